@@ -1,0 +1,1 @@
+"""Circuits: families, compilation to native gates, the instruction table."""

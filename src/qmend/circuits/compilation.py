@@ -1,0 +1,82 @@
+"""Compilation of source circuits to a device's native gates on a chain of its qubits.
+
+Routing permutes qubits. Measurements are therefore added before compilation, and the
+compiled circuit carries for every classical bit the chain position that it is read from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
+from qiskit.transpiler.passmanager import StagedPassManager
+
+from qmend.circuits.instructions import Instruction
+from qmend.types import QmendError
+
+
+@dataclass(frozen=True)
+class CompiledCircuit:
+    """Native instructions on chain positions, and where each classical bit is measured."""
+
+    instructions: list[Instruction]
+    measured: list[int]
+
+
+class QiskitCompiler:
+    """Qiskit's preset pass manager with the trivial layout on the chain.
+
+    Args:
+        n_qubits: length of the chain; position ``k`` starts as source qubit ``k``.
+        native_gates: names of the device's gates.
+        edges: coupled pairs of chain positions, both directions where the device has both.
+        optimization_level: Qiskit's, 0 to 3.
+        seed: of the router.
+    """
+
+    def __init__(
+        self,
+        n_qubits: int,
+        native_gates: Iterable[str],
+        edges: Sequence[tuple[int, int]],
+        optimization_level: int,
+        seed: int = 0,
+    ) -> None:
+        self.n_qubits = n_qubits
+        self._passes: StagedPassManager = generate_preset_pass_manager(
+            optimization_level=optimization_level,
+            basis_gates=[*native_gates, "measure"],
+            coupling_map=CouplingMap([list(e) for e in edges]),
+            initial_layout=list(range(n_qubits)),
+            seed_transpiler=seed,
+        )
+
+    def __call__(self, source: QuantumCircuit) -> CompiledCircuit:
+        """Compile one source circuit, all its qubits measured into the bit of their number.
+
+        Raises:
+            QmendError: if the circuit has more qubits than the chain.
+        """
+        if source.num_qubits > self.n_qubits:
+            raise QmendError(
+                f"The circuit has {source.num_qubits} qubits but the layout only {self.n_qubits}; "
+                "choose a longer layout."
+            )
+        circuit = QuantumCircuit(source.num_qubits, source.num_qubits)
+        circuit.compose(source, inplace=True)
+        circuit.measure(range(source.num_qubits), range(source.num_qubits))
+        isa_circuit = self._passes.run(circuit)
+        instructions: list[Instruction] = []
+        measured = [-1] * source.num_qubits
+        for item in isa_circuit.data:
+            positions = [isa_circuit.find_bit(q).index for q in item.qubits]
+            name = item.operation.name
+            if name == "measure":
+                measured[isa_circuit.find_bit(item.clbits[0]).index] = positions[0]
+            elif name != "barrier":
+                angle = float(item.operation.params[0]) if item.operation.params else 0.0
+                second = positions[1] if len(positions) > 1 else -1
+                instructions.append((name, positions[0], second, angle))
+        return CompiledCircuit(instructions, measured)

@@ -1,0 +1,205 @@
+"""The instruction table: compiled circuits as flat arrays, many at once.
+
+One instruction is a gate, one or two chain positions and an angle. Circuits of different
+lengths lie one after the other (compressed rows): circuit ``i`` owns the instructions
+``offsets[i]:offsets[i+1]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmend.types import FloatArray, IntArray, QmendError, nearest
+
+#: Native gates of the supported processors. The position in this tuple is the gate's code.
+GATES: tuple[str, ...] = ("id", "x", "sx", "rz", "cx", "ecr", "cz")
+GATE_CODE: dict[str, int] = {gate: code for code, gate in enumerate(GATES)}
+TWO_QUBIT: tuple[str, ...] = ("cx", "ecr", "cz")
+TWO_QUBIT_CODES = np.array([GATE_CODE[g] for g in TWO_QUBIT])
+
+Instruction = tuple[str, int, int, float]
+
+
+@dataclass(frozen=True)
+class InstructionTable:
+    """Compiled circuits of one register size.
+
+    Attributes:
+        n_qubits: register size; chain positions run from 0 to ``n_qubits - 1``.
+        offsets: (N + 1,) start of each circuit in the flat arrays.
+        gate: (K,) codes, see :data:`GATES`.
+        first: (K,) chain position of the gate, the control of a two-qubit gate.
+        second: (K,) target of a two-qubit gate, -1 for a one-qubit gate.
+        angle: (K,) angle in radians, 0 for gates without one.
+    """
+
+    n_qubits: int
+    offsets: IntArray
+    gate: IntArray
+    first: IntArray
+    second: IntArray
+    angle: FloatArray
+
+    def __post_init__(self) -> None:
+        two = np.isin(self.gate, TWO_QUBIT_CODES)
+        if len(self.gate) and (self.gate.min() < 0 or self.gate.max() >= len(GATES)):
+            raise QmendError(f"The instruction table has a gate code outside 0..{len(GATES) - 1}.")
+        inside = (self.first >= 0) & (self.first < self.n_qubits) & (self.second < self.n_qubits)
+        if not inside.all():
+            bad = int(np.flatnonzero(~inside)[0])
+            raise QmendError(
+                f"Instruction {bad} ({GATES[self.gate[bad]]}) acts on chain positions "
+                f"({self.first[bad]}, {self.second[bad]}), but the register has only "
+                f"{self.n_qubits} qubits; choose a layout that holds the circuit."
+            )
+        if not ((self.second >= 0) == two).all() or (self.first == self.second).any():
+            raise QmendError(
+                "A two-qubit gate needs two different chain positions, a one-qubit gate just one."
+            )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """(N,) instructions in each circuit."""
+        return np.diff(self.offsets)
+
+    @property
+    def circuit_index(self) -> IntArray:
+        """(K,) the circuit that each instruction belongs to."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    @property
+    def is_two_qubit(self) -> np.ndarray:
+        """(K,) True for two-qubit gates."""
+        return np.isin(self.gate, TWO_QUBIT_CODES)
+
+    def count(self, *gates: str) -> IntArray:
+        """(N,) how many of the named gates each circuit has."""
+        wanted = np.isin(self.gate, [GATE_CODE[g] for g in gates])
+        return np.bincount(self.circuit_index[wanted], minlength=len(self)).astype(np.int64)
+
+    def circuit(self, index: int) -> list[Instruction]:
+        """The instructions of one circuit as (gate, first, second, angle) tuples."""
+        rows = slice(self.offsets[index], self.offsets[index + 1])
+        return [
+            (GATES[g], int(a), int(b), float(t))
+            for g, a, b, t in zip(
+                self.gate[rows], self.first[rows], self.second[rows], self.angle[rows], strict=True
+            )
+        ]
+
+    def select(self, index: IntArray) -> InstructionTable:
+        """The circuits named by ``index``, in that order."""
+        lengths = self.lengths[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return InstructionTable(
+            self.n_qubits,
+            offsets.astype(np.int64),
+            self.gate[rows],
+            self.first[rows],
+            self.second[rows],
+            self.angle[rows],
+        )
+
+    def layers(self) -> IntArray:
+        """(K,) as-soon-as-possible layer of each instruction, from 0.
+
+        An instruction lies in the first layer in which all its qubits are free; every gate,
+        RZ too, fills one layer. One step for each position in the longest circuit, all
+        circuits at once.
+        """
+        layer = np.zeros(len(self.gate), dtype=np.int64)
+        # One more column than qubits: position -1 (no second qubit) writes there, harmlessly.
+        level = np.zeros((len(self), self.n_qubits + 1), dtype=np.int64)
+        for step in range(int(self.lengths.max(initial=0))):
+            live = np.flatnonzero(self.lengths > step)
+            rows = self.offsets[live] + step
+            first, second = self.first[rows], self.second[rows]
+            at = level[live, first]
+            at = np.where(second >= 0, np.maximum(at, level[live, second]), at)
+            layer[rows] = at
+            level[live, first] = at + 1
+            level[live, second] = at + 1
+            level[:, -1] = 0
+        return layer
+
+    def depth(self) -> IntArray:
+        """(N,) number of layers of each circuit."""
+        depth = np.zeros(len(self), dtype=np.int64)
+        np.maximum.at(depth, self.circuit_index, self.layers() + 1)
+        return depth
+
+    @staticmethod
+    def from_circuits(n_qubits: int, circuits: Iterable[Sequence[Instruction]]) -> InstructionTable:
+        """Build the table from lists of (gate, first, second, angle).
+
+        Raises:
+            QmendError: if a gate is not native to any supported processor.
+        """
+        flat: list[Instruction] = []
+        offsets = [0]
+        for circuit in circuits:
+            flat.extend(circuit)
+            offsets.append(len(flat))
+        unknown = {gate for gate, *_ in flat} - set(GATES)
+        if unknown:
+            gate = sorted(unknown)[0]
+            raise QmendError(
+                f"Gate {gate!r} is outside the native set; compile the circuit for the device "
+                f"first. {nearest(gate, GATES)}"
+            )
+        return InstructionTable(
+            n_qubits,
+            np.array(offsets, dtype=np.int64),
+            np.array([GATE_CODE[g] for g, *_ in flat], dtype=np.int64),
+            np.array([a for _, a, _, _ in flat], dtype=np.int64),
+            np.array([b for _, _, b, _ in flat], dtype=np.int64),
+            np.array([t for *_, t in flat], dtype=np.float64),
+        )
+
+    @staticmethod
+    def concatenate(tables: Sequence[InstructionTable]) -> InstructionTable:
+        """Tables of one register size, one after the other."""
+        sizes = {t.n_qubits for t in tables}
+        if len(sizes) != 1:
+            raise QmendError(
+                f"Circuits on {sorted(sizes)} qubits can't share one table; load them apart."
+            )
+        starts = np.concatenate([[0], np.cumsum([len(t.gate) for t in tables])])
+        offsets = [tables[0].offsets[:1]]
+        offsets += [t.offsets[1:] + s for t, s in zip(tables, starts[:-1], strict=True)]
+        return InstructionTable(
+            tables[0].n_qubits,
+            np.concatenate(offsets),
+            np.concatenate([t.gate for t in tables]),
+            np.concatenate([t.first for t in tables]),
+            np.concatenate([t.second for t in tables]),
+            np.concatenate([t.angle for t in tables]),
+        )
+
+    def circuit_ids(self, measured: IntArray) -> list[str]:
+        """SHA-256 (first 32 hex digits) of each circuit's instructions and measurement order.
+
+        Args:
+            measured: (N, n_bits) chain position behind each classical bit.
+        """
+        records = np.zeros(
+            len(self.gate), dtype=[("g", "<i2"), ("a", "<i2"), ("b", "<i2"), ("t", "<f8")]
+        )
+        records["g"], records["a"], records["b"] = self.gate, self.first, self.second
+        records["t"] = self.angle
+        body = records.tobytes()
+        size = records.dtype.itemsize
+        ids = []
+        for i in range(len(self)):
+            head = np.concatenate([[self.n_qubits], measured[i]]).astype("<i2").tobytes()
+            part = body[self.offsets[i] * size : self.offsets[i + 1] * size]
+            ids.append(hashlib.sha256(head + part).hexdigest()[:32])
+        return ids

@@ -1,0 +1,159 @@
+"""Exact noiseless distributions: of compiled instruction tables, and of source circuits.
+
+The two share no code, so that each proves the other. Bit order is Qiskit's: qubit 0 is the
+least significant bit of an index.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.circuit.library import PauliEvolutionGate
+from qiskit.quantum_info import Operator, SparsePauliOp
+
+from qmend.circuits.instructions import GATE_CODE, InstructionTable
+from qmend.types import AnyArray, FloatArray, IntArray
+
+_SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
+_X = np.array([[0, 1], [1, 0]], dtype=complex)
+# Matrices on |second first>: the first qubit of the gate is the less significant bit.
+_TWO: dict[str, AnyArray] = {
+    "cx": np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]], dtype=complex),
+    "cz": np.diag([1, 1, 1, -1]).astype(complex),
+    "ecr": np.array([[0, 1, 0, 1j], [1, 0, -1j, 0], [0, 1j, 0, 1], [-1j, 0, 1, 0]]) / np.sqrt(2),
+}
+
+
+def compiled_states(table: InstructionTable) -> AnyArray:
+    """(N, 2^n) final statevectors of compiled circuits from \\|0...0>, chain order, all at once."""
+    n, count = table.n_qubits, len(table)
+    state = np.zeros((count, 2**n), dtype=complex)
+    state[:, 0] = 1
+    index = np.arange(2**n)
+    without = np.array([index[(index >> q) & 1 == 0] for q in range(n)])  # (n, 2^(n-1))
+    one = np.zeros((len(table.gate), 2, 2), dtype=complex)
+    one[:] = np.eye(2)
+    one[table.gate == GATE_CODE["sx"]] = _SX
+    one[table.gate == GATE_CODE["x"]] = _X
+    rz = table.gate == GATE_CODE["rz"]
+    one[rz, 0, 0] = np.exp(-0.5j * table.angle[rz])
+    one[rz, 1, 1] = np.exp(0.5j * table.angle[rz])
+    two = np.zeros((max(GATE_CODE.values()) + 1, 4, 4), dtype=complex)
+    for name, matrix in _TWO.items():
+        two[GATE_CODE[name]] = matrix
+    is_two = table.is_two_qubit
+    lengths = table.lengths
+    for step in range(int(lengths.max(initial=0))):
+        live = np.flatnonzero(lengths > step)
+        rows = table.offsets[live] + step
+        single = ~is_two[rows]
+        at, r = live[single], rows[single]
+        low = without[table.first[r]]  # (M, 2^(n-1)) basis states with that bit 0
+        high = low + (1 << table.first[r])[:, None]
+        a, b = state[at[:, None], low], state[at[:, None], high]
+        u = one[r][:, :, :, None]
+        state[at[:, None], low] = u[:, 0, 0] * a + u[:, 0, 1] * b
+        state[at[:, None], high] = u[:, 1, 0] * a + u[:, 1, 1] * b
+        at, r = live[~single], rows[~single]
+        if len(at):
+            first, second = table.first[r], table.second[r]
+            base = index[None, :] & ~((1 << first) | (1 << second))[:, None]
+            own = ((index[None, :] >> first[:, None]) & 1) + 2 * (
+                (index[None, :] >> second[:, None]) & 1
+            )
+            u4 = two[table.gate[r]]
+            new = np.zeros((len(at), 2**n), dtype=complex)
+            for column in range(4):
+                source = (
+                    base + ((column & 1) << first)[:, None] + ((column >> 1) << second)[:, None]
+                )
+                new += np.take_along_axis(u4[:, :, column], own, 1) * state[at[:, None], source]
+            state[at] = new
+    return state
+
+
+def compiled_probabilities(table: InstructionTable) -> FloatArray:
+    """(N, 2^n) noiseless output distribution of compiled circuits, chain order."""
+    probabilities: FloatArray = np.abs(compiled_states(table)) ** 2
+    return probabilities
+
+
+def to_bit_order(chain: FloatArray, measured: IntArray) -> FloatArray:
+    """Distributions in chain order -> the source's bit order.
+
+    Args:
+        chain: (N, 2^n) with bit ``p`` of the index the qubit at chain position ``p``.
+        measured: (N, n) chain position behind each classical bit.
+    """
+    return np.take_along_axis(chain, _chain_index(measured), axis=1)
+
+
+def to_chain_order(source: FloatArray, measured: IntArray) -> FloatArray:
+    """Distributions in the source's bit order -> chain order; inverse of :func:`to_bit_order`."""
+    out = np.empty_like(source)
+    np.put_along_axis(out, _chain_index(measured), source, axis=1)
+    return out
+
+
+def _chain_index(measured: IntArray) -> IntArray:
+    """(N, 2^n) chain-order index of each source-order index."""
+    n = measured.shape[1]
+    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1  # (2^n, n) bit k of each index
+    index: IntArray = np.einsum("sk,nk->ns", bits, np.int64(1) << measured)
+    return index
+
+
+def source_state(circuit: QuantumCircuit) -> AnyArray:
+    """(2^n,) final statevector of a source circuit without noise, measurements ignored.
+
+    A Pauli gadget exp(-i a P) is applied as cos(a) - i sin(a) P, every other gate by its
+    matrix.
+    """
+    n = circuit.num_qubits
+    state = np.zeros(2**n, dtype=complex)
+    state[0] = 1
+    for item in circuit.data:
+        name = item.operation.name
+        if name in ("barrier", "measure"):
+            continue
+        qubits = [circuit.find_bit(q).index for q in item.qubits]
+        operation = item.operation
+        if isinstance(operation, PauliEvolutionGate) and _one_pauli(operation):
+            pauli, angle = _one_pauli(operation) or ("", 0.0)
+            state = apply_pauli_gadget(state, pauli, angle, qubits)
+        else:
+            matrix = Operator(operation).data
+            state = _apply(state, matrix, qubits, n)
+    return state
+
+
+def _one_pauli(gate: PauliEvolutionGate) -> tuple[str, float] | None:
+    operator = gate.operator
+    if not isinstance(operator, SparsePauliOp) or len(operator) != 1:
+        return None
+    return operator.paulis[0].to_label(), float(gate.time) * float(operator.coeffs[0].real)
+
+
+def apply_pauli_gadget(state: AnyArray, pauli: str, angle: float, qubits: list[int]) -> AnyArray:
+    """exp(-i angle P) on a statevector; ``pauli`` in Qiskit's order (last letter: first qubit)."""
+    index = np.arange(len(state))
+    flip, phase = 0, np.ones(len(state), dtype=complex)
+    for letter, qubit in zip(reversed(pauli), qubits, strict=True):
+        bit = (index >> qubit) & 1
+        if letter in "XY":
+            flip |= 1 << qubit
+        if letter == "Z":
+            phase = phase * (1 - 2 * bit)
+        if letter == "Y":  # Y|0> = i|1>, Y|1> = -i|0>; row index has the flipped bit
+            phase = phase * np.where(bit == 1, 1j, -1j)
+    result: AnyArray = np.cos(angle) * state - 1j * np.sin(angle) * phase * state[index ^ flip]
+    return result
+
+
+def _apply(state: AnyArray, matrix: AnyArray, qubits: list[int], n: int) -> AnyArray:
+    k = len(qubits)
+    tensor = state.reshape((2,) * n)
+    axes = [n - 1 - q for q in reversed(qubits)]  # most significant gate qubit first
+    tensor = np.tensordot(matrix.reshape((2,) * (2 * k)), tensor, axes=(range(k, 2 * k), axes))
+    result: AnyArray = np.moveaxis(tensor, range(k), axes).reshape(-1)
+    return result

@@ -1,0 +1,1 @@
+"""The qmend command."""

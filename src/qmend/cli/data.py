@@ -1,0 +1,33 @@
+"""``qmend data generate`` and ``qmend data verify``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import GenerateConfig, VerifyConfig
+from qmend.cli.terminal import console, generate_with_progress
+from qmend.datasets.verify import verify_dataset
+
+
+def generate_main(arguments: list[str]) -> None:
+    """Make a dataset."""
+    run_hydra("generate", GenerateConfig, _generate, arguments)
+
+
+def _generate(config: GenerateConfig, _: dict[str, Any]) -> None:
+    generate_with_progress(config)
+
+
+def verify_main(arguments: list[str]) -> None:
+    """Prove a dataset."""
+    run_hydra("verify", VerifyConfig, _verify, arguments)
+
+
+def _verify(config: VerifyConfig, _: dict[str, Any]) -> None:
+    found = verify_dataset(config.dataset_folder, config.sample)
+    console.print(
+        f"{config.dataset_folder}: files match their hashes; {found.rows:,} labels proven; "
+        f"{found.simulated} noisy distributions within {found.largest_difference:.1g} of Aer's; "
+        f"counts fit them (chi-square p = {found.p_value:.2g}); no job or circuit in two splits."
+    )

@@ -1,0 +1,104 @@
+"""``qmend demo``: the main job once through, on a real device's calibration."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import DemoConfig
+from qmend.cli.terminal import console, epoch_progress, generate_with_progress
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import load_device
+from qmend.devices.vector import VECTOR_SIZE, calibration_vector
+from qmend.evaluation.leaderboard import Leaderboard
+from qmend.evaluation.tracked import Context, Entry, dataset_tags, run_baseline, run_training
+from qmend.mitigation.baselines import BASELINES
+from qmend.reporting.html import ReportFacts, dataset_facts, write_report
+from qmend.reporting.table import leaderboard_table, verdicts
+from qmend.tracking.run import Run, start_run
+from qmend.tracking.store import open_store
+
+
+def main(arguments: list[str]) -> None:
+    """Dataset, trainings, baselines, table, report."""
+    run_hydra("demo", DemoConfig, _demo, arguments)
+
+
+def _demo(config: DemoConfig, plain: dict[str, Any]) -> None:
+    started = time.perf_counter()
+    store = open_store(config.tracking.root)
+    device = load_device(config.device)
+    console.print(
+        f"[bold]1/5[/] Calibration of {device.name}, {device.calibration.time:%Y-%m-%d %H:%M} UTC, "
+        f"qubits {list(device.layout)}"
+    )
+    if device.n_qubits == 5 and "cx" in device.native_gates:
+        vector = calibration_vector(device.calibration, device.layout)
+        console.print(
+            f"  {VECTOR_SIZE} values: CX errors {100 * vector[45:53].min():.2f} to "
+            f"{100 * vector[45:53].max():.2f} %, readout errors {100 * vector[26:45:4].min():.2f} "
+            f"to {100 * vector[26:45:4].max():.2f} %"
+        )
+    console.print("[bold]2/5[/] Circuits: drawn, compiled, simulated, sampled, labels proven")
+    generate_with_progress(config)
+    dataset = load_dataset(config.dataset_folder)
+    tags = {"kind": "demo", **dataset_tags(dataset)}
+    with start_run(store, f"demo {dataset.folder.name}", tags, plain) as parent:
+        context = Context(store, dataset, parent=parent.run_id)
+        board = _compare(config, plain, context, parent)
+        console.print("[bold]5/5[/] Report")
+        facts = ReportFacts(f"qmend demo: {device.name}", dataset_facts(dataset))
+        write_report(config.report, board, facts)
+        with parent.artifact_folder("report") as folder:
+            (folder / config.report.name).write_text(config.report.read_text())
+    console.print()
+    console.print(leaderboard_table(board))
+    for line in verdicts(board):
+        console.print(f"  {line}")
+    console.print()
+    console.print(f"Report: {config.report.resolve()}")
+    console.print(f"Runs:   qmend ui{_root_option(config.tracking.root)}")
+    console.print(f"Took {time.perf_counter() - started:.0f} s.")
+
+
+def _compare(
+    config: DemoConfig, plain: dict[str, Any], context: Context, parent: Run
+) -> Leaderboard:
+    console.print(f"[bold]3/5[/] Training {len(config.trainings)} networks")
+    models: list[Entry] = []
+    for name, training in config.trainings.items():
+        own = {
+            **{k: v for k, v in plain.items() if k not in ("trainings", "report")},
+            **plain["trainings"][name],
+        }
+        with epoch_progress(name, training.trainer.max_epochs) as progress:
+            models.append(run_training(context, name, training, own, config.seed, progress))
+    console.print(f"[bold]4/5[/] Fitting {len(BASELINES)} baselines")
+    shared = {k: v for k, v in plain.items() if k not in ("trainings", "report")}
+    baselines = [run_baseline(context, kind(), shared) for kind in BASELINES]
+    board = Leaderboard.build(context.scored, [*baselines, *models])
+    _log(board, context.dataset, parent)
+    return board
+
+
+def _log(board: Leaderboard, dataset: Dataset, parent: Run) -> None:
+    """The parent run holds the reference and the best model's figures."""
+    figures = board.best_model.summary.metrics("best/")
+    if board.reference:
+        figures["reference/l1rc_median"] = board.reference.value
+        figures["reference/l1rc_median_lo"] = board.reference.lo
+        figures["reference/l1rc_median_hi"] = board.reference.hi
+    parent.metrics(figures)
+    parent.tags({"best": board.best_model.name})
+    parent.dataset(
+        dataset.manifest.name,
+        dataset.manifest.dataset_sha,
+        str(dataset.folder.resolve()),
+        "test",
+    )
+
+
+def _root_option(root: Path) -> str:
+    return "" if root == Path("mlruns") else f" --root {root}"

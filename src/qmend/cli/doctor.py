@@ -1,0 +1,141 @@
+"""``qmend doctor``."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from qmend import __version__
+from qmend.config.paths import conf_dir
+from qmend.devices.device import DeviceConfig, load_device
+from qmend.tracking.store import open_store
+from qmend.types import QmendError
+
+_PACKAGES = (
+    "torch",
+    "pytorch-lightning",
+    "hydra-core",
+    "mlflow",
+    "ray",
+    "dvc",
+    "qiskit",
+    "qiskit-aer",
+    "qiskit-ibm-runtime",
+)
+_LEAST_FREE_GIB = 2.0
+_STYLES = {"ok": "green", "note": "yellow", "fail": "bold red"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's table; ``state`` is ok, note or fail."""
+
+    what: str
+    state: str
+    detail: str
+
+
+def main(arguments: list[str]) -> None:
+    """Print the findings; an error if something that the commands need is missing.
+
+    Raises:
+        QmendError: if a check failed, or an argument was given.
+    """
+    from qmend.cli.terminal import console
+
+    if arguments:
+        raise QmendError(f"qmend doctor takes no arguments, not {arguments[0]!r}.")
+    table = Table(title=f"qmend {__version__}", title_justify="left")
+    for heading in ("what", "state", "detail"):
+        table.add_column(heading, overflow="fold")
+    failed = 0
+    for finding in findings():
+        failed += finding.state == "fail"
+        state = Text(finding.state, _STYLES[finding.state])
+        table.add_row(finding.what, state, finding.detail)
+    console.print(table)
+    if failed:
+        raise QmendError(f"{failed} checks failed; the table says what to do.")
+    console.print("Everything the commands need is in place.")
+
+
+def findings() -> Iterator[Finding]:
+    """All checks, one after the other."""
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.prefix}")
+    for package in _PACKAGES:
+        try:
+            yield Finding(package, "ok", version(package))
+        except PackageNotFoundError:
+            yield Finding(package, "fail", f"not installed; pip install {package}")
+    yield _checked("configs", lambda: str(conf_dir()))
+    for name, folder in (("data root", Path("data")), ("tracking root", Path("mlruns"))):
+        yield _checked(name, partial(_writable, folder))
+    yield _checked("tracking store", partial(_store, Path("mlruns")))
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    enough = free >= _LEAST_FREE_GIB
+    yield Finding(
+        "disk",
+        "ok" if enough else "fail",
+        f"{free:.1f} GiB free" + ("" if enough else "; free some space"),
+    )
+    yield Finding("processors", "ok", f"{os.cpu_count()}; data.workers defaults to 2")
+    for name, backend in (("algiers", "FakeAlgiers"), ("hanoi", "FakeHanoiV2")):
+        yield _snapshot(name, backend)
+    account = Path.home() / ".qiskit" / "qiskit-ibm.json"
+    if account.exists() or os.environ.get("QISKIT_IBM_TOKEN"):
+        yield Finding("IBM account", "ok", "found")
+    else:
+        yield Finding("IBM account", "note", "none; simulated datasets need none")
+
+
+def _checked(what: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "ok", check())
+    except QmendError as error:
+        return Finding(what, "fail", str(error))
+
+
+def _writable(folder: Path) -> str:
+    place = folder if folder.exists() else Path.cwd()
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise QmendError(f"can't write to {place.resolve()} ({error.strerror})") from None
+    return str(folder.resolve())
+
+
+def _store(root: Path) -> str:
+    if not (root / "mlflow.db").exists():
+        return "not made yet; the first run makes it"
+    store = open_store(root)
+    return f"{len(store.runs())} runs in {root / 'mlflow.db'}"
+
+
+def _snapshot(name: str, backend: str) -> Finding:
+    what = f"snapshot {name}"
+    try:
+        device = load_device(DeviceConfig(name=name, backend=backend, layout=(0, 1, 2, 3, 5)))
+    except QmendError as error:
+        return Finding(what, "fail", str(error))
+    calibration = device.calibration
+    long = [
+        q.qubit
+        for q in calibration.qubits
+        if q.t1_us is not None and q.t2_us is not None and q.t2_us > 2 * q.t1_us
+    ]
+    detail = f"{calibration.device}, {calibration.time:%Y-%m-%d}"
+    if long:
+        detail += f"; T2 > 2 T1 on {long}: kept raw, truncated in simulation"
+    return Finding(what, "note" if long else "ok", detail)

@@ -1,0 +1,189 @@
+"""Entry point: ``qmend COMMAND ...``."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from qmend.types import QmendError, nearest
+
+
+@dataclass(frozen=True)
+class Command:
+    """A sub-command: where its function lies, and what its help says."""
+
+    words: str
+    function: str
+    summary: str
+    example: str
+    hydra: bool = True
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "demo",
+        "qmend.cli.demo:main",
+        "dataset, three trainings, four baselines, a table and a report, in a few minutes",
+        "qmend demo device=hanoi dataset.name=demo report=reports/hanoi.html",
+    ),
+    Command(
+        "data generate",
+        "qmend.cli.data:generate_main",
+        "make a dataset, or finish one that was interrupted",
+        "qmend data generate dataset=tiny device=hanoi data.workers=2",
+    ),
+    Command(
+        "data verify",
+        "qmend.cli.data:verify_main",
+        "prove a dataset: hashes, labels, splits, noise against Aer, shots",
+        "qmend data verify dataset=demo",
+    ),
+    Command(
+        "train",
+        "qmend.cli.train:main",
+        "train one network and score it; -m trains every combination",
+        "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
+    ),
+    Command(
+        "evaluate",
+        "qmend.cli.evaluate:main",
+        "score a trained model beside the baselines on a dataset's test split",
+        "qmend evaluate model=RUN_ID device=hanoi",
+    ),
+    Command(
+        "ui",
+        "qmend.cli.ui:main",
+        "MLflow's UI on the project's store",
+        "qmend ui --port 5000",
+        hydra=False,
+    ),
+    Command(
+        "doctor",
+        "qmend.cli.doctor:main",
+        "what is installed and writable, and what to do where something is not",
+        "qmend doctor",
+        hydra=False,
+    ),
+)
+
+_HYDRA_HELP = """\
+Configuration:
+  key=value           set a value, such as dataset.circuits=1200
+  group=name          choose a config, such as device=hanoi
+  -m, --multirun      run every combination of comma-separated values
+  --cfg job           show the composed config and stop
+  --info defaults     show where each part comes from
+  --config-dir DIR    add your own configs
+"""
+
+
+def main() -> None:
+    """Run a command; exit status 0, 1 (unexpected), 2 (bad input) or 130 (interrupted)."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command given by its words and arguments; its exit status."""
+    debug = bool(os.environ.get("QMEND_DEBUG"))
+    try:
+        _dispatch(arguments)
+    except QmendError as error:
+        if debug:
+            raise
+        print(f"qmend: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("qmend: interrupted; the same command goes on where it can.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        if debug:
+            raise
+        print(f"qmend: {_os_sentence(error)}", file=sys.stderr)
+        return 2 if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS) else 1
+    except Exception as error:
+        if debug:
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0]
+        print(
+            f"qmend: unexpected {type(error).__name__}: {reason} (QMEND_DEBUG=1 shows where).",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _os_sentence(error: OSError) -> str:
+    where = f" {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full{where}; free some space, then run the same command again."
+    return f"{error.strerror or error}{where}."
+
+
+def _dispatch(arguments: list[str]) -> None:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if arguments[0] == "--version":
+        from qmend import __version__
+
+        print(f"qmend {__version__}")
+        return
+    for command in COMMANDS:
+        words = command.words.split()
+        if arguments[: len(words)] == words:
+            rest = arguments[len(words) :]
+            if "-h" in rest or "--help" in rest:
+                print(command_help(command))
+                return
+            module, _, name = command.function.partition(":")
+            function: Callable[[list[str]], None] = getattr(importlib.import_module(module), name)
+            function(rest)
+            return
+    given = " ".join(a for a in arguments[:2] if not a.startswith("-"))
+    groups = {c.words.split()[0] for c in COMMANDS if " " in c.words}
+    if arguments[0] not in groups:
+        given = arguments[0]
+    elif given == arguments[0]:
+        within = [c.words for c in COMMANDS if c.words.startswith(f"{given} ")]
+        raise QmendError(f"{given} needs a second word: {' or '.join(within)}.")
+    raise QmendError(f"there is no command {given!r}. {nearest(given, _command_words())}")
+
+
+def _command_words() -> list[str]:
+    return [c.words for c in COMMANDS]
+
+
+def overview() -> str:
+    """The text of ``qmend --help``."""
+    width = max(len(w) for w in _command_words())
+    lines = ["qmend: undo hardware noise in the output of quantum circuits.", "", "Commands:"]
+    lines += [f"  {c.words:<{width}}  {c.summary}" for c in COMMANDS]
+    lines += ["", "qmend COMMAND --help says more. QMEND_DEBUG=1 shows tracebacks."]
+    return "\n".join(lines)
+
+
+def command_help(command: Command) -> str:
+    """The text of ``qmend COMMAND --help``."""
+    lines = [f"qmend {command.words}: {command.summary}.", "", "Example:", f"  {command.example}"]
+    if command.hydra:
+        from qmend.config.paths import conf_dir
+
+        groups = []
+        for folder in sorted(p for p in conf_dir().iterdir() if p.is_dir()):
+            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+            groups.append(f"  {folder.name}: {names}")
+        lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]
+    elif command.words == "ui":
+        lines += ["", "Options:", "  --port N    default 5000", "  --root DIR  default mlruns"]
+    return "\n".join(lines)

@@ -1,0 +1,71 @@
+"""The whole config of each command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qmend.datasets.config import DatasetConfig
+from qmend.devices.device import DeviceConfig
+from qmend.evaluation.tracked import TrainingConfig
+
+
+class DataConfig(BaseModel):
+    """Where datasets lie, and how many processes make them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    root: Path
+    workers: int = Field(2, ge=1, le=256)
+
+
+class TrackingConfig(BaseModel):
+    """Folder of the MLflow store."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    root: Path
+
+
+class CommonConfig(BaseModel):
+    """What every command with data has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    data: DataConfig
+    device: DeviceConfig
+    dataset: DatasetConfig
+    tracking: TrackingConfig
+
+    @property
+    def dataset_folder(self) -> Path:
+        """``<data.root>/<dataset.name>_<device.name>``."""
+        return self.data.root / f"{self.dataset.name}_{self.device.name}"
+
+
+class GenerateConfig(CommonConfig):
+    """``conf/generate.yaml``."""
+
+
+class VerifyConfig(CommonConfig):
+    """``conf/verify.yaml``."""
+
+    sample: int = Field(50, ge=1)
+
+
+class EvaluateConfig(CommonConfig):
+    """``conf/evaluate.yaml``."""
+
+    model: str
+
+
+class TrainConfig(CommonConfig, TrainingConfig):
+    """``conf/train.yaml``; ``experiment`` only overrides."""
+
+    seed: int = Field(0, ge=0)
+
+
+class DemoConfig(CommonConfig):
+    """``conf/demo.yaml``."""
+
+    seed: int = Field(0, ge=0)
+    report: Path
+    trainings: dict[str, TrainingConfig] = Field(min_length=1)

@@ -1,0 +1,73 @@
+"""What a person sees while a command works."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from qmend.cli.schema import CommonConfig
+from qmend.datasets.generation import Generation, generate
+from qmend.training.fit import EpochProgress
+
+#: Wide enough for the table where the output is no terminal.
+_FILE_WIDTH = 110
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    with Progress(
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    ) as progress:
+        yield progress
+
+
+def generate_with_progress(config: CommonConfig) -> Generation:
+    """Make or reuse a dataset under a progress bar, and say what was done."""
+    folder = config.dataset_folder
+    with _bar() as progress:
+        bar = progress.add_task("circuits", total=config.dataset.circuits, note="")
+        done = generate(
+            config.dataset,
+            config.device,
+            folder,
+            config.data.workers,
+            lambda made, total: progress.update(bar, completed=made, total=total),
+        )
+    manifest = done.manifest
+    word = f"made {done.circuits_made:,} circuits" if done.circuits_made else "reused"
+    console.print(
+        f"  {folder}: {word}; {manifest.rows:,} rows in {len(manifest.shards)} shards, "
+        f"hash {manifest.dataset_sha}"
+    )
+    return done
+
+
+@contextmanager
+def epoch_progress(name: str, epochs: int) -> Iterator[EpochProgress]:
+    """A bar over epochs with the validation figure beside it."""
+    with _bar() as progress:
+        bar = progress.add_task(f"{name} epochs", total=epochs, note="")
+
+        def update(done: int, total: int, values: dict[str, float]) -> None:
+            note = f"val L1RC {values['val/l1rc_median']:+.3f}"
+            progress.update(bar, completed=done, total=total, note=note)
+
+        yield update

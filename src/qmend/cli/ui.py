@@ -1,0 +1,39 @@
+"""``qmend ui``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from pathlib import Path
+
+from qmend.tracking.store import open_store
+from qmend.types import QmendError
+
+
+def main(arguments: list[str]) -> None:
+    """Serve MLflow's UI on this machine; replaces this process."""
+    parser = argparse.ArgumentParser("qmend ui", add_help=False, exit_on_error=False)
+    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument("--root", type=Path, default=Path("mlruns"))
+    try:
+        options, extra = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise QmendError(f"{error}; see `qmend ui --help`.") from None
+    if extra:
+        raise QmendError(f"qmend ui does not know {extra[0]!r}; see `qmend ui --help`.")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", options.port))
+        except (OSError, OverflowError):
+            raise QmendError(
+                f"Port {options.port} is taken or out of range; choose another with --port."
+            ) from None
+    store = open_store(options.root)
+    print(f"MLflow UI on http://127.0.0.1:{options.port} (ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    command += ["--default-artifact-root", str(store.root / "artifacts")]
+    command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
+    os.execv(sys.executable, command)

@@ -1,0 +1,1 @@
+"""Configs: where they lie, how they are composed and checked."""

@@ -1,0 +1,101 @@
+"""Config errors as one sentence that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from qmend.types import QmendError, nearest
+
+Config = TypeVar("Config", bound=BaseModel)
+
+
+def validate(kind: type[Config], composed: DictConfig) -> Config:
+    """Check a composed config against its schema before any work.
+
+    Raises:
+        QmendError: naming the first key that is unknown, missing or has a bad value.
+    """
+    missing = OmegaConf.missing_keys(composed)
+    if missing:
+        key = sorted(missing)[0]
+        raise QmendError(f"{key} needs a value; give it as {key}=...")
+    plain = OmegaConf.to_container(composed, resolve=True)
+    try:
+        return kind.model_validate(plain)
+    except ValidationError as error:
+        raise QmendError(validation_sentence(error, plain)) from None
+
+
+def validation_sentence(error: ValidationError, config: Any) -> str:
+    """The first problem that pydantic found, in one sentence."""
+    first = error.errors()[0]
+    path = [str(p) for p in first["loc"]]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = [k for k in _siblings(config, path) if k != path[-1]]
+        return f"{key}: unknown key. {nearest(path[-1], known)}"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    value = first["input"]
+    sentence = f"{key}: {message}" if key else message
+    if isinstance(value, str | int | float | bool) or value is None:
+        sentence += f" (it is {value!r})"
+    if first["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", str(first["ctx"]["expected"]))
+        return f"{sentence}. {nearest(str(value), valid)}"
+    return f"{sentence}."
+
+
+def _siblings(config: Any, path: list[str]) -> list[str]:
+    at = config
+    for part in path[:-1]:
+        at = at.get(part, {}) if isinstance(at, Mapping) else {}
+    return [str(k) for k in at] if isinstance(at, Mapping) else []
+
+
+def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) -> str:
+    """A Hydra or OmegaConf error in one sentence.
+
+    Args:
+        folder: the config folder, whose sub-folders are the groups.
+        defaults: the command's config without overrides, for the valid keys.
+    """
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name}: there is no such config. {nearest(name, error.options)}"
+    override = re.search(r"Could not override '([^']+)'", text)
+    if override:
+        key = override.group(1)
+        groups = [p.name for p in folder.iterdir() if p.is_dir()]
+        return f"{key}: unknown key. {nearest(key, [*_keys(defaults), *groups])}"
+    if isinstance(error, OverrideParseException):
+        return f"The override {error.override!r} is not of the form key=value."
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    cause = error.__cause__
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, Exception):
+        lines.append(str(cause).splitlines()[0])
+    return ": ".join(lines[:2]) + "."
+
+
+def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+CONFIG_ERRORS = (HydraException, OmegaConfBaseException)

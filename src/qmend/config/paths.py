@@ -1,0 +1,20 @@
+"""Where the configs lie: in the checkout's ``conf``, or inside the installed package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qmend.types import QmendError
+
+
+def conf_dir() -> Path:
+    """Absolute path of the config folder.
+
+    Raises:
+        QmendError: if the package was installed without it.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "base.yaml").exists():
+            return folder
+    raise QmendError("The package carries no configs; install it again from a wheel or checkout.")

@@ -1,0 +1,1 @@
+"""Datasets: contract, generation, splits, encodings, tensors."""

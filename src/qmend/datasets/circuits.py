@@ -1,0 +1,99 @@
+"""A batch of executed circuits with their calibrations: what every mitigator is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.devices.calibration import Calibration
+from qmend.types import FloatArray, IntArray, QmendError
+
+#: A distribution whose sum is further than this from 1 is refused.
+NORMALISATION_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class CircuitBatch:
+    """Executed circuits in chain order (bit ``k`` of an index: the qubit at position ``k``).
+
+    Attributes:
+        instructions: the compiled circuits.
+        noisy: (N, 2^n) measured frequencies.
+        shots: (N,) shots behind each row of ``noisy``.
+        layout: physical qubits of the chain.
+        calibrations: the snapshots in use.
+        calibration_index: (N,) which of ``calibrations`` each circuit ran under.
+    """
+
+    instructions: InstructionTable
+    noisy: FloatArray
+    shots: IntArray
+    layout: tuple[int, ...]
+    calibrations: tuple[Calibration, ...]
+    calibration_index: IntArray
+
+    def __post_init__(self) -> None:
+        n = self.instructions.n_qubits
+        if self.noisy.shape != (len(self.instructions), 2**n):
+            raise QmendError(
+                f"The noisy distributions have shape {self.noisy.shape}, but {len(self)} circuits "
+                f"on {n} qubits need ({len(self)}, {2**n}); check the length of the bitstrings."
+            )
+        if len(self.layout) != n:
+            raise QmendError(
+                f"The layout {list(self.layout)} names {len(self.layout)} qubits, the circuits "
+                f"have {n}; give one physical qubit for each."
+            )
+        check_distributions(self.noisy, "noisy")
+
+    def __len__(self) -> int:
+        return len(self.instructions)
+
+    @property
+    def n_qubits(self) -> int:
+        return self.instructions.n_qubits
+
+    def select(self, index: IntArray) -> CircuitBatch:
+        """The circuits named by ``index``, in that order."""
+        return CircuitBatch(
+            self.instructions.select(index),
+            self.noisy[index],
+            self.shots[index],
+            self.layout,
+            self.calibrations,
+            self.calibration_index[index],
+        )
+
+
+def check_distributions(probabilities: FloatArray, name: str) -> None:
+    """Refuse what is no probability distribution.
+
+    Raises:
+        QmendError: naming the first row that is not finite, negative or not normalised.
+    """
+    for fails, what in (
+        (~np.isfinite(probabilities), "is not finite"),
+        (probabilities < 0, "is negative"),
+    ):
+        if fails.any():
+            row, column = np.argwhere(fails)[0]
+            raise QmendError(
+                f"The {name} distribution of circuit {row} {what} at outcome {column} "
+                f"({probabilities[row, column]}); give probabilities or counts."
+            )
+    total = probabilities.sum(axis=1)
+    off = np.abs(total - 1.0) > NORMALISATION_TOLERANCE
+    if off.any():
+        row = int(np.flatnonzero(off)[0])
+        raise QmendError(
+            f"The {name} distribution of circuit {row} sums to {total[row]:.6g}, not 1; divide "
+            "counts by their shots."
+        )
+
+
+def per_calibration(batch: CircuitBatch, values: Sequence[FloatArray]) -> FloatArray:
+    """(N, ...) the value that belongs to each circuit's calibration."""
+    return np.stack(list(values))[batch.calibration_index]

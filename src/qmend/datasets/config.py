@@ -1,0 +1,98 @@
+"""What a dataset is: the fields of ``conf/dataset/*.yaml``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from qmend.circuits.families import Family, build_family
+from qmend.datasets.schema import SCHEMA_VERSION
+from qmend.devices.device import DeviceConfig
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CompilerConfig(_Frozen):
+    """``optimization_level`` is Qiskit's."""
+
+    name: Literal["qiskit"] = "qiskit"
+    optimization_level: int = Field(1, ge=0, le=3)
+
+
+class SplitConfig(_Frozen):
+    """Shares of the jobs; the rest after ``train`` and ``val`` is the test split."""
+
+    train: float = Field(0.7, gt=0, lt=1)
+    val: float = Field(0.1, gt=0, lt=1)
+    test: float = Field(0.2, gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"train + val + test must be 1, not {total:g}")
+        return self
+
+
+class DatasetConfig(_Frozen):
+    """A simulated dataset.
+
+    Attributes:
+        circuits: rows in all, a multiple of ``job_size``.
+        job_size: circuits a job; splits are by job.
+        jobs_per_shard: jobs a Parquet file, the unit that a killed generation resumes from.
+        shots: a circuit.
+        seed: every circuit has its own, derived from this one.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    family: Family
+    circuits: int = Field(ge=1)
+    job_size: int = Field(300, ge=1)
+    jobs_per_shard: int = Field(20, ge=1)
+    shots: int = Field(20_000, ge=1)
+    seed: int = Field(0, ge=0)
+    compiler: CompilerConfig = CompilerConfig()
+    executor: Literal["aer"] = "aer"
+    split: SplitConfig = SplitConfig()
+
+    @field_validator("family", mode="before")
+    @classmethod
+    def _family(cls, value: Any) -> Family:
+        return value if isinstance(value, Family) else build_family(value)
+
+    @model_validator(mode="after")
+    def _jobs(self) -> Self:
+        if self.circuits % self.job_size:
+            raise ValueError(
+                f"circuits ({self.circuits}) must be a multiple of job_size ({self.job_size})"
+            )
+        if self.jobs < 3:
+            raise ValueError(
+                f"circuits / job_size gives {self.jobs} jobs, but the three splits need at least 3"
+            )
+        return self
+
+    @property
+    def jobs(self) -> int:
+        return self.circuits // self.job_size
+
+
+def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
+    """Everything that decides the data, as plain values."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "dataset": {**dataset.model_dump(mode="json"), "family": dataset.family.model_dump()},
+        "device": device.model_dump(mode="json"),
+    }
+
+
+def recipe_sha(recipe: dict[str, Any]) -> str:
+    """SHA-256 (first 16 hex digits) of a recipe."""
+    text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

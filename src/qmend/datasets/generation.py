@@ -1,0 +1,402 @@
+"""Simulated datasets: draw, compile, simulate, sample, prove the labels, write shards.
+
+The unit of work is a job; the unit of resumption a shard. Every circuit is made from its own
+seed, so the bytes do not depend on the number of workers or on interruptions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import multiprocessing
+import multiprocessing.connection
+import os
+import platform
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qmend.circuits.compilation import QiskitCompiler
+from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import compiled_probabilities, source_state, to_bit_order
+from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
+from qmend.datasets.manifest import (
+    CALIBRATIONS,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    check_files,
+    file_sha256,
+    read_manifest,
+    write_atomically,
+    write_manifest,
+)
+from qmend.datasets.schema import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    calibrations_table,
+    instructions_column,
+    rows_column,
+)
+from qmend.datasets.splits import split_jobs
+from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.execution.aer import AerExecutor
+from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.simulation.sampling import sample_counts
+from qmend.types import FloatArray, QmendError, Split
+
+#: Largest difference allowed between a label and the compiled circuit's own distribution.
+LABEL_TOLERANCE = 1e-10
+_RECIPE_KEY = b"qmend.recipe_sha"
+_PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
+
+#: Called with the number of circuits finished so far and in all.
+Progress = Callable[[int, int], None]
+_Attempts = dict[tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a call of :func:`generate` did."""
+
+    folder: Path
+    manifest: Manifest
+    circuits_made: int
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One job to make: its number, split, and how often each circuit was already redrawn."""
+
+    dataset: DatasetConfig
+    device: DeviceConfig
+    job: int
+    split: Split
+    attempts: tuple[tuple[int, int], ...] = ()
+
+
+def generate(
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    workers: int = 1,
+    progress: Progress = lambda done, total: None,
+) -> Generation:
+    """Make a dataset, or finish one that was interrupted, or return one that is complete.
+
+    Raises:
+        QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
+    """
+    if dataset.family.n_qubits != len(device.layout):
+        raise QmendError(
+            f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout "
+            f"{list(device.layout)} has {len(device.layout)} qubits; make the two equal."
+        )
+    recipe = dataset_recipe(dataset, device)
+    sha = recipe_sha(recipe)
+    chain = load_device(device)
+    with _exclusive(folder):
+        if (folder / MANIFEST).exists():
+            manifest = read_manifest(folder)
+            if manifest.recipe_sha != sha:
+                raise QmendError(
+                    f"{folder} holds a dataset of another config ({_difference(manifest, recipe)}"
+                    "); give yours another dataset.name, or delete the folder."
+                )
+            check_files(folder, manifest)
+            progress(dataset.circuits, dataset.circuits)
+            return Generation(folder, manifest, 0)
+        for left in folder.glob(".*.part"):
+            left.unlink()
+        made = _make_shards(dataset, device, folder, sha, workers, progress)
+        write_atomically(
+            folder / CALIBRATIONS,
+            lambda part: pq.write_table(calibrations_table([chain.calibration]), part),
+        )
+        shards = [
+            FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
+            for p in _shard_paths(dataset, folder)
+        ]
+        manifest = Manifest(
+            schema_version=SCHEMA_VERSION,
+            name=dataset.name,
+            recipe=recipe,
+            recipe_sha=sha,
+            rows=sum(s.rows for s in shards),
+            shards=shards,
+            calibrations=FileEntry(
+                file=CALIBRATIONS, rows=1, sha256=file_sha256(folder / CALIBRATIONS)
+            ),
+            packages={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
+        )
+        write_manifest(folder, manifest)
+    return Generation(folder, manifest, made)
+
+
+@contextmanager
+def _exclusive(folder: Path) -> Iterator[None]:
+    """One writer a folder; the lock goes with the process, however it ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder.parent / f".{folder.name}.lock").open("w")
+    except OSError as error:
+        raise QmendError(
+            f"Can't write to {folder.parent} ({error.strerror}); choose another data.root."
+        ) from None
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise QmendError(
+                f"Another process is writing {folder}; wait for it to finish."
+            ) from None
+        yield
+
+
+def _difference(manifest: Manifest, recipe: dict[str, object]) -> str:
+    """The first value in which two recipes differ."""
+    theirs, ours = _flat(manifest.recipe), _flat(recipe)
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key):
+            return f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
+    return "nothing but the order of keys"
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(value, dict):
+        out: dict[str, object] = {}
+        for key, item in value.items():
+            out.update(_flat(item, f"{prefix}.{key}" if prefix else str(key)))
+        return out
+    return {prefix: list(value) if isinstance(value, tuple) else value}
+
+
+def _shard_paths(dataset: DatasetConfig, folder: Path) -> list[Path]:
+    count = -(-dataset.jobs // dataset.jobs_per_shard)
+    return [folder / f"circuits-{k:05d}.parquet" for k in range(count)]
+
+
+def _make_shards(
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    sha: str,
+    workers: int,
+    progress: Progress,
+) -> int:
+    splits = split_jobs(dataset.jobs, dataset.split, dataset.seed)
+    paths = _shard_paths(dataset, folder)
+    todo = [k for k, path in enumerate(paths) if not _is_intact(path, sha)]
+    done = dataset.circuits - sum(
+        len(_jobs_of(dataset, shard)) * dataset.job_size for shard in todo
+    )
+    made = 0
+    progress(done, dataset.circuits)
+    attempts: _Attempts = {}
+    with _runner(workers) as run:
+        while todo:
+            tasks = [
+                _Task(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
+                for shard in todo
+                for job in _jobs_of(dataset, shard)
+            ]
+            parts: dict[int, pa.Table] = {}
+            for job, table in run(tasks):
+                parts[job] = table
+                made += table.num_rows
+                done = min(dataset.circuits, done + table.num_rows)
+                progress(done, dataset.circuits)
+                shard = job // dataset.jobs_per_shard
+                jobs = _jobs_of(dataset, shard)
+                if all(j in parts for j in jobs):
+                    whole = pa.concat_tables([parts.pop(j) for j in jobs])
+                    _write_shard(paths[shard], whole, sha)
+            todo = _redraw_duplicates(dataset, paths, attempts)
+    return made
+
+
+def _jobs_of(dataset: DatasetConfig, shard: int) -> range:
+    first = shard * dataset.jobs_per_shard
+    return range(first, min(first + dataset.jobs_per_shard, dataset.jobs))
+
+
+def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
+    return [(index, count) for (j, index), count in attempts.items() if j == job]
+
+
+def _is_intact(path: Path, sha: str) -> bool:
+    """Whether a shard left by an earlier call was written whole for this very recipe."""
+    try:
+        return bool(pq.read_schema(path).metadata.get(_RECIPE_KEY) == sha.encode())
+    except (OSError, pa.ArrowInvalid):
+        return False
+
+
+def _write_shard(path: Path, table: pa.Table, sha: str) -> None:
+    table = table.replace_schema_metadata({_RECIPE_KEY: sha.encode()})
+    write_atomically(
+        path, lambda part: pq.write_table(table, part, compression="zstd", compression_level=3)
+    )
+
+
+def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:
+    """Count one more attempt for every circuit seen before; the shards to be made again."""
+    ids: list[str] = []
+    for path in paths:
+        ids += pq.read_table(path, columns=["circuit_id"])["circuit_id"].to_pylist()
+    seen: Counter[str] = Counter()
+    shards = set()
+    for row, circuit_id in enumerate(ids):
+        seen[circuit_id] += 1
+        if seen[circuit_id] > 1:
+            job, index = divmod(row, dataset.job_size)
+            attempts[job, index] = attempts.get((job, index), 0) + 1
+            shards.add(job // dataset.jobs_per_shard)
+            if attempts[job, index] > 100:
+                raise QmendError(
+                    f"The family {dataset.family.name!r} has too few different circuits for "
+                    f"dataset.circuits={dataset.circuits}; ask for fewer."
+                )
+    return sorted(shards)
+
+
+@contextmanager
+def _runner(
+    workers: int,
+) -> Iterator[Callable[[list[_Task]], Iterator[tuple[int, pa.Table]]]]:
+    """Runs tasks in this process or in ``workers`` others; results come in any order."""
+    if workers <= 1:
+        yield lambda tasks: ((t.job, make_job(t)) for t in tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
+
+    def run(tasks: list[_Task]) -> Iterator[tuple[int, pa.Table]]:
+        waiting = iter(tasks)
+        pending: dict[Future[pa.Table], int] = {}
+        while True:
+            for task in waiting:
+                pending[pool.submit(make_job, task)] = task.job
+                if len(pending) >= 2 * workers:
+                    break
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                yield pending.pop(future), future.result()
+
+    try:
+        yield run
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _exit_with_parent() -> None:
+    """End a worker when the process that started it is gone, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@lru_cache(maxsize=2)
+def _machinery(
+    device: DeviceConfig, level: int
+) -> tuple[Device, QiskitCompiler, AerExecutor, FloatArray]:
+    chain = load_device(device)
+    compiler = QiskitCompiler(chain.n_qubits, chain.native_gates, chain.edges, level)
+    executor = AerExecutor(chain.calibration, chain.layout)
+    return chain, compiler, executor, readout_matrices(chain.calibration, chain.layout)
+
+
+def make_job(task: _Task) -> pa.Table:
+    """All circuits of one job as rows of the contract.
+
+    Raises:
+        QmendError: if a label differs from the compiled circuit's own noiseless distribution.
+    """
+    dataset = task.dataset
+    chain, compiler, executor, readout = _machinery(
+        task.device, dataset.compiler.optimization_level
+    )
+    attempts = dict(task.attempts)
+    seeds = [
+        circuit_seed(dataset.seed, task.job, index, attempts.get(index, 0))
+        for index in range(dataset.job_size)
+    ]
+    sources = [dataset.family.draw(np.random.default_rng(seed)) for seed in seeds]
+    compiled = [compiler(source.circuit) for source in sources]
+    table = InstructionTable.from_circuits(chain.n_qubits, [c.instructions for c in compiled])
+    measured = np.array([c.measured for c in compiled], dtype=np.int64)
+    ideal = np.array([np.abs(source_state(s.circuit)) ** 2 for s in sources])
+    check_labels(table, measured, ideal, f"job {task.job}")
+    noisy_exact = to_bit_order(apply_readout(executor.probabilities(table), readout), measured)
+    counts = sample_counts(
+        noisy_exact, dataset.shots, [np.random.SeedSequence([seed, 1]) for seed in seeds]
+    )
+    size = dataset.job_size
+    columns = {
+        "circuit_id": pa.array(table.circuit_ids(measured)),
+        "family": pa.array([dataset.family.name] * size),
+        "family_params": pa.array([json.dumps(s.params, sort_keys=True) for s in sources]),
+        "seed": pa.array(seeds, pa.int64()),
+        "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),
+        "device": pa.array([chain.name] * size),
+        "calibration_id": pa.array([chain.calibration.calibration_id] * size),
+        "layout": rows_column(np.tile(chain.layout, (size, 1)), pa.int16()),
+        "instructions": instructions_column(table),
+        "measured": rows_column(measured, pa.int16()),
+        "circuit_stage": pa.array(["executed"] * size),
+        "depth": pa.array(table.depth(), pa.int32()),
+        "n_two_qubit": pa.array(table.count("cx", "ecr", "cz"), pa.int32()),
+        "shots": pa.array([dataset.shots] * size, pa.int64()),
+        "counts": rows_column(counts, pa.int64()),
+        "noisy_exact": rows_column(noisy_exact, pa.float64()),
+        "ideal": rows_column(ideal, pa.float64()),
+        "source": pa.array(["simulated"] * size),
+        "job_id": pa.array([f"{dataset.name}-{task.job:06d}"] * size),
+        "executed_at": pa.array([chain.calibration.time] * size, SCHEMA.field("executed_at").type),
+        "split": pa.array([task.split] * size),
+    }
+    return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def circuit_seed(seed: int, job: int, index: int, attempt: int = 0) -> int:
+    """The seed of one circuit: its drawing and its shots follow from it alone."""
+    state = np.random.SeedSequence(seed, spawn_key=(job, index, attempt)).generate_state(
+        1, np.uint64
+    )
+    return int(state[0] >> np.uint64(1))
+
+
+def check_labels(
+    table: InstructionTable, measured: np.ndarray, ideal: FloatArray, where: str
+) -> None:
+    """Prove that ``ideal`` is what the compiled circuits give when measured without noise.
+
+    Raises:
+        QmendError: naming the first row that differs by more than :data:`LABEL_TOLERANCE`.
+    """
+    own = to_bit_order(compiled_probabilities(table), measured)
+    off = np.abs(own - ideal).max(axis=1)
+    if (off > LABEL_TOLERANCE).any():
+        row = int(np.argmax(off))
+        raise QmendError(
+            f"In {where}, the ideal distribution of circuit {row} is not the noiseless measured "
+            f"distribution of its instructions (they differ by {off[row]:.2g}): labels and "
+            "circuits are permuted against each other; generate the data again."
+        )

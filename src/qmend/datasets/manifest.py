@@ -1,0 +1,129 @@
+"""``manifest.json``: what a dataset is, and the SHA-256 of each of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from qmend.datasets.schema import SCHEMA_VERSION
+from qmend.types import QmendError
+
+MANIFEST = "manifest.json"
+CALIBRATIONS = "calibrations.parquet"
+
+
+class FileEntry(BaseModel):
+    """A file of the dataset, its rows and its hash."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    file: str
+    rows: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """The contents of ``manifest.json``; no wall clock, so that equal data have equal bytes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    schema_version: int
+    name: str
+    recipe: dict[str, Any]
+    recipe_sha: str
+    rows: int
+    shards: list[FileEntry]
+    calibrations: FileEntry
+    packages: dict[str, str]
+
+    @property
+    def dataset_sha(self) -> str:
+        """SHA-256 (first 16 hex digits) over the hashes of all files."""
+        text = "".join(e.sha256 for e in [*self.shards, self.calibrations])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+    """Write beside ``path`` and move into place, so that a kill leaves the old file or the new.
+
+    Raises:
+        QmendError: if the disk is full or not writable.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise QmendError(
+            f"Could not write {path} ({error.strerror or error}); free some space or choose "
+            "another data.root, then run the same command again: finished shards are kept."
+        ) from None
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest; it is the last file of a dataset, so its presence means complete."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
+    write_atomically(folder / MANIFEST, lambda part: _write_text(part, text))
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read and check a manifest.
+
+    Raises:
+        QmendError: if there is none, or it is of another schema version.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        raise QmendError(
+            f"{folder} holds no complete dataset (no {MANIFEST}); make it with "
+            f"`qmend data generate`, which also resumes a generation that was stopped."
+        )
+    try:
+        data = json.loads(path.read_text())
+        version = data["schema_version"]
+        if version != SCHEMA_VERSION:
+            raise QmendError(
+                f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; "
+                "generate the dataset again."
+            )
+        return Manifest.model_validate(data)
+    except (ValueError, KeyError, TypeError):
+        raise QmendError(
+            f"{path} is damaged; delete it and run `qmend data generate` again: intact shards "
+            "are kept."
+        ) from None
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare every file with its hash.
+
+    Raises:
+        QmendError: naming the first file that is missing or differs, and the repair.
+    """
+    for entry in [*manifest.shards, manifest.calibrations]:
+        path = folder / entry.file
+        state = None
+        if not path.exists():
+            state = "is missing"
+        elif file_sha256(path) != entry.sha256:
+            state = "does not match its hash in the manifest"
+        if state:
+            raise QmendError(
+                f"{path} {state}; delete {folder / MANIFEST} and the file, then run "
+                "`qmend data generate` with the dataset's config: it makes just that file again."
+            )

@@ -1,0 +1,161 @@
+"""Reading a dataset: its files checked, its rows as arrays in chain order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qmend.circuits.statevector import to_chain_order
+from qmend.datasets.circuits import CircuitBatch, check_distributions
+from qmend.datasets.manifest import CALIBRATIONS, Manifest, check_files, read_manifest
+from qmend.datasets.schema import instruction_table, matrix, read_calibrations
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
+
+
+@dataclass(frozen=True)
+class LabelledCircuits:
+    """Circuits with their ideal distributions, all in chain order.
+
+    Attributes:
+        circuits: what a mitigator may see.
+        ideal: (N, 2^n).
+        noisy_exact: (N, 2^n) the noisy distribution without shot noise, None for hardware.
+        circuit_id, job_id: (N,) strings.
+        n_two_qubit, depth: (N,).
+        measured: (N, n) chain position behind each classical bit.
+    """
+
+    circuits: CircuitBatch
+    ideal: FloatArray
+    noisy_exact: FloatArray | None
+    circuit_id: AnyArray
+    job_id: AnyArray
+    n_two_qubit: IntArray
+    depth: IntArray
+    measured: IntArray
+
+    def __len__(self) -> int:
+        return len(self.circuits)
+
+    def select(self, index: IntArray) -> LabelledCircuits:
+        """The circuits named by ``index``, in that order."""
+        return LabelledCircuits(
+            self.circuits.select(index),
+            self.ideal[index],
+            None if self.noisy_exact is None else self.noisy_exact[index],
+            self.circuit_id[index],
+            self.job_id[index],
+            self.n_two_qubit[index],
+            self.depth[index],
+            self.measured[index],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory.
+
+    Attributes:
+        folder: where it lies.
+        manifest: its manifest, already checked against the files.
+        family, device, source: of all rows.
+        rows: all circuits.
+        split: (N,) split of each row.
+    """
+
+    folder: Path
+    manifest: Manifest
+    family: str
+    device: str
+    source: str
+    rows: LabelledCircuits
+    split: AnyArray
+
+    def part(self, split: Split) -> LabelledCircuits:
+        """The circuits of one split.
+
+        Raises:
+            QmendError: if the split is empty.
+        """
+        index = np.flatnonzero(self.split == split)
+        if not len(index):
+            raise QmendError(f"{self.folder} has no circuit in the {split} split.")
+        return self.rows.select(index)
+
+
+def read_rows(folder: Path, manifest: Manifest) -> pa.Table:
+    """All rows of a dataset as an Arrow table, in order.
+
+    Raises:
+        QmendError: naming a shard that can't be read.
+    """
+    tables = []
+    for entry in manifest.shards:
+        path = folder / entry.file
+        try:
+            tables.append(pq.read_table(path).replace_schema_metadata(None))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise QmendError(f"{path} can't be read ({error}); generate it again.") from None
+    return pa.concat_tables(tables)
+
+
+def load_dataset(folder: Path) -> Dataset:
+    """Read a dataset whose files match their hashes.
+
+    Raises:
+        QmendError: if a file is missing, altered or of another schema.
+    """
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    table = read_rows(folder, manifest)
+    calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
+    layouts = {tuple(row) for row in matrix(table["layout"]).tolist()}
+    if len(layouts) != 1:
+        raise QmendError(f"{folder} mixes {len(layouts)} layouts; select one.")
+    layout = layouts.pop()
+    ids = list(calibrations)
+    position = {name: k for k, name in enumerate(ids)}
+    measured = matrix(table["measured"]).astype(np.int64)
+    counts = matrix(table["counts"])
+    shots = np.asarray(table["shots"]).astype(np.int64)
+    if (counts < 0).any() or (counts.sum(axis=1) != shots).any():
+        row = int(np.flatnonzero((counts < 0).any(axis=1) | (counts.sum(axis=1) != shots))[0])
+        raise QmendError(f"{folder}: the counts of row {row} do not add up to its shots.")
+    ideal = to_chain_order(matrix(table["ideal"]), measured)
+    check_distributions(ideal, "ideal")
+    exact = table["noisy_exact"]
+    circuits = CircuitBatch(
+        instructions=instruction_table(table["instructions"], len(layout)),
+        noisy=to_chain_order(counts / shots[:, None], measured),
+        shots=shots,
+        layout=layout,
+        calibrations=tuple(calibrations[name] for name in ids),
+        calibration_index=np.array([position[c] for c in table["calibration_id"].to_pylist()]),
+    )
+    rows = LabelledCircuits(
+        circuits=circuits,
+        ideal=ideal,
+        noisy_exact=None if exact.null_count else to_chain_order(matrix(exact), measured),
+        circuit_id=np.array(table["circuit_id"].to_pylist()),
+        job_id=np.array(table["job_id"].to_pylist()),
+        n_two_qubit=np.asarray(table["n_two_qubit"]).astype(np.int64),
+        depth=np.asarray(table["depth"]).astype(np.int64),
+        measured=measured,
+    )
+    return Dataset(
+        folder=folder,
+        manifest=manifest,
+        family=_common(table, "family"),
+        device=_common(table, "device"),
+        source=_common(table, "source"),
+        rows=rows,
+        split=np.array(table["split"].to_pylist()),
+    )
+
+
+def _common(table: pa.Table, column: str) -> str:
+    return "+".join(sorted(set(table[column].to_pylist())))

@@ -1,0 +1,105 @@
+"""Proof that a dataset is what it says: hashes, labels, splits, noise, shots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from qmend.circuits.statevector import to_bit_order
+from qmend.datasets.generation import check_labels
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.execution.aer import AerExecutor
+from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.types import QmendError
+
+#: Across processors the last digits of a simulation differ; more than this is an error.
+NOISE_TOLERANCE = 1e-12
+#: Counts less likely than this under ``noisy_exact`` are refused.
+LEAST_P_VALUE = 1e-6
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify_dataset` found.
+
+    Attributes:
+        rows: circuits whose labels were proven.
+        simulated: circuits simulated again with Aer.
+        largest_difference: between stored and simulated noisy probabilities.
+        p_value: chi-square of all counts against ``noisy_exact``; 1 without it.
+    """
+
+    rows: int
+    simulated: int
+    largest_difference: float
+    p_value: float
+
+
+def verify_dataset(folder: Path, sample: int = 20) -> Verification:
+    """Check a dataset thoroughly.
+
+    Every file matches its hash; every label is the noiseless measured distribution of its
+    circuit; every ``circuit_id`` is that of its instructions; no job and no circuit is in two
+    splits; a sample of noisy distributions equals Aer's; all counts fit them (chi-square).
+
+    Raises:
+        QmendError: naming the first thing that is wrong.
+    """
+    data = load_dataset(folder)
+    rows = data.rows
+    table, measured = rows.circuits.instructions, rows.measured
+    check_labels(table, measured, to_bit_order(rows.ideal, measured), str(folder))
+    if table.circuit_ids(measured) != rows.circuit_id.tolist():
+        raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
+    for name, column in (("job", rows.job_id), ("circuit", rows.circuit_id)):
+        pairs = set(zip(column.tolist(), data.split.tolist(), strict=True))
+        if len(pairs) != len(set(column.tolist())):
+            raise QmendError(f"{folder}: a {name} is in two splits; generate the data again.")
+    if rows.noisy_exact is None:
+        return Verification(len(rows), 0, 0.0, 1.0)
+    difference = _difference_to_aer(data, sample)
+    if difference > NOISE_TOLERANCE:
+        raise QmendError(
+            f"{folder}: stored noisy distributions differ from Aer's by {difference:.2g} "
+            f"(allowed: {NOISE_TOLERANCE:g}); generate the data again."
+        )
+    counts = rows.circuits.noisy * rows.circuits.shots[:, None]
+    p_value = _chi_square(counts, rows.noisy_exact * rows.circuits.shots[:, None])
+    if p_value < LEAST_P_VALUE:
+        raise QmendError(
+            f"{folder}: the counts do not fit the noisy distributions (p = {p_value:.2g})."
+        )
+    return Verification(len(rows), min(sample, len(rows)), difference, p_value)
+
+
+def _difference_to_aer(data: Dataset, sample: int) -> float:
+    chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
+    part = data.rows.select(chosen)
+    circuits = part.circuits
+    assert part.noisy_exact is not None
+    largest = 0.0
+    for k, calibration in enumerate(circuits.calibrations):
+        at = np.flatnonzero(circuits.calibration_index == k)
+        if not len(at):
+            continue
+        exact = AerExecutor(calibration, circuits.layout).probabilities(
+            circuits.instructions.select(at)
+        )
+        exact = apply_readout(exact, readout_matrices(calibration, circuits.layout))
+        largest = max(largest, float(np.abs(exact - part.noisy_exact[at]).max()))
+    return largest
+
+
+def _chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
+    """p-value of all rows together; outcomes expected less than five times are pooled by row."""
+    rare = expected < 5
+    pooled = [(x * rare).sum(axis=1, keepdims=True) for x in (observed, expected)]
+    seen = np.concatenate([np.where(rare, 0, observed), pooled[0]], axis=1)
+    mean = np.concatenate([np.where(rare, 0, expected), pooled[1]], axis=1)
+    used = mean >= 5
+    statistic = ((seen - mean)[used] ** 2 / mean[used]).sum()
+    freedom = used.sum() - len(observed)
+    return float(stats.chi2.sf(statistic, freedom))

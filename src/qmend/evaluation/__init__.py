@@ -1,0 +1,1 @@
+"""Scoring: per circuit, summarised with intervals, compared in pairs."""

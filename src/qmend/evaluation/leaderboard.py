@@ -1,0 +1,53 @@
+"""All mitigators scored on one split, the best of them, and what it beats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qmend.datasets.table import LabelledCircuits
+from qmend.evaluation.scores import Comparison, compare, reference
+from qmend.evaluation.tracked import Entry
+from qmend.metrics import Bootstrap, Interval
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A scored test split.
+
+    Attributes:
+        data: the circuits.
+        entries: baselines and models in the order given.
+        reference: the shot-noise reference, no mitigator; None for hardware data.
+    """
+
+    data: LabelledCircuits
+    entries: list[Entry]
+    reference: Interval | None
+
+    @staticmethod
+    def build(data: LabelledCircuits, entries: list[Entry]) -> Leaderboard:
+        """Put entries together and compute the reference."""
+        return Leaderboard(data, entries, reference(data, Bootstrap.over(data.job_id)))
+
+    @property
+    def baselines(self) -> list[Entry]:
+        return [e for e in self.entries if e.kind == "baseline"]
+
+    @property
+    def models(self) -> list[Entry]:
+        return [e for e in self.entries if e.kind != "baseline"]
+
+    @property
+    def ranked(self) -> list[Entry]:
+        """Best median L1RC first."""
+        return sorted(self.entries, key=lambda e: e.summary.figures["l1rc_median"].value)
+
+    @property
+    def best_model(self) -> Entry:
+        return min(self.models, key=lambda e: e.summary.figures["l1rc_median"].value)
+
+    def comparisons(self) -> list[tuple[Entry, Comparison]]:
+        """The best model against every baseline, on the same circuits."""
+        bootstrap = Bootstrap.over(self.data.job_id)
+        best = self.best_model
+        return [(e, compare(best.scores, e.scores, bootstrap)) for e in self.baselines]

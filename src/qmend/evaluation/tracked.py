@@ -1,0 +1,233 @@
+"""One tracked run: train or fit a mitigator, score it on a split, log by the run contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from qmend.datasets.table import Dataset, LabelledCircuits
+from qmend.evaluation.scores import Scores, Summary, score, summarise
+from qmend.metrics import Bootstrap
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.models.base import ModelConfig, architectures, model_config
+from qmend.tracking.run import Run, start_run
+from qmend.tracking.store import Store
+from qmend.training.checkpoint import save_checkpoint
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import EpochProgress, TrainedModel, fit
+from qmend.training.logger import OwnedRunLogger
+from qmend.types import FloatArray, Split
+
+
+class TrainingConfig(BaseModel):
+    """What one training needs beside data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    model: ModelConfig = Field()
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _architecture(cls, value: Any) -> ModelConfig:
+        return value if isinstance(value, ModelConfig) else model_config(value)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A scored mitigator: one row of a table.
+
+    Attributes:
+        kind: ``baseline`` or ``train``.
+        mitigated: (N, 2^n) its distributions for the scored circuits.
+        seconds: of training or fitting.
+        history: metric -> one value an epoch; empty for baselines.
+        run_id: its MLflow run.
+    """
+
+    name: str
+    kind: str
+    scores: Scores
+    summary: Summary
+    mitigated: FloatArray
+    parameters: int
+    seconds: float
+    history: dict[str, list[float]]
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where runs are logged, on which data, under which parent."""
+
+    store: Store
+    dataset: Dataset
+    split: Split = "test"
+    parent: str | None = None
+
+    @property
+    def scored(self) -> LabelledCircuits:
+        return self.dataset.part(self.split)
+
+
+def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> Entry:
+    """Fit a baseline on the training split and score it, as one run."""
+    tags = {
+        "kind": "baseline",
+        "architecture": mitigator.name,
+        "head": "none",
+        "loss": "none",
+        "encoding": "none",
+        "seed": "none",
+    }
+    with _open(context, mitigator.name, tags, config) as run:
+        started = time.perf_counter()
+        mitigator.fit(context.dataset.part("train"))
+        seconds = time.perf_counter() - started
+        return finish(run, context, mitigator.name, "baseline", mitigator, seconds, {})
+
+
+def run_training(
+    context: Context,
+    name: str,
+    training: TrainingConfig,
+    config: Mapping[str, Any],
+    seed: int,
+    progress: EpochProgress = lambda done, total, values: None,
+) -> Entry:
+    """Train a network and score it, as one run with its model as an artifact."""
+    model = training.model
+    tags = {
+        "kind": "train",
+        "architecture": model.name,
+        "head": architectures()[model.name].head,
+        "loss": training.loss.name,
+        "encoding": model.encoding,
+        "seed": str(seed),
+    }
+    with _open(context, name, tags, config) as run:
+        trained = fit(
+            model,
+            training.loss,
+            training.optimizer,
+            training.trainer,
+            context.dataset.part("train"),
+            context.dataset.part("val"),
+            seed,
+            loggers=[OwnedRunLogger(run)],
+            progress=progress,
+        )
+        mitigator = LearnedMitigator(trained)
+        entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
+        _log_model(run, context, trained, training, seed, entry.summary)
+    return entry
+
+
+def run_evaluation(
+    context: Context,
+    model: TrainedModel,
+    provenance: Mapping[str, Any],
+    config: Mapping[str, Any],
+) -> Entry:
+    """Score a network that was trained before, as one run that names where it comes from."""
+    name = model.config.name
+    tags = {
+        "kind": "evaluation",
+        "architecture": name,
+        "head": architectures()[name].head,
+        "loss": str(provenance.get("loss", "unknown")),
+        "encoding": model.config.encoding,
+        "seed": str(provenance.get("seed", "unknown")),
+        "checkpoint_run": str(provenance.get("run_id", "unknown")),
+    }
+    with _open(context, name, tags, config) as run:
+        return finish(run, context, name, "evaluation", LearnedMitigator(model), 0.0, {})
+
+
+def finish(
+    run: Run,
+    context: Context,
+    name: str,
+    kind: str,
+    mitigator: Mitigator,
+    seconds: float,
+    history: dict[str, list[float]],
+) -> Entry:
+    """Score a fitted mitigator and log figures, cost and per-circuit scores to its run."""
+    data = context.scored
+    mitigated = mitigator.mitigate(data.circuits)
+    scores = score(data, mitigated)
+    summary = summarise(scores, Bootstrap.over(data.job_id))
+    run.metrics(
+        {
+            **summary.metrics(f"{context.split}/"),
+            "cost/seconds": seconds,
+            "cost/parameters": float(mitigator.parameters),
+        }
+    )
+    run.tags({"bootstrap_unit": summary.unit})
+    with run.artifact_folder("scores") as folder:
+        scores.write(folder / f"{context.split}.parquet", data)
+    return Entry(
+        name,
+        kind,
+        scores,
+        summary,
+        mitigated,
+        mitigator.parameters,
+        seconds,
+        history,
+        run.run_id,
+    )
+
+
+def _log_model(
+    run: Run,
+    context: Context,
+    trained: TrainedModel,
+    training: TrainingConfig,
+    seed: int,
+    summary: Summary,
+) -> None:
+    provenance = {
+        "run_id": run.run_id,
+        "dataset": context.dataset.manifest.name,
+        "dataset_sha": context.dataset.manifest.dataset_sha,
+        "loss": training.loss.name,
+        "seed": seed,
+        "metrics": summary.metrics(f"{context.split}/"),
+    }
+    with run.artifact_folder("model") as folder:
+        save_checkpoint(folder, trained, provenance)
+
+
+@contextmanager
+def _open(
+    context: Context, name: str, tags: Mapping[str, str], config: Mapping[str, Any]
+) -> Iterator[Run]:
+    """A run whose dataset is tagged and logged as soon as it is open."""
+    dataset = context.dataset
+    tags = {**dataset_tags(dataset), **tags}
+    with start_run(context.store, name, tags, config, context.parent) as run:
+        manifest = dataset.manifest
+        for use in ("train", context.split):
+            run.dataset(manifest.name, manifest.dataset_sha, str(dataset.folder.resolve()), use)
+        yield run
+
+
+def dataset_tags(dataset: Dataset) -> dict[str, str]:
+    """Tags of the run contract that the data decide."""
+    return {
+        "family": dataset.family,
+        "device": dataset.device,
+        "source": dataset.source,
+        "dataset": dataset.manifest.name,
+        "dataset_sha": dataset.manifest.dataset_sha,
+    }

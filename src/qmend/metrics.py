@@ -1,0 +1,137 @@
+"""Distances between distributions, L1RC, and bootstrap intervals. Pure numpy.
+
+Distributions are rows of (N, K) arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmend.types import AnyArray, FloatArray, IntArray
+
+#: L1RC above this counts as harm.
+HARM_THRESHOLD = 0.05
+#: Predictions are floored here, and renormalised, before KL.
+KL_FLOOR = 1e-9
+#: With at least this many jobs in the test split the bootstrap resamples jobs, else circuits.
+MIN_JOBS = 20
+
+
+def l1(p: FloatArray, q: FloatArray) -> FloatArray:
+    """(N,) sum |p - q|."""
+    distance: FloatArray = np.abs(p - q).sum(axis=1)
+    return distance
+
+
+def total_variation(p: FloatArray, q: FloatArray) -> FloatArray:
+    """(N,) half the L1 distance."""
+    return l1(p, q) / 2
+
+
+def hellinger(p: FloatArray, q: FloatArray) -> FloatArray:
+    """(N,) sqrt(sum (sqrt p - sqrt q)^2 / 2)."""
+    distance: FloatArray = np.sqrt(((np.sqrt(p) - np.sqrt(q)) ** 2).sum(axis=1) / 2)
+    return distance
+
+
+def kl_divergence(ideal: FloatArray, predicted: FloatArray) -> FloatArray:
+    """(N,) KL(ideal || predicted) in nats, ``predicted`` floored at 1e-9 and renormalised."""
+    floored = np.maximum(predicted, KL_FLOOR)
+    floored = floored / floored.sum(axis=1, keepdims=True)
+    safe = np.where(ideal > 0, ideal, 1.0)
+    divergence: FloatArray = np.where(ideal > 0, ideal * np.log(safe / floored), 0.0).sum(axis=1)
+    return divergence
+
+
+def l1rc(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatArray:
+    """(N,) relative change of the L1 error, (|ideal - mitigated| - |ideal - noisy|) /
+    |ideal - noisy|; -1 is perfect, 0 no change, NaN where the noisy error is zero."""
+    before, after = l1(ideal, noisy), l1(ideal, mitigated)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change: FloatArray = np.where(before > 0, (after - before) / before, np.nan)
+    return change
+
+
+def median_l1rc(values: FloatArray) -> float:
+    """Median, circuits without noisy error left out."""
+    return float(np.nanmedian(values))
+
+
+def improved_pct(values: FloatArray) -> float:
+    """Share of circuits with L1RC < 0, in per cent."""
+    known = values[~np.isnan(values)]
+    return float(100.0 * (known < 0).mean())
+
+
+def harmed_pct(values: FloatArray) -> float:
+    """Share of circuits with L1RC > 0.05, in per cent."""
+    known = values[~np.isnan(values)]
+    return float(100.0 * (known > HARM_THRESHOLD).mean())
+
+
+def shot_noise_reference(
+    ideal: FloatArray, noisy: FloatArray, noisy_exact: FloatArray
+) -> FloatArray:
+    """(N,) |noisy - noisy_exact| / |ideal - noisy| - 1: all bias gone, the shots' noise left.
+
+    No lower bound: a mitigator may also denoise.
+    """
+    before = l1(ideal, noisy)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change: FloatArray = np.where(before > 0, l1(noisy, noisy_exact) / before - 1, np.nan)
+    return change
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95 % bootstrap interval."""
+
+    value: float
+    lo: float
+    hi: float
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """Resamples test circuits: whole jobs where there are enough of them, else circuits.
+
+    Attributes:
+        groups: (N,) group of each circuit, 0..G-1.
+        unit: ``jobs`` or ``circuits``, for the reader of a table.
+    """
+
+    groups: IntArray
+    unit: str
+    replicates: int = 1000
+    seed: int = 0
+
+    @staticmethod
+    def over(job_id: AnyArray, replicates: int = 1000, seed: int = 0) -> Bootstrap:
+        """Jobs if there are at least :data:`MIN_JOBS`, else circuits."""
+        _, groups = np.unique(job_id, return_inverse=True)
+        if groups.max(initial=-1) + 1 >= MIN_JOBS:
+            return Bootstrap(groups.astype(np.int64), "jobs", replicates, seed)
+        return Bootstrap(np.arange(len(job_id)), "circuits", replicates, seed)
+
+    def samples(self) -> Iterator[IntArray]:
+        """Index arrays of the replicates; the same at every call, so that pairs stay paired."""
+        rng = np.random.default_rng(self.seed)
+        order = np.argsort(self.groups, kind="stable")
+        sizes = np.bincount(self.groups)
+        members = np.split(order, np.cumsum(sizes)[:-1])
+        for _ in range(self.replicates):
+            chosen = rng.integers(0, len(members), size=len(members))
+            yield np.concatenate([members[k] for k in chosen])
+
+    def interval(self, statistic: Callable[[IntArray], float]) -> Interval:
+        """The statistic of all circuits, and the 2.5 and 97.5 percentiles of its replicates.
+
+        Args:
+            statistic: takes indices of circuits.
+        """
+        drawn = np.array([statistic(index) for index in self.samples()])
+        lo, hi = np.nanpercentile(drawn, [2.5, 97.5])
+        return Interval(statistic(np.arange(len(self.groups))), float(lo), float(hi))

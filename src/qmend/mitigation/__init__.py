@@ -1,0 +1,1 @@
+"""Mitigators, learned or not, behind one interface: ``fit`` and ``mitigate``."""

@@ -1,0 +1,113 @@
+"""Mitigators without a network."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy.optimize import minimize
+
+from qmend import metrics
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.table import LabelledCircuits
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.simplex import project_to_simplex
+from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.types import FloatArray, QmendError
+
+#: Survival below which an inverse would amplify shot noise without bound.
+LEAST_SURVIVAL = 0.02
+
+
+class NoMitigation(Mitigator):
+    """The measured frequencies as they are."""
+
+    name: ClassVar[str] = "none"
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        return circuits.noisy
+
+
+class Uniform(Mitigator):
+    """The uniform distribution, whatever was measured."""
+
+    name: ClassVar[str] = "uniform"
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])
+
+
+class ReadoutInversion(Mitigator):
+    """Exact inverse of each qubit's readout matrix, then the nearest distribution."""
+
+    name: ClassVar[str] = "readout_inversion"
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        out = np.empty_like(circuits.noisy)
+        for k, calibration in enumerate(circuits.calibrations):
+            at = circuits.calibration_index == k
+            matrices = readout_matrices(calibration, circuits.layout)
+            inverse: FloatArray = np.linalg.inv(matrices).astype(np.float64)
+            out[at] = project_to_simplex(apply_readout(circuits.noisy[at], inverse))
+        return out
+
+
+class DepolarizingInversion(Mitigator):
+    """Global depolarizing noise, inverted: three fitted numbers.
+
+    noisy = s ideal + (1 - s) uniform with s = exp(-(a + b CX + c SX)) and the counts of
+    two-qubit and SX (and X) gates. The numbers minimise the mean L1 error of the mitigated training
+    circuits, from a least-squares start.
+    """
+
+    name: ClassVar[str] = "depolarizing_inversion"
+    parameters = 3
+
+    def __init__(self) -> None:
+        self.rates: FloatArray | None = None
+
+    def fit(self, train: LabelledCircuits) -> Mitigator:
+        counts = _gate_counts(train.circuits)
+        uniform = 1.0 / train.ideal.shape[1]
+        signal, seen = train.ideal - uniform, train.circuits.noisy - uniform
+        weight = (signal**2).sum(axis=1)
+        known = weight > 1e-12
+        survival = np.clip((signal * seen).sum(axis=1)[known] / weight[known], 0.01, 1.0)
+        start = np.linalg.lstsq(counts[known], -np.log(survival), rcond=None)[0]
+
+        def error(rates: FloatArray) -> float:
+            mitigated = _invert(train.circuits.noisy, counts, rates)
+            return float(metrics.l1(mitigated, train.ideal).mean())
+
+        # Nelder-Mead's own first simplex is useless for values near zero: 20 % steps instead.
+        simplex = np.vstack([start, start + np.diag(0.2 * np.abs(start) + 1e-4)])
+        found = minimize(
+            error, start, method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-6}
+        )
+        self.rates = found.x
+        return self
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        if self.rates is None:
+            raise QmendError("The depolarizing inversion must be fitted to training data first.")
+        return _invert(circuits.noisy, _gate_counts(circuits), self.rates)
+
+
+def _gate_counts(circuits: CircuitBatch) -> FloatArray:
+    table = circuits.instructions
+    two, one = table.count("cx", "ecr", "cz"), table.count("sx", "x")
+    return np.stack([np.ones(len(table)), two, one], axis=1)
+
+
+def _invert(noisy: FloatArray, counts: FloatArray, rates: FloatArray) -> FloatArray:
+    survival = np.clip(np.exp(-counts @ rates), LEAST_SURVIVAL, 1.0)[:, None]
+    uniform = 1.0 / noisy.shape[1]
+    return project_to_simplex((noisy - (1 - survival) * uniform) / survival)
+
+
+BASELINES: tuple[type[Mitigator], ...] = (
+    NoMitigation,
+    Uniform,
+    ReadoutInversion,
+    DepolarizingInversion,
+)

@@ -1,0 +1,126 @@
+"""What every architecture shares: its inputs, its config, its registry."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+import qmend.models as package
+from qmend.types import QmendError, nearest
+
+#: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.
+FLOOR = 1e-9
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One batch, float32, chain order. B circuits, L tokens of F values, n qubits.
+
+    Attributes:
+        tokens: (B, L, F), zero where ``mask`` is False.
+        mask: (B, L) bool.
+        context: (B, C) standardised calibration values.
+        noisy: (B, 2^n) measured frequencies.
+        readout: (B, n) readout error of each qubit.
+        shots: (B, 1).
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    context: Tensor
+    noisy: Tensor
+    readout: Tensor
+    shots: Tensor
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """Sizes that the data decide."""
+
+    n_qubits: int
+    token: int
+    context: int
+
+    @property
+    def outcomes(self) -> int:
+        return 1 << self.n_qubits
+
+
+class ModelConfig(BaseModel):
+    """Fields of a ``conf/model/*.yaml``; each architecture adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+    encoding: str
+
+
+class Architecture(nn.Module, ABC):
+    """A network (circuit, calibration, noisy distribution) -> mitigated distribution."""
+
+    kind: ClassVar[str]
+    config_type: ClassVar[type[ModelConfig]]
+    #: ``correction`` scales the noisy distribution, ``prediction`` outputs one,
+    #: ``residual`` adds to a known estimate.
+    head: ClassVar[str]
+
+    def __init__(self, config: Any, dimensions: Dimensions) -> None:
+        super().__init__()
+        self.config = config
+        self.dimensions = dimensions
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Tensor:
+        """(B, 2^n) non-negative, rows summing to one."""
+
+
+_REGISTRY: dict[str, type[Architecture]] = {}
+
+
+def register(architecture: type[Architecture]) -> type[Architecture]:
+    """Class decorator: make an architecture known under its ``kind``."""
+    _REGISTRY[architecture.kind] = architecture
+    return architecture
+
+
+def architectures() -> dict[str, type[Architecture]]:
+    """All architectures, found by importing every module of this package."""
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return dict(_REGISTRY)
+
+
+def model_config(config: Mapping[str, Any]) -> ModelConfig:
+    """Validate the config of a model.
+
+    Raises:
+        QmendError: if the architecture is unknown.
+        pydantic.ValidationError: if a field is unknown or has a bad value.
+    """
+    known = architectures()
+    name = str(config.get("name"))
+    if name not in known:
+        raise QmendError(f"model.name: unknown architecture {name!r}. {nearest(name, known)}")
+    return known[name].config_type.model_validate(dict(config))
+
+
+def build_model(config: ModelConfig, dimensions: Dimensions) -> Architecture:
+    """A freshly initialised network; the weights depend on torch's global seed."""
+    return architectures()[config.name](config, dimensions)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def log_floored(probabilities: Tensor) -> Tensor:
+    """Logarithm of probabilities floored at :data:`FLOOR`."""
+    return torch.log(probabilities.clamp_min(FLOOR))

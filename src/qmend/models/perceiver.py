@@ -1,0 +1,81 @@
+"""The paper's PERCEIVER in its two heads (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from qmend.models.attention import PerceiverEncoder
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+
+
+class PerceiverSizes(ModelConfig):
+    """Sizes of a Perceiver encoder, ``width`` a multiple of both numbers of heads."""
+
+    latents: int = Field(16, ge=1)
+    width: int = Field(64, ge=1)
+    depth: int = Field(2, ge=0)
+    cross_heads: int = Field(4, ge=1)
+    self_heads: int = Field(8, ge=1)
+    dropout: float = Field(0.155, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        for heads in (self.cross_heads, self.self_heads):
+            if self.width % heads:
+                raise ValueError(f"width ({self.width}) must be a multiple of heads ({heads})")
+        return self
+
+
+class PerceiverConfig(PerceiverSizes):
+    """The paper's sizes: 256 latents, width 1024 (Pauli) or 768 (Random), depth 4-5."""
+
+    name: Literal["perceiver"]
+    encoding: str = "paper"
+    output: Literal["correction", "prediction"] = "prediction"
+
+
+@register
+class Perceiver(Architecture):
+    """Latents cross-attend the layers of the circuit, the calibration and the noisy
+    distribution; self-attention, mean over latents, MLP, softmax.
+
+    prediction: softmax(f(C, B, P_noisy)). correction: c(C, B) * P_noisy, normalised, with
+    c = exp(f), and f blind to P_noisy.
+    """
+
+    kind: ClassVar[str] = "perceiver"
+    config_type: ClassVar[type[ModelConfig]] = PerceiverConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: PerceiverConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width = config.width
+        self.encoder = PerceiverEncoder(
+            dimensions.token,
+            config.latents,
+            width,
+            config.depth,
+            config.cross_heads,
+            config.self_heads,
+            config.dropout,
+        )
+        self.embed_context = nn.Linear(dimensions.context, width)
+        self.embed_noisy = nn.Linear(dimensions.outcomes, width)
+        self.readout_mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, dimensions.outcomes)
+        )
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        extra = [self.embed_context(inputs.context)]
+        if self.config.output == "prediction":
+            # Frequencies are about 1 / 2^n: brought to order one.
+            extra.append(self.embed_noisy(inputs.noisy * self.dimensions.outcomes))
+        latents = self.encoder(inputs.tokens, inputs.mask, torch.stack(extra, dim=1))  # (B, M, W)
+        logits = self.readout_mlp(latents.mean(dim=1))  # (B, 2^n)
+        if self.config.output == "correction":
+            logits = logits + torch.log(inputs.noisy + 0.5 / inputs.shots)
+        return torch.softmax(logits, dim=-1)

@@ -1,0 +1,140 @@
+"""The physics-informed Perceiver: predict the channel, invert it exactly, correct the rest."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from qmend.circuits.instructions import GATES, TWO_QUBIT
+from qmend.datasets.encodings.token import ERROR_COLUMN, GATE_COLUMNS
+from qmend.models.attention import PerceiverEncoder
+from qmend.models.base import Architecture, Dimensions, Inputs, register
+from qmend.models.perceiver import PerceiverSizes
+
+#: Survival below which the inverse would amplify shot noise without bound.
+_LEAST_SURVIVAL = 0.02
+#: Average gate error e -> depolarizing probability d e / (d - 1), for d = 2 and d = 4.
+_DEPOLARIZING_PER_ERROR = {1: 2.0, 2: 4.0 / 3.0}
+
+
+class PhysicsPerceiverConfig(PerceiverSizes):
+    """Sizes of the encoder, and where the channel is inverted.
+
+    Attributes:
+        basis: ``probability``: one survival for the whole distribution; ``parity``: one for
+            each parity <Z_s> (Walsh-Hadamard basis).
+    """
+
+    name: Literal["physics_perceiver"]
+    encoding: Literal["token"] = "token"
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    basis: Literal["probability", "parity"] = "parity"
+
+
+@register
+class PhysicsPerceiver(Architecture):
+    """Predicted survival and mixing distribution, their exact inverse, a learned correction.
+
+    The noise is modelled as p = R [lambda * ideal + (1 - lambda) * m], with R the readout
+    matrices of the calibration, lambda the share of the signal that survives and m the
+    distribution that the rest has turned into. In the parity basis lambda_s is one factor
+    for each parity s. The network predicts
+
+        lambda_s = exp(-g_s * sum_gates w_gate * error_gate),   m = softmax(h),
+
+    where w_gate starts at the depolarizing probability that belongs to a gate's error, g_s
+    at 1 and m at uniform: before training, this is the prediction of the calibration alone.
+    It inverts the model, clips to probabilities q, and corrects: softmax(log q + delta),
+    delta starting at 0.
+    """
+
+    kind: ClassVar[str] = "physics_perceiver"
+    config_type: ClassVar[type[PerceiverSizes]] = PhysicsPerceiverConfig
+    head: ClassVar[str] = "residual"
+
+    walsh: Tensor
+
+    def __init__(self, config: PhysicsPerceiverConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width, outcomes = config.width, dimensions.outcomes
+        self.encoder = PerceiverEncoder(
+            dimensions.token,
+            config.latents,
+            width,
+            config.depth,
+            config.cross_heads,
+            config.self_heads,
+            config.dropout,
+        )
+        self.embed_context = nn.Linear(dimensions.context, width)
+        self.embed_noisy = nn.Linear(outcomes, width)
+        weights = [_DEPOLARIZING_PER_ERROR[2 if gate in TWO_QUBIT else 1] for gate in GATES]
+        self.log_weight = nn.Parameter(torch.log(torch.tensor(weights)))
+        factors = outcomes if config.basis == "parity" else 1
+        self.survival = nn.Linear(width, factors)
+        self.mixing = nn.Linear(width, outcomes)
+        self.delta = nn.Sequential(
+            nn.Linear(width + 2 * outcomes, 2 * width), nn.GELU(), nn.Linear(2 * width, outcomes)
+        )
+        last = self.delta[-1]
+        assert isinstance(last, nn.Linear)
+        for layer in (self.survival, self.mixing, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.register_buffer("walsh", _walsh_hadamard(dimensions.n_qubits), persistent=False)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        outcomes = self.dimensions.outcomes
+        extra = torch.stack(
+            [self.embed_context(inputs.context), self.embed_noisy(inputs.noisy * outcomes)], dim=1
+        )
+        latents = self.encoder(inputs.tokens, inputs.mask, extra).mean(dim=1)  # (B, W)
+        survival = self._survival(inputs, latents)  # (B, 2^n) or (B, 1)
+        mixing = torch.softmax(self.mixing(latents), dim=-1)  # (B, 2^n)
+        estimate = invert_readout(inputs.noisy, inputs.readout)  # (B, 2^n)
+        if self.config.basis == "parity":
+            signal, mixed = estimate @ self.walsh, mixing @ self.walsh
+            estimate = ((signal - (1 - survival) * mixed) / survival) @ self.walsh / outcomes
+        else:
+            estimate = (estimate - (1 - survival) * mixing) / survival
+        # Outcomes that the inverse makes negative count as half a shot.
+        clipped = torch.maximum(estimate, 0.5 / inputs.shots)
+        clipped = clipped / clipped.sum(dim=-1, keepdim=True)
+        features = torch.cat([latents, inputs.noisy * outcomes, estimate * outcomes], dim=-1)
+        return torch.softmax(torch.log(clipped) + self.delta(features), dim=-1)
+
+    def _survival(self, inputs: Inputs, latents: Tensor) -> Tensor:
+        gates = inputs.tokens[..., GATE_COLUMNS]  # (B, L, G)
+        error = inputs.tokens[..., ERROR_COLUMN] / 100.0  # (B, L)
+        loss = torch.einsum("blg,bl,g->b", gates, error, self.log_weight.exp())
+        rate = torch.exp(self.survival(latents)) * loss[:, None]
+        if self.config.basis == "parity":  # the parity of nothing is always 1
+            rate = torch.cat([torch.zeros_like(rate[:, :1]), rate[:, 1:]], dim=1)
+        return torch.exp(-rate).clamp_min(_LEAST_SURVIVAL)
+
+
+def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
+    """Undo symmetric readout error exactly; the result may be slightly negative.
+
+    Args:
+        noisy: (B, 2^n).
+        error: (B, n) flip probability of each qubit.
+    """
+    batch, n = error.shape
+    out = noisy.reshape(batch, *(2,) * n)
+    for qubit in range(n):
+        axis = n - qubit
+        e = error[:, qubit].reshape(batch, *(1,) * n)
+        out = ((1 - e) * out - e * out.flip(axis)) / (1 - 2 * e)
+    return out.reshape(batch, -1)
+
+
+def _walsh_hadamard(n: int) -> Tensor:
+    """(2^n, 2^n) matrix of (-1)^(bits of s and x in common); its own inverse times 2^n."""
+    matrix = torch.ones(1, 1)
+    for _ in range(n):
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)], 0)
+    return matrix

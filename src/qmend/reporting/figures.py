@@ -1,0 +1,128 @@
+"""Plots of the report, drawn with matplotlib, returned as SVG text or saved as PNG."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qmend.evaluation.leaderboard import Leaderboard
+from qmend.evaluation.tracked import Entry
+
+#: Okabe-Ito colours, told apart by the colour-blind too.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "qmend",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+}
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an ``<svg>`` element without a date, to be put into a page."""
+    buffer = io.StringIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def namespaced(text: str, prefix: str) -> str:
+    """Make the ids of an SVG unique in a page that holds several."""
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
+    text = re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
+    return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
+
+
+def training_curves(models: list[Entry]) -> Figure:
+    """Training and validation loss, and validation median L1RC, by epoch."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 3.4), layout="constrained")
+        loss, change = figure.subplots(1, 2)
+        for colour, entry in zip(COLOURS, models, strict=False):
+            epochs = np.arange(1, len(entry.history.get("train/loss", [])) + 1)
+            if not len(epochs):
+                continue
+            loss.plot(epochs, entry.history["train/loss"], color=colour, label=entry.name)
+            loss.plot(epochs, entry.history["val/loss"], color=colour, linestyle="--")
+            change.plot(epochs, entry.history["val/l1rc_median"], color=colour, label=entry.name)
+        loss.set(xlabel="epoch", ylabel="loss (each its own)", yscale="log")
+        loss.set_title("Loss: training solid, validation dashed", fontsize=10)
+        change.set(xlabel="epoch", ylabel="median L1RC")
+        change.set_title("Validation median L1RC", fontsize=10)
+        change.axhline(0, color="grey", linewidth=0.8)
+        change.legend()
+    return figure
+
+
+def by_two_qubit_gates(board: Leaderboard, names: list[str], bins: int = 8) -> Figure:
+    """Median L1RC and its quartiles in bins of equally many circuits by two-qubit gates."""
+    gates = board.data.n_two_qubit
+    edges = np.unique(np.quantile(gates, np.linspace(0, 1, bins + 1)))
+    which = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 3.8), layout="constrained")
+        axes = figure.subplots()
+        entries = [e for e in board.entries if e.name in names]
+        for colour, entry in zip(COLOURS, entries, strict=False):
+            centres, quartiles = [], []
+            for k in np.unique(which):
+                values = entry.scores.l1rc[which == k]
+                values = values[~np.isnan(values)]
+                if len(values):
+                    centres.append(gates[which == k].mean())
+                    quartiles.append(np.percentile(values, [25, 50, 75]))
+            low, middle, high = np.array(quartiles).T
+            axes.plot(centres, middle, "o-", color=colour, label=entry.name, markersize=4)
+            axes.fill_between(centres, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.axhline(0, color="grey", linewidth=0.8)
+        axes.set(xlabel="two-qubit gates in the compiled circuit", ylabel="L1RC")
+        axes.set_title("Median and quartiles; below 0 is better than unmitigated", fontsize=10)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return figure
+
+
+def example_circuits(board: Leaderboard, entry: Entry) -> Figure:
+    """Four circuits at the 12, 37, 62 and 87 percentile of noisy error: ideal, noisy, mitigated."""
+    data = board.data
+    error = np.abs(data.ideal - data.circuits.noisy).sum(axis=1)
+    order = np.argsort(error)
+    chosen = [order[int(q * (len(order) - 1))] for q in (0.125, 0.375, 0.625, 0.875)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(10, 6.4), layout="constrained")
+        grid: list[Axes] = list(figure.subplots(2, 2, sharex=True).flat)
+        for axes, k in zip(grid, chosen, strict=True):
+            x = np.arange(data.ideal.shape[1])
+            bars = (
+                ("ideal", data.ideal[k], "#BBBBBB"),
+                ("noisy", data.circuits.noisy[k], COLOURS[1]),
+                ("mitigated", entry.mitigated[k], COLOURS[0]),
+            )
+            for offset, (label, heights, colour) in zip((-0.28, 0.0, 0.28), bars, strict=True):
+                axes.bar(x + offset, heights, width=0.28, color=colour, label=label)
+            axes.set_title(
+                f"{data.n_two_qubit[k]} two-qubit gates: L1 error {error[k]:.2f} "
+                f"→ {np.abs(data.ideal[k] - entry.mitigated[k]).sum():.2f}",
+                fontsize=10,
+            )
+            axes.set_ylabel("probability")
+            axes.grid(axis="x", visible=False)
+        n = data.circuits.n_qubits
+        for axes in grid[2:]:
+            ticks = np.arange(0, 2**n, max(1, 2**n // 8))
+            axes.set_xticks(ticks, [f"{t:0{n}b}" for t in ticks], rotation=45)
+            axes.set_xlabel("outcome (chain order, position 0 rightmost)")
+        grid[0].legend()
+    return figure

@@ -1,0 +1,75 @@
+"""The report: one self-contained HTML page without scripts."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from qmend import __version__
+from qmend.datasets.manifest import write_atomically
+from qmend.datasets.table import Dataset
+from qmend.evaluation.leaderboard import Leaderboard
+from qmend.reporting import figures
+from qmend.reporting.table import HEADINGS, caption, cells, interval_text, verdicts
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """What the page says beside the figures: (label, value) pairs."""
+
+    title: str
+    facts: list[tuple[str, str]]
+
+
+def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
+    """Where the data come from."""
+    circuits = dataset.rows.circuits
+    calibration = circuits.calibrations[0]
+    return [
+        ("device", f"{calibration.device}, physical qubits {list(circuits.layout)}"),
+        ("calibration", f"{calibration.time:%Y-%m-%d %H:%M} UTC ({calibration.calibration_id})"),
+        (
+            "circuits",
+            f"{len(dataset.rows):,} of the {dataset.family} family, {circuits.shots[0]:,} shots, "
+            f"{dataset.source}",
+        ),
+        ("dataset", f"{dataset.manifest.name}, hash {dataset.manifest.dataset_sha}"),
+    ]
+
+
+def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
+    """Write the page; replaced as a whole, never half written."""
+    best = board.best_model
+    plots = {
+        "curves": figures.training_curves(board.models),
+        "gates": figures.by_two_qubit_gates(
+            board, [e.name for e in board.entries if e.name not in ("none", "uniform")]
+        ),
+        "examples": figures.example_circuits(board, best),
+    }
+    template = files("qmend.reporting").joinpath("report.html.j2").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    page = environment.from_string(template).render(
+        title=facts.title,
+        facts=facts.facts,
+        headings=HEADINGS,
+        baselines=[(e.name, cells(e)) for e in board.baselines],
+        models=[(e.name, cells(e)) for e in board.models],
+        best=board.ranked[0].name,
+        best_model=best.name,
+        reference=interval_text(board.reference) if board.reference else None,
+        caption=caption(board),
+        verdicts=verdicts(board),
+        plots={k: figures.namespaced(figures.svg(f), k) for k, f in plots.items()},
+        made=f"qmend {__version__}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, lambda part: _write(part, page))
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text)

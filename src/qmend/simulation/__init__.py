@@ -1,0 +1,1 @@
+"""Pure numerics of noise: readout error and shots."""

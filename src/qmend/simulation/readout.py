@@ -1,0 +1,38 @@
+"""Readout error: each qubit's outcome flips with its own probabilities, independently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qmend.devices.calibration import Calibration
+from qmend.types import FloatArray
+
+
+def readout_matrices(calibration: Calibration, layout: Sequence[int]) -> FloatArray:
+    """(n, 2, 2) column-stochastic matrices M[measured, prepared] in chain order.
+
+    The reported readout error e is taken as symmetric, as Aer's device model does.
+
+    Raises:
+        QmendError: if a qubit's readout error is missing.
+    """
+    errors = [calibration.value(calibration.qubit(q), "readout_error") for q in layout]
+    return np.array([[[1 - e, e], [e, 1 - e]] for e in errors])
+
+
+def apply_readout(probabilities: FloatArray, matrices: FloatArray) -> FloatArray:
+    """Apply one 2x2 matrix to each bit of distributions.
+
+    Args:
+        probabilities: (..., 2^n) with bit k of the index the qubit k.
+        matrices: (n, 2, 2); their inverses undo the error.
+    """
+    n = len(matrices)
+    shape = probabilities.shape
+    out = probabilities.reshape(-1, *(2,) * n)
+    for qubit, matrix in enumerate(matrices):
+        axis = n - qubit  # the most significant qubit is the first axis after the batch
+        out = np.moveaxis(np.tensordot(matrix, out, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(out).reshape(shape)

@@ -1,0 +1,1 @@
+"""The MLflow store: opened and migrated once, every run ended with its true status."""

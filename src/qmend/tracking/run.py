@@ -1,0 +1,167 @@
+"""One tracked run by the run contract, ended with its true status however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+
+from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
+
+#: Keys that say where and how fast, not what: left out of ``config_sha``.
+_INCIDENTAL = ("tracking", "data", "report", "resume")
+_MAX_PARAM = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run."""
+
+    store: Store
+    run_id: str
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log figures at one step."""
+        now = int(time.time() * 1000)
+        entries = [Metric(k, float(v), now, step) for k, v in values.items()]
+        with reported(self.store.root):
+            self.store.client.log_batch(self.run_id, metrics=entries)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Set tags."""
+        with reported(self.store.root):
+            self.store.client.log_batch(
+                self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()]
+            )
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """Log the resolved config: flattened as params, whole as ``config.yaml``."""
+        params = [Param(k, str(v)[:_MAX_PARAM]) for k, v in flatten(config).items()]
+        with reported(self.store.root):
+            self.store.client.log_batch(self.run_id, params=params)
+            self.text(yaml.safe_dump(_plain(config), sort_keys=False), "config.yaml")
+
+    def text(self, text: str, name: str) -> None:
+        """Log a text file."""
+        self.store.client.log_text(self.run_id, text, name)
+
+    def files(self, folder: Path, name: str = "") -> None:
+        """Log a folder's files below the artifact folder ``name``."""
+        self.store.client.log_artifacts(self.run_id, str(folder), name or None)
+
+    @contextlib.contextmanager
+    def artifact_folder(self, name: str = "") -> Iterator[Path]:
+        """A temporary folder whose files are logged when the block ends."""
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+            self.files(Path(folder), name)
+
+    def dataset(self, name: str, digest: str, source: str, context: str) -> None:
+        """Log which data the run used."""
+        entry = Dataset(name, digest, "local", json.dumps({"uri": source}))
+        tag = InputTag("mlflow.data.context", context)
+        self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
+
+
+@contextlib.contextmanager
+def start_run(
+    store: Store,
+    name: str,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+    parent: str | None = None,
+) -> Iterator[Run]:
+    """Open a run; FINISHED at the end of the block, FAILED with the error, or KILLED.
+
+    Args:
+        name: what a person reads in the list of runs.
+        tags: by the run contract, ``kind`` among them; ``config_sha`` and ``git_sha`` are added.
+        config: the resolved config, logged whole.
+        parent: id of the parent run.
+    """
+    extra = {
+        MLFLOW_RUN_NAME: name,
+        PROCESS_TAG: process_identity(),
+        "config_sha": config_sha(config),
+        "git_sha": git_sha(),
+    }
+    if parent:
+        extra[MLFLOW_PARENT_RUN_ID] = parent
+    with reported(store.root):
+        created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
+    run = Run(store, created.info.run_id)
+    try:
+        run.config(config)
+        run.text(_environment(), "environment.txt")
+        yield run
+    except (KeyboardInterrupt, SystemExit):
+        _end(run, "KILLED", "interrupted")
+        raise
+    except BaseException as error:
+        _end(run, "FAILED", f"{type(error).__name__}: {error}")
+        raise
+    with reported(store.root):
+        store.client.set_terminated(run.run_id, "FINISHED")
+
+
+def _end(run: Run, status: str, error: str) -> None:
+    run.store.client.set_tag(run.run_id, "error", error[:1000])
+    run.store.client.set_terminated(run.run_id, status)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings -> dotted keys."""
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            out.update(flatten(value, f"{prefix}{key}."))
+        else:
+            out[f"{prefix}{key}"] = value
+    return out
+
+
+def config_sha(config: Mapping[str, Any]) -> str:
+    """SHA-256 (first 16 hex digits) of what decides a result, wherever it is run."""
+    relevant = {k: v for k, v in config.items() if k not in _INCIDENTAL}
+    text = json.dumps(_plain(relevant), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=str))
+
+
+def git_sha() -> str:
+    """Commit of the current folder's checkout, ``-dirty`` where it has changes, else ``none``."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return f"{head}-dirty" if _git("status", "--porcelain", "-uno") else head
+    except (OSError, subprocess.SubprocessError):
+        return "none"
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+    )
+    return done.stdout.strip()
+
+
+def _environment() -> str:
+    """Interpreter, machine type and every installed package, one a line."""
+    packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
+    head = [f"# python {platform.python_version()}", f"# {platform.platform()}"]
+    return "\n".join([*head, *packages]) + "\n"

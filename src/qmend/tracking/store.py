@@ -1,0 +1,141 @@
+"""The project's MLflow store: one SQLite file and one folder of artifacts."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from qmend.types import QmendError
+
+EXPERIMENT = "qmend"
+#: Tag that names the process which owns a run, so that a killed one can be told.
+PROCESS_TAG = "qmend.process"
+
+
+@dataclass(frozen=True)
+class Store:
+    """An opened store.
+
+    Attributes:
+        root: folder with ``mlflow.db`` and ``artifacts/``.
+        uri: MLflow's tracking URI.
+        experiment, experiment_id: where all runs go.
+    """
+
+    root: Path
+    uri: str
+    experiment: str
+    experiment_id: str
+
+    @property
+    def client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=self.uri)
+
+    def runs(self, query: str = "", limit: int = 1000) -> list[MlflowRun]:
+        """Runs that fit an MLflow filter, newest first."""
+        return list(
+            self.client.search_runs(
+                [self.experiment_id],
+                filter_string=query,
+                max_results=limit,
+                order_by=["attributes.start_time DESC"],
+            )
+        )
+
+
+def open_store(root: Path) -> Store:
+    """Open the store, making it on first use, and end runs whose process is gone.
+
+    The database is migrated and the experiment made under a lock, before any other process
+    may write.
+
+    Raises:
+        QmendError: if the folder can't be written, or the database is locked or damaged.
+    """
+    root = root.resolve()
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        (root / "artifacts").mkdir(parents=True, exist_ok=True)
+        lock = (root / ".lock").open("w")
+    except OSError as error:
+        raise QmendError(
+            f"Can't write to the tracking store {root} ({error.strerror}); choose another "
+            "tracking.root."
+        ) from None
+    uri = f"sqlite:///{root / 'mlflow.db'}"
+    with lock, reported(root):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _check_database(root / "mlflow.db")
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(EXPERIMENT)
+        experiment_id = (
+            found.experiment_id
+            if found
+            else client.create_experiment(EXPERIMENT, artifact_location=str(root / "artifacts"))
+        )
+        store = Store(root, uri, EXPERIMENT, str(experiment_id))
+        reconcile(store)
+    return store
+
+
+def _check_database(path: Path) -> None:
+    """Take the write lock for a moment: a store that can't be written fails here, at once."""
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+@contextlib.contextmanager
+def reported(root: Path) -> Iterator[None]:
+    """Turn the database's errors into one sentence."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, MlflowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise QmendError(
+            f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); close the "
+            "program that holds it, or choose another tracking.root."
+        ) from None
+
+
+def process_identity() -> str:
+    """host:pid:start time of this process: unlike a pid alone, never used twice."""
+    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+
+
+def _is_gone(identity: str) -> bool:
+    host, pid, started = identity.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 0.05
+    except psutil.NoSuchProcess:
+        return True
+
+
+def reconcile(store: Store) -> list[str]:
+    """End every run that says RUNNING but whose process is gone; their ids."""
+    ended = []
+    for run in store.runs("attributes.status = 'RUNNING'"):
+        tags: dict[str, Any] = run.data.tags
+        identity = tags.get(PROCESS_TAG)
+        if identity and _is_gone(identity):
+            store.client.set_tag(run.info.run_id, "error", "the process was killed")
+            store.client.set_terminated(run.info.run_id, "KILLED")
+            ended.append(run.info.run_id)
+    return ended

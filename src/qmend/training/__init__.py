@@ -1,0 +1,1 @@
+"""Training with Lightning: losses, fit, checkpoints."""

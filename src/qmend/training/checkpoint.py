@@ -1,0 +1,77 @@
+"""The checkpoint contract: ``model.safetensors`` and ``model.json`` in one folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from qmend.datasets.encodings import Encoding
+from qmend.models.base import Dimensions, build_model, model_config
+from qmend.training.fit import TrainedModel
+from qmend.types import QmendError
+
+#: Rises with every change of the format; another version is refused.
+CHECKPOINT_VERSION = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any]) -> None:
+    """Write weights and description.
+
+    Args:
+        provenance: where the model comes from: dataset hash, loss, seed, metrics.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(model.network.state_dict(), folder / WEIGHTS)
+    description = {
+        "checkpoint_version": CHECKPOINT_VERSION,
+        "architecture": model.config.name,
+        "config": model.config.model_dump(mode="json"),
+        "dimensions": {
+            "n_qubits": model.dimensions.n_qubits,
+            "token": model.dimensions.token,
+            "context": model.dimensions.context,
+        },
+        "encoding": model.encoding.to_json(),
+        "provenance": provenance,
+    }
+    (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
+
+
+def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
+    """Read a model and its provenance.
+
+    Raises:
+        QmendError: if a file is missing or damaged, or belongs to another version.
+    """
+    for name in (WEIGHTS, DESCRIPTION):
+        if not (folder / name).exists():
+            raise QmendError(f"{folder} is no checkpoint: {name} is missing; check the path.")
+    try:
+        data = json.loads((folder / DESCRIPTION).read_text())
+        version = data["checkpoint_version"]
+    except (ValueError, KeyError, TypeError):
+        raise QmendError(f"{folder / DESCRIPTION} is damaged; train the model again.") from None
+    if version != CHECKPOINT_VERSION:
+        raise QmendError(
+            f"{folder} has checkpoint version {version}, this package reads "
+            f"{CHECKPOINT_VERSION}; train the model again."
+        )
+    try:
+        config = model_config(data["config"])
+        dimensions = Dimensions(**data["dimensions"])
+        network = build_model(config, dimensions)
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (ValidationError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise QmendError(
+            f"The weights in {folder} do not fit their description ({reason}); train it again."
+        ) from None
+    network.eval()
+    encoding = Encoding.from_json(data["encoding"])
+    return TrainedModel(network, config, dimensions, encoding, {}, 0.0), data["provenance"]
