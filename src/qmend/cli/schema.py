@@ -12,11 +12,12 @@ from qmend.evaluation.tracked import TrainingConfig
 
 
 class DataConfig(BaseModel):
-    """Where datasets lie, and how many processes make them."""
+    """Where datasets lie, how many processes make them, whether they may be overwritten."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     root: Path
     workers: int = Field(2, ge=1, le=256)
+    replace: bool = False
 
 
 class TrackingConfig(BaseModel):

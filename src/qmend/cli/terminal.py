@@ -21,7 +21,7 @@ from qmend.datasets.generation import Generation, generate
 from qmend.training.fit import EpochProgress
 
 #: Wide enough for the table where the output is no terminal.
-_FILE_WIDTH = 110
+_FILE_WIDTH = 120
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
@@ -50,6 +50,7 @@ def generate_with_progress(config: CommonConfig) -> Generation:
             folder,
             config.data.workers,
             lambda made, total: progress.update(bar, completed=made, total=total),
+            config.data.replace,
         )
     manifest = done.manifest
     word = f"made {done.circuits_made:,} circuits" if done.circuits_made else "reused"

@@ -36,6 +36,7 @@ from qmend.datasets.manifest import (
     FileEntry,
     Manifest,
     check_files,
+    damaged_files,
     file_sha256,
     read_manifest,
     write_atomically,
@@ -57,6 +58,7 @@ from qmend.types import FloatArray, QmendError, Split
 
 #: Largest difference allowed between a label and the compiled circuit's own distribution.
 LABEL_TOLERANCE = 1e-10
+_SHARD = "circuits-{}.parquet"
 _RECIPE_KEY = b"qmend.recipe_sha"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
@@ -91,8 +93,13 @@ def generate(
     folder: Path,
     workers: int = 1,
     progress: Progress = lambda done, total: None,
+    replace: bool = False,
 ) -> Generation:
     """Make a dataset, or finish one that was interrupted, or return one that is complete.
+
+    Args:
+        folder: where it lies or will lie.
+        replace: whether a dataset of another config, or damaged files, may be overwritten.
 
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
@@ -106,18 +113,22 @@ def generate(
     sha = recipe_sha(recipe)
     chain = load_device(device)
     with _exclusive(folder):
+        if replace:
+            _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():
             manifest = read_manifest(folder)
             if manifest.recipe_sha != sha:
                 raise QmendError(
                     f"{folder} holds a dataset of another config ({_difference(manifest, recipe)}"
-                    "); give yours another dataset.name, or delete the folder."
+                    "); give yours another dataset.name, or overwrite it with data.replace=true."
                 )
             check_files(folder, manifest)
             progress(dataset.circuits, dataset.circuits)
             return Generation(folder, manifest, 0)
-        for left in folder.glob(".*.part"):
-            left.unlink()
+        expected = _shard_paths(dataset, folder)
+        for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
+            if left not in expected:
+                left.unlink()
         made = _make_shards(dataset, device, folder, sha, workers, progress)
         write_atomically(
             folder / CALIBRATIONS,
@@ -163,6 +174,23 @@ def _exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
+def _clear_outdated(folder: Path, sha: str) -> None:
+    """Remove a manifest of another recipe, or one whose files are damaged, and those files."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return
+    try:
+        manifest = read_manifest(folder)
+        if manifest.recipe_sha == sha:
+            for entry in damaged_files(folder, manifest):
+                path.unlink(missing_ok=True)
+                (folder / entry.file).unlink(missing_ok=True)
+            return
+    except QmendError:
+        pass  # unreadable: made again from the shards
+    path.unlink()
+
+
 def _difference(manifest: Manifest, recipe: dict[str, object]) -> str:
     """The first value in which two recipes differ."""
     theirs, ours = _flat(manifest.recipe), _flat(recipe)
@@ -183,7 +211,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
 
 def _shard_paths(dataset: DatasetConfig, folder: Path) -> list[Path]:
     count = -(-dataset.jobs // dataset.jobs_per_shard)
-    return [folder / f"circuits-{k:05d}.parquet" for k in range(count)]
+    return [folder / _SHARD.format(f"{k:05d}") for k in range(count)]
 
 
 def _make_shards(

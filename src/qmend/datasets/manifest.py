@@ -109,21 +109,25 @@ def read_manifest(folder: Path) -> Manifest:
         ) from None
 
 
+def damaged_files(folder: Path, manifest: Manifest) -> list[FileEntry]:
+    """The files that are missing or differ from their hash."""
+    return [
+        entry
+        for entry in [*manifest.shards, manifest.calibrations]
+        if not (folder / entry.file).exists() or file_sha256(folder / entry.file) != entry.sha256
+    ]
+
+
 def check_files(folder: Path, manifest: Manifest) -> None:
     """Compare every file with its hash.
 
     Raises:
         QmendError: naming the first file that is missing or differs, and the repair.
     """
-    for entry in [*manifest.shards, manifest.calibrations]:
+    for entry in damaged_files(folder, manifest):
         path = folder / entry.file
-        state = None
-        if not path.exists():
-            state = "is missing"
-        elif file_sha256(path) != entry.sha256:
-            state = "does not match its hash in the manifest"
-        if state:
-            raise QmendError(
-                f"{path} {state}; delete {folder / MANIFEST} and the file, then run "
-                "`qmend data generate` with the dataset's config: it makes just that file again."
-            )
+        state = "does not match its hash" if path.exists() else "is missing"
+        raise QmendError(
+            f"{path} {state}; run `qmend data generate` with the dataset's config and "
+            "data.replace=true: it makes just that file again."
+        )

@@ -13,14 +13,21 @@ from qmend.datasets.table import LabelledCircuits
 Batch = dict[str, Tensor]
 
 
-def as_tensors(encoded: Encoded) -> Batch:
-    """Every array of an encoding as a tensor, sharing memory."""
-    return {name: torch.from_numpy(array) for name, array in encoded.arrays().items()}
+def as_tensors(encoded: Encoded, with_tokens: bool = True) -> Batch:
+    """Every array of an encoding as a tensor, sharing memory.
+
+    Args:
+        with_tokens: if not, ``tokens`` and ``mask`` have length 0.
+    """
+    tensors = {name: torch.from_numpy(array) for name, array in encoded.arrays().items()}
+    if not with_tokens:
+        tensors["tokens"], tensors["mask"] = tensors["tokens"][:, :0], tensors["mask"][:, :0]
+    return tensors
 
 
-def labelled_tensors(encoding: Encoding, data: LabelledCircuits) -> Batch:
+def labelled_tensors(encoding: Encoding, data: LabelledCircuits, with_tokens: bool) -> Batch:
     """As :func:`as_tensors`, with ``ideal`` (N, 2^n) float32."""
-    tensors = as_tensors(encoding(data.circuits))
+    tensors = as_tensors(encoding(data.circuits), with_tokens)
     tensors["ideal"] = torch.from_numpy(data.ideal).float()
     return tensors
 

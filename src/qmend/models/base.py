@@ -70,6 +70,8 @@ class Architecture(nn.Module, ABC):
     #: ``correction`` scales the noisy distribution, ``prediction`` outputs one,
     #: ``residual`` adds to a known estimate.
     head: ClassVar[str]
+    #: False for models that never look at the tokens: none are sliced for them.
+    reads_circuit: ClassVar[bool] = True
 
     def __init__(self, config: Any, dimensions: Dimensions) -> None:
         super().__init__()

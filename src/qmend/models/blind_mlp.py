@@ -30,6 +30,7 @@ class BlindMLP(Architecture):
     kind: ClassVar[str] = "blind_mlp"
     config_type: ClassVar[type[ModelConfig]] = BlindMLPConfig
     head: ClassVar[str] = "residual"
+    reads_circuit: ClassVar[bool] = False
 
     def __init__(self, config: BlindMLPConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)

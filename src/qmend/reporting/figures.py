@@ -30,6 +30,11 @@ _STYLE: Any = {
 }
 
 
+def colours(names: list[str]) -> dict[str, str]:
+    """One colour for each mitigator, the same in every plot of a report."""
+    return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
+
+
 def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element without a date, to be put into a page."""
     buffer = io.StringIO()
@@ -46,12 +51,13 @@ def namespaced(text: str, prefix: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
 
 
-def training_curves(models: list[Entry]) -> Figure:
+def training_curves(models: list[Entry], colour_of: dict[str, str]) -> Figure:
     """Training and validation loss, and validation median L1RC, by epoch."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         loss, change = figure.subplots(1, 2)
-        for colour, entry in zip(COLOURS, models, strict=False):
+        for entry in models:
+            colour = colour_of[entry.name]
             epochs = np.arange(1, len(entry.history.get("train/loss", [])) + 1)
             if not len(epochs):
                 continue
@@ -67,16 +73,16 @@ def training_curves(models: list[Entry]) -> Figure:
     return figure
 
 
-def by_two_qubit_gates(board: Leaderboard, names: list[str], bins: int = 8) -> Figure:
-    """Median L1RC and its quartiles in bins of equally many circuits by two-qubit gates."""
+def by_two_qubit_gates(board: Leaderboard, colour_of: dict[str, str], bins: int = 8) -> Figure:
+    """Median L1RC and quartiles in bins of equally many circuits, for the coloured entries."""
     gates = board.data.n_two_qubit
     edges = np.unique(np.quantile(gates, np.linspace(0, 1, bins + 1)))
     which = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(10, 3.8), layout="constrained")
         axes = figure.subplots()
-        entries = [e for e in board.entries if e.name in names]
-        for colour, entry in zip(COLOURS, entries, strict=False):
+        for entry in [e for e in board.entries if e.name in colour_of]:
+            colour = colour_of[entry.name]
             centres, quartiles = [], []
             for k in np.unique(which):
                 values = entry.scores.l1rc[which == k]

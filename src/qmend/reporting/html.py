@@ -44,11 +44,12 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
 def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
     """Write the page; replaced as a whole, never half written."""
     best = board.best_model
+    # The two that change nothing or everything would only stretch the axis.
+    shown = [e.name for e in board.entries if e.name not in ("none", "uniform")]
+    colour_of = figures.colours(shown)
     plots = {
-        "curves": figures.training_curves(board.models),
-        "gates": figures.by_two_qubit_gates(
-            board, [e.name for e in board.entries if e.name not in ("none", "uniform")]
-        ),
+        "curves": figures.training_curves(board.models, colour_of),
+        "gates": figures.by_two_qubit_gates(board, colour_of),
         "examples": figures.example_circuits(board, best),
     }
     template = files("qmend.reporting").joinpath("report.html.j2").read_text()

@@ -21,7 +21,7 @@ FIGURES: tuple[tuple[str, str, int], ...] = (
 
 def interval_text(interval: Interval) -> str:
     """``-0.853 [-0.861, -0.846]``."""
-    return f"{interval.value:+.3f} [{interval.lo:+.3f}, {interval.hi:+.3f}]"
+    return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
 
 
 def seconds_text(seconds: float) -> str:
@@ -64,10 +64,11 @@ def leaderboard_table(board: Leaderboard) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,
+        collapse_padding=True,
     )
     table.add_column("mitigator", overflow="fold", min_width=14)
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
+    for number, heading in enumerate(HEADINGS):
+        table.add_column(heading, justify="right", no_wrap=number == 0)
     best = board.ranked[0]
     for group in (board.baselines, board.models):
         for entry in group:
@@ -86,7 +87,7 @@ def verdicts(board: Leaderboard) -> list[str]:
     for baseline, comparison in board.comparisons():
         word = "beats" if comparison.beats else "does not beat"
         lines.append(
-            f"{board.best_model.name} {word} {baseline.name}: paired difference of the median "
-            f"L1RC {interval_text(comparison.difference)}, harmed {comparison.harm:+.1f} points"
+            f"{board.best_model.name} {word} {baseline.name}: median L1RC "
+            f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.1f} %"
         )
     return lines

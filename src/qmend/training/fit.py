@@ -23,6 +23,7 @@ from qmend.models.base import (
     Architecture,
     Dimensions,
     ModelConfig,
+    architectures,
     build_model,
     count_parameters,
 )
@@ -62,7 +63,7 @@ class TrainedModel:
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """(N, 2^n) mitigated distributions, chain order, float64, rows summing to one."""
         self.network.eval()
-        tensors = as_tensors(self.encoding(circuits))
+        tensors = as_tensors(self.encoding(circuits), self.network.reads_circuit)
         with torch.inference_mode():
             parts = [
                 self.network(model_inputs(batch)).double()
@@ -111,7 +112,8 @@ def fit(
     started = time.perf_counter()
     torch.set_num_threads(trainer.threads)
     encoding = build_encoding(model.encoding).fit(train.circuits)
-    tensors = labelled_tensors(encoding, train)
+    with_tokens = architectures()[model.name].reads_circuit
+    tensors = labelled_tensors(encoding, train, with_tokens)
     dimensions = Dimensions(
         n_qubits=train.circuits.n_qubits,
         token=tensors["tokens"].shape[2],
@@ -127,6 +129,7 @@ def fit(
         callbacks: list[Callback] = [keep]
         if trainer.patience is not None:
             callbacks.append(EarlyStopping(trainer.monitor, patience=trainer.patience))
+        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), _INFERENCE_BATCH)
         with _quiet_lightning():
             pl.Trainer(
                 accelerator="cpu",
@@ -139,7 +142,7 @@ def fit(
                 enable_model_summary=False,
                 log_every_n_steps=1,
                 num_sanity_val_steps=0,
-            ).fit(module, loader, BatchLoader(labelled_tensors(encoding, val), _INFERENCE_BATCH))
+            ).fit(module, loader, held_out)
     if keep.weights is not None:
         network.load_state_dict(keep.weights)
     network.eval()
