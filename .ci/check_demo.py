@@ -13,9 +13,21 @@ from mlflow import MlflowClient
 from qmend.datasets.verify import verify_dataset
 
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")
-TAGS = (
-    "kind architecture head loss encoding seed family device source dataset_sha config_sha git_sha"
-).split()
+TAGS = ("kind architecture head loss encoding seed "
+        "family device source dataset_sha config_sha git_sha").split()
+    "kind",
+    "architecture",
+    "head",
+    "loss",
+    "encoding",
+    "seed",
+    "family",
+    "device",
+    "source",
+    "dataset_sha",
+    "config_sha",
+    "git_sha",
+]
 
 
 def main(folder: Path) -> None:

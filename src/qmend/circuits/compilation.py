@@ -6,13 +6,15 @@ compiled circuit carries for every classical bit the chain position that it is r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from qiskit.transpiler.passmanager import StagedPassManager
 
+from qmend.circuits.families import SourceCircuit
+from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import Instruction
 from qmend.types import QmendError
 
@@ -23,6 +25,38 @@ class CompiledCircuit:
 
     instructions: list[Instruction]
     measured: list[int]
+
+
+#: A source circuit, its qubits all measured, to native instructions.
+Compiler = Callable[[SourceCircuit], CompiledCircuit]
+
+
+def build_compiler(
+    name: str,
+    n_qubits: int,
+    native_gates: Sequence[str],
+    edges: Sequence[tuple[int, int]],
+    optimization_level: int,
+) -> Compiler:
+    """The compiler ``qiskit`` or ``direct`` for a chain.
+
+    Raises:
+        QmendError: if ``direct`` does not fit the device.
+    """
+    if name == "direct":
+        direct = GadgetCompiler(n_qubits, native_gates, edges)
+
+        def compile_gadgets(source: SourceCircuit) -> CompiledCircuit:
+            if source.gadgets is None:
+                raise QmendError(
+                    "dataset.compiler.name=direct compiles products of Pauli gadgets only; use "
+                    "dataset.compiler.name=qiskit for this family."
+                )
+            return CompiledCircuit(direct(source.gadgets), list(range(n_qubits)))
+
+        return compile_gadgets
+    passes = QiskitCompiler(n_qubits, native_gates, edges, optimization_level)
+    return lambda source: passes(source.circuit)
 
 
 class QiskitCompiler:

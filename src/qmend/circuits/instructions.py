@@ -108,13 +108,18 @@ class InstructionTable:
             self.angle[rows],
         )
 
-    def layers(self) -> IntArray:
+    def layers(self, virtual: tuple[str, ...] = ()) -> IntArray:
         """(K,) as-soon-as-possible layer of each instruction, from 0.
 
         An instruction lies in the first layer in which all its qubits are free; every gate,
         RZ too, fills one layer. One step for each position in the longest circuit, all
         circuits at once.
+
+        Args:
+            virtual: gates that take no time: they lie in the layer of the gate that follows on
+                their qubit, and fill none.
         """
+        lasting = (~np.isin(self.gate, [GATE_CODE[g] for g in virtual])).astype(np.int64)
         layer = np.zeros(len(self.gate), dtype=np.int64)
         # One more column than qubits: position -1 (no second qubit) writes there, harmlessly.
         level = np.zeros((len(self), self.n_qubits + 1), dtype=np.int64)
@@ -125,8 +130,7 @@ class InstructionTable:
             at = level[live, first]
             at = np.where(second >= 0, np.maximum(at, level[live, second]), at)
             layer[rows] = at
-            level[live, first] = at + 1
-            level[live, second] = at + 1
+            level[live, first] = level[live, second] = at + lasting[rows]
             level[:, -1] = 0
         return layer
 

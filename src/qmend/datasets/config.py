@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from qmend.circuits.families import Family, build_family
 from qmend.datasets.schema import SCHEMA_VERSION
 from qmend.devices.device import DeviceConfig
+from qmend.execution.base import AerNoiseConfig, NoiseConfig
 
 
 class _Frozen(BaseModel):
@@ -18,9 +19,10 @@ class _Frozen(BaseModel):
 
 
 class CompilerConfig(_Frozen):
-    """``optimization_level`` is Qiskit's."""
+    """``qiskit``: its preset passes at ``optimization_level``; ``direct``: our own compiler
+    for Pauli gadgets, which has no levels."""
 
-    name: Literal["qiskit"] = "qiskit"
+    name: Literal["qiskit", "direct"] = "qiskit"
     optimization_level: int = Field(1, ge=0, le=3)
 
 
@@ -58,7 +60,8 @@ class DatasetConfig(_Frozen):
     shots: int = Field(20_000, ge=1)
     seed: int = Field(0, ge=0)
     compiler: CompilerConfig = CompilerConfig()
-    executor: Literal["aer"] = "aer"
+    executor: Literal["aer", "ptm"] = "ptm"
+    noise: NoiseConfig = AerNoiseConfig()
     split: SplitConfig = SplitConfig()
 
     @field_validator("family", mode="before")

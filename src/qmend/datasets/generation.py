@@ -7,7 +7,6 @@ seed, so the bytes do not depend on the number of workers or on interruptions.
 from __future__ import annotations
 
 import fcntl
-import json
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -18,18 +17,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.circuits.compilation import QiskitCompiler
-from qmend.circuits.instructions import InstructionTable
-from qmend.circuits.statevector import compiled_probabilities, source_state, to_bit_order
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
+from qmend.datasets.job import JobTask, machinery, make_job
 from qmend.datasets.manifest import (
     CALIBRATIONS,
     MANIFEST,
@@ -43,21 +38,13 @@ from qmend.datasets.manifest import (
     write_manifest,
 )
 from qmend.datasets.schema import (
-    SCHEMA,
     SCHEMA_VERSION,
     calibrations_table,
-    instructions_column,
-    rows_column,
 )
 from qmend.datasets.splits import split_jobs
-from qmend.devices.device import Device, DeviceConfig, load_device
-from qmend.execution.aer import AerExecutor
-from qmend.simulation.readout import apply_readout, readout_matrices
-from qmend.simulation.sampling import sample_counts
-from qmend.types import FloatArray, QmendError, Split
+from qmend.devices.device import DeviceConfig
+from qmend.types import QmendError
 
-#: Largest difference allowed between a label and the compiled circuit's own distribution.
-LABEL_TOLERANCE = 1e-10
 _SHARD = "circuits-{}.parquet"
 _RECIPE_KEY = b"qmend.recipe_sha"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
@@ -74,17 +61,6 @@ class Generation:
     folder: Path
     manifest: Manifest
     circuits_made: int
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One job to make: its number, split, and how often each circuit was already redrawn."""
-
-    dataset: DatasetConfig
-    device: DeviceConfig
-    job: int
-    split: Split
-    attempts: tuple[tuple[int, int], ...] = ()
 
 
 def generate(
@@ -111,7 +87,7 @@ def generate(
         )
     recipe = dataset_recipe(dataset, device)
     sha = recipe_sha(recipe)
-    chain = load_device(device)
+    chain = machinery(dataset, device).device  # what can't be made is refused before any work
     with _exclusive(folder):
         if replace:
             _clear_outdated(folder, sha)
@@ -234,7 +210,7 @@ def _make_shards(
     with _runner(workers) as run:
         while todo:
             tasks = [
-                _Task(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
+                JobTask(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
                 for shard in todo
                 for job in _jobs_of(dataset, shard)
             ]
@@ -301,7 +277,7 @@ def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Att
 @contextmanager
 def _runner(
     workers: int,
-) -> Iterator[Callable[[list[_Task]], Iterator[tuple[int, pa.Table]]]]:
+) -> Iterator[Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]]:
     """Runs tasks in this process or in ``workers`` others; results come in any order."""
     if workers <= 1:
         yield lambda tasks: ((t.job, make_job(t)) for t in tasks)
@@ -309,7 +285,7 @@ def _runner(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
 
-    def run(tasks: list[_Task]) -> Iterator[tuple[int, pa.Table]]:
+    def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
         waiting = iter(tasks)
         pending: dict[Future[pa.Table], int] = {}
         while True:
@@ -339,92 +315,3 @@ def _exit_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-@lru_cache(maxsize=2)
-def _machinery(
-    device: DeviceConfig, level: int
-) -> tuple[Device, QiskitCompiler, AerExecutor, FloatArray]:
-    chain = load_device(device)
-    compiler = QiskitCompiler(chain.n_qubits, chain.native_gates, chain.edges, level)
-    executor = AerExecutor(chain.calibration, chain.layout)
-    return chain, compiler, executor, readout_matrices(chain.calibration, chain.layout)
-
-
-def make_job(task: _Task) -> pa.Table:
-    """All circuits of one job as rows of the contract.
-
-    Raises:
-        QmendError: if a label differs from the compiled circuit's own noiseless distribution.
-    """
-    dataset = task.dataset
-    chain, compiler, executor, readout = _machinery(
-        task.device, dataset.compiler.optimization_level
-    )
-    attempts = dict(task.attempts)
-    seeds = [
-        circuit_seed(dataset.seed, task.job, index, attempts.get(index, 0))
-        for index in range(dataset.job_size)
-    ]
-    sources = [dataset.family.draw(np.random.default_rng(seed)) for seed in seeds]
-    compiled = [compiler(source.circuit) for source in sources]
-    table = InstructionTable.from_circuits(chain.n_qubits, [c.instructions for c in compiled])
-    measured = np.array([c.measured for c in compiled], dtype=np.int64)
-    ideal = np.array([np.abs(source_state(s.circuit)) ** 2 for s in sources])
-    check_labels(table, measured, ideal, f"job {task.job}")
-    noisy_exact = to_bit_order(apply_readout(executor.probabilities(table), readout), measured)
-    counts = sample_counts(
-        noisy_exact, dataset.shots, [np.random.SeedSequence([seed, 1]) for seed in seeds]
-    )
-    size = dataset.job_size
-    columns = {
-        "circuit_id": pa.array(table.circuit_ids(measured)),
-        "family": pa.array([dataset.family.name] * size),
-        "family_params": pa.array([json.dumps(s.params, sort_keys=True) for s in sources]),
-        "seed": pa.array(seeds, pa.int64()),
-        "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),
-        "device": pa.array([chain.name] * size),
-        "calibration_id": pa.array([chain.calibration.calibration_id] * size),
-        "layout": rows_column(np.tile(chain.layout, (size, 1)), pa.int16()),
-        "instructions": instructions_column(table),
-        "measured": rows_column(measured, pa.int16()),
-        "circuit_stage": pa.array(["executed"] * size),
-        "depth": pa.array(table.depth(), pa.int32()),
-        "n_two_qubit": pa.array(table.count("cx", "ecr", "cz"), pa.int32()),
-        "shots": pa.array([dataset.shots] * size, pa.int64()),
-        "counts": rows_column(counts, pa.int64()),
-        "noisy_exact": rows_column(noisy_exact, pa.float64()),
-        "ideal": rows_column(ideal, pa.float64()),
-        "source": pa.array(["simulated"] * size),
-        "job_id": pa.array([f"{dataset.name}-{task.job:06d}"] * size),
-        "executed_at": pa.array([chain.calibration.time] * size, SCHEMA.field("executed_at").type),
-        "split": pa.array([task.split] * size),
-    }
-    return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
-
-
-def circuit_seed(seed: int, job: int, index: int, attempt: int = 0) -> int:
-    """The seed of one circuit: its drawing and its shots follow from it alone."""
-    state = np.random.SeedSequence(seed, spawn_key=(job, index, attempt)).generate_state(
-        1, np.uint64
-    )
-    return int(state[0] >> np.uint64(1))
-
-
-def check_labels(
-    table: InstructionTable, measured: np.ndarray, ideal: FloatArray, where: str
-) -> None:
-    """Prove that ``ideal`` is what the compiled circuits give when measured without noise.
-
-    Raises:
-        QmendError: naming the first row that differs by more than :data:`LABEL_TOLERANCE`.
-    """
-    own = to_bit_order(compiled_probabilities(table), measured)
-    off = np.abs(own - ideal).max(axis=1)
-    if (off > LABEL_TOLERANCE).any():
-        row = int(np.argmax(off))
-        raise QmendError(
-            f"In {where}, the ideal distribution of circuit {row} is not the noiseless measured "
-            f"distribution of its instructions (they differ by {off[row]:.2g}): labels and "
-            "circuits are permuted against each other; generate the data again."
-        )

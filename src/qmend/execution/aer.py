@@ -84,8 +84,6 @@ class AerExecutor:
         threads: processors that Aer may use.
     """
 
-    name = "aer"
-
     def __init__(self, calibration: Calibration, layout: Sequence[int], threads: int = 1) -> None:
         self._simulator = AerSimulator(
             method="density_matrix",
@@ -95,8 +93,8 @@ class AerExecutor:
             fusion_enable=False,
         )
 
-    def probabilities(self, table: InstructionTable) -> FloatArray:
-        """(N, 2^n) exact distributions before readout, chain order.
+    def probabilities(self, table: InstructionTable, job: int = 0) -> FloatArray:
+        """(N, 2^n) exact distributions before readout, chain order, the same for every job.
 
         Raises:
             QmendError: if Aer reports a failure.

@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 from qiskit.circuit import QuantumCircuit
+from qiskit.circuit.library import PauliEvolutionGate
+from qiskit.quantum_info import SparsePauliOp
 
-from qmend.types import QmendError, nearest
+from qmend.circuits.gadgets import Gadget
+from qmend.circuits.statevector import apply_pauli_gadget, source_state
+from qmend.types import AnyArray, QmendError, nearest
 
 
-@dataclass(frozen=True)
 class SourceCircuit:
     """A circuit as drawn from its family, before compilation, without measurements.
 
-    Attributes:
-        circuit: the unitary part; every qubit is measured into the bit of its own number.
+    Every qubit is measured into the bit of its own number.
+
+    Args:
         params: what was drawn, small and JSON-serialisable (column ``family_params``).
+        circuit: the unitary part.
+        gadgets: in its place, for a product of Pauli gadgets on ``n_qubits``.
     """
 
-    circuit: QuantumCircuit
-    params: dict[str, Any]
+    def __init__(
+        self,
+        params: dict[str, Any],
+        circuit: QuantumCircuit | None = None,
+        gadgets: Sequence[Gadget] | None = None,
+        n_qubits: int | None = None,
+    ) -> None:
+        self.params, self.gadgets, self._circuit = params, gadgets, circuit
+        self.n_qubits = n_qubits if circuit is None else circuit.num_qubits
+
+    @property
+    def circuit(self) -> QuantumCircuit:
+        """The unitary part as a Qiskit circuit, gadgets as ``PauliEvolutionGate``."""
+        if self._circuit is None:
+            self._circuit = QuantumCircuit(self.n_qubits)
+            for letters, angle in self.gadgets or ():
+                gate = PauliEvolutionGate(SparsePauliOp(letters[::-1]), time=angle)
+                self._circuit.append(gate, range(len(letters)))
+        return self._circuit
+
+    def state(self) -> AnyArray:
+        """(2^n,) exact final statevector from \|0...0>."""
+        if self.gadgets is None:
+            return source_state(self.circuit)
+        state = np.zeros(2 ** (self.n_qubits or 0), dtype=complex)
+        state[0] = 1
+        for letters, angle in self.gadgets:
+            state = apply_pauli_gadget(state, letters[::-1], angle, list(range(len(letters))))
+        return state
 
 
 class Family(BaseModel):

@@ -6,11 +6,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
-from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import PauliEvolutionGate
-from qiskit.quantum_info import SparsePauliOp
 
 from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.gadgets import Gadget
 
 
 @register
@@ -40,10 +38,9 @@ class PauliFamily(Family):
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         total = int(rng.integers(self.gadgets_min, self.gadgets_max + 1))
         count = total if self.gadgets == "exact" else int(rng.integers(1, total + 1))
-        circuit = QuantumCircuit(self.n_qubits)
+        gadgets: list[Gadget] = []
         for _ in range(count):
             label = "".join("IXYZ"[k] for k in rng.integers(0, 4, size=self.n_qubits))
-            angle = float(rng.uniform(0.0, 2.0 * np.pi))
-            gadget = PauliEvolutionGate(SparsePauliOp(label), time=angle)
-            circuit.append(gadget, range(self.n_qubits))
-        return SourceCircuit(circuit, {"T": total, "gadgets": count})
+            gadgets.append((label[::-1], float(rng.uniform(0.0, 2.0 * np.pi))))
+        params = {"T": total, "gadgets": count}
+        return SourceCircuit(params, gadgets=gadgets, n_qubits=self.n_qubits)

@@ -1,0 +1,43 @@
+"""The fast executor: batched evolution in the Pauli-transfer-matrix picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.devices.calibration import Calibration
+from qmend.execution.base import AerNoiseConfig
+from qmend.simulation.noise import DeviceNoise
+from qmend.simulation.outputs import probabilities
+from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.types import FloatArray
+
+
+class PtmExecutor:
+    """Exact noisy distributions from :mod:`qmend.simulation`.
+
+    Args:
+        noise: Aer's device model, or surrogate hardware.
+        calibration: the snapshot.
+        layout: physical qubits of the chain.
+    """
+
+    def __init__(
+        self,
+        noise: AerNoiseConfig | SurrogateConfig,
+        calibration: Calibration,
+        layout: Sequence[int],
+    ) -> None:
+        self._device: DeviceNoise | None = None
+        self._surrogate: SurrogateNoise | None = None
+        if isinstance(noise, SurrogateConfig):
+            self._surrogate = SurrogateNoise(calibration, layout, noise)
+        else:
+            self._device = DeviceNoise(calibration, layout)
+
+    def probabilities(self, table: InstructionTable, job: int) -> FloatArray:
+        """(N, 2^n) exact distributions before readout, chain order."""
+        if self._surrogate is not None:
+            return probabilities(self._surrogate.program(table, job))
+        assert self._device is not None
+        return probabilities(self._device.program(table))

@@ -1,0 +1,52 @@
+"""What is read from an evolved state: distributions, marginals, expectation values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import hadamard
+
+from qmend.simulation import kernel
+from qmend.simulation.program import Program
+from qmend.types import AnyArray, FloatArray, QmendError
+
+
+def probabilities(program: Program, dtype: type = np.float64) -> AnyArray:
+    """(N, 2^n) exact distributions before readout, chain order.
+
+    p(x) = 2^-n sum_s (-1)^(s.x) <Z_s>, the Walsh-Hadamard transform of the parities.
+    """
+    parities = kernel.evolve(program, dtype)
+    n = program.n_qubits
+    transform = hadamard(2**n).astype(dtype) / 2**n
+    result: AnyArray = parities @ transform
+    return result
+
+
+def pauli_expectations(program: Program, strings: Sequence[str]) -> FloatArray:
+    """(N, len(strings)) expectation values; the first letter of a string is qubit 0's.
+
+    Raises:
+        QmendError: if a string has another length or a letter other than I, X, Y, Z.
+    """
+    columns = []
+    for string in strings:
+        if len(string) != program.n_qubits or set(string) - set("IXYZ"):
+            raise QmendError(
+                f"{string!r} is no Pauli string on {program.n_qubits} qubits; use one of the "
+                "letters I, X, Y, Z for each."
+            )
+        columns.append(sum("IXYZ".index(letter) * 4**q for q, letter in enumerate(string)))
+    expectations: FloatArray = kernel.evolve(program, np.float64, "all")[:, columns]
+    return expectations
+
+
+def marginal(distributions: FloatArray, qubits: Sequence[int]) -> FloatArray:
+    """(N, 2^k) distribution of some qubits; bit j of the result's index is ``qubits[j]``."""
+    size = distributions.shape[1]
+    index = np.arange(size)
+    target = sum(((index >> q) & 1) << j for j, q in enumerate(qubits))
+    out = np.zeros((len(distributions), 2 ** len(qubits)))
+    np.add.at(out.T, target, distributions.T)
+    return out
