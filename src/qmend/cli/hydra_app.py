@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import hydra
@@ -16,6 +17,14 @@ from pydantic import BaseModel
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir
 from qmend.types import QmendError
+
+
+@dataclass(frozen=True)
+class FailedJob:
+    """What a job returns in place of raising, so that the other jobs of a multirun go on."""
+
+    error: Exception
+
 
 Config = TypeVar("Config", bound=BaseModel)
 #: (validated config, the same as plain values) -> result.
@@ -29,11 +38,18 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         QmendError: if the config is wrong.
     """
 
+    failed: list[FailedJob] = []
+
     def job(composed: DictConfig) -> Any:
-        config = validate(kind, composed)
-        plain = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(plain, dict)
-        return task(config, {str(k): v for k, v in plain.items()})
+        try:
+            config = validate(kind, composed)
+            plain = OmegaConf.to_container(composed, resolve=True)
+            assert isinstance(plain, dict)
+            return task(config, {str(k): v for k, v in plain.items()})
+        except Exception as error:
+            # Hydra would print a line of its own; the first error is raised below instead.
+            failed.append(FailedJob(error))
+            return failed[-1]
 
     folder = conf_dir()
     # Errors come to us as they are, to be told in one sentence.
@@ -43,6 +59,8 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
         raise QmendError(hydra_sentence(error, folder, compose_config(name))) from None
+    if failed:
+        raise failed[0].error
 
 
 def compose_config(name: str, overrides: list[str] | None = None) -> dict[str, Any]:

@@ -57,6 +57,13 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate model=RUN_ID device=hanoi",
     ),
     Command(
+        "bench",
+        "qmend.cli.bench:main",
+        "speed as a ratio against the alternative: simulator, datagen or scaling",
+        "qmend bench simulator --circuits 300 --repeats 5",
+        hydra=False,
+    ),
+    Command(
         "ui",
         "qmend.cli.ui:main",
         "MLflow's UI on the project's store",
@@ -186,4 +193,14 @@ def command_help(command: Command) -> str:
         lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]
     elif command.words == "ui":
         lines += ["", "Options:", "  --port N    default 5000", "  --root DIR  default mlruns"]
+    elif command.words == "bench":
+        lines += [
+            "",
+            "What: simulator (against Aer), datagen (against plain Qiskit), scaling (a plot).",
+            "Options:",
+            "  --circuits N  circuits a run, default 300",
+            "  --repeats N   alternating runs, default 5",
+            "  --plot FILE   where scaling draws its plot, default reports/scaling.svg",
+            "The last line of output is one JSON object.",
+        ]
     return "\n".join(lines)

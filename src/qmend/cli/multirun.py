@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from qmend.cli.hydra_app import FailedJob
+from qmend.cli.terminal import console
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
 from qmend.types import QmendError
@@ -45,10 +46,10 @@ class ParentRun(Callback):
         if self.run is None:
             return
         self.jobs += 1
-        if job_return.status != JobStatus.COMPLETED:
+        result = job_return._return_value
+        if isinstance(result, FailedJob):
             self.failed += 1
-            error = job_return._return_value
-            print(f"qmend: job {self.jobs} failed: {error}", file=sys.stderr)
+            console.print(f"  job {self.jobs} failed: {result.error}", markup=False)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         os.environ.pop(PARENT_VARIABLE, None)
@@ -59,4 +60,4 @@ class ParentRun(Callback):
         try:
             self.stack.__exit__(type(error) if error else None, error, None)
         except QmendError:
-            return  # the run is marked; Hydra itself raises the job's error
+            return  # the run is marked; the command raises the first job's error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +19,9 @@ from rich.progress import (
 
 from qmend.cli.schema import CommonConfig
 from qmend.datasets.generation import Generation, generate
-from qmend.training.fit import EpochProgress
+
+if TYPE_CHECKING:  # Lightning takes seconds to import, and not every command trains
+    from qmend.training.fit import EpochProgress
 
 #: Wide enough for the table where the output is no terminal.
 _FILE_WIDTH = 120

@@ -282,7 +282,9 @@ def _runner(
     if workers <= 1:
         yield lambda tasks: ((t.job, make_job(t)) for t in tasks)
         return
-    context = multiprocessing.get_context("spawn")
+    # Workers fork from one server that has imported everything and started no threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["qmend.datasets.job"])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
 
     def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:

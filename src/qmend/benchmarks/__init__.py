@@ -1,0 +1,1 @@
+"""Speed measured as a ratio against the alternative, alternately, in one run, on one core."""

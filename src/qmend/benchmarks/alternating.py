@@ -1,0 +1,56 @@
+"""Alternating runs of two or more programs on one processor core."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of each program in each repeat."""
+
+    seconds: dict[str, list[float]]
+
+    def median(self, name: str) -> float:
+        return float(np.median(self.seconds[name]))
+
+    def ratio(self, slow: str, fast: str) -> tuple[float, float, float]:
+        """Median, smallest and largest of the repeats' ratios slow / fast."""
+        ratios = np.array(self.seconds[slow]) / np.array(self.seconds[fast])
+        return float(np.median(ratios)), float(ratios.min()), float(ratios.max())
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Everything inside runs on a single core."""
+    cores = os.sched_getaffinity(0)
+    threads = torch.get_num_threads()
+    os.sched_setaffinity(0, {max(cores)})
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        os.sched_setaffinity(0, cores)
+        torch.set_num_threads(threads)
+
+
+def alternate(programs: Mapping[str, Callable[[], object]], repeats: int) -> Timings:
+    """Run every program once uncounted, then all of them in turn, ``repeats`` times."""
+    seconds: dict[str, list[float]] = {name: [] for name in programs}
+    for program in programs.values():
+        program()
+    for _ in range(repeats):
+        for name, program in programs.items():
+            started = time.perf_counter()
+            program()
+            seconds[name].append(time.perf_counter() - started)
+    return Timings(seconds)
