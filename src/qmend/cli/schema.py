@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,12 +13,19 @@ from qmend.evaluation.tracked import TrainingConfig
 
 
 class DataConfig(BaseModel):
-    """Where datasets lie, how many processes make them, whether they may be overwritten."""
+    """Where datasets lie, what makes them, whether they may be overwritten.
+
+    Attributes:
+        executor: ``local``: ``workers`` processes here; ``ray``: the cluster at ``ray_address``.
+        ray_address: null: the cluster that RAY_ADDRESS names, else one started here.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     root: Path
     workers: int = Field(2, ge=1, le=256)
     replace: bool = False
+    executor: Literal["local", "ray"] = "local"
+    ray_address: str | None = None
 
 
 class TrackingConfig(BaseModel):

@@ -54,6 +54,7 @@ def generate_with_progress(config: CommonConfig) -> Generation:
             config.data.workers,
             lambda made, total: progress.update(bar, completed=made, total=total),
             config.data.replace,
+            (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
         )
     manifest = done.manifest
     word = f"made {done.circuits_made:,} circuits" if done.circuits_made else "reused"

@@ -7,14 +7,9 @@ seed, so the bytes do not depend on the number of workers or on interruptions.
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
-import multiprocessing.connection
-import os
 import platform
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -24,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
-from qmend.datasets.job import JobTask, machinery, make_job
+from qmend.datasets.job import JobTask, machinery
 from qmend.datasets.manifest import (
     CALIBRATIONS,
     MANIFEST,
@@ -37,6 +32,7 @@ from qmend.datasets.manifest import (
     write_atomically,
     write_manifest,
 )
+from qmend.datasets.runners import start_runner
 from qmend.datasets.schema import (
     SCHEMA_VERSION,
     calibrations_table,
@@ -70,12 +66,16 @@ def generate(
     workers: int = 1,
     progress: Progress = lambda done, total: None,
     replace: bool = False,
+    ray_address: str | None = None,
 ) -> Generation:
     """Make a dataset, or finish one that was interrupted, or return one that is complete.
 
     Args:
         folder: where it lies or will lie.
+        workers: processes on this machine.
         replace: whether a dataset of another config, or damaged files, may be overwritten.
+        ray_address: run the jobs on this Ray cluster instead; ``auto`` is the one that
+            RAY_ADDRESS names, or one started here.
 
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
@@ -105,7 +105,7 @@ def generate(
         for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
             if left not in expected:
                 left.unlink()
-        made = _make_shards(dataset, device, folder, sha, workers, progress)
+        made = _make_shards(dataset, device, folder, sha, workers, progress, ray_address)
         write_atomically(
             folder / CALIBRATIONS,
             lambda part: pq.write_table(calibrations_table([chain.calibration]), part),
@@ -197,6 +197,7 @@ def _make_shards(
     sha: str,
     workers: int,
     progress: Progress,
+    ray_address: str | None,
 ) -> int:
     splits = split_jobs(dataset.jobs, dataset.split, dataset.seed)
     paths = _shard_paths(dataset, folder)
@@ -207,7 +208,7 @@ def _make_shards(
     made = 0
     progress(done, dataset.circuits)
     attempts: _Attempts = {}
-    with _runner(workers) as run:
+    with start_runner(workers, ray_address) as run:
         while todo:
             tasks = [
                 JobTask(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
@@ -272,48 +273,3 @@ def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Att
                     f"dataset.circuits={dataset.circuits}; ask for fewer."
                 )
     return sorted(shards)
-
-
-@contextmanager
-def _runner(
-    workers: int,
-) -> Iterator[Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]]:
-    """Runs tasks in this process or in ``workers`` others; results come in any order."""
-    if workers <= 1:
-        yield lambda tasks: ((t.job, make_job(t)) for t in tasks)
-        return
-    # Workers fork from one server that has imported everything and started no threads.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["qmend.datasets.job"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
-
-    def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
-        waiting = iter(tasks)
-        pending: dict[Future[pa.Table], int] = {}
-        while True:
-            for task in waiting:
-                pending[pool.submit(make_job, task)] = task.job
-                if len(pending) >= 2 * workers:
-                    break
-            if not pending:
-                return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                yield pending.pop(future), future.result()
-
-    try:
-        yield run
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _exit_with_parent() -> None:
-    """End a worker when the process that started it is gone, even by SIGKILL."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
