@@ -13,21 +13,9 @@ from mlflow import MlflowClient
 from qmend.datasets.verify import verify_dataset
 
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")
-TAGS = ("kind architecture head loss encoding seed "
-        "family device source dataset_sha config_sha git_sha").split()
-    "kind",
-    "architecture",
-    "head",
-    "loss",
-    "encoding",
-    "seed",
-    "family",
-    "device",
-    "source",
-    "dataset_sha",
-    "config_sha",
-    "git_sha",
-]
+TAGS = (
+    "kind architecture head loss encoding seed family device source dataset_sha config_sha git_sha"
+)
 
 
 def main(folder: Path) -> None:
@@ -42,7 +30,7 @@ def main(folder: Path) -> None:
     for run in runs:
         assert run.info.status == "FINISHED", f"{run.info.run_name} is {run.info.status}"
     for run in children:
-        missing = [tag for tag in TAGS if tag not in run.data.tags]
+        missing = [tag for tag in TAGS.split() if tag not in run.data.tags]
         names = [f"test/{f}{end}" for f in FIGURES for end in ("", "_lo", "_hi")]
         names += ["cost/seconds", "cost/parameters"]
         if run.data.tags["kind"] == "train":

@@ -98,8 +98,8 @@ class QiskitCompiler:
                 f"The circuit has {source.num_qubits} qubits but the layout only {self.n_qubits}; "
                 "choose a longer layout."
             )
-        circuit = QuantumCircuit(source.num_qubits, source.num_qubits)
-        circuit.compose(source, inplace=True)
+        circuit = QuantumCircuit(self.n_qubits, source.num_qubits)
+        circuit.compose(source, qubits=range(source.num_qubits), inplace=True)
         circuit.measure(range(source.num_qubits), range(source.num_qubits))
         isa_circuit = self._passes.run(circuit)
         instructions: list[Instruction] = []

@@ -15,7 +15,7 @@ from qmend.devices.vector import VECTOR_SIZE, calibration_vector
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Context, Entry, dataset_tags, run_baseline, run_training
 from qmend.mitigation.baselines import BASELINES
-from qmend.reporting.html import ReportFacts, dataset_facts, write_report
+from qmend.reporting.html import ReportFacts, check_writable, dataset_facts, write_report
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> None:
 
 def _demo(config: DemoConfig, plain: dict[str, Any]) -> None:
     started = time.perf_counter()
+    check_writable(config.report)
     store = open_store(config.tracking.root)
     device = load_device(config.device)
     console.print(

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
 
 def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     store = open_store(config.tracking.root)
-    model, provenance = load_checkpoint(checkpoint_folder(store, config.model))
+    model, provenance = load_checkpoint(checkpoint_folder(store, config.checkpoint))
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
     name = f"evaluate {model.config.name} on {dataset.folder.name}"
@@ -56,7 +56,7 @@ def checkpoint_folder(store: Store, model: str) -> Path:
         return Path(model)
     if not re.fullmatch(r"[0-9a-f]{32}", model):
         raise QmendError(
-            f"model={model} is neither a folder nor the id of a run (32 hex digits); "
+            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits); "
             "`qmend ui` lists the runs."
         )
     try:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
+from qmend.cli.multirun import FailedJob, close_parent
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir
 from qmend.types import QmendError
-
-
-@dataclass(frozen=True)
-class FailedJob:
-    """What a job returns in place of raising, so that the other jobs of a multirun go on."""
-
-    error: Exception
-
 
 Config = TypeVar("Config", bound=BaseModel)
 #: (validated config, the same as plain values) -> result.
@@ -37,30 +34,72 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
     Raises:
         QmendError: if the config is wrong.
     """
-
+    folder = conf_dir()
     failed: list[FailedJob] = []
 
     def job(composed: DictConfig) -> Any:
+        # Never raises: Hydra would print a line of its own, and end a multirun without an end.
         try:
             config = validate(kind, composed)
             plain = OmegaConf.to_container(composed, resolve=True)
             assert isinstance(plain, dict)
             return task(config, {str(k): v for k, v in plain.items()})
+        except CONFIG_ERRORS as error:
+            failed.append(FailedJob(QmendError(hydra_sentence(error, folder, {}))))
         except Exception as error:
-            # Hydra would print a line of its own; the first error is raised below instead.
             failed.append(FailedJob(error))
-            return failed[-1]
+        return failed[-1]
 
-    folder = conf_dir()
     # Errors come to us as they are, to be told in one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    arguments = _options_first(arguments)
+    _check_groups(arguments, folder)
     sys.argv = ["qmend", *arguments]
     try:
         hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
         raise QmendError(hydra_sentence(error, folder, compose_config(name))) from None
+    finally:
+        close_parent(sys.exc_info()[1])
     if failed:
         raise failed[0].error
+
+
+class _Parser(argparse.ArgumentParser):
+    """Hydra's parser, its complaints in one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        raise QmendError(f"{message}; see `qmend COMMAND --help`.")
+
+
+def _options_first(arguments: list[str]) -> list[str]:
+    """Options in front of overrides, as Hydra's parser wants them; unknown ones refused."""
+    parser = get_args_parser()
+    parser.__class__ = _Parser
+    parsed, extra = parser.parse_known_intermixed_args(arguments)
+    if extra:
+        raise QmendError(f"there is no option {extra[0]!r}; see `qmend COMMAND --help`.")
+    overrides = list(parsed.overrides)
+    rest = list(arguments)
+    for override in reversed(overrides):
+        del rest[len(rest) - 1 - rest[::-1].index(override)]
+    return rest + overrides
+
+
+def _check_groups(arguments: list[str], folder: Path) -> None:
+    """A group takes the name of a config: Hydra answers anything else with a bare ValueError."""
+    for text in arguments:
+        try:
+            override = OverridesParser.create().parse_override(text)
+        except OverrideParseException:
+            continue  # an option, or told by Hydra
+        group = override.key_or_group
+        if not group:
+            raise QmendError(f"The override {text!r} is not of the form key=value.")
+        named = isinstance(override.value(), str | list) or override.is_sweep_override()
+        if (folder / group).is_dir() and not named and not override.is_delete():
+            options = ", ".join(sorted(p.stem for p in (folder / group).glob("*.yaml")))
+            raise QmendError(f"{text}: {group} takes the name of a config. Valid: {options}.")
 
 
 def compose_config(name: str, overrides: list[str] | None = None) -> dict[str, Any]:

@@ -54,7 +54,7 @@ COMMANDS: tuple[Command, ...] = (
         "evaluate",
         "qmend.cli.evaluate:main",
         "score a trained model beside the baselines on a dataset's test split",
-        "qmend evaluate model=RUN_ID device=hanoi",
+        "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
         "bench",
@@ -79,6 +79,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
 )
 
+_DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
 _HYDRA_HELP = """\
 Configuration:
   key=value           set a value, such as dataset.circuits=1200
@@ -113,7 +114,7 @@ def run(arguments: list[str]) -> int:
         if debug:
             raise
         print(f"qmend: {_os_sentence(error)}", file=sys.stderr)
-        return 2 if error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS) else 1
+        return 2 if error.errno in (*_DISK_FULL, errno.EACCES, errno.EROFS) else 1
     except Exception as error:
         if debug:
             raise
@@ -132,7 +133,7 @@ def _interrupt(*_: Any) -> None:
 
 def _os_sentence(error: OSError) -> str:
     where = f" {error.filename}" if error.filename else ""
-    if error.errno == errno.ENOSPC:
+    if error.errno in _DISK_FULL:
         return f"the disk is full{where}; free some space, then run the same command again."
     return f"{error.strerror or error}{where}."
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from qmend.cli.hydra_app import FailedJob
 from qmend.cli.terminal import console
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
@@ -21,10 +21,27 @@ from qmend.types import QmendError
 PARENT_VARIABLE = "QMEND_PARENT_RUN"
 
 
+@dataclass(frozen=True)
+class FailedJob:
+    """What a job returns in place of raising, so that the other jobs of a multirun go on."""
+
+    error: Exception
+
+
+_open: list[ParentRun] = []
+
+
+def close_parent(error: BaseException | None) -> None:
+    """End the parent run of a multirun that did not come to its own end."""
+    while _open:
+        _open.pop().end(error or QmendError("the multirun was not finished"))
+
+
 class ParentRun(Callback):
     """Opens the parent run before the first job and ends it after the last.
 
-    FINISHED if every job did, else FAILED with how many did not.
+    FINISHED if every job did, KILLED if the multirun was interrupted, else FAILED with how
+    many jobs did.
     """
 
     def __init__(self) -> None:
@@ -41,6 +58,7 @@ class ParentRun(Callback):
             start_run(store, name[:200], {"kind": "multirun"}, {"overrides": overrides})
         )
         os.environ[PARENT_VARIABLE] = self.run.run_id
+        _open.append(self)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         if self.run is None:
@@ -52,12 +70,16 @@ class ParentRun(Callback):
             console.print(f"  job {self.jobs} failed: {result.error}", markup=False)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        os.environ.pop(PARENT_VARIABLE, None)
         if self.run is None:
             return
+        _open.remove(self)
         self.run.metrics({"jobs": float(self.jobs), "jobs_failed": float(self.failed)})
-        error = QmendError(f"{self.failed} of {self.jobs} jobs failed") if self.failed else None
-        try:
+        failed = f"{self.failed} of {self.jobs} jobs failed"
+        self.end(QmendError(failed) if self.failed else None)
+
+    def end(self, error: BaseException | None) -> None:
+        """End the run with the status that belongs to the error."""
+        os.environ.pop(PARENT_VARIABLE, None)
+        # Marked here; the job's own error is raised by the command.
+        with suppress(QmendError, KeyboardInterrupt, SystemExit):
             self.stack.__exit__(type(error) if error else None, error, None)
-        except QmendError:
-            return  # the run is marked; the command raises the first job's error

@@ -63,7 +63,7 @@ class VerifyConfig(CommonConfig):
 class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``."""
 
-    model: str
+    checkpoint: str
 
 
 class TrainConfig(CommonConfig, TrainingConfig):

@@ -36,4 +36,6 @@ def main(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.root / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
+    # Its job runners are not needed here, and outlive the server.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, command)

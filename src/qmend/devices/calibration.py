@@ -158,8 +158,10 @@ class Calibration(_Frozen):
             data = json.loads(path.read_text())
         except FileNotFoundError:
             raise QmendError(f"Calibration file {path} does not exist; check the path.") from None
-        except json.JSONDecodeError as error:
-            raise QmendError(f"Calibration file {path} is not valid JSON ({error}).") from None
+        except (OSError, ValueError) as error:
+            raise QmendError(
+                f"Calibration file {path} is no readable JSON ({error}); correct it."
+            ) from None
         return Calibration.parse(data, str(path))
 
     @staticmethod

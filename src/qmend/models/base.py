@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor, nn
 
 import qmend.models as package
+from qmend.datasets.encodings import build_encoding
 from qmend.types import QmendError, nearest
 
 #: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.
@@ -61,6 +62,12 @@ class ModelConfig(BaseModel):
     name: str
     encoding: str
 
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        build_encoding(value)
+        return value
+
 
 class Architecture(nn.Module, ABC):
     """A network (circuit, calibration, noisy distribution) -> mitigated distribution."""
@@ -107,6 +114,10 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
     known = architectures()
+    if not isinstance(config, Mapping):
+        raise QmendError(
+            f"A model is a config with fields, not {config!r}; see `qmend train --help`."
+        )
     name = str(config.get("name"))
     if name not in known:
         raise QmendError(f"model.name: unknown architecture {name!r}. {nearest(name, known)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -15,6 +16,7 @@ from qmend.datasets.table import Dataset
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.reporting import figures
 from qmend.reporting.table import HEADINGS, caption, cells, interval_text, verdicts
+from qmend.types import QmendError
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
         ),
         ("dataset", f"{dataset.manifest.name}, hash {dataset.manifest.dataset_sha}"),
     ]
+
+
+def check_writable(path: Path) -> None:
+    """Fail before the work, not after it.
+
+    Raises:
+        QmendError: if the report's folder can't be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise QmendError(
+            f"Can't write to {path.parent} ({error.strerror}); choose another report=..."
+        ) from None
 
 
 def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from scipy.linalg import hadamard
 
 from qmend.simulation import kernel
 from qmend.simulation.program import Program
 from qmend.types import AnyArray, FloatArray, QmendError
 
 
-def probabilities(program: Program, dtype: type = np.float64) -> AnyArray:
+def probabilities(program: Program, dtype: type[np.floating[Any]] = np.float64) -> AnyArray:
     """(N, 2^n) exact distributions before readout, chain order.
 
     p(x) = 2^-n sum_s (-1)^(s.x) <Z_s>, the Walsh-Hadamard transform of the parities.
     """
-    parities = kernel.evolve(program, dtype)
-    n = program.n_qubits
-    transform = hadamard(2**n).astype(dtype) / 2**n
-    result: AnyArray = parities @ transform
-    return result
+    out = kernel.evolve(program, dtype)
+    shape = out.shape
+    for qubit in range(program.n_qubits):
+        split = out.reshape(-1, 2, 2**qubit)
+        zero, one = split[:, 0], split[:, 1]
+        out = np.stack([zero + one, zero - one], axis=1)
+    return out.reshape(shape) / dtype(shape[1])
 
 
 def pauli_expectations(program: Program, strings: Sequence[str]) -> FloatArray:

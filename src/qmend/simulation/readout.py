@@ -29,10 +29,11 @@ def apply_readout(probabilities: FloatArray, matrices: FloatArray) -> FloatArray
         probabilities: (..., 2^n) with bit k of the index the qubit k.
         matrices: (n, 2, 2); their inverses undo the error.
     """
-    n = len(matrices)
-    shape = probabilities.shape
-    out = probabilities.reshape(-1, *(2,) * n)
+    out = probabilities
     for qubit, matrix in enumerate(matrices):
-        axis = n - qubit  # the most significant qubit is the first axis after the batch
-        out = np.moveaxis(np.tensordot(matrix, out, axes=(1, axis)), 0, axis)
-    return np.ascontiguousarray(out).reshape(shape)
+        # Sums of products rather than a matrix product, whose rounding depends on the batch.
+        split = out.reshape(-1, 2, 2**qubit)
+        zero, one = split[:, 0], split[:, 1]
+        rows = [matrix[k, 0] * zero + matrix[k, 1] * one for k in (0, 1)]
+        out = np.stack(rows, axis=1)
+    return out.reshape(probabilities.shape)

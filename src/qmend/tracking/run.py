@@ -17,7 +17,9 @@ from typing import Any
 
 import yaml
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from sqlalchemy.exc import SQLAlchemyError
 
 from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
 
@@ -71,7 +73,8 @@ class Run:
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Log which data the run used."""
-        entry = Dataset(name, digest, "local", json.dumps({"uri": source}))
+        # MLflow keeps one use of a (name, digest): the use is part of the name.
+        entry = Dataset(f"{name}/{context}", digest, "local", json.dumps({"uri": source}))
         tag = InputTag("mlflow.data.context", context)
         self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
 
@@ -118,8 +121,10 @@ def start_run(
 
 
 def _end(run: Run, status: str, error: str) -> None:
-    run.store.client.set_tag(run.run_id, "error", error[:1000])
-    run.store.client.set_terminated(run.run_id, status)
+    # A store that can't be written must not hide the error itself; the next command ends the run.
+    with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
+        run.store.client.set_tag(run.run_id, "error", error[:1000])
+        run.store.client.set_terminated(run.run_id, status)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

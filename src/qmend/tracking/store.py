@@ -69,6 +69,9 @@ def open_store(root: Path) -> Store:
     root = root.resolve()
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Its errors come to us, and are told in one sentence.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         (root / "artifacts").mkdir(parents=True, exist_ok=True)
         lock = (root / ".lock").open("w")

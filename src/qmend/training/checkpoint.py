@@ -27,7 +27,13 @@ def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any
         provenance: where the model comes from: dataset hash, loss, seed, metrics.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(model.network.state_dict(), folder / WEIGHTS)
+    try:
+        save_file(model.network.state_dict(), folder / WEIGHTS)
+    except SafetensorError as error:
+        raise QmendError(
+            f"Could not write {folder / WEIGHTS} ({error}); free some space, then run the same "
+            "command again."
+        ) from None
     description = {
         "checkpoint_version": CHECKPOINT_VERSION,
         "architecture": model.config.name,
@@ -67,11 +73,12 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
         dimensions = Dimensions(**data["dimensions"])
         network = build_model(config, dimensions)
         network.load_state_dict(load_file(folder / WEIGHTS))
+        encoding = Encoding.from_json(data["encoding"])
+        provenance = data["provenance"]
     except (ValidationError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise QmendError(
             f"The weights in {folder} do not fit their description ({reason}); train it again."
         ) from None
     network.eval()
-    encoding = Encoding.from_json(data["encoding"])
-    return TrainedModel(network, config, dimensions, encoding, {}, 0.0), data["provenance"]
+    return TrainedModel(network, config, dimensions, encoding, {}, 0.0), provenance

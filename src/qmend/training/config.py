@@ -34,8 +34,8 @@ class OptimizerConfig(_Frozen):
     """
 
     name: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(1e-4, ge=0, allow_inf_nan=False)
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
 
 

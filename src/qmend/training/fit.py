@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -130,7 +132,7 @@ def fit(
         if trainer.patience is not None:
             callbacks.append(EarlyStopping(trainer.monitor, patience=trainer.patience))
         held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), _INFERENCE_BATCH)
-        with _quiet_lightning():
+        with _quiet_lightning(), _interruptible():
             pl.Trainer(
                 accelerator="cpu",
                 max_epochs=trainer.max_epochs,
@@ -159,6 +161,20 @@ def _isolated_random_state(seed: int) -> Iterator[None]:
         yield
     finally:
         torch.set_rng_state(state)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers an interrupt with ``sys.exit(1)`` and ignores the next: undo both."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextmanager

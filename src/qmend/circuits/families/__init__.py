@@ -50,7 +50,7 @@ class SourceCircuit:
         return self._circuit
 
     def state(self) -> AnyArray:
-        """(2^n,) exact final statevector from \|0...0>."""
+        """(2^n,) exact final statevector from |0...0>."""
         if self.gadgets is None:
             return source_state(self.circuit)
         state = np.zeros(2 ** (self.n_qubits or 0), dtype=complex)
@@ -97,6 +97,8 @@ def build_family(config: Mapping[str, Any]) -> Family:
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
     known = families()
+    if not isinstance(config, Mapping):
+        raise QmendError(f"dataset.family needs its fields, such as dataset.family.name={config}.")
     name = str(config.get("name"))
     if name not in known:
         raise QmendError(f"dataset.family.name: unknown family {name!r}. {nearest(name, known)}")

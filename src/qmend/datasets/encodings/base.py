@@ -142,7 +142,7 @@ def build_encoding(name: str) -> Encoding:
 
     known: dict[str, type[Encoding]] = {"paper": PaperEncoding, "token": TokenEncoding}
     if name not in known:
-        raise QmendError(f"encoding: unknown encoding {name!r}. {nearest(name, known)}")
+        raise QmendError(f"model.encoding: unknown encoding {name!r}. {nearest(name, known)}")
     return known[name]()
 
 

@@ -1,0 +1,107 @@
+"""`qmend evaluate`: the same figures again, and clear words where there is no model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from commandline import Command, Tracked, tracked
+from mlflow.entities import Run
+
+#: The key that names what is evaluated.
+KEY = "checkpoint"
+
+
+def physics(demo: Tracked) -> Run:
+    (found,) = [r for r in demo.runs if r.info.run_name == "physics_perceiver"]
+    return found
+
+
+@pytest.fixture
+def checkpoint(demo: Tracked, tmp_path: Path) -> Path:
+    """A copy of the demo's best model."""
+    source = demo.artifacts(physics(demo), "model")
+    return Path(shutil.copytree(source, tmp_path / "checkpoint"))
+
+
+@pytest.mark.parametrize("by", ["run", "folder"])
+def test_a_model_scores_as_it_did_after_its_training(
+    demo: Tracked, here: Command, checkpoint: Path, by: str
+) -> None:
+    trained = physics(demo)
+    which = trained.info.run_id if by == "run" else str(checkpoint)
+    before = {r.info.run_id for r in tracked(demo.folder, demo.result).runs}
+    result = here("evaluate", f"{KEY}={which}", "dataset=tiny", folder=demo.folder).succeeded()
+    runs = [r for r in tracked(demo.folder, result).runs if r.info.run_id not in before]
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    (scored,) = [r for r in runs if r.data.tags.get("architecture") == "physics_perceiver"]
+    assert scored.data.metrics["test/l1rc_median"] == trained.data.metrics["test/l1rc_median"]
+    assert scored.data.metrics["test/tv"] == trained.data.metrics["test/tv"]
+    assert scored.data.tags["checkpoint_run"] == trained.info.run_id
+    assert scored.data.tags["loss"] == "l1"
+    assert "shot-noise reference" in result.out
+    assert "trained on other data" not in result.out
+
+
+def test_no_such_run(demo: Tracked, here: Command) -> None:
+    nothing = "0123456789abcdef" * 2
+    here("evaluate", f"{KEY}={nothing}", "dataset=tiny", folder=demo.folder).refused(
+        nothing, "qmend ui"
+    )
+
+
+def test_a_run_without_a_model(demo: Tracked, here: Command) -> None:
+    (run, *_) = demo.kind("baseline")
+    here("evaluate", f"{KEY}={run.info.run_id}", "dataset=tiny", folder=demo.folder).refused(
+        run.info.run_id, "qmend ui"
+    )
+
+
+def test_neither_a_run_nor_a_folder(here: Command) -> None:
+    here("evaluate", f"{KEY}=no_model", "dataset=tiny").refused("no_model", "folder", "qmend ui")
+
+
+def test_a_folder_without_a_checkpoint(here: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    here("evaluate", f"{KEY}=empty", "dataset=tiny").refused(
+        "empty", "model.safetensors", "check the path"
+    )
+
+
+def test_a_checkpoint_of_another_version(here: Command, checkpoint: Path) -> None:
+    path = checkpoint / "model.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "checkpoint_version": 99}))
+    here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused(
+        str(checkpoint), "version 99", "train the model again"
+    )
+
+
+def test_truncated_weights(here: Command, checkpoint: Path) -> None:
+    path = checkpoint / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused(str(checkpoint), "train")
+
+
+def test_a_damaged_description(here: Command, checkpoint: Path) -> None:
+    path = checkpoint / "model.json"
+    path.write_text(path.read_text()[:50])
+    here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused("model.json", "train")
+
+
+@pytest.mark.parametrize("part", ["config", "dimensions", "encoding", "provenance"])
+def test_a_description_without_a_part(here: Command, checkpoint: Path, part: str) -> None:
+    path = checkpoint / "model.json"
+    description = json.loads(path.read_text())
+    del description[part]
+    path.write_text(json.dumps(description))
+    here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused(str(checkpoint), "train")
+
+
+def test_an_architecture_that_is_not_known(here: Command, checkpoint: Path) -> None:
+    path = checkpoint / "model.json"
+    description = json.loads(path.read_text())
+    description["config"]["name"] = "transformer"
+    path.write_text(json.dumps(description))
+    here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused("'transformer'")

@@ -1,0 +1,216 @@
+"""Configs and schema can't drift apart: every choice composes, validates and trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel
+
+from qmend.cli import schema
+from qmend.cli.hydra_app import compose_config
+from qmend.config.errors import validate
+from qmend.config.paths import conf_dir
+from qmend.datasets.table import Dataset
+from qmend.models.base import architectures
+from qmend.training.fit import fit
+from qmend.training.losses import LOSSES
+
+ROOTS: dict[str, type[BaseModel]] = {
+    "generate": schema.GenerateConfig,
+    "verify": schema.VerifyConfig,
+    "train": schema.TrainConfig,
+    "evaluate": schema.EvaluateConfig,
+    "demo": schema.DemoConfig,
+}
+EXPERIMENTS = {"pauli_perceiver": "train", "demo_tiny": "demo"}
+
+
+def options(group: str) -> list[str]:
+    return sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+
+
+def groups() -> list[str]:
+    return sorted(p.name for p in conf_dir().iterdir() if p.is_dir())
+
+
+def choices(root: str) -> Iterator[tuple[str, str]]:
+    """(key of the override, group) for each choice that a root config offers."""
+    yield from _choices(conf_dir() / f"{root}.yaml", "")
+
+
+def _choices(path: Path, package: str) -> Iterator[tuple[str, str]]:
+    for entry in yaml.safe_load(path.read_text()).get("defaults", []):
+        if not isinstance(entry, dict):
+            if package and entry != "_self_":  # a config of the same group
+                yield from _choices(path.with_name(f"{entry}.yaml"), package)
+            continue
+        ((key, option),) = entry.items()
+        if key.startswith("override ") or key == "experiment":
+            continue
+        group, _, at = key.removeprefix("/").partition("@")
+        place = ".".join(part for part in (package, at or group) if part)
+        yield (group if place == group else f"{group}@{place}"), group
+        yield from _choices(conf_dir() / group / f"{option}.yaml", place)
+
+
+def composed(root: str, *overrides: str) -> DictConfig:
+    """The config of a command, with something for every value that has no default."""
+    config = OmegaConf.create(compose_config(root, list(overrides)))
+    for key in OmegaConf.missing_keys(config):
+        OmegaConf.update(config, key, "something")
+    return config
+
+
+CASES = [
+    pytest.param(root, f"{key}={option}", id=f"{root} {key}={option}")
+    for root in ROOTS
+    for key, group in choices(root)
+    for option in options(group)
+]
+
+
+@pytest.fixture(autouse=True)
+def _clean_hydra() -> Iterator[None]:
+    yield
+    GlobalHydra.instance().clear()
+
+
+def test_every_root_config_has_a_schema() -> None:
+    assert {p.stem for p in conf_dir().glob("*.yaml")} == {*ROOTS, "base"}
+
+
+def test_every_group_is_offered_by_a_root_config() -> None:
+    offered = {group for root in ROOTS for _, group in choices(root)}
+    assert offered | {"experiment"} == set(groups())
+
+
+@pytest.mark.parametrize(("root", "override"), CASES)
+def test_every_option_composes_and_validates(root: str, override: str) -> None:
+    config = validate(ROOTS[root], composed(root, override))
+    assert isinstance(config, schema.CommonConfig)
+    assert config.dataset_folder.parent == Path("data")
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_every_field_is_written_in_the_configs(root: str) -> None:
+    plain = OmegaConf.to_container(composed(root), resolve=True)
+    assert isinstance(plain, dict)
+    assert sorted(_fields(validate(ROOTS[root], composed(root)))) == sorted(_leaves(plain))
+
+
+def _fields(model: BaseModel, prefix: str = "") -> Iterator[str]:
+    for name in type(model).model_fields:
+        yield from _field(getattr(model, name), prefix + name)
+
+
+def _field(value: object, name: str) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from _fields(value, f"{name}.")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _field(item, f"{name}.{key}")
+    else:
+        yield name
+
+
+def _leaves(plain: Mapping[Any, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
+@pytest.mark.parametrize("name", options("experiment"))
+def test_every_experiment_changes_the_config_that_it_belongs_to(name: str) -> None:
+    root = EXPERIMENTS[name]
+    plain = composed(root)
+    changed = composed(root, f"experiment={name}")
+    validate(ROOTS[root], changed)
+    assert changed != plain
+    text = (conf_dir() / "experiment" / f"{name}.yaml").read_text()
+    assert len(text.splitlines()) < 25, "an experiment is a small diff"
+
+
+def test_the_paper_s_recipe() -> None:
+    config = validate(schema.TrainConfig, composed("train", "experiment=pauli_perceiver"))
+    assert (config.model.name, config.loss.name) == ("perceiver", "kl")
+    assert config.optimizer.weight_decay == 9.13e-3
+    assert config.optimizer.schedule == "plateau"
+
+
+def test_an_experiment_can_be_changed_on_the_command_line() -> None:
+    config = composed("train", "experiment=pauli_perceiver", "model.width=32", "loss=l1")
+    assert config.model.width == 32
+    assert config.loss.name == "l1"
+
+
+def test_every_architecture_and_loss_has_a_config() -> None:
+    names = {group: _names(group) for group in ("model", "loss")}
+    assert names["model"] == set(architectures())
+    assert names["loss"] == set(LOSSES)
+
+
+def _names(group: str) -> set[str]:
+    found = set()
+    for option in options(group):
+        text = (conf_dir() / group / f"{option}.yaml").read_text()
+        match = re.search(r"^name: (\w+)$", text, re.MULTILINE)
+        assert match
+        found.add(match.group(1))
+    return found
+
+
+@pytest.mark.parametrize("loss", options("loss"))
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_trains_with_every_loss(tiny: Dataset, model: str, loss: str) -> None:
+    overrides = [f"model={model}", f"loss={loss}", "trainer=tiny", "trainer.max_epochs=1"]
+    config = validate(schema.TrainConfig, composed("train", *overrides))
+    trained = fit(
+        config.model,
+        config.loss,
+        config.optimizer,
+        config.trainer,
+        tiny.part("train"),
+        tiny.part("val"),
+        config.seed,
+    )
+    assert {name: len(values) for name, values in trained.history.items()} == {
+        "train/loss": 1,
+        "val/loss": 1,
+        "val/l1rc_median": 1,
+    }
+    assert all(np.isfinite(values).all() for values in trained.history.values())
+    mitigated = trained.mitigate(tiny.part("test").circuits)
+    assert mitigated.shape == tiny.part("test").ideal.shape
+    assert (mitigated >= 0).all()
+    np.testing.assert_allclose(mitigated.sum(axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("option", options("trainer"))
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau", "constant"])
+def test_every_trainer_trains_with_every_schedule(
+    tiny: Dataset, option: str, schedule: str
+) -> None:
+    overrides = [f"trainer={option}", f"optimizer.schedule={schedule}", "trainer.max_epochs=2"]
+    config = validate(
+        schema.TrainConfig, composed("train", *overrides, "model=blind_mlp", "trainer.patience=1")
+    )
+    trained = fit(
+        config.model,
+        config.loss,
+        config.optimizer,
+        config.trainer,
+        tiny.part("train"),
+        tiny.part("val"),
+        config.seed,
+    )
+    assert len(trained.history["val/loss"]) == 2

@@ -1,0 +1,224 @@
+"""A wrong config is told in one sentence that names the key and the nearest valid one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from pydantic import BaseModel
+
+from qmend.cli import schema
+from qmend.cli.hydra_app import run_hydra
+from qmend.types import QmendError, nearest
+
+ROOTS: dict[str, type[BaseModel]] = {
+    "generate": schema.GenerateConfig,
+    "verify": schema.VerifyConfig,
+    "train": schema.TrainConfig,
+    "evaluate": schema.EvaluateConfig,
+    "demo": schema.DemoConfig,
+}
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["qmend"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    GlobalHydra.instance().clear()
+    yield
+    GlobalHydra.instance().clear()
+
+
+def sentence(root: str, *overrides: str) -> str:
+    """The error of a command with these overrides; the command's work must not begin."""
+
+    def work(_: Any, __: dict[str, Any]) -> None:
+        pytest.fail("the work began")
+
+    with pytest.raises(QmendError) as caught:
+        run_hydra(root, ROOTS[root], work, list(overrides))
+    text = str(caught.value)
+    assert "\n" not in text
+    assert text.endswith((".", "?"))
+    assert ". ." not in text
+    return text
+
+
+def test_a_good_config_reaches_the_work() -> None:
+    seen: list[tuple[Any, dict[str, Any]]] = []
+    run_hydra(
+        "train",
+        schema.TrainConfig,
+        lambda config, plain: seen.append((config, plain)),
+        ["model.width=64", "seed=3"],
+    )
+    ((config, plain),) = seen
+    assert (config.model.width, config.seed) == (64, 3)
+    assert plain["model"]["width"] == 64
+    assert "hydra" not in plain
+
+
+@pytest.mark.parametrize(
+    ("root", "key", "near"),
+    [
+        ("train", "model.widht", "width"),
+        ("train", "trainer.max_epoch", "max_epochs"),
+        ("train", "optimizer.lrate", "lr"),
+        ("train", "data.worker", "workers"),
+        ("train", "sead", "seed"),
+        ("train", "dataset.shot", "shots"),
+        ("train", "dataset.family.gadget_max", "gadgets_max"),
+        ("train", "dataset.split.trian", "train"),
+        ("train", "device.layuot", "layout"),
+        ("train", "tracking.rot", "root"),
+        ("demo", "trainings.perceiver.model.widht", "width"),
+        ("demo", "reprot", "report"),
+        ("generate", "dataset.compiler.optimisation_level", "optimization_level"),
+        ("verify", "sampel", "sample"),
+    ],
+)
+@pytest.mark.parametrize("plus", ["", "+"])
+def test_an_unknown_key(root: str, key: str, near: str, plus: str) -> None:
+    text = sentence(root, f"{plus}{key}=3")
+    assert text.startswith(f"{key}: unknown key. ")
+    assert f"{near}'?" in text or f", {near}" in text or f" {near}," in text
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        # type
+        ("model.width=wide", ["model.width", "integer", "'wide'"]),
+        ("model.width=1.5", ["model.width", "integer", "1.5"]),
+        ("model.width=null", ["model.width", "None"]),
+        ("optimizer.lr=fast", ["optimizer.lr", "number", "'fast'"]),
+        ("data.replace=maybe", ["data.replace", "boolean", "'maybe'"]),
+        ("device.layout=all", ["device.layout", "'all'"]),
+        ("device.layout=[0,one]", ["device.layout.1", "integer", "'one'"]),
+        ("model=null", ["model"]),
+        ("trainer=null", ["trainer"]),
+        ("dataset.family=pauli", ["dataset.family"]),
+        ("dataset.split=0.5", ["dataset.split"]),
+        # value
+        ("model.width=0", ["model.width", "greater than", "0"]),
+        ("model.width=30", ["model", "width (30)", "multiple of heads (4)"]),
+        ("optimizer.lr=-1", ["optimizer.lr", "greater than 0", "-1"]),
+        ("optimizer.lr=nan", ["optimizer.lr", "nan"]),
+        ("optimizer.lr=inf", ["optimizer.lr", "inf"]),
+        ("trainer.max_epochs=0", ["trainer.max_epochs", "0"]),
+        ("seed=-1", ["seed", "-1"]),
+        ("data.workers=10000", ["data.workers", "256", "10000"]),
+        ("dataset.name=../up", ["dataset.name", "../up"]),
+        ("dataset.circuits=8001", ["circuits (8001)", "job_size (50)"]),
+        ("dataset.circuits=100", ["2 jobs", "3"]),
+        ("dataset.split.train=0.9", ["dataset.split", "must be 1"]),
+        ("dataset.family.gadgets_min=12", ["gadgets_min (12)", "gadgets_max (9)"]),
+        ("dataset.shots=0", ["dataset.shots", "0"]),
+        ("device.layout=[0,1,2,3,4,5,6,7,8,9,10]", ["device.layout", "10"]),
+        # one of few
+        ("optimizer.schedule=plataeu", ["optimizer.schedule", "Did you mean 'plateau'?"]),
+        ("trainer.monitor=val/los", ["trainer.monitor", "Did you mean 'val/loss'?"]),
+        ("model.basis=paritty", ["model.basis", "Did you mean 'parity'?"]),
+        ("dataset.executor=ear", ["dataset.executor", "Did you mean 'aer'?"]),
+        ("dataset.family.gadgets=exactly", ["gadgets", "Did you mean 'exact'?"]),
+        ("loss.name=k1", ["loss.name", "'k1'", "Did you mean"]),
+        ("model.name=percever", ["model.name", "'percever'", "Did you mean 'perceiver'?"]),
+        ("model.encoding=papers", ["model.encoding", "papers"]),
+        ("dataset.family.name=pualids", ["dataset.family.name", "'pualids'", "pauli"]),
+    ],
+)
+def test_a_bad_value(override: str, parts: list[str]) -> None:
+    text = sentence("train", override)
+    for part in parts:
+        assert part in text
+
+
+def test_an_encoding_that_is_not_known() -> None:
+    text = sentence("train", "model=blind_mlp", "model.encoding=tokne")
+    assert "model.encoding" in text
+    assert "Did you mean 'token'?" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "near"),
+    [
+        ("model=percever", "perceiver"),
+        ("loss=relativ_l1", "relative_l1"),
+        ("dataset=tinny", "tiny"),
+        ("device=hannoi", "hanoi"),
+        ("trainer=dafault", "default"),
+        ("optimizer=adam", "adamw"),
+        ("experiment=pauli_preceiver", "pauli_perceiver"),
+    ],
+)
+def test_a_misspelled_option(override: str, near: str) -> None:
+    text = sentence("train", override)
+    assert override in text
+    assert f"Did you mean {near!r}?" in text
+
+
+@pytest.mark.parametrize(
+    ("override", "near"),
+    [
+        ("modle=perceiver", "model"),
+        ("los=kl", "loss"),
+        ("experimet=pauli_perceiver", "experiment"),
+    ],
+)
+def test_a_misspelled_group(override: str, near: str) -> None:
+    text = sentence("train", override)
+    assert text.startswith(f"{override.partition('=')[0]}: ")
+    assert f"Did you mean {near!r}?" in text
+
+
+def test_an_option_of_a_training_in_the_demo() -> None:
+    text = sentence("demo", "model@trainings.perceiver.model=percever")
+    assert "percever" in text
+    assert "Did you mean 'perceiver'?" in text
+
+
+def test_a_training_of_the_demo_given_as_a_name() -> None:
+    assert "blind_mlp" in sentence("demo", "trainings.perceiver.model=blind_mlp")
+
+
+def test_a_group_that_a_command_has_not() -> None:
+    assert "loss" in sentence("generate", "loss=kl")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.width", "model.width=[1", "model.width={", "=3", "model.width='open", "model width=3"],
+)
+def test_an_override_that_can_not_be_read(override: str) -> None:
+    assert repr(override) in sentence("train", override)
+
+
+def test_a_reference_to_nothing() -> None:
+    text = sentence("train", "model.width=${model.widht}")
+    assert "model.widht" in text
+
+
+def test_a_key_given_twice_over_takes_the_last() -> None:
+    seen: list[int] = []
+    run_hydra(
+        "train",
+        schema.TrainConfig,
+        lambda config, _: seen.append(config.seed),
+        ["seed=1", "seed=2"],
+    )
+    assert seen == [2]
+
+
+def test_a_missing_mandatory_value() -> None:
+    text = sentence("evaluate")
+    key = text.split()[0]
+    assert f"{key} needs a value; give it as {key}=..." in text
+
+
+def test_the_nearest_word() -> None:
+    assert nearest("widht", ["width", "depth"]) == "Did you mean 'width'?"
+    assert nearest("zzz", ["width", "depth"]) == "Valid: depth, width."

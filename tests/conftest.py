@@ -1,0 +1,114 @@
+"""Fixtures that several test files share; each is made once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.generation import generate
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.evaluation.leaderboard import Leaderboard
+from qmend.evaluation.tracked import Context, TrainingConfig, run_baseline, run_training
+from qmend.mitigation.baselines import BASELINES
+from qmend.tracking.run import start_run
+from qmend.tracking.store import Store, open_store
+
+_SHORT = {
+    "loss": {"name": "l1"},
+    "optimizer": {"lr": 3e-3},
+    "trainer": {"max_epochs": 3, "batch_size": 24, "threads": 1},
+}
+_SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
+TRAININGS = {
+    "blind_mlp": TrainingConfig(model={"name": "blind_mlp", "width": 8}, **_SHORT),
+    "physics_perceiver": TrainingConfig(model={"name": "physics_perceiver", **_SIZES}, **_SHORT),
+}
+
+
+@pytest.fixture(scope="session")
+def device_config() -> DeviceConfig:
+    """ibm_algiers on the paper's chain."""
+    return DeviceConfig(name="algiers", backend="FakeAlgiers", layout=(0, 1, 2, 3, 5))
+
+
+@pytest.fixture(scope="session")
+def algiers(device_config: DeviceConfig) -> Device:
+    return load_device(device_config)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> DatasetConfig:
+    """96 Pauli circuits in 24 jobs and 3 shards."""
+    return DatasetConfig(
+        name="tiny",
+        family={"name": "pauli", "n_qubits": 5, "gadgets_min": 2, "gadgets_max": 6},
+        circuits=96,
+        job_size=4,
+        jobs_per_shard=8,
+        shots=2000,
+        seed=7,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(
+    tiny_config: DatasetConfig,
+    device_config: DeviceConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A generated dataset; read only: copy it before changing anything."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    generate(tiny_config, device_config, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_folder: Path) -> Dataset:
+    return load_dataset(tiny_folder)
+
+
+@pytest.fixture
+def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
+    """The dataset's files, free to be damaged."""
+    return Path(shutil.copytree(tiny_folder, tmp_path / "tiny"))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A tracking store that many tests log to."""
+    return open_store(tmp_path_factory.mktemp("tracking") / "mlruns")
+
+
+@pytest.fixture(scope="session")
+def random_distributions() -> Callable[[int, int], np.ndarray]:
+    """(rows, n_qubits) -> distributions far from uniform, without symmetry between qubits."""
+
+    def draw(rows: int, n_qubits: int) -> np.ndarray:
+        return np.random.default_rng(rows).dirichlet(np.full(2**n_qubits, 0.3), size=rows)
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def trainings() -> dict[str, TrainingConfig]:
+    """The configs of the board's trainings, by the name of their run."""
+    return TRAININGS
+
+
+@pytest.fixture(scope="session")
+def board(tiny: Dataset, store: Store) -> Leaderboard:
+    """All baselines and two short trainings, scored and tracked under one parent run."""
+    with start_run(store, "board", {"kind": "demo"}, {}) as parent:
+        context = Context(store, tiny, parent=parent.run_id)
+        entries = [run_baseline(context, kind(), {"seed": 0}) for kind in BASELINES]
+        for name in ("blind_mlp", "physics_perceiver"):
+            entries.append(
+                run_training(context, name, TRAININGS[name], {"seed": 0, "name": name}, 0)
+            )
+    return Leaderboard.build(context.scored, entries)

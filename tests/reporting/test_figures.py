@@ -1,0 +1,93 @@
+"""Plots hold the numbers they claim."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from qmend.reporting import figures
+
+
+@pytest.fixture(scope="module")
+def colour_of(board) -> dict[str, str]:
+    return figures.colours([e.name for e in board.entries])
+
+
+def test_training_curves_are_the_history(board, colour_of):
+    loss, change = figures.training_curves(board.models, colour_of).axes
+    expected = [
+        line
+        for e in board.models
+        for line in ((e.history["train/loss"], "-"), (e.history["val/loss"], "--"))
+    ]
+    found = [(list(line.get_ydata()), line.get_linestyle()) for line in loss.lines]
+    assert found == expected
+    curves = {line.get_label(): line for line in change.lines}
+    for entry in board.models:
+        line = curves[entry.name]
+        assert list(line.get_xdata()) == [1, 2, 3]
+        assert list(line.get_ydata()) == entry.history["val/l1rc_median"]
+        assert line.get_color() == colour_of[entry.name]
+
+
+@pytest.mark.parametrize("bins", [1, 3, 8])
+def test_bins_of_two_qubit_gates_hold_medians(board, colour_of, bins):
+    """Every circuit is in one bin; computed anew from the plotted centres."""
+    figure = figures.by_two_qubit_gates(board, {"none": "#000000", "blind_mlp": "#111111"}, bins)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert "uniform" not in lines
+    assert not np.any(lines["none"].get_ydata())
+    entry = next(e for e in board.entries if e.name == "blind_mlp")
+    gates = board.data.n_two_qubit
+    centres = np.array(lines["blind_mlp"].get_xdata())
+    medians = np.array(lines["blind_mlp"].get_ydata())
+    assert 1 <= len(centres) <= bins
+    assert (np.diff(centres) > 0).all()
+    assert entry.scores.l1rc.min() <= medians.min() <= medians.max() <= entry.scores.l1rc.max()
+    if bins == 1:
+        assert centres[0] == pytest.approx(gates.mean())
+        assert medians[0] == pytest.approx(np.median(entry.scores.l1rc))
+    else:
+        lowest = gates <= np.quantile(gates, 1 / bins) - 1e-9
+        assert centres[0] == pytest.approx(gates[lowest].mean(), abs=gates.std())
+
+
+def test_example_bars_are_the_distributions(board):
+    """Each title's errors are recomputed from the bars' own heights."""
+    figure = figures.example_circuits(board, board.best_model)
+    errors = []
+    for axes in figure.axes:
+        bars = {c.get_label(): np.array([b.get_height() for b in c]) for c in axes.containers}
+        assert set(bars) == {"ideal", "noisy", "mitigated"}
+        for heights in bars.values():
+            assert len(heights) == 32
+            assert heights.sum() == pytest.approx(1, abs=1e-6)
+        before, after = (np.abs(bars["ideal"] - bars[k]).sum() for k in ("noisy", "mitigated"))
+        found = re.search(r"(\d+) two-qubit gates: L1 error ([\d.]+) → ([\d.]+)", axes.get_title())
+        assert int(found[1]) in board.data.n_two_qubit
+        assert float(found[2]) == pytest.approx(before, abs=0.006)
+        assert float(found[3]) == pytest.approx(after, abs=0.006)
+        errors.append(before)
+    assert len(errors) == 4
+    assert errors == sorted(errors)
+
+
+def test_svg_is_wellformed_and_the_same_every_time(board, colour_of):
+    texts = [figures.svg(figures.training_curves(board.models, colour_of)) for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert texts[0].startswith("<svg")
+    ElementTree.fromstring(texts[0])
+
+
+def test_namespacing_keeps_references_together():
+    svg = '<g id="a"><use xlink:href="#a"/><path clip-path="url(#b)"/></g><clipPath id="b"/>'
+    assert figures.namespaced(svg, "x") == (
+        '<g id="x-a"><use xlink:href="#x-a"/><path clip-path="url(#x-b)"/></g><clipPath id="x-b"/>'
+    )
+
+
+def test_colours_are_different_while_they_last():
+    names = [f"m{k}" for k in range(7)]
+    assert len(set(figures.colours(names).values())) == 7
+    assert figures.colours([*names, "m7"])["m7"] == figures.colours(names)["m0"]

@@ -1,0 +1,185 @@
+"""The tracking store: made once, never left with a run that lies about its process."""
+
+import fcntl
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from qmend.tracking.run import start_run
+from qmend.tracking.store import PROCESS_TAG, open_store, process_identity, reconcile
+from qmend.types import QmendError
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from qmend.tracking.run import start_run
+from qmend.tracking.store import open_store
+
+store = open_store(Path(sys.argv[1]))
+with start_run(store, "child", {"kind": "train"}, {"seed": 1}) as run:
+    print(run.run_id, flush=True)
+    time.sleep(600)
+"""
+
+
+@contextmanager
+def child_with_run(root: Path) -> Iterator[tuple[subprocess.Popen, str]]:
+    """A real process that has opened a run and works on."""
+    # SQLAlchemy 2.1 warns about MLflow's own models; kept out of the test's output.
+    arguments = [sys.executable, "-W", "ignore", "-c", CHILD, str(root)]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        run_id = process.stdout.readline().strip()
+        assert run_id, process.stderr.read()
+        yield process, run_id
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_store_is_one_database_and_one_folder(tmp_path):
+    store = open_store(tmp_path / "deep" / "mlruns")
+    assert (tmp_path / "deep" / "mlruns" / "mlflow.db").is_file()
+    assert (tmp_path / "deep" / "mlruns" / "artifacts").is_dir()
+    assert store.uri == f"sqlite:///{tmp_path / 'deep' / 'mlruns' / 'mlflow.db'}"
+    again = open_store(tmp_path / "deep" / "mlruns")
+    assert again == store
+    experiment = store.client.get_experiment(store.experiment_id)
+    assert experiment.name == "qmend"
+    assert experiment.artifact_location == str(store.root / "artifacts")
+
+
+def test_a_relative_root_means_the_same_store_from_anywhere(store, monkeypatch):
+    monkeypatch.chdir(store.root.parent)
+    assert open_store(Path("mlruns")) == store
+
+
+def test_a_killed_process_leaves_no_running_run(store):
+    """SIGKILL gives a process no chance to say goodbye: the next one to open the store does."""
+    with child_with_run(store.root) as (process, run_id):
+        assert store.client.get_run(run_id).info.status == "RUNNING"
+        process.kill()
+        process.wait()
+        open_store(store.root)
+        run = store.client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.info.end_time
+    assert run.data.tags["error"] == "the process was killed"
+
+
+def test_a_killed_process_that_nobody_has_waited_for_yet(store):
+    """A zombie is gone, too: in containers they may stay for as long as the machine runs."""
+    with child_with_run(store.root) as (process, run_id):
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        open_store(store.root)
+        assert store.client.get_run(run_id).info.status == "KILLED"
+
+
+def test_the_run_of_a_live_process_is_left_alone(store):
+    with child_with_run(store.root) as (process, run_id):
+        open_store(store.root)
+        assert store.client.get_run(run_id).info.status == "RUNNING"
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        run = store.client.get_run(run_id)
+    assert run.info.status == "KILLED"
+    assert run.data.tags["error"] == "interrupted"
+
+
+def running(store, identity: str | None) -> str:
+    tags = {"kind": "train"} | ({PROCESS_TAG: identity} if identity else {})
+    return store.client.create_run(store.experiment_id, tags=tags).info.run_id
+
+
+def test_only_runs_of_processes_known_to_be_gone_are_ended(store):
+    """A reused pid, another machine, a run of another program."""
+    host, pid, started = process_identity().rsplit(":", 2)
+    ours = running(store, process_identity())
+    reused = running(store, f"{host}:{pid}:{float(started) - 100:.2f}")
+    elsewhere = running(store, f"{host}-other:999999:1.00")
+    foreign = running(store, None)
+    assert reconcile(store) == [reused]
+    status = {k: store.client.get_run(k).info.status for k in (ours, reused, elsewhere, foreign)}
+    assert status == {ours: "RUNNING", reused: "KILLED", elsewhere: "RUNNING", foreign: "RUNNING"}
+    for run_id in (ours, elsewhere, foreign):
+        store.client.set_terminated(run_id, "FINISHED")
+
+
+def test_runs_are_found_by_tag_newest_first(store):
+    ids = []
+    for k in range(3):
+        with start_run(store, f"r{k}", {"kind": "search-me"}, {}) as run:
+            ids.append(run.run_id)
+    found = [r.info.run_id for r in store.runs("tags.kind = 'search-me'")]
+    assert sorted(found) == sorted(ids)
+    starts = [r.info.start_time for r in store.runs("tags.kind = 'search-me'")]
+    assert starts == sorted(starts, reverse=True)
+
+
+# Bad stores
+
+
+def refused(root: Path) -> str:
+    with pytest.raises(QmendError) as caught:
+        open_store(root)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "choose another tracking.root" in text
+    return text
+
+
+def test_a_locked_database_is_one_sentence(tmp_path):
+    root = tmp_path / "mlruns"
+    root.mkdir()
+    holder = sqlite3.connect(root / "mlflow.db", isolation_level=None)
+    try:
+        holder.execute("BEGIN IMMEDIATE")
+        text = refused(root)
+    finally:
+        holder.close()
+    assert f"{root / 'mlflow.db'} can't be used (database is locked); close the program" in text
+
+
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
+    (tmp_path / "mlflow.db").write_text("not a database " * 100)
+    assert "file is not a database" in refused(tmp_path)
+
+
+def test_a_folder_in_the_databases_place_is_one_sentence(tmp_path):
+    (tmp_path / "mlflow.db").mkdir()
+    assert "unable to open database file" in refused(tmp_path)
+
+
+def test_a_root_below_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    text = refused(tmp_path / "file" / "mlruns")
+    assert "Can't write to the tracking store" in text
+
+
+def test_opening_waits_for_another_process_that_is_opening(tmp_path):
+    """Two first starts at once must not both migrate the database."""
+    root = tmp_path / "mlruns"
+    root.mkdir()
+    opened = threading.Event()
+
+    def open_it() -> None:
+        open_store(root)
+        opened.set()
+
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        thread = threading.Thread(target=open_it)
+        thread.start()
+        assert not opened.wait(1.0)
+        assert not (root / "mlflow.db").exists()
+    thread.join(60)
+    assert opened.is_set()

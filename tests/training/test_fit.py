@@ -1,0 +1,205 @@
+"""Training a network: reproducible, better than its start, best weights kept."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from qmend import metrics
+from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.models.base import architectures, model_config
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import TrainedModel, fit
+from qmend.training.losses import build_loss
+from qmend.training.module import MitigationModule, model_inputs
+
+BLIND = {"name": "blind_mlp", "width": 16}
+SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
+
+
+def train(tiny, model=BLIND, loss="kl", epochs=4, seed=0, lr=3e-3, progress=None, **trainer):
+    optimizer = {k: trainer.pop(k) for k in ("schedule",) if k in trainer}
+    return fit(
+        model_config(model),
+        LossConfig(name=loss),
+        OptimizerConfig(lr=lr, **optimizer),
+        TrainerConfig(**{"max_epochs": epochs, "batch_size": 24, "threads": 1, **trainer}),
+        tiny.part("train"),
+        tiny.part("val"),
+        seed,
+        **({"progress": progress} if progress else {}),
+    )
+
+
+def weights(model: TrainedModel) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.network.parameters()])
+
+
+def validation_loss(tiny, model: TrainedModel, loss: str) -> float:
+    tensors = labelled_tensors(model.encoding, tiny.part("val"), True)
+    with torch.no_grad():
+        out = model.network(model_inputs(tensors))
+    return build_loss(loss)(out, tensors["ideal"], tensors["noisy"]).item()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        BLIND,
+        {"name": "perceiver", **SIZES, "dropout": 0.2},
+        {"name": "physics_perceiver", **SIZES},
+    ],
+    ids=lambda m: m["name"],
+)
+def test_a_seed_gives_the_same_network(tiny, model):
+    """Dropout and shuffling included, whatever state torch was in before."""
+    torch.manual_seed(1)
+    first = train(tiny, model, epochs=2)
+    torch.manual_seed(2)
+    again = train(tiny, model, epochs=2)
+    assert torch.equal(weights(first), weights(again))
+    assert first.history == again.history
+    other = train(tiny, model, epochs=2, seed=1)
+    assert not torch.equal(weights(first), weights(other))
+
+
+def test_all_architectures_are_trained_here():
+    assert set(architectures()) == {"blind_mlp", "perceiver", "physics_perceiver"}
+
+
+def test_torchs_random_state_is_left_as_it_was(tiny):
+    state = torch.get_rng_state()
+    train(tiny, epochs=1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("loss", ["kl", "l1", "relative_l1"])
+def test_training_lowers_the_loss_and_the_error(tiny, loss):
+    model = train(tiny, loss=loss, epochs=60, lr=1e-2)
+    history = model.history["train/loss"]
+    assert len(history) == 60
+    assert history[-1] < 0.8 * history[0]
+    part = tiny.part("train")
+    mitigated = model.mitigate(part.circuits)
+    change = metrics.l1rc(part.ideal, part.circuits.noisy, mitigated)
+    assert metrics.median_l1rc(change) < -0.1
+
+
+@pytest.mark.parametrize("monitor", ["val/loss", "val/l1rc_median"])
+def test_the_weights_of_the_best_epoch_are_kept(tiny, monitor):
+    """A learning rate far too high makes later epochs worse."""
+    model = train(tiny, epochs=12, lr=0.3, schedule="constant", monitor=monitor)
+    history = model.history[monitor]
+    assert np.argmin(history) < len(history) - 1
+    if monitor == "val/loss":
+        found = validation_loss(tiny, model, "kl")
+    else:
+        part = tiny.part("val")
+        mitigated = model.mitigate(part.circuits)
+        found = metrics.median_l1rc(metrics.l1rc(part.ideal, part.circuits.noisy, mitigated))
+    assert found == pytest.approx(min(history), rel=1e-4)
+
+
+def test_history_holds_one_value_an_epoch_and_progress_sees_it(tiny):
+    seen = []
+    model = train(
+        tiny, epochs=3, progress=lambda done, total, values: seen.append((done, total, values))
+    )
+    assert [(done, total) for done, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert set(model.history) == {"train/loss", "val/loss", "val/l1rc_median"}
+    for name, values in model.history.items():
+        assert values == [v[name] for _, _, v in seen]
+
+
+def test_the_logged_median_is_that_of_all_validation_circuits(tiny):
+    """A learning rate of nearly nothing: the network stays at its start."""
+    model = train(tiny, epochs=1, lr=1e-12)
+    part = tiny.part("val")
+    smoothed = part.circuits.noisy + 0.5 / 2000
+    smoothed /= smoothed.sum(axis=1, keepdims=True)
+    expected = np.median(metrics.l1rc(part.ideal, part.circuits.noisy, smoothed))
+    assert model.history["val/l1rc_median"] == pytest.approx([expected], abs=1e-4)
+
+
+def test_patience_ends_a_training_that_gets_no_better(tiny):
+    model = train(tiny, epochs=40, lr=0.3, schedule="constant", patience=2)
+    history = model.history["val/loss"]
+    assert len(history) < 40
+    assert len(history) == int(np.argmin(history)) + 1 + 2
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "plateau", "constant"])
+def test_every_schedule_trains(tiny, schedule):
+    history = train(tiny, epochs=6, schedule=schedule).history["train/loss"]
+    assert history[-1] < history[0]
+
+
+def test_schedules_differ(tiny):
+    found = [weights(train(tiny, epochs=2, schedule=s)) for s in ("one_cycle", "constant")]
+    assert not torch.equal(*found)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5, 10, 11, 20])
+def test_one_cycle_rises_and_falls_in_a_training_of_any_length(steps):
+    """Short trainings too: 10 steps are 2 epochs of 5 batches."""
+    model = nn.Linear(1, 1)
+    module = MitigationModule(model, build_loss("l1"), OptimizerConfig(lr=0.5), steps)
+    (optimizer,), (plan,) = module.configure_optimizers()
+    rates = []
+    for _ in range(steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if len(rates) < steps:
+            plan["scheduler"].step()
+    assert plan["interval"] == "step"
+    assert max(rates) <= 0.5 * (1 + 1e-9)
+    if steps >= 5:
+        assert max(rates) > 0.2
+        assert np.argmax(rates) < steps / 2
+        assert rates[-1] < 0.01
+
+
+def test_mitigation_is_a_distribution_for_each_circuit_alone(tiny):
+    model = train(tiny, {"name": "physics_perceiver", **SIZES}, epochs=1)
+    circuits = tiny.part("test").circuits
+    together = model.mitigate(circuits)
+    assert together.dtype == np.float64
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-12)
+    assert (together >= 0).all()
+    order = np.arange(len(circuits))[::-1]
+    np.testing.assert_allclose(model.mitigate(circuits.select(order)), together[::-1], atol=1e-6)
+    alone = model.mitigate(circuits.select(np.array([3])))
+    np.testing.assert_allclose(alone[0], together[3], atol=1e-6)
+
+
+def test_the_encoding_is_fitted_on_the_training_split_alone(tiny):
+    model = train(tiny, {"name": "physics_perceiver", **SIZES}, epochs=1)
+    _, _, context = model.encoding.raw(tiny.part("train").circuits)
+    np.testing.assert_allclose(model.encoding.state["context"].mean, context.mean(axis=0))
+
+
+# Batches
+
+
+def tensors(rows: int) -> dict[str, torch.Tensor]:
+    return {"a": torch.arange(rows), "b": torch.arange(rows)[:, None] * torch.ones(1, 3)}
+
+
+def test_batches_in_order_cover_every_row():
+    loader = BatchLoader(tensors(10), 4)
+    assert len(loader) == 3
+    for _ in range(2):
+        assert [batch["a"].tolist() for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_shuffled_batches_are_fresh_permutations_that_keep_rows_together():
+    loader = BatchLoader(tensors(50), 8, seed=0)
+    passes = []
+    for _ in range(3):
+        batches = list(loader)
+        assert all((b["b"] == b["a"][:, None]).all() for b in batches)
+        passes.append(torch.cat([b["a"] for b in batches]).tolist())
+    assert all(sorted(p) == list(range(50)) for p in passes)
+    assert passes[0] != passes[1] != passes[2]
+    again = BatchLoader(tensors(50), 8, seed=0)
+    assert torch.cat([b["a"] for b in again]).tolist() == passes[0]
