@@ -19,7 +19,8 @@ from qiskit.quantum_info import Operator, Statevector
 
 from qmend.circuits.families import Family, SourceCircuit
 from qmend.datasets.config import DatasetConfig, SplitConfig
-from qmend.datasets.generation import circuit_seed, generate
+from qmend.datasets.generation import generate
+from qmend.datasets.job import circuit_seed
 from qmend.datasets.manifest import write_atomically
 from qmend.devices.device import DeviceConfig
 from qmend.types import QmendError
@@ -132,6 +133,14 @@ def test_noise_and_shots_move_every_distribution_away_from_ideal(rows):
         assert exact.sum() == pytest.approx(1, abs=1e-12)
         assert 0.01 < np.abs(exact - ideal).sum() < 1
         assert 0 < np.abs(noisy - exact).sum() < 0.3
+
+
+def test_shots_follow_from_the_stored_seed_of_each_circuit_alone(rows):
+    """Drawn again from the row itself: whoever has the row can repeat its measurement."""
+    for row in rows[::5]:
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([row["seed"], 1])))
+        exact = np.array(row["noisy_exact"])
+        assert rng.multinomial(row["shots"], exact / exact.sum()).tolist() == row["counts"]
 
 
 def test_seeds_are_the_circuits_own(rows, tiny_config):

@@ -62,13 +62,13 @@ def test_the_round_trip_gives_equal_outputs(tiny, tmp_path, fields):
     model = network(tiny, fields)
     save_checkpoint(tmp_path / "new" / "folder", model, PROVENANCE)
     again, provenance = load_checkpoint(tmp_path / "new" / "folder")
+    assert not again.network.training
     circuits = tiny.part("test").circuits
     np.testing.assert_array_equal(again.mitigate(circuits), model.mitigate(circuits))
     assert provenance == PROVENANCE
     assert (again.config, again.dimensions) == (model.config, model.dimensions)
     assert again.encoding.to_json() == model.encoding.to_json()
     assert again.parameters == model.parameters
-    assert not again.network.training
 
 
 def test_it_holds_no_pickle(checkpoint):

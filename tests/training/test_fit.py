@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import qmend.training.fit as fit_module
 from qmend import metrics
 from qmend.datasets.tensors import BatchLoader, labelled_tensors
 from qmend.models.base import architectures, model_config
@@ -190,6 +191,28 @@ def test_batches_in_order_cover_every_row():
     assert len(loader) == 3
     for _ in range(2):
         assert [batch["a"].tolist() for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
+    """The real loader, watched: every circuit once an epoch, in an order of its own."""
+    epochs: list[list[int]] = []
+
+    class Watched(BatchLoader):
+        def __iter__(self):
+            order: list[int] = []
+            if self.generator is not None:
+                epochs.append(order)
+            for batch in super().__iter__():
+                rows = batch["ideal"][:, None] == self.tensors["ideal"][None]
+                order += rows.all(dim=2).int().argmax(dim=1).tolist()
+                yield batch
+
+    monkeypatch.setattr(fit_module, "BatchLoader", Watched)
+    train(tiny, epochs=2)
+    rows = list(range(len(tiny.part("train"))))
+    assert [sorted(order) for order in epochs] == [rows, rows]
+    assert epochs[0] != epochs[1]
+    assert rows not in epochs
 
 
 def test_shuffled_batches_are_fresh_permutations_that_keep_rows_together():

@@ -12,6 +12,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -46,13 +47,19 @@ def generate_with_progress(config: CommonConfig) -> Generation:
     """Make or reuse a dataset under a progress bar, and say what was done."""
     folder = config.dataset_folder
     with _bar() as progress:
-        bar = progress.add_task("circuits", total=config.dataset.circuits, note="")
+        bars: list[TaskID] = []  # none before the config has proved possible
+
+        def update(made: int, total: int) -> None:
+            if not bars:
+                bars.append(progress.add_task("circuits", total=total, note=""))
+            progress.update(bars[0], completed=made, total=total)
+
         done = generate(
             config.dataset,
             config.device,
             folder,
             config.data.workers,
-            lambda made, total: progress.update(bar, completed=made, total=total),
+            update,
             config.data.replace,
             (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
         )

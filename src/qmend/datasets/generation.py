@@ -88,19 +88,13 @@ def generate(
     recipe = dataset_recipe(dataset, device)
     sha = recipe_sha(recipe)
     chain = machinery(dataset, device).device  # what can't be made is refused before any work
+    if not replace and (folder / MANIFEST).exists():
+        return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
     with _exclusive(folder):
         if replace:
             _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():
-            manifest = read_manifest(folder)
-            if manifest.recipe_sha != sha:
-                raise QmendError(
-                    f"{folder} holds a dataset of another config ({_difference(manifest, recipe)}"
-                    "); give yours another dataset.name, or overwrite it with data.replace=true."
-                )
-            check_files(folder, manifest)
-            progress(dataset.circuits, dataset.circuits)
-            return Generation(folder, manifest, 0)
+            return _reused(dataset, folder, recipe, progress)
         expected = _shard_paths(dataset, folder)
         for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
             if left not in expected:
@@ -128,6 +122,21 @@ def generate(
         )
         write_manifest(folder, manifest)
     return Generation(folder, manifest, made)
+
+
+def _reused(
+    dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
+) -> Generation:
+    """A dataset that is already complete, if it is this very one and undamaged."""
+    manifest = read_manifest(folder)
+    if manifest.recipe_sha != recipe_sha(recipe):
+        raise QmendError(
+            f"{folder} holds a dataset of another config ({_difference(manifest, recipe)}); give "
+            "yours another dataset.name, or overwrite it with data.replace=true."
+        )
+    check_files(folder, manifest)
+    progress(dataset.circuits, dataset.circuits)
+    return Generation(folder, manifest, 0)
 
 
 @contextmanager

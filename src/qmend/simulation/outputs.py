@@ -23,7 +23,8 @@ def probabilities(program: Program, dtype: type[np.floating[Any]] = np.float64) 
         split = out.reshape(-1, 2, 2**qubit)
         zero, one = split[:, 0], split[:, 1]
         out = np.stack([zero + one, zero - one], axis=1)
-    return out.reshape(shape) / dtype(shape[1])
+    result: AnyArray = out.reshape(shape) / dtype(shape[1])
+    return result
 
 
 def pauli_expectations(program: Program, strings: Sequence[str]) -> FloatArray:
