@@ -124,7 +124,7 @@ def counts_too_good(rows: list[dict]) -> dict:
         (wrong_angle, "is not the noiseless measured distribution of its instructions"),
         (wrong_id, "a circuit_id is not the hash of its instructions"),
         (job_in_two_splits, "a job is in two splits"),
-        (noiseless_noise, "stored noisy distributions differ from Aer's"),
+        (noiseless_noise, "stored noisy distributions differ by"),
         (counts_of_other_circuits, r"the counts do not fit the noisy distributions \(p = "),
         (counts_too_good, "the counts do not fit the noisy distributions"),
     ],

@@ -166,10 +166,12 @@ def test_the_data_of_a_run_are_named(store):
         run.dataset("tiny", "0123abcd", "/somewhere/tiny", "train")
         run.dataset("tiny", "0123abcd", "/somewhere/tiny", "test")
     inputs = store.client.get_run(run.run_id).inputs.dataset_inputs
-    assert {(i.dataset.name, i.dataset.digest) for i in inputs} == {("tiny", "0123abcd")}
+    assert {i.dataset.digest for i in inputs} == {"0123abcd"}
     assert json.loads(inputs[0].dataset.source) == {"uri": "/somewhere/tiny"}
-    contexts = {t.value for i in inputs for t in i.tags if t.key == "mlflow.data.context"}
-    assert "train" in contexts
+    contexts = {
+        (i.dataset.name, t.value) for i in inputs for t in i.tags if t.key == "mlflow.data.context"
+    }
+    assert contexts == {("tiny/train", "train"), ("tiny/test", "test")}
 
 
 # Identity of configs and code

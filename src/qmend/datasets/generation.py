@@ -7,6 +7,7 @@ seed, so the bytes do not depend on the number of workers or on interruptions.
 from __future__ import annotations
 
 import fcntl
+import json
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,6 +44,7 @@ from qmend.types import QmendError
 
 _SHARD = "circuits-{}.parquet"
 _RECIPE_KEY = b"qmend.recipe_sha"
+_ATTEMPTS_KEY = b"qmend.attempts"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 #: Called with the number of circuits finished so far and in all.
@@ -217,6 +219,12 @@ def _make_shards(
     made = 0
     progress(done, dataset.circuits)
     attempts: _Attempts = {}
+    for k in set(range(len(paths))) - set(todo):
+        attempts.update(_recorded_attempts(paths[k]))
+    # Duplicates are looked for also where all shards exist: a kill may have come before.
+    todo = todo or _redraw_duplicates(dataset, paths, attempts)
+    if not todo:
+        return 0
     with start_runner(workers, ray_address) as run:
         while todo:
             tasks = [
@@ -234,7 +242,8 @@ def _make_shards(
                 jobs = _jobs_of(dataset, shard)
                 if all(j in parts for j in jobs):
                     whole = pa.concat_tables([parts.pop(j) for j in jobs])
-                    _write_shard(paths[shard], whole, sha)
+                    own = {key: n for key, n in attempts.items() if key[0] in jobs}
+                    _write_shard(paths[shard], whole, sha, own)
             todo = _redraw_duplicates(dataset, paths, attempts)
     return made
 
@@ -251,16 +260,35 @@ def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
 def _is_intact(path: Path, sha: str) -> bool:
     """Whether a shard left by an earlier call was written whole for this very recipe."""
     try:
-        return bool(pq.read_schema(path).metadata.get(_RECIPE_KEY) == sha.encode())
+        if _marks(path).get(_RECIPE_KEY) != sha.encode():
+            return False
+        pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid):
         return False
+    return True
 
 
-def _write_shard(path: Path, table: pa.Table, sha: str) -> None:
-    table = table.replace_schema_metadata({_RECIPE_KEY: sha.encode()})
-    write_atomically(
-        path, lambda part: pq.write_table(table, part, compression="zstd", compression_level=3)
-    )
+def _marks(path: Path) -> dict[bytes, bytes]:
+    return dict(pq.read_schema(path).metadata or {})
+
+
+def _recorded_attempts(path: Path) -> _Attempts:
+    """How often circuits of an intact shard were redrawn when it was made."""
+    found = json.loads(_marks(path).get(_ATTEMPTS_KEY, b"[]"))
+    return {(job, index): count for job, index, count in found}
+
+
+def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:
+    redrawn = json.dumps([[*key, count] for key, count in sorted(attempts.items())])
+    marks = {_RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()}
+    table = table.replace_schema_metadata(marks)
+
+    def write(part: Path) -> None:
+        pq.write_table(
+            table, part, compression="zstd", compression_level=3, write_page_checksum=True
+        )
+
+    write_atomically(path, write)
 
 
 def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from qmend.types import QmendError
 
@@ -55,6 +55,11 @@ class Calibration(_Frozen):
     time: datetime
     qubits: tuple[QubitCalibration, ...]
     gates: tuple[GateCalibration, ...]
+
+    @field_validator("time")
+    @classmethod
+    def _utc(cls, value: datetime) -> datetime:
+        return value if value.tzinfo is None else value.astimezone(UTC)
 
     def model_post_init(self, _: Any) -> None:
         object.__setattr__(self, "_qubit", {q.qubit: q for q in self.qubits})

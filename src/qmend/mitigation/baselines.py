@@ -47,7 +47,8 @@ class ReadoutInversion(Mitigator):
         for k, calibration in enumerate(circuits.calibrations):
             at = circuits.calibration_index == k
             matrices = readout_matrices(calibration, circuits.layout)
-            inverse: FloatArray = np.linalg.inv(matrices).astype(np.float64)
+            # A qubit whose readout error is 1/2 says nothing: pseudo-inverse.
+            inverse: FloatArray = np.linalg.pinv(matrices).astype(np.float64)
             out[at] = project_to_simplex(apply_readout(circuits.noisy[at], inverse))
         return out
 

@@ -16,6 +16,8 @@ from qmend.models.perceiver import PerceiverSizes
 
 #: Survival below which the inverse would amplify shot noise without bound.
 _LEAST_SURVIVAL = 0.02
+#: Readout contrast 1 - 2 e below which an outcome says nothing.
+_LEAST_CONTRAST = 1e-3
 #: Average gate error e -> depolarizing probability d e / (d - 1), for d = 2 and d = 4.
 _DEPOLARIZING_PER_ERROR = {1: 2.0, 2: 4.0 / 3.0}
 
@@ -128,7 +130,12 @@ def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
     for qubit in range(n):
         axis = n - qubit
         e = error[:, qubit].reshape(batch, *(1,) * n)
-        out = ((1 - e) * out - e * out.flip(axis)) / (1 - 2 * e)
+        contrast = 1 - 2 * e
+        says_nothing = contrast.abs() < _LEAST_CONTRAST
+        safe = torch.where(says_nothing, torch.ones_like(contrast), contrast)
+        inverted = ((1 - e) * out - e * out.flip(axis)) / safe
+        # There the matrix has only a pseudo-inverse: both outcomes alike.
+        out = torch.where(says_nothing, (out + out.flip(axis)) / 2, inverted)
     return out.reshape(batch, -1)
 
 

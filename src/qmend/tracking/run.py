@@ -58,11 +58,13 @@ class Run:
 
     def text(self, text: str, name: str) -> None:
         """Log a text file."""
-        self.store.client.log_text(self.run_id, text, name)
+        with reported(self.store.root):
+            self.store.client.log_text(self.run_id, text, name)
 
     def files(self, folder: Path, name: str = "") -> None:
         """Log a folder's files below the artifact folder ``name``."""
-        self.store.client.log_artifacts(self.run_id, str(folder), name or None)
+        with reported(self.store.root):
+            self.store.client.log_artifacts(self.run_id, str(folder), name or None)
 
     @contextlib.contextmanager
     def artifact_folder(self, name: str = "") -> Iterator[Path]:
@@ -76,7 +78,8 @@ class Run:
         # MLflow keeps one use of a (name, digest): the use is part of the name.
         entry = Dataset(f"{name}/{context}", digest, "local", json.dumps({"uri": source}))
         tag = InputTag("mlflow.data.context", context)
-        self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
+        with reported(self.store.root):
+            self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
 
 
 @contextlib.contextmanager

@@ -108,7 +108,7 @@ def reported(root: Path) -> Iterator[None]:
     """Turn the database's errors into one sentence."""
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, MlflowException) as error:
+    except (SQLAlchemyError, sqlite3.Error, MlflowException, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise QmendError(
             f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); close the "
@@ -126,7 +126,9 @@ def _is_gone(identity: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) > 0.05
+        process = psutil.Process(int(pid))
+        other = abs(process.create_time() - float(started)) > 0.05
+        return other or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
 

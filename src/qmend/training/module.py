@@ -16,6 +16,7 @@ from qmend.training.config import OptimizerConfig
 from qmend.training.losses import Loss
 
 _PLATEAU_PATIENCE = 10
+_SHORT_TRAINING = 20  # steps
 
 
 def model_inputs(batch: Batch) -> Inputs:
@@ -60,7 +61,11 @@ class MitigationModule(pl.LightningModule):
         )
         if config.schedule == "one_cycle":
             cycle = torch.optim.lr_scheduler.OneCycleLR(
-                optimizer, max_lr=config.lr, total_steps=self.total_steps, pct_start=0.1
+                optimizer,
+                max_lr=config.lr,
+                total_steps=self.total_steps,
+                # A tenth of a very short training is no whole step.
+                pct_start=0.1 if self.total_steps > _SHORT_TRAINING else 0.3,
             )
             return [optimizer], [{"scheduler": cycle, "interval": "step"}]
         if config.schedule == "plateau":
