@@ -21,7 +21,7 @@ TAGS = (
 def main(folder: Path) -> None:
     """Raise an AssertionError at the first thing that is wrong."""
     found = verify_dataset(folder / "data" / "tiny_algiers")
-    print(f"dataset: {found.rows} labels proven, Aer within {found.largest_difference:.1g}")
+    print(f"dataset: {found.rows} labels proven, Aer within {found.difference_to_aer:.1g}")
     client = MlflowClient(f"sqlite:///{folder.resolve()}/mlruns/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("qmend").experiment_id])
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
