@@ -86,9 +86,10 @@ def _draw(
         strict=True,
     ):
         axes.plot(list(costs), list(costs.values()), "o-", color="#0072B2")
-        axes.set(xlabel=label, yscale="log")
+        axes.set(xlabel=label, ylim=(0, None))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("ms a circuit, one core")
+    panels[0].set(yscale="log", ylim=(None, None))
     panels[2].set_xscale("log")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
