@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import DensityMatrix, Pauli, SuperOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import ReadoutError
 from qiskit_aer.noise.device import basic_device_gate_errors
 from scipy import stats
 
-from qmend.circuits.compilation import build_compiler
+from qmend.circuits.compilation import QiskitCompiler, build_compiler
 from qmend.circuits.families import build_family
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import to_bit_order
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, load_device
 from qmend.execution.aer import AerExecutor, aer_circuit, chain_target, device_noise_model
@@ -143,6 +145,31 @@ def test_aers_own_counts_fit(algiers):
     wrong = probabilities(DeviceNoise(algiers.calibration, algiers.layout).program(table))
     deviation = (counts - 20_000 * wrong[-1]) ** 2 / np.maximum(20_000 * wrong[-1], 1)
     assert deviation.sum() > 200
+
+
+def test_barriers_and_measurement_order(algiers):
+    """Routed circuits with barriers: bits in the source's order, as Aer reads them."""
+    compiler = QiskitCompiler(5, algiers.native_gates, algiers.edges, 1)
+    family = build_family({"name": "pauli", "n_qubits": 5})
+    compiled, expected = [], []
+    model = device_noise_model(algiers.calibration, algiers.layout)
+    simulator = AerSimulator(method="density_matrix", noise_model=model)
+    for seed in range(12):
+        source = QuantumCircuit(5)
+        for part in (0, 1):
+            drawn = family.draw(np.random.default_rng([seed, part]))
+            source.compose(drawn.circuit, inplace=True)
+            source.barrier()
+        found = compiler(source)
+        compiled.append(found)
+        circuit = qiskit_circuit(found.instructions, 5)
+        circuit.save_probabilities(qubits=found.measured)
+        expected.append(simulator.run(circuit).result().data(0)["probabilities"])
+    measured = np.array([c.measured for c in compiled])
+    assert (measured != np.arange(5)).any(), "no circuit was permuted: the test shows nothing"
+    table = InstructionTable.from_circuits(5, [c.instructions for c in compiled])
+    ours = probabilities(DeviceNoise(algiers.calibration, algiers.layout).program(table))
+    assert np.abs(to_bit_order(ours, measured) - np.array(expected)).max() < TOLERANCE
 
 
 def test_single_precision_error_is_small(algiers):

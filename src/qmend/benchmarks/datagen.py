@@ -34,8 +34,9 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
     Ours also proves every label and hashes every file.
     """
-    circuits = -(-circuits // _BATCH) * _BATCH
-    circuits = max(circuits, 3 * _BATCH)
+    # A dataset has at least three jobs, one a split.
+    batch = max(1, min(_BATCH, circuits // 3))
+    circuits = max(circuits // batch, 3) * batch
     two_qubit: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -43,7 +44,7 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
         def ours(compiler: str) -> None:
             place = folder / f"{compiler}-{next(runs)}"
-            generate(_config(circuits, compiler), ALGIERS, place, workers=1)
+            generate(_config(circuits, batch, compiler), ALGIERS, place, workers=1)
             if compiler not in two_qubit:
                 data = load_dataset(place)
                 two_qubit[compiler] = float(np.median(data.rows.n_two_qubit))
@@ -54,7 +55,7 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
                     "qmend direct": lambda: ours("direct"),
                     "qmend qiskit": lambda: ours("qiskit"),
                     "plain qiskit": lambda: plain_qiskit(
-                        circuits, folder / f"plain-{next(runs)}.parquet"
+                        circuits, batch, folder / f"plain-{next(runs)}.parquet"
                     ),
                 },
                 repeats,
@@ -84,21 +85,21 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     return table, summary
 
 
-def _config(circuits: int, compiler: str) -> DatasetConfig:
+def _config(circuits: int, batch: int, compiler: str) -> DatasetConfig:
     return DatasetConfig.model_validate(
         {
             "name": "bench",
             "family": {"name": "pauli", "n_qubits": 5},
             "circuits": circuits,
-            "job_size": _BATCH,
+            "job_size": batch,
             "shots": SHOTS,
             "compiler": {"name": compiler},
         }
     )
 
 
-def plain_qiskit(circuits: int, path: Path) -> None:
-    """Transpile, Aer's density matrix in batches of 300, statevector, one Parquet file."""
+def plain_qiskit(circuits: int, batch_size: int, path: Path) -> None:
+    """Transpile, Aer's density matrix in batches, statevector, one Parquet file."""
     device = load_device(ALGIERS)
     n = device.n_qubits
     passes = generate_preset_pass_manager(
@@ -120,9 +121,9 @@ def plain_qiskit(circuits: int, path: Path) -> None:
     family = build_family({"name": "pauli", "n_qubits": n})
     counts: list[dict[str, int]] = []
     ideal: list[np.ndarray] = []
-    for start in range(0, circuits, _BATCH):
+    for start in range(0, circuits, batch_size):
         batch = []
-        for seed in range(start, start + _BATCH):
+        for seed in range(start, start + batch_size):
             circuit = QuantumCircuit(n, n)
             circuit.compose(family.draw(np.random.default_rng(seed)).circuit, inplace=True)
             circuit.measure(range(n), range(n))

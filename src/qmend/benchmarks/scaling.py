@@ -86,10 +86,12 @@ def _draw(
         strict=True,
     ):
         axes.plot(list(costs), list(costs.values()), "o-", color="#0072B2")
-        axes.set(xlabel=label, ylim=(0, None))
+        axes.set_xlabel(label)
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("ms a circuit, one core")
-    panels[0].set(yscale="log", ylim=(None, None))
+    panels[0].set_yscale("log")
     panels[2].set_xscale("log")
+    for axes in panels[1:]:
+        axes.set_ylim(bottom=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

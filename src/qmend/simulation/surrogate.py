@@ -99,6 +99,11 @@ class SurrogateNoise:
                 second = at[1] if len(at) == 2 else self.n_qubits
                 length = calibration.value(gate, "length_ns") * 1e-3
                 self.length[GATE_CODE[gate.gate], at[0], second] = length
+        empty = InstructionTable.from_circuits(self.n_qubits, [[]])
+        one, two = self._gates(self.base.program(empty), self.constants(0))
+        channels.check_channel(one, "of a one-qubit gate with its coherent errors")
+        if len(two):
+            channels.check_channel(two, "of a two-qubit gate with its coherent errors")
 
     @cached_property
     def edges(self) -> IntArray:

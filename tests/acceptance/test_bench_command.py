@@ -1,0 +1,56 @@
+"""`qmend bench`: a table, and as the last line one JSON object with the promised keys."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from qmend.cli.main import run
+
+KEYS = {
+    "simulator": {
+        "bench",
+        "ratio",
+        "ratio_lo",
+        "ratio_hi",
+        "ratio_counts",
+        "circuits",
+        "max_abs_diff",
+    },
+    "datagen": {"bench", "ratio", "ratio_lo", "ratio_hi", "ratio_qiskit_compiler", "circuits"},
+    "scaling": {"bench", "ms_by_qubits", "ms_by_cx", "ms_by_batch", "plot"},
+}
+
+
+@pytest.mark.parametrize("what", KEYS)
+def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["bench", what, "--circuits", "9", "--repeats", "1"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert KEYS[what] <= found.keys()
+    assert found["bench"] == what
+    if what == "simulator":
+        assert found["max_abs_diff"] <= 1e-9
+        assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
+    if what == "scaling":
+        assert "<svg" in (tmp_path / found["plot"]).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["bench"], ["no benchmark", "simulator"]),
+        (["bench", "simulater"], ["'simulater'", "Did you mean 'simulator'?"]),
+        (["bench", "simulator", "--circuits", "0"], ["at least 1"]),
+        (["bench", "simulator", "--circuits", "many"], ["--circuits", "many"]),
+        (["bench", "simulator", "--fast"], ["--fast"]),
+    ],
+)
+def test_wrong_arguments_are_one_sentence(arguments, parts, capsys):
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("qmend: ")
+    assert error.count("\n") == 1
+    for part in parts:
+        assert part in error
