@@ -60,7 +60,7 @@ def _demo(config: DemoConfig, plain: dict[str, Any]) -> None:
         console.print(f"  {line}")
     console.print()
     console.print(f"Report: {config.report.resolve()}")
-    console.print(f"Runs:   qmend ui{_root_option(config.tracking.root)}")
+    console.print(f"Runs:   qmend ui{_root_option(config.tracking.root)}  (in a checkout: make ui)")
     console.print(f"Took {time.perf_counter() - started:.0f} s.")
 
 
