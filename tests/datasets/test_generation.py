@@ -255,7 +255,6 @@ def leftover_parts(folder: Path) -> None:
         truncated_shard,
         empty_shard,
         shard_of_another_program,
-        shard_of_another_recipe,
         flipped_bits,
         shard_too_many,
         leftover_parts,
@@ -270,6 +269,17 @@ def test_what_a_crash_may_leave_is_repaired_with_the_same_bytes(
     done = generate(tiny_config, device_config, tiny_copy)
     untouched = damage in (shard_too_many, leftover_parts)
     assert done.circuits_made == (0 if untouched else 32)
+    assert hashes(tiny_copy) == hashes(tiny_folder)
+
+
+def test_an_unfinished_dataset_of_another_config_is_refused(
+    tiny_config, device_config, tiny_folder, tiny_copy
+):
+    (tiny_copy / "manifest.json").unlink()
+    shard_of_another_recipe(tiny_copy)
+    with pytest.raises(QmendError, match=r"circuits-00001\.parquet belongs to an unfinished"):
+        generate(tiny_config, device_config, tiny_copy)
+    generate(tiny_config, device_config, tiny_copy, replace=True)
     assert hashes(tiny_copy) == hashes(tiny_folder)
 
 

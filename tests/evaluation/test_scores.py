@@ -171,3 +171,22 @@ def test_the_leaderboard_ranks_and_compares(scored):
     assert found["none"].difference.value == pytest.approx(-0.8)
     assert found["strong"].difference.value == pytest.approx(-0.2)
     assert all(c.beats for c in found.values())
+
+
+def test_the_model_to_be_judged_is_chosen_on_the_validation_split(scored):
+    """The one that happens to be best on the scored split would flatter itself."""
+    noisy, ideal = scored.circuits.noisy, scored.ideal
+    entries = [
+        replace(
+            entry(name, kind, scored, noisy + share * (ideal - noisy)),
+            history={"val/l1rc_median": validation} if validation else {},
+        )
+        for name, kind, share, validation in [
+            ("none", "baseline", 0.0, None),
+            ("lucky", "train", 0.8, [-0.1, -0.2]),
+            ("chosen", "train", 0.7, [-0.5, -0.4]),
+        ]
+    ]
+    board = Leaderboard.build(scored, entries)
+    assert board.ranked[0].name == "lucky"
+    assert board.best_model.name == "chosen"

@@ -7,15 +7,19 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from qmend.datasets.encodings import build_encoding
 from qmend.evaluation.tracked import (
     Context,
     TrainingConfig,
+    check_unseen,
     dataset_tags,
     run_evaluation,
     run_training,
 )
+from qmend.models.base import Dimensions, build_model, model_config
 from qmend.tracking.run import start_run
 from qmend.training.checkpoint import load_checkpoint
+from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")
@@ -187,3 +191,29 @@ def test_a_training_config_is_checked_as_a_whole(change, error, message):
     assert TrainingConfig(**good).model.width == 512
     with pytest.raises(error, match=message):
         TrainingConfig(**{**good, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, None),
+        ({"seed": 8, "circuits": 40}, None),
+        ({"circuits": 40}, "another dataset.circuits, so that the test split holds circuits"),
+        ({"job_size": 8}, "another dataset.job_size"),
+        ({"split": {"train": 0.5, "val": 0.1, "test": 0.4}}, "another dataset.split"),
+        ({"family": {"name": "pauli", "n_qubits": 4}}, "trained on 5 qubits, the dataset has 4"),
+    ],
+)
+def test_circuits_that_a_model_has_seen_are_no_test(tiny, tiny_config, change, message):
+    """Equal seeds give equal circuits: only equal splits keep the test split unseen."""
+    recipe = tiny.manifest.recipe["dataset"]
+    encoding = build_encoding("token").fit(tiny.part("train").circuits)
+    config = model_config({"name": "blind_mlp", "width": 4})
+    dimensions = Dimensions(n_qubits=5, token=1, context=1)
+    model = TrainedModel(build_model(config, dimensions), config, dimensions, encoding, {}, 0.0)
+    dataset = {**recipe, **change}
+    if message is None:
+        check_unseen(model, {"recipe": recipe}, dataset)
+    else:
+        with pytest.raises(QmendError, match=message):
+            check_unseen(model, {"recipe": recipe}, dataset)

@@ -11,9 +11,10 @@ from mlflow.exceptions import MlflowException
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
+from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Context, run_baseline, run_evaluation
+from qmend.evaluation.tracked import Context, check_unseen, run_baseline, run_evaluation
 from qmend.mitigation.baselines import BASELINES
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import start_run
@@ -30,6 +31,7 @@ def main(arguments: list[str]) -> None:
 def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     store = open_store(config.tracking.root)
     model, provenance = load_checkpoint(checkpoint_folder(store, config.checkpoint))
+    check_unseen(model, provenance, dataset_recipe(config.dataset, config.device)["dataset"])
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
     name = f"evaluate {model.config.name} on {dataset.folder.name}"

@@ -98,6 +98,8 @@ def generate(
         if (folder / MANIFEST).exists():
             return _reused(dataset, folder, recipe, progress)
         expected = _shard_paths(dataset, folder)
+        if not replace:
+            _refuse_other_shards(folder, sha)
         for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
             if left not in expected:
                 left.unlink()
@@ -266,6 +268,20 @@ def _is_intact(path: Path, sha: str) -> bool:
     except (OSError, pa.ArrowInvalid):
         return False
     return True
+
+
+def _refuse_other_shards(folder: Path, sha: str) -> None:
+    """An unfinished dataset of another config is somebody's work, too."""
+    for path in sorted(folder.glob(_SHARD.format("*"))):
+        try:
+            mark = _marks(path).get(_RECIPE_KEY, sha.encode())
+        except (OSError, pa.ArrowInvalid):
+            continue
+        if mark != sha.encode():
+            raise QmendError(
+                f"{path} belongs to an unfinished dataset of another config; give yours another "
+                "dataset.name, or overwrite it with data.replace=true."
+            )
 
 
 def _marks(path: Path) -> dict[bytes, bytes]:

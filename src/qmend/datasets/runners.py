@@ -92,10 +92,10 @@ def _ray(address: str) -> Iterator[Runner]:
     import ray
 
     known = os.environ.get("RAY_ADDRESS") if address == "auto" else address
-    local = known is None
+    local = known in (None, "", "local")
     started = not ray.is_initialized()
-    if started and known is not None:
-        _check_reachable(known)
+    if started and not local and known != "auto":
+        _check_reachable(str(known))
     try:
         if started and local:
             ray.init(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from qmend.datasets.table import LabelledCircuits
 from qmend.evaluation.scores import Comparison, compare, reference
 from qmend.evaluation.tracked import Entry
@@ -44,7 +46,17 @@ class Leaderboard:
 
     @property
     def best_model(self) -> Entry:
-        return min(self.models, key=lambda e: e.summary.figures["l1rc_median"].value)
+        """The model to be judged: best on the validation split, whatever the test split says.
+
+        Models without a training of their own behind them (evaluated checkpoints) rank by the
+        scored split.
+        """
+
+        def rank(entry: Entry) -> tuple[float, float]:
+            validation = float(np.nanmin(entry.history.get("val/l1rc_median", [np.inf])))
+            return validation, entry.summary.figures["l1rc_median"].value
+
+        return min(self.models, key=rank)
 
     def comparisons(self) -> list[tuple[Entry, Comparison]]:
         """The best model against every baseline, on the same circuits."""

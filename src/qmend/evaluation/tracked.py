@@ -22,7 +22,7 @@ from qmend.training.checkpoint import save_checkpoint
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import EpochProgress, TrainedModel, fit
 from qmend.training.logger import OwnedRunLogger
-from qmend.types import FloatArray, Split
+from qmend.types import FloatArray, QmendError, Split
 
 
 class TrainingConfig(BaseModel):
@@ -107,7 +107,7 @@ def run_training(
     tags = {
         "kind": "train",
         "architecture": model.name,
-        "head": architectures()[model.name].head,
+        "head": _head(model),
         "loss": training.loss.name,
         "encoding": model.encoding,
         "seed": str(seed),
@@ -130,6 +130,38 @@ def run_training(
     return entry
 
 
+def check_unseen(
+    model: TrainedModel, provenance: Mapping[str, Any], dataset: Mapping[str, Any]
+) -> None:
+    """Refuse a dataset that the model does not fit, or whose test split it may have seen.
+
+    A circuit follows from its dataset's seed and its place in it: equal seeds give equal
+    circuits, in equal splits only if size, jobs and shares are equal too.
+
+    Args:
+        dataset: the dataset's part of its recipe.
+
+    Raises:
+        QmendError: naming what differs.
+    """
+    if dataset["family"]["n_qubits"] != model.dimensions.n_qubits:
+        raise QmendError(
+            f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
+            f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."
+        )
+    trained = provenance.get("recipe")
+    if not isinstance(trained, Mapping):
+        return
+    same = all(trained.get(key) == dataset.get(key) for key in ("family", "seed"))
+    for key in ("circuits", "job_size", "split"):
+        if same and trained.get(key) != dataset.get(key):
+            raise QmendError(
+                f"The model was trained on circuits of the same dataset.seed ({dataset['seed']}) "
+                f"but another dataset.{key}, so that the test split holds circuits it has seen; "
+                "choose another dataset.seed and dataset.name."
+            )
+
+
 def run_evaluation(
     context: Context,
     model: TrainedModel,
@@ -141,7 +173,7 @@ def run_evaluation(
     tags = {
         "kind": "evaluation",
         "architecture": name,
-        "head": architectures()[name].head,
+        "head": _head(model.config),
         "loss": str(provenance.get("loss", "unknown")),
         "encoding": model.config.encoding,
         "seed": str(provenance.get("seed", "unknown")),
@@ -202,10 +234,16 @@ def _log_model(
         "dataset_sha": context.dataset.manifest.dataset_sha,
         "loss": training.loss.name,
         "seed": seed,
+        "recipe": context.dataset.manifest.recipe["dataset"],
         "metrics": summary.metrics(f"{context.split}/"),
     }
     with run.artifact_folder("model") as folder:
         save_checkpoint(folder, trained, provenance)
+
+
+def _head(config: ModelConfig) -> str:
+    """The head that the config chooses where the architecture has several, else its own."""
+    return str(getattr(config, "output", architectures()[config.name].head))
 
 
 @contextmanager

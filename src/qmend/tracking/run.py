@@ -113,14 +113,14 @@ def start_run(
         run.config(config)
         run.text(_environment(), "environment.txt")
         yield run
+        with reported(store.root):
+            store.client.set_terminated(run.run_id, "FINISHED")
     except (KeyboardInterrupt, SystemExit):
         _end(run, "KILLED", "interrupted")
         raise
     except BaseException as error:
         _end(run, "FAILED", f"{type(error).__name__}: {error}")
         raise
-    with reported(store.root):
-        store.client.set_terminated(run.run_id, "FINISHED")
 
 
 def _end(run: Run, status: str, error: str) -> None:

@@ -32,7 +32,7 @@ from qmend.models.base import (
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.losses import build_loss
 from qmend.training.module import MitigationModule, model_inputs
-from qmend.types import FloatArray
+from qmend.types import FloatArray, QmendError
 
 #: Circuits mitigated at once.
 _INFERENCE_BATCH = 512
@@ -145,8 +145,12 @@ def fit(
                 log_every_n_steps=1,
                 num_sanity_val_steps=0,
             ).fit(module, loader, held_out)
-    if keep.weights is not None:
-        network.load_state_dict(keep.weights)
+    if keep.weights is None:
+        raise QmendError(
+            f"The training of {model.name} diverged: {trainer.monitor} was no number in any epoch; "
+            "lower optimizer.lr."
+        )
+    network.load_state_dict(keep.weights)
     network.eval()
     trained = TrainedModel(network, model, dimensions, encoding, keep.history, 0.0)
     return replace(trained, seconds=time.perf_counter() - started)
