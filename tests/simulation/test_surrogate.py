@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from qiskit import QuantumCircuit
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import reset_error, thermal_relaxation_error
@@ -13,6 +16,7 @@ from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.execution.aer import device_noise_model
+from qmend.simulation import differentiable
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
@@ -184,3 +188,27 @@ def test_other_native_gates():
     exact = probabilities(noise.program(table, 0))
     assert exact.sum() == pytest.approx(1.0)
     assert exact.min() > -1e-12
+
+
+@pytest.mark.parametrize("name", ["zz", "zx", "stark", "rx", "idle_zz"])
+def test_gradients_by_the_constants_equal_finite_differences(algiers, table, name):
+    """What fitting a noise model to data needs."""
+    config = SurrogateConfig(**{**OFF, **PARTS})
+    noise = SurrogateNoise(algiers.calibration, algiers.layout, config)
+    drawn = noise.constants(0)
+    few = table.select(np.arange(3))
+
+    def value(angles: torch.Tensor) -> torch.Tensor:
+        program = noise.program_with(few, replace(drawn, **{name: angles}))
+        return differentiable.evolve(program)[:, [3, 9, 31]].sum()
+
+    angles = torch.from_numpy(getattr(drawn, name).copy()).requires_grad_()
+    value(angles).backward()
+    gradient = angles.grad.reshape(-1)
+    for k in torch.argsort(-gradient.abs())[:3]:
+        step = torch.zeros_like(gradient)
+        step[k] = 1e-6
+        step = step.reshape(angles.shape)
+        slope = float(value(angles.detach() + step) - value(angles.detach() - step)) / 2e-6
+        assert abs(slope) > 1e-6
+        assert float(gradient[k]) == pytest.approx(slope, rel=1e-4)

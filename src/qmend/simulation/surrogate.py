@@ -57,7 +57,7 @@ class SurrogateConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Constants:
-    """Angles of the coherent errors in one job, radians.
+    """Angles of the coherent errors in one job, radians; tensors to be differentiated by.
 
     Attributes:
         zz, zx: (R2,) for each directed two-qubit gate, in the order of ``DeviceNoise.two``.
@@ -66,11 +66,11 @@ class Constants:
         idle_zz: (n, n) per us, symmetric.
     """
 
-    zz: FloatArray
-    zx: FloatArray
-    stark: FloatArray
-    rx: FloatArray
-    idle_zz: FloatArray
+    zz: FloatArray | Tensor
+    zx: FloatArray | Tensor
+    stark: FloatArray | Tensor
+    rx: FloatArray | Tensor
+    idle_zz: FloatArray | Tensor
 
 
 class SurrogateNoise:
@@ -170,10 +170,10 @@ class SurrogateNoise:
         one = plain.one.clone()
         for k, gate in enumerate(("sx", "x")):
             rows = slice(GATE_CODE[gate] * n, GATE_CODE[gate] * n + n)
-            angle = torch.from_numpy(constants.rx[k])
-            one[rows] = channels.rotation("X", angle) @ one[rows]
-        two = channels.rotation("ZZ", torch.from_numpy(constants.zz)) @ plain.two
-        two = channels.rotation("ZX", torch.from_numpy(constants.zx)) @ two
+            angle = torch.as_tensor(constants.rx[k])
+            one[rows] = channels.rotation("X", angle) @ plain.one[rows]
+        two = channels.rotation("ZZ", torch.as_tensor(constants.zz)) @ plain.two
+        two = channels.rotation("ZX", torch.as_tensor(constants.zx)) @ two
         loss = min(self.config.leakage * self.config.strength, 1.0)
         if loss:
             # The lost qubit reads 1: replaced by |1><1| with this probability.
@@ -196,7 +196,7 @@ class SurrogateNoise:
         spread = np.repeat(at, free.sum(axis=1))
         row = (edge[:, None] * n + qubit)[free]
         part = _Part.of(table.circuit_index[spread], layer[spread], 2, qubit[free], None, row)
-        angles = torch.from_numpy(constants.stark.reshape(edges * n))
+        angles = torch.as_tensor(constants.stark).reshape(edges * n)
         return part, channels.rotation("Z", angles)
 
     def _schedule(
@@ -278,9 +278,9 @@ class SurrogateNoise:
         duration = np.diff(start, axis=1)
         circuit, at, pair = np.nonzero(free & (duration > 0)[:, :, None])
         a, b = pairs[pair].T
-        angle = constants.idle_zz[a, b] * duration[circuit, at]
+        angle = torch.as_tensor(constants.idle_zz)[a, b] * torch.from_numpy(duration[circuit, at])
         part = _Part.of(circuit, at, 4, a, b, np.arange(len(angle)))
-        return part, channels.rotation("ZZ", torch.from_numpy(angle))
+        return part, channels.rotation("ZZ", angle)
 
 
 @dataclass(frozen=True)
