@@ -12,19 +12,15 @@ import pyarrow.parquet as pq
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Statevector
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
-from qiskit_aer import AerSimulator
-from qiskit_aer.noise import ReadoutError
 from rich.table import Table
 
 from qmend.benchmarks.alternating import alternate, one_core
-from qmend.benchmarks.simulator import ALGIERS, SHOTS
+from qmend.benchmarks.simulator import ALGIERS, SHOTS, aer_simulator, with_readout
 from qmend.circuits.families import build_family
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.generation import generate
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import load_device
-from qmend.execution.aer import device_noise_model
-from qmend.simulation.readout import readout_matrices
 
 _BATCH = 300
 
@@ -109,15 +105,7 @@ def plain_qiskit(circuits: int, batch_size: int, path: Path) -> None:
         initial_layout=list(range(n)),
         seed_transpiler=0,
     )
-    model = device_noise_model(device.calibration, device.layout)
-    for k, matrix in enumerate(readout_matrices(device.calibration, device.layout)):
-        model.add_readout_error(ReadoutError(matrix.T.tolist()), [k])
-    simulator = AerSimulator(
-        method="density_matrix",
-        noise_model=model,
-        max_parallel_threads=1,
-        max_parallel_experiments=1,
-    )
+    simulator = aer_simulator(with_readout(device))
     family = build_family({"name": "pauli", "n_qubits": n})
     counts: list[dict[str, int]] = []
     ideal: list[np.ndarray] = []

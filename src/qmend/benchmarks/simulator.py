@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import ReadoutError
+from qiskit_aer.noise import NoiseModel, ReadoutError
 from rich.table import Table
 
 from qmend.benchmarks.alternating import Timings, alternate, one_core
@@ -45,9 +45,7 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
     noise = DeviceNoise(calibration, layout)
     readout = readout_matrices(calibration, layout)
     exact_model = device_noise_model(calibration, layout)
-    shots_model = device_noise_model(calibration, layout)
-    for k, matrix in enumerate(readout):
-        shots_model.add_readout_error(ReadoutError(matrix.T.tolist()), [k])
+    shots_model = with_readout(device)
     seeds = [np.random.SeedSequence([0, k]) for k in range(circuits)]
 
     def ptm(dtype: type = np.float64) -> FloatArray:
@@ -57,7 +55,7 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
         prepared = [aer_circuit(table, i) for i in range(len(table))]
         for circuit in prepared:
             circuit.save_probabilities()
-        result = _aer(exact_model).run(prepared, shots=1).result()
+        result = aer_simulator(exact_model).run(prepared, shots=1).result()
         exact = np.array([result.data(i)["probabilities"] for i in range(len(prepared))])
         return apply_readout(exact, readout)
 
@@ -65,7 +63,7 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
         prepared = [aer_circuit(table, i) for i in range(len(table))]
         for circuit in prepared:
             circuit.measure_all()
-        result = _aer(shots_model).run(prepared, shots=SHOTS, seed_simulator=1).result()
+        result = aer_simulator(shots_model).run(prepared, shots=SHOTS, seed_simulator=1).result()
         return [result.get_counts(i) for i in range(len(prepared))]
 
     with one_core():
@@ -100,7 +98,16 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
     return _table(timings, circuits), summary
 
 
-def _aer(model: Any) -> AerSimulator:
+def with_readout(device: Device) -> NoiseModel:
+    """The device's gate noise with its readout error, for Aer to sample counts under."""
+    model = device_noise_model(device.calibration, device.layout)
+    for k, matrix in enumerate(readout_matrices(device.calibration, device.layout)):
+        model.add_readout_error(ReadoutError(matrix.T.tolist()), [k])
+    return model
+
+
+def aer_simulator(model: NoiseModel) -> AerSimulator:
+    """Aer's density matrix on one core."""
     return AerSimulator(
         method="density_matrix",
         noise_model=model,
