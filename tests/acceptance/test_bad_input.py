@@ -147,7 +147,7 @@ def test_a_damaged_calibrations_file(here: Command, data: Path) -> None:
     [
         ("{", ["manifest.json", "damaged", "qmend data generate"]),
         ("[]", ["manifest.json", "damaged", "qmend data generate"]),
-        ('{"schema_version": 1}', ["manifest.json", "damaged", "qmend data generate"]),
+        ('{"schema_version": 2}', ["manifest.json", "damaged", "qmend data generate"]),
         ('{"schema_version": 99}', ["manifest.json", "schema version 99", "again"]),
     ],
 )
@@ -264,7 +264,7 @@ def batch(noisy: np.ndarray, layout: tuple[int, ...] = (0, 1)) -> CircuitBatch:
     table = InstructionTable.from_circuits(2, [[("x", 0, -1, 0.0)]] * 3)
     snapshot = Calibration.parse(calibration(), "test")
     zeros = np.zeros(3, dtype=np.int64)
-    return CircuitBatch(table, noisy, zeros + 100, layout, (snapshot,), zeros)
+    return CircuitBatch(table, noisy, zeros + 100, (layout,), (snapshot,), zeros)
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 2), (2, 4), (4, 4)])

@@ -24,7 +24,7 @@ def batch_of(circuits: list, algiers, n: int = 5) -> CircuitBatch:
         InstructionTable.from_circuits(n, circuits),
         np.full((count, 2**n), 2.0**-n),
         np.full(count, 1000),
-        algiers.layout[:n],
+        (algiers.layout[:n],),
         (algiers.calibration,),
         np.zeros(count, dtype=int),
     )
@@ -213,7 +213,7 @@ def test_each_circuit_reads_its_own_calibration(algiers):
         InstructionTable.from_circuits(5, [[("cx", 0, 1, 0.0)]] * 3),
         np.full((3, 32), 1 / 32),
         np.full(3, 10),
-        algiers.layout,
+        (algiers.layout, algiers.layout),
         (algiers.calibration, worse),
         np.array([1, 0, 1]),
     )
@@ -233,7 +233,7 @@ def test_tokens_need_every_value_they_hold(algiers):
     broken = Calibration.parse(plain, "x")
     batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
     batch = CircuitBatch(
-        batch.instructions, batch.noisy, batch.shots, batch.layout, (broken,), np.array([0])
+        batch.instructions, batch.noisy, batch.shots, batch.layouts, (broken,), np.array([0])
     )
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
         build_encoding("token").raw(batch)

@@ -88,7 +88,7 @@ def truncate(folder) -> None:
         (lambda f: (f / "manifest.json").write_text("{"), r"manifest\.json is damaged"),
         (lambda f: (f / "manifest.json").write_text("[]"), r"manifest\.json is damaged"),
         (lambda f: edit_manifest(f, shards=3), r"manifest\.json is damaged"),
-        (lambda f: edit_manifest(f, schema_version=99), "schema version 99, this package reads 1"),
+        (lambda f: edit_manifest(f, schema_version=99), "schema version 99, this package reads 2"),
     ],
 )
 def test_a_damaged_folder_is_refused_by_name(tiny_copy, damage, message):
@@ -104,7 +104,7 @@ def test_a_damaged_folder_is_refused_by_name(tiny_copy, damage, message):
         ("counts", lambda v: [-1, v[1] + v[0] + 1, *v[2:]], "counts of row 32 do not add up"),
         ("ideal", lambda v: [p * 1.1 for p in v], "ideal distribution of circuit 32 sums to 1.1"),
         ("ideal", lambda v: [float("nan"), *v[1:]], "ideal distribution of circuit 32 is not fin"),
-        ("layout", lambda v: [0, 1, 2, 3, 4], "mixes 2 layouts"),
+        ("layout", lambda v: [0, 1, 2, 3, 4], "has no qubit 4"),
     ],
 )
 def test_values_that_cannot_be_are_refused(tiny_copy, name, change, message):
@@ -135,7 +135,7 @@ def test_sizes_must_fit(algiers):
 
     def batch(noisy, layout=(0, 1)) -> CircuitBatch:
         one = np.array([0])
-        return CircuitBatch(table, noisy, one + 9, layout, (algiers.calibration,), one)
+        return CircuitBatch(table, noisy, one + 9, (layout,), (algiers.calibration,), one)
 
     assert len(batch(np.full((1, 4), 0.25))) == 1
     with pytest.raises(QmendError, match=r"need \(1, 4\); check the length of the bitstrings"):

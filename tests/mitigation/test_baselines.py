@@ -55,7 +55,7 @@ def depolarized(algiers, seed: int, shots: int | None = None, count: int = 120):
         InstructionTable.from_circuits(5, circuits),
         noisy,
         np.full(count, shots or 10**9),
-        algiers.layout,
+        (algiers.layout,),
         (algiers.calibration,),
         np.zeros(count, dtype=int),
     )
@@ -127,7 +127,7 @@ def test_readout_inversion_undoes_readout_error(algiers, random_distributions):
         table,
         ideal @ whole.T,
         np.full(20, 1000),
-        algiers.layout,
+        (algiers.layout,),
         (algiers.calibration,),
         np.zeros(20, dtype=int),
     )
@@ -154,7 +154,7 @@ def test_each_circuit_is_inverted_with_its_own_calibration(algiers):
         InstructionTable.from_circuits(5, [[]] * 3),
         noisy,
         np.full(3, 1000),
-        algiers.layout,
+        (algiers.layout, algiers.layout),
         snapshots,
         np.array([0, 1, 0]),
     )
@@ -169,7 +169,7 @@ def test_a_readout_that_says_nothing_is_no_crash(algiers):
         InstructionTable.from_circuits(5, [[]]),
         noisy,
         np.array([1000]),
-        algiers.layout,
+        (algiers.layout,),
         (calibration,),
         np.array([0]),
     )

@@ -321,7 +321,7 @@ def test_before_training_it_is_the_analytic_inversion(name, encoded, tiny):
     """Written in numpy from the calibration: depolarizing by the gate errors, then readout."""
     model, inputs = build(name, encoded, trained=False)
     part = tiny.rows.select(np.arange(12))
-    calibration, layout = part.circuits.calibrations[0], part.circuits.layout
+    calibration, layout = part.circuits.calibrations[0], part.circuits.layouts[0]
     errors = np.array([calibration.qubit(q).readout_error for q in layout])
     matrices = np.array([[[1 - e, e], [e, 1 - e]] for e in errors])
     clean = apply_readout(part.circuits.noisy, np.linalg.inv(matrices))

@@ -23,15 +23,15 @@ class CircuitBatch:
         instructions: the compiled circuits.
         noisy: (N, 2^n) measured frequencies.
         shots: (N,) shots behind each row of ``noisy``.
-        layout: physical qubits of the chain.
-        calibrations: the snapshots in use.
+        layouts: physical qubits of the chain that belongs to each of ``calibrations``.
+        calibrations: the snapshots in use, one for each chain where several share one.
         calibration_index: (N,) which of ``calibrations`` each circuit ran under.
     """
 
     instructions: InstructionTable
     noisy: FloatArray
     shots: IntArray
-    layout: tuple[int, ...]
+    layouts: tuple[tuple[int, ...], ...]
     calibrations: tuple[Calibration, ...]
     calibration_index: IntArray
 
@@ -42,11 +42,17 @@ class CircuitBatch:
                 f"The noisy distributions have shape {self.noisy.shape}, but {len(self)} circuits "
                 f"on {n} qubits need ({len(self)}, {2**n}); check the length of the bitstrings."
             )
-        if len(self.layout) != n:
+        if len(self.layouts) != len(self.calibrations):
             raise QmendError(
-                f"The layout {list(self.layout)} names {len(self.layout)} qubits, the circuits "
-                f"have {n}; give one physical qubit for each."
+                f"{len(self.calibrations)} calibrations need as many layouts, not "
+                f"{len(self.layouts)}; give each its own."
             )
+        for layout in self.layouts:
+            if len(layout) != n:
+                raise QmendError(
+                    f"The layout {list(layout)} names {len(layout)} qubits, the circuits have "
+                    f"{n}; give one physical qubit for each."
+                )
         check_distributions(self.noisy, "noisy")
 
     def __len__(self) -> int:
@@ -56,13 +62,18 @@ class CircuitBatch:
     def n_qubits(self) -> int:
         return self.instructions.n_qubits
 
+    @property
+    def chains(self) -> list[tuple[Calibration, tuple[int, ...]]]:
+        """Each calibration with its layout."""
+        return list(zip(self.calibrations, self.layouts, strict=True))
+
     def select(self, index: IntArray) -> CircuitBatch:
         """The circuits named by ``index``, in that order."""
         return CircuitBatch(
             self.instructions.select(index),
             self.noisy[index],
             self.shots[index],
-            self.layout,
+            self.layouts,
             self.calibrations,
             self.calibration_index[index],
         )

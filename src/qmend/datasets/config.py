@@ -27,8 +27,9 @@ class CompilerConfig(_Frozen):
 
 
 class SplitConfig(_Frozen):
-    """Shares of the jobs; the rest after ``train`` and ``val`` is the test split."""
+    """Shares of the jobs, drawn at random or by time (the earliest jobs train)."""
 
+    by: Literal["job", "time"] = "job"
     train: float = Field(0.7, gt=0, lt=1)
     val: float = Field(0.1, gt=0, lt=1)
     test: float = Field(0.2, gt=0, lt=1)

@@ -40,7 +40,7 @@ from qmend.datasets.schema import (
 )
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig
-from qmend.types import QmendError
+from qmend.types import QmendError, Split
 
 _SHARD = "circuits-{}.parquet"
 _RECIPE_KEY = b"qmend.recipe_sha"
@@ -89,7 +89,8 @@ def generate(
         )
     recipe = dataset_recipe(dataset, device)
     sha = recipe_sha(recipe)
-    chain = machinery(dataset, device).device  # what can't be made is refused before any work
+    shared = machinery(dataset, device)  # what can't be made is refused before any work
+    splits = split_jobs(shared.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
         return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
     with _exclusive(folder):
@@ -103,10 +104,10 @@ def generate(
         for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
             if left not in expected:
                 left.unlink()
-        made = _make_shards(dataset, device, folder, sha, workers, progress, ray_address)
+        made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
         write_atomically(
             folder / CALIBRATIONS,
-            lambda part: pq.write_table(calibrations_table([chain.calibration]), part),
+            lambda part: pq.write_table(calibrations_table(shared.calibrations), part),
         )
         shards = [
             FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
@@ -120,7 +121,9 @@ def generate(
             rows=sum(s.rows for s in shards),
             shards=shards,
             calibrations=FileEntry(
-                file=CALIBRATIONS, rows=1, sha256=file_sha256(folder / CALIBRATIONS)
+                file=CALIBRATIONS,
+                rows=len(shared.calibrations),
+                sha256=file_sha256(folder / CALIBRATIONS),
             ),
             packages={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
         )
@@ -208,11 +211,11 @@ def _make_shards(
     device: DeviceConfig,
     folder: Path,
     sha: str,
+    splits: list[Split],
     workers: int,
     progress: Progress,
     ray_address: str | None,
 ) -> int:
-    splits = split_jobs(dataset.jobs, dataset.split, dataset.seed)
     paths = _shard_paths(dataset, folder)
     todo = [k for k, path in enumerate(paths) if not _is_intact(path, sha)]
     done = dataset.circuits - sum(

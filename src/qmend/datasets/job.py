@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 
 from qmend.circuits.compilation import Compiler, build_compiler
-from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
 from qmend.circuits.statevector import compiled_probabilities, to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
+from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.execution.base import Executor, build_executor
 from qmend.simulation.readout import apply_readout, readout_matrices
 from qmend.simulation.sampling import sample_counts
-from qmend.types import FloatArray, QmendError, Split
+from qmend.simulation.surrogate import SurrogateConfig
+from qmend.types import FloatArray, IntArray, QmendError, Split
 
 #: Largest difference allowed between a label and the compiled circuit's own distribution.
 LABEL_TOLERANCE = 1e-10
@@ -36,18 +40,57 @@ class JobTask:
 
 
 @dataclass(frozen=True)
-class Machinery:
-    """What all jobs of a dataset share."""
+class DrawnJob:
+    """The circuits of one job before they run; bit order is the source's.
 
+    Attributes:
+        seeds: one a circuit.
+        params: (N,) JSON of what the family drew.
+        table: the compiled circuits, chain order.
+        measured: (N, n) chain position behind each classical bit.
+        ideal: (N, 2^n) labels, proven.
+    """
+
+    seeds: list[int]
+    params: list[str]
+    table: InstructionTable
+    measured: IntArray
+    ideal: FloatArray
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What all jobs of a dataset share.
+
+    Attributes:
+        calibrations: the snapshots that jobs cycle through, restricted to the layout.
+    """
+
+    dataset: DatasetConfig
     device: Device
+    calibrations: tuple[Calibration, ...]
     compiler: Compiler
-    executor: Executor
-    readout: FloatArray
+
+    def calibration(self, job: int) -> Calibration:
+        """The snapshot that a job runs under."""
+        return self.calibrations[job % len(self.calibrations)]
+
+    def times(self) -> list[datetime]:
+        """When each job runs."""
+        return [self.calibration(job).time for job in range(self.dataset.jobs)]
+
+    def executor(self, job: int, name: str | None = None) -> Executor:
+        """What simulates a job; the dataset's executor unless another is named."""
+        return _executor(self, job % len(self.calibrations), name or self.dataset.executor)
+
+    def readout(self, job: int) -> FloatArray:
+        """(n, 2, 2) readout matrices of a job."""
+        return readout_matrices(self.calibration(job), self.device.layout)
 
 
 @lru_cache(maxsize=2)
 def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
-    """Device, compiler and executor of a dataset, built once a process.
+    """Device, compiler and calibrations of a dataset, built once a process.
 
     Raises:
         QmendError: if they do not fit each other.
@@ -60,58 +103,115 @@ def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
         chain.edges,
         dataset.compiler.optimization_level,
     )
-    executor = build_executor(dataset.executor, dataset.noise, chain.calibration, chain.layout)
-    return Machinery(chain, compiler, executor, readout_matrices(chain.calibration, chain.layout))
+    return Machinery(dataset, chain, (chain.calibration,), compiler)
+
+
+@lru_cache(maxsize=32)
+def _executor(shared: Machinery, snapshot: int, name: str) -> Executor:
+    noise, calibration = shared.dataset.noise, shared.calibrations[snapshot]
+    if isinstance(noise, SurrogateConfig) and calibration.device != shared.device.name:
+        # A randomized device has coherent errors of its own.
+        noise = noise.model_copy(update={"device_seed": noise.device_seed + snapshot})
+    return build_executor(name, noise, calibration, shared.device.layout)
+
+
+def draw_job(shared: Machinery, job: int, attempts: Mapping[int, int]) -> DrawnJob:
+    """Draw and compile the circuits of one job, and prove their labels.
+
+    Args:
+        attempts: circuit of the job -> how often it was already redrawn.
+
+    Raises:
+        QmendError: if a label differs from the compiled circuit's own noiseless distribution.
+    """
+    dataset = shared.dataset
+    seeds, sources = [], []
+    for index in range(dataset.job_size):
+        seeds.append(circuit_seed(dataset.seed, job, index, attempts.get(index, 0)))
+        family = dataset.family.stratum(job * dataset.job_size + index)
+        sources.append(family.draw(np.random.default_rng(seeds[-1])))
+    compiled = [shared.compiler(source) for source in sources]
+    table = InstructionTable.from_circuits(
+        shared.device.n_qubits, [c.instructions for c in compiled]
+    )
+    measured = np.array([c.measured for c in compiled], dtype=np.int64)
+    ideal = np.array([s.probabilities() for s in sources])
+    check_labels(table, measured, ideal, f"job {job}")
+    params = [json.dumps(s.params, sort_keys=True) for s in sources]
+    return DrawnJob(seeds, params, table, measured, ideal)
 
 
 def make_job(task: JobTask) -> pa.Table:
-    """All circuits of one job as rows of the contract.
+    """All circuits of one simulated job as rows of the contract.
 
     Raises:
         QmendError: if a label differs from the compiled circuit's own noiseless distribution.
     """
     dataset = task.dataset
     shared = machinery(dataset, task.device)
-    chain = shared.device
-    attempts = dict(task.attempts)
-    seeds = [
-        circuit_seed(dataset.seed, task.job, index, attempts.get(index, 0))
-        for index in range(dataset.job_size)
-    ]
-    sources = [dataset.family.draw(np.random.default_rng(seed)) for seed in seeds]
-    compiled = [shared.compiler(source) for source in sources]
-    table = InstructionTable.from_circuits(chain.n_qubits, [c.instructions for c in compiled])
-    measured = np.array([c.measured for c in compiled], dtype=np.int64)
-    ideal = np.array([np.abs(s.state()) ** 2 for s in sources])
-    check_labels(table, measured, ideal, f"job {task.job}")
-    exact = shared.executor.probabilities(table, task.job)
-    noisy_exact = to_bit_order(apply_readout(exact, shared.readout), measured)
-    counts = sample_counts(
-        noisy_exact, dataset.shots, [np.random.SeedSequence([seed, 1]) for seed in seeds]
+    drawn = draw_job(shared, task.job, dict(task.attempts))
+    exact = shared.executor(task.job).probabilities(drawn.table, task.job)
+    noisy_exact = to_bit_order(apply_readout(exact, shared.readout(task.job)), drawn.measured)
+    seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
+    counts = sample_counts(noisy_exact, dataset.shots, seeds)
+    calibration = shared.calibration(task.job)
+    return job_rows(
+        shared,
+        drawn,
+        counts,
+        noisy_exact,
+        source="simulated",
+        job_id=f"{dataset.name}-{task.job:06d}",
+        calibration=calibration,
+        executed_at=calibration.time,
+        split=task.split,
     )
-    size = dataset.job_size
+
+
+def job_rows(
+    shared: Machinery,
+    drawn: DrawnJob,
+    counts: IntArray,
+    noisy_exact: FloatArray | None,
+    *,
+    source: str,
+    job_id: str,
+    calibration: Calibration,
+    executed_at: datetime,
+    split: Split,
+) -> pa.Table:
+    """A job that ran, as rows of the contract.
+
+    Args:
+        counts: (N, 2^n) in the source's bit order, as many a row as it had shots.
+        noisy_exact: (N, 2^n) the distributions behind them, None for hardware.
+        source: ``simulated`` or ``hardware``.
+    """
+    chain, size = shared.device, len(drawn.seeds)
+    exact = pa.nulls(size, SCHEMA.field("noisy_exact").type)
     columns = {
-        "circuit_id": pa.array(table.circuit_ids(measured)),
-        "family": pa.array([dataset.family.name] * size),
-        "family_params": pa.array([json.dumps(s.params, sort_keys=True) for s in sources]),
-        "seed": pa.array(seeds, pa.int64()),
+        "circuit_id": pa.array(drawn.table.circuit_ids(drawn.measured)),
+        "family": pa.array([shared.dataset.family.name] * size),
+        "family_params": pa.array(drawn.params),
+        "seed": pa.array(drawn.seeds, pa.int64()),
         "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),
         "device": pa.array([chain.name] * size),
-        "calibration_id": pa.array([chain.calibration.calibration_id] * size),
+        "calibration_id": pa.array([calibration.calibration_id] * size),
         "layout": rows_column(np.tile(chain.layout, (size, 1)), pa.int16()),
-        "instructions": instructions_column(table),
-        "measured": rows_column(measured, pa.int16()),
+        "instructions": instructions_column(drawn.table),
+        "measured": rows_column(drawn.measured, pa.int16()),
         "circuit_stage": pa.array(["executed"] * size),
-        "depth": pa.array(table.depth(), pa.int32()),
-        "n_two_qubit": pa.array(table.count("cx", "ecr", "cz"), pa.int32()),
-        "shots": pa.array([dataset.shots] * size, pa.int64()),
+        "depth": pa.array(drawn.table.depth(), pa.int32()),
+        "n_two_qubit": pa.array(drawn.table.count(*TWO_QUBIT), pa.int32()),
+        "shots": pa.array(counts.sum(axis=1), pa.int64()),
+        "outcomes": pa.nulls(size, SCHEMA.field("outcomes").type),
         "counts": rows_column(counts, pa.int64()),
-        "noisy_exact": rows_column(noisy_exact, pa.float64()),
-        "ideal": rows_column(ideal, pa.float64()),
-        "source": pa.array(["simulated"] * size),
-        "job_id": pa.array([f"{dataset.name}-{task.job:06d}"] * size),
-        "executed_at": pa.array([chain.calibration.time] * size, SCHEMA.field("executed_at").type),
-        "split": pa.array([task.split] * size),
+        "noisy_exact": exact if noisy_exact is None else rows_column(noisy_exact, pa.float64()),
+        "ideal": rows_column(drawn.ideal, pa.float64()),
+        "source": pa.array([source] * size),
+        "job_id": pa.array([job_id] * size),
+        "executed_at": pa.array([executed_at] * size, SCHEMA.field("executed_at").type),
+        "split": pa.array([split] * size),
     }
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 

@@ -13,7 +13,7 @@ from qmend.devices.calibration import Calibration
 from qmend.types import AnyArray, QmendError
 
 #: Rises with every change of meaning; another version is refused on loading.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: Counts and distributions are stored densely up to this many measured bits.
 MAX_DENSE_QUBITS = 10
 
@@ -26,7 +26,9 @@ _INSTRUCTION = pa.struct(
     ]
 )
 #: Distributions and counts are in the source circuit's bit order; instructions and layout in
-#: chain order; ``measured`` joins the two.
+#: chain order; ``measured`` joins the two. ``outcomes`` is null for dense rows; a sparse row's
+#: counts and distributions belong to the outcomes that it lists. Null in imported data where
+#: unknown: ``seed``, ``calibration_id``, ``executed_at``, ``noisy_exact``.
 SCHEMA = pa.schema(
     [
         ("circuit_id", pa.string()),
@@ -43,6 +45,7 @@ SCHEMA = pa.schema(
         ("depth", pa.int32()),
         ("n_two_qubit", pa.int32()),
         ("shots", pa.int64()),
+        ("outcomes", pa.list_(pa.int64())),
         ("counts", pa.list_(pa.int64())),
         ("noisy_exact", pa.list_(pa.float64())),
         ("ideal", pa.list_(pa.float64())),

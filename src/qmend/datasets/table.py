@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
 from qmend.datasets.manifest import CALIBRATIONS, Manifest, check_files, read_manifest
-from qmend.datasets.schema import instruction_table, matrix, read_calibrations
+from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
 
 
@@ -65,6 +66,7 @@ class Dataset:
         family, device, source: of all rows.
         rows: all circuits.
         split: (N,) split of each row.
+        skipped: reason -> rows of the folder that are not among ``rows``.
     """
 
     folder: Path
@@ -74,6 +76,7 @@ class Dataset:
     source: str
     rows: LabelledCircuits
     split: AnyArray
+    skipped: dict[str, int]
 
     def part(self, split: Split) -> LabelledCircuits:
         """The circuits of one split.
@@ -103,22 +106,23 @@ def read_rows(folder: Path, manifest: Manifest) -> pa.Table:
     return pa.concat_tables(tables)
 
 
-def load_dataset(folder: Path) -> Dataset:
+def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """Read a dataset whose files match their hashes.
 
+    Args:
+        n_qubits: take the rows of this register size only; needed where there are several.
+
     Raises:
-        QmendError: if a file is missing, altered or of another schema.
+        QmendError: if a file is missing, altered or of another schema, or no row can be taken.
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    table = read_rows(folder, manifest)
+    table, skipped = _loadable(read_rows(folder, manifest), folder, n_qubits)
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
-    layouts = {tuple(row) for row in matrix(table["layout"]).tolist()}
-    if len(layouts) != 1:
-        raise QmendError(f"{folder} mixes {len(layouts)} layouts; select one.")
-    layout = layouts.pop()
-    ids = list(calibrations)
-    position = {name: k for k, name in enumerate(ids)}
+    layouts = [tuple(row) for row in matrix(table["layout"]).tolist()]
+    # One entry for each calibration on each layout it is used with.
+    chains = list(zip(table["calibration_id"].to_pylist(), layouts, strict=True))
+    position = {chain: k for k, chain in enumerate(dict.fromkeys(chains))}
     measured = matrix(table["measured"]).astype(np.int64)
     counts = matrix(table["counts"])
     shots = np.asarray(table["shots"]).astype(np.int64)
@@ -129,12 +133,12 @@ def load_dataset(folder: Path) -> Dataset:
     check_distributions(ideal, "ideal")
     exact = table["noisy_exact"]
     circuits = CircuitBatch(
-        instructions=instruction_table(table["instructions"], len(layout)),
+        instructions=instruction_table(table["instructions"], len(layouts[0])),
         noisy=to_chain_order(counts / shots[:, None], measured),
         shots=shots,
-        layout=layout,
-        calibrations=tuple(calibrations[name] for name in ids),
-        calibration_index=np.array([position[c] for c in table["calibration_id"].to_pylist()]),
+        layouts=tuple(layout for _, layout in position),
+        calibrations=tuple(calibrations[name].restrict(layout) for name, layout in position),
+        calibration_index=np.array([position[chain] for chain in chains]),
     )
     rows = LabelledCircuits(
         circuits=circuits,
@@ -154,7 +158,36 @@ def load_dataset(folder: Path) -> Dataset:
         source=_common(table, "source"),
         rows=rows,
         split=np.array(table["split"].to_pylist()),
+        skipped=skipped,
     )
+
+
+def _loadable(
+    table: pa.Table, folder: Path, n_qubits: int | None
+) -> tuple[pa.Table, dict[str, int]]:
+    """The rows that one batch can hold, and how many others there are, by reason."""
+    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
+    found = sorted(set(sizes.tolist()))
+    if n_qubits is None and len(found) > 1:
+        raise QmendError(
+            f"{folder} has circuits on {', '.join(map(str, found))} qubits, which can't be loaded "
+            "together; name one size."
+        )
+    wanted = sizes == (found[0] if n_qubits is None else n_qubits)
+    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
+    dense = np.asarray(pc.is_null(table["outcomes"]))
+    skipped = {
+        "other number of qubits": int((~wanted).sum()),
+        "not all qubits measured": int((wanted & ~whole).sum()),
+        f"more than {MAX_DENSE_QUBITS} qubits": int((wanted & whole & ~dense).sum()),
+    }
+    kept = wanted & whole & dense
+    if not kept.any():
+        raise QmendError(
+            f"{folder} has no circuit on {n_qubits} qubits, all measured; it has circuits on "
+            f"{', '.join(map(str, found))} qubits."
+        )
+    return table.filter(pa.array(kept)), {k: v for k, v in skipped.items() if v}
 
 
 def _common(table: pa.Table, column: str) -> str:

@@ -10,11 +10,11 @@ from scipy import stats
 
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.job import check_labels
+from qmend.datasets.job import Machinery, check_labels, machinery
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.execution.base import AerNoiseConfig, build_executor
-from qmend.simulation.readout import apply_readout, readout_matrices
-from qmend.simulation.surrogate import SurrogateConfig
+from qmend.devices.device import DeviceConfig
+from qmend.execution.base import AerNoiseConfig
+from qmend.simulation.readout import apply_readout
 from qmend.types import QmendError
 
 #: Across processors the last digits of a simulation differ; more than this is an error.
@@ -67,10 +67,12 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     if rows.noisy_exact is None:
         return Verification(len(rows), 0, 0.0, None, 1.0)
     config = DatasetConfig.model_validate(data.manifest.recipe["dataset"])
-    again = _difference(data, sample, config.executor, config.noise)
+    device = DeviceConfig.model_validate(data.manifest.recipe["device"])
+    shared = machinery(config, device)
+    again = _difference(data, sample, shared, config.executor)
     to_aer = None
     if isinstance(config.noise, AerNoiseConfig):
-        to_aer = _difference(data, sample, "aer", config.noise)
+        to_aer = _difference(data, sample, shared, "aer")
     for difference, allowed, what in (
         (again, NOISE_TOLERANCE, "a new simulation"),
         (to_aer or 0.0, AER_TOLERANCE, "Aer's"),
@@ -89,9 +91,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     return Verification(len(rows), min(sample, len(rows)), again, to_aer, p_value)
 
 
-def _difference(
-    data: Dataset, sample: int, executor_name: str, noise: AerNoiseConfig | SurrogateConfig
-) -> float:
+def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) -> float:
     """Largest difference of stored probabilities from an executor's, on a sample."""
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)
@@ -99,14 +99,18 @@ def _difference(
     jobs = np.array([int(job.rsplit("-", 1)[1]) for job in part.job_id])
     assert part.noisy_exact is not None
     largest = 0.0
-    for k, calibration in enumerate(circuits.calibrations):
-        executor = build_executor(executor_name, noise, calibration, circuits.layout)
-        readout = readout_matrices(calibration, circuits.layout)
-        for job in np.unique(jobs[circuits.calibration_index == k]):
-            at = np.flatnonzero((circuits.calibration_index == k) & (jobs == job))
-            exact = executor.probabilities(circuits.instructions.select(at), int(job))
-            found = np.abs(apply_readout(exact, readout) - part.noisy_exact[at]).max()
-            largest = max(largest, float(found))
+    for job in np.unique(jobs).tolist():
+        at = np.flatnonzero(jobs == job)
+        stored = circuits.calibrations[circuits.calibration_index[at[0]]]
+        if stored != shared.calibration(job):
+            raise QmendError(
+                f"{data.folder}: job {job} names another calibration than it ran under; generate "
+                "the data again."
+            )
+        simulated = shared.executor(job, executor)
+        exact = simulated.probabilities(circuits.instructions.select(at), job)
+        found = np.abs(apply_readout(exact, shared.readout(job)) - part.noisy_exact[at]).max()
+        largest = max(largest, float(found))
     return largest
 
 

@@ -44,9 +44,9 @@ class ReadoutInversion(Mitigator):
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         out = np.empty_like(circuits.noisy)
-        for k, calibration in enumerate(circuits.calibrations):
+        for k, chain in enumerate(circuits.chains):
             at = circuits.calibration_index == k
-            matrices = readout_matrices(calibration, circuits.layout)
+            matrices = readout_matrices(*chain)
             # A qubit whose readout error is 1/2 says nothing: pseudo-inverse.
             inverse: FloatArray = np.linalg.pinv(matrices).astype(np.float64)
             out[at] = project_to_simplex(apply_readout(circuits.noisy[at], inverse))

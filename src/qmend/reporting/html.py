@@ -30,10 +30,14 @@ class ReportFacts:
 def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
     """Where the data come from."""
     circuits = dataset.rows.circuits
-    calibration = circuits.calibrations[0]
+    chains = {f"{c.device}, physical qubits {list(layout)}": None for c, layout in circuits.chains}
+    times = sorted(c.time for c in circuits.calibrations)
+    calibration = f"{times[0]:%Y-%m-%d %H:%M} UTC ({circuits.calibrations[0].calibration_id})"
+    if len(times) > 1:
+        calibration = f"{len(times)} snapshots, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}"
     return [
-        ("device", f"{calibration.device}, physical qubits {list(circuits.layout)}"),
-        ("calibration", f"{calibration.time:%Y-%m-%d %H:%M} UTC ({calibration.calibration_id})"),
+        ("device", "; ".join(chains)),
+        ("calibration", calibration),
         (
             "circuits",
             f"{len(dataset.rows):,} of the {dataset.family} family, {circuits.shots[0]:,} shots, "

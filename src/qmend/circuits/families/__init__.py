@@ -15,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.statevector import apply_pauli_gadget, source_state
-from qmend.types import AnyArray, QmendError, nearest
+from qmend.types import AnyArray, FloatArray, QmendError, nearest
 
 
 class SourceCircuit:
@@ -59,6 +59,11 @@ class SourceCircuit:
             state = apply_pauli_gadget(state, letters[::-1], angle, list(range(len(letters))))
         return state
 
+    def probabilities(self) -> FloatArray:
+        """(2^n,) exact distribution of the measured bits."""
+        result: FloatArray = np.abs(self.state()) ** 2
+        return result
+
 
 class Family(BaseModel):
     """A distribution over circuits; its fields are the keys of its config."""
@@ -71,6 +76,13 @@ class Family(BaseModel):
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         """Draw one circuit; the same generator state gives the same circuit."""
         raise TypeError(f"family {self.name!r} does not define draw")
+
+    def stratum(self, index: int) -> Family:
+        """The family that circuit ``index`` of a dataset is drawn from.
+
+        A family that goes through a list of sizes in turn returns itself at one of them.
+        """
+        return self
 
 
 _REGISTRY: dict[str, type[Family]] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,7 +17,8 @@ class PauliFamily(Family):
 
     T is uniform over ``gadgets_min..gadgets_max``. With ``gadgets: exact`` the circuit has
     T gadgets; with ``gadgets: max`` it has a number uniform on 1..T (which of the two the
-    paper means is unresolved; the ideal entropy it reports fits ``max``).
+    paper means is unresolved; the ideal entropy it reports fits ``max``). With
+    ``gadget_counts`` the circuits of a dataset go through these values of T in turn instead.
     """
 
     kind: ClassVar[str] = "pauli"
@@ -26,6 +27,9 @@ class PauliFamily(Family):
     gadgets: Literal["exact", "max"] = "exact"
     gadgets_min: int = Field(3, ge=1, le=1000)
     gadgets_max: int = Field(9, ge=1, le=1000)
+    gadget_counts: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(
+        None, min_length=1
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> PauliFamily:
@@ -34,6 +38,14 @@ class PauliFamily(Family):
                 f"gadgets_min ({self.gadgets_min}) exceeds gadgets_max ({self.gadgets_max})"
             )
         return self
+
+    def stratum(self, index: int) -> PauliFamily:
+        if self.gadget_counts is None:
+            return self
+        total = self.gadget_counts[index % len(self.gadget_counts)]
+        return self.model_copy(
+            update={"gadgets_min": total, "gadgets_max": total, "gadget_counts": None}
+        )
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         total = int(rng.integers(self.gadgets_min, self.gadgets_max + 1))

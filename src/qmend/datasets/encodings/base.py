@@ -92,7 +92,7 @@ class Encoding(ABC):
         if "context" not in self.state:
             raise QmendError(f"The {self.name} encoding has not been fitted to training data yet.")
         tokens, mask, context = self.raw(batch)
-        matrices = [readout_matrices(c, batch.layout) for c in batch.calibrations]
+        matrices = [readout_matrices(*chain) for chain in batch.chains]
         return Encoded(
             tokens=tokens,
             mask=mask,

@@ -116,7 +116,5 @@ class PaperEncoding(Encoding):
         tokens = layers.reshape(*layers.shape[:2], -1)
         last = layers[:, :, 0, 4].argmax(axis=1)
         mask = np.arange(tokens.shape[1]) <= last[:, None]
-        context = per_calibration(
-            batch, [calibration_vector(c, batch.layout) for c in batch.calibrations]
-        )
+        context = per_calibration(batch, [calibration_vector(*chain) for chain in batch.chains])
         return tokens, mask, context

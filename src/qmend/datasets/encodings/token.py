@@ -55,11 +55,11 @@ class TokenEncoding(Encoding):
         tokens[circuit, position, _COS] = np.where(turned, np.cos(table.angle), 0.0)
         tokens[circuit, position, _SIN] = np.where(turned, np.sin(table.angle), 0.0)
         tokens[circuit, position, _FROM_END] = (table.depth()[circuit] - table.layers()) / 10.0
-        lookup = np.stack([_gate_values(c, batch.layout) for c in batch.calibrations])
+        lookup = np.stack([_gate_values(*chain) for chain in batch.chains])
         which = batch.calibration_index[circuit]
         # second is -1 for one-qubit gates: the last row of the table, where they are kept.
         tokens[circuit, position, _ERROR:] = lookup[which, table.gate, table.first, table.second]
-        context = per_calibration(batch, [_context(c, batch.layout) for c in batch.calibrations])
+        context = per_calibration(batch, [_context(*chain) for chain in batch.chains])
         return tokens, mask, context
 
 
