@@ -2,36 +2,95 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from qmend.devices.calibration import Calibration
-from qmend.types import QmendError, nearest
+from qmend.devices.layout import COMPILED_GATES, TWO_QUBIT, lowest_error_layout
+from qmend.devices.providers import fake_calibration, runtime_calibration
+from qmend.types import QmendError
 
-#: Gates that a snapshot may list and that circuits are compiled to.
-_COMPILED_GATES = ("id", "rz", "sx", "x", "cx", "ecr", "cz")
-_TWO_QUBIT = ("cx", "ecr", "cz")
+#: In place of a list of qubits: choose them by the calibration.
+LOWEST_ERROR = "lowest_error"
 
 
 class DeviceConfig(BaseModel):
     """Which snapshot, and which of its physical qubits in which order.
 
+    A config is *resolved* when it names its physical qubits and, where the snapshot could
+    change, which snapshot it is; see :func:`resolve`.
+
     Attributes:
-        provider: ``fake``: a snapshot shipped by qiskit-ibm-runtime.
-        backend: class name in ``qiskit_ibm_runtime.fake_provider``.
-        layout: physical qubits; chain position ``k`` is ``layout[k]``.
+        provider: ``fake``: a snapshot shipped by qiskit-ibm-runtime; ``runtime``: a live
+            backend of IBM Quantum; ``file``: a JSON file of :class:`Calibration`.
+        backend: class name in ``qiskit_ibm_runtime.fake_provider``, or a live backend's name.
+        layout: physical qubits; chain position ``k`` is ``layout[k]``. ``lowest_error`` stands
+            for the best ``n_qubits`` (:func:`lowest_error_layout`) and is the empty tuple here.
+        n_qubits: length of the layout, needed by ``lowest_error``.
+        calibration_file: of ``file``.
+        calibration_time: of ``runtime``: the calibration that was valid then.
+        calibration_id: the snapshot must be this one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
-    provider: Literal["fake"] = "fake"
-    backend: str
+    provider: Literal["fake", "runtime", "file"] = "fake"
+    backend: str | None = None
     layout: tuple[int, ...] = Field(min_length=1, max_length=10)
+    n_qubits: int | None = Field(None, ge=1, le=10)
+    calibration_file: Path | None = None
+    calibration_time: AwareDatetime | None = None
+    calibration_id: str | None = None
+
+    @field_validator("layout", mode="wrap")
+    @classmethod
+    def _chosen(cls, value: Any, check: ValidatorFunctionWrapHandler) -> tuple[int, ...]:
+        return () if value == LOWEST_ERROR else check(value)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        needed = "calibration_file" if self.provider == "file" else "backend"
+        for field in ("backend", "calibration_file"):
+            given = getattr(self, field) is not None
+            if given != (field == needed):
+                raise ValueError(
+                    f"provider={self.provider} {'has no' if given else 'needs'} {field}"
+                )
+        if self.calibration_time is not None and self.provider != "runtime":
+            raise ValueError(f"provider={self.provider} has no calibration_time")
+        if self.layout and self.n_qubits not in (None, len(self.layout)):
+            raise ValueError(
+                f"n_qubits is {self.n_qubits}, but layout names {len(self.layout)} qubits; leave "
+                "n_qubits out"
+            )
+        if not self.layout and self.n_qubits is None:
+            raise ValueError("layout=lowest_error needs n_qubits")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is not given: recipes are hashed, so that new fields must not show in
+        the configs of older datasets."""
+        plain: dict[str, Any] = dump(self)
+        if self.layout:
+            plain["n_qubits"] = None
+        else:
+            plain["layout"] = LOWEST_ERROR
+        return {key: value for key, value in plain.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -57,14 +116,62 @@ class Device:
         return len(self.layout)
 
 
+def read_calibration(config: DeviceConfig) -> Calibration:
+    """The whole snapshot of a device.
+
+    Raises:
+        QmendError: if it can't be read, or is not the one that ``calibration_id`` names.
+    """
+    if config.provider == "file":
+        assert config.calibration_file is not None
+        source = str(config.calibration_file)
+        calibration = Calibration.read(config.calibration_file)
+    else:
+        assert config.backend is not None
+        source = config.backend
+        if config.provider == "fake":
+            calibration = fake_calibration(config.backend)
+        else:
+            calibration = runtime_calibration(config.backend, config.calibration_time)
+    if config.calibration_id not in (None, calibration.calibration_id):
+        raise QmendError(
+            f"The calibration of {source} is {calibration.calibration_id}, not "
+            f"{config.calibration_id} as device.calibration_id says: it has changed; bring the old "
+            "one back, or leave device.calibration_id out and make the dataset under another name."
+        )
+    return calibration
+
+
+def resolve(config: DeviceConfig) -> DeviceConfig:
+    """The same device with explicit physical qubits and, unless the snapshot is a shipped one,
+    the identity of its calibration: what recipes and hashes should hold.
+
+    Raises:
+        QmendError: as :func:`read_calibration` and :func:`lowest_error_layout`.
+    """
+    if config.layout and config.provider == "fake":
+        return config
+    calibration = read_calibration(config)
+    changes: dict[str, Any] = {"n_qubits": None}
+    if not config.layout:
+        assert config.n_qubits is not None
+        changes["layout"] = lowest_error_layout(calibration, config.n_qubits)
+    if config.provider != "fake":
+        changes["calibration_id"] = calibration.calibration_id
+    if config.provider == "runtime":
+        changes["calibration_time"] = calibration.time
+    return config.model_copy(update=changes)
+
+
 def load_device(config: DeviceConfig) -> Device:
     """Read a device's snapshot and check that the layout fits it.
 
     Raises:
-        QmendError: if the backend is unknown, or the layout repeats a qubit, names one that
+        QmendError: if the snapshot can't be read, or the layout repeats a qubit, names one that
             does not exist, or is not connected.
     """
-    return device_from_calibration(_fake_calibration(config.backend), config.layout)
+    resolved = resolve(config)
+    return device_from_calibration(read_calibration(resolved), resolved.layout)
 
 
 def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> Device:
@@ -82,7 +189,7 @@ def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> 
         {
             (position[g.qubits[0]], position[g.qubits[1]])
             for g in part.gates
-            if g.gate in _TWO_QUBIT and len(g.qubits) == 2
+            if g.gate in TWO_QUBIT and len(g.qubits) == 2
         }
     )
     reached, frontier = {0}, [0]
@@ -100,25 +207,7 @@ def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> 
     return Device(
         name=calibration.device,
         layout=tuple(layout),
-        native_gates=tuple(g for g in _COMPILED_GATES if g in found),
+        native_gates=tuple(g for g in COMPILED_GATES if g in found),
         edges=tuple(edges),
         calibration=part,
     )
-
-
-@lru_cache(maxsize=8)
-def _fake_calibration(backend: str) -> Calibration:
-    from qiskit_ibm_runtime import fake_provider
-
-    known: dict[str, Any] = {
-        name: getattr(fake_provider, name)
-        for name in dir(fake_provider)
-        if re.fullmatch(r"Fake[A-Z0-9]\w*", name) and name != "FakeProviderForBackendV2"
-    }
-    if backend not in known:
-        raise QmendError(f"device.backend: no snapshot {backend!r}. {nearest(backend, known)}")
-    instance = known[backend]()
-    properties = instance.properties() if hasattr(instance, "properties") else None
-    if properties is None:
-        raise QmendError(f"device.backend: {backend} ships no calibration; choose another.")
-    return Calibration.from_properties(properties)

@@ -1,0 +1,154 @@
+"""The choice of physical qubits: the connected ones of a device with the lowest error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf, log1p
+
+from qmend.devices.calibration import Calibration
+from qmend.types import QmendError
+
+#: Gates that a snapshot may list and that circuits are compiled to.
+COMPILED_GATES = ("id", "rz", "sx", "x", "cx", "ecr", "cz")
+TWO_QUBIT = ("cx", "ecr", "cz")
+
+Edge = tuple[int, int]
+_Found = tuple[float, tuple[int, ...]]
+_NOTHING: _Found = (inf, ())
+
+
+def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, ...]:
+    """The connected physical qubits that together make the smallest error,
+
+        1 - prod_qubits (1 - e_sx) (1 - e_readout) prod_edges (1 - e_2),
+
+    among all simple paths of ``n_qubits``; where there is none, among all connected sets, with
+    the edges of the set's best tree. The error of an edge is the larger of its two directions'.
+
+    A qubit that lacks a value that simulation needs is avoided, and so is every edge that does
+    or whose error is 1, which marks a faulty gate: no two of the qubits have such an edge. A
+    path starts at its end of the lower number, a set is in ascending order; of equals the
+    first in lexicographic order is taken.
+
+    Raises:
+        QmendError: if the device has no such qubits.
+    """
+    graph = _Graph.of(calibration)
+    cost, layout = _best_path(graph, n_qubits)
+    if cost == inf:
+        cost, layout = _best_set(graph, n_qubits)
+    if cost == inf:
+        raise QmendError(
+            f"{calibration.device} has no {n_qubits} connected qubits whose gates all work and "
+            "are calibrated; lower device.n_qubits or choose another device.backend."
+        )
+    return layout
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """Costs -log(1 - e) of usable qubits and edges; ``bad`` edges must not lie in a layout."""
+
+    qubit: dict[int, float]
+    edge: dict[Edge, float]
+    bad: frozenset[Edge]
+    near: dict[int, list[int]]
+
+    @staticmethod
+    def of(calibration: Calibration) -> _Graph:
+        usable = {
+            q.qubit: _cost(q.readout_error)
+            for q in calibration.qubits
+            if q.t1_us is not None and q.t2_us is not None
+        }
+        one: dict[int, dict[str, float]] = {}
+        edge: dict[Edge, float] = {}
+        for gate in calibration.gates:
+            if gate.gate not in COMPILED_GATES:
+                continue
+            cost = inf if gate.length_ns is None else _cost(gate.error)
+            if gate.gate in TWO_QUBIT:
+                key = _edge(gate.qubits[0], gate.qubits[1])
+                edge[key] = max(cost, edge.get(key, 0.0))
+            else:
+                one.setdefault(gate.qubits[0], {})[gate.gate] = cost
+        qubit = {}
+        for q, readout in usable.items():
+            gates = one.get(q, {})
+            if {"rz", "sx"} <= gates.keys() and max(readout, *gates.values()) < inf:
+                qubit[q] = readout + gates["sx"]
+        near: dict[int, list[int]] = {q: [] for q in qubit}
+        for (a, b), cost in sorted(edge.items()):
+            if cost < inf and a in near and b in near:
+                near[a].append(b)
+                near[b].append(a)
+        bad = frozenset(e for e, cost in edge.items() if cost == inf)
+        return _Graph(qubit, edge, bad, near)
+
+    def fits(self, new: int, chosen: Iterable[int]) -> bool:
+        """Whether a qubit may join others: no faulty gate between them."""
+        return not any(_edge(new, q) in self.bad for q in chosen)
+
+
+def _best_path(graph: _Graph, n: int) -> _Found:
+    """Depth-first search over all simple paths; partial ones that cost too much are cut off."""
+    best = _NOTHING
+    step = min(graph.qubit.values(), default=0.0) + min(graph.edge.values(), default=0.0)
+
+    def extend(path: tuple[int, ...], cost: float) -> None:
+        nonlocal best
+        if cost + (n - len(path)) * step > best[0] + 1e-12:
+            return
+        if len(path) == n:
+            if path[0] <= path[-1]:
+                best = min(best, (round(cost, 12), path))
+            return
+        for q in graph.near[path[-1]]:
+            if q not in path and graph.fits(q, path):
+                extend((*path, q), cost + graph.qubit[q] + graph.edge[_edge(path[-1], q)])
+
+    for q, cost in sorted(graph.qubit.items(), key=lambda item: item[1]):
+        extend((q,), cost)
+    return best
+
+
+def _best_set(graph: _Graph, n: int) -> _Found:
+    """All connected sets, grown qubit by qubit."""
+    sets = {frozenset([q]) for q in graph.qubit}
+    for _ in range(n - 1):
+        sets = {
+            chosen | {q}
+            for chosen in sets
+            for at in chosen
+            for q in graph.near[at]
+            if q not in chosen and graph.fits(q, chosen)
+        }
+    return min(
+        ((round(_tree_cost(graph, chosen), 12), tuple(sorted(chosen))) for chosen in sets),
+        default=_NOTHING,
+    )
+
+
+def _tree_cost(graph: _Graph, chosen: frozenset[int]) -> float:
+    """Qubits and the edges of the minimum spanning tree (Prim)."""
+    reached = {min(chosen)}
+    total = sum(graph.qubit[q] for q in sorted(chosen))
+    while len(reached) < len(chosen):
+        cost, q = min(
+            (graph.edge[_edge(a, b)], b)
+            for a in reached
+            for b in graph.near[a]
+            if b in chosen and b not in reached
+        )
+        reached.add(q)
+        total += cost
+    return total
+
+
+def _edge(a: int, b: int) -> Edge:
+    return (a, b) if a < b else (b, a)
+
+
+def _cost(error: float | None) -> float:
+    return inf if error is None or error >= 1 else -log1p(-error)

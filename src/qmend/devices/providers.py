@@ -1,0 +1,130 @@
+"""Where a snapshot comes from: one shipped with Qiskit, or a live backend."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from qmend.devices.calibration import Calibration
+from qmend.types import QmendError, nearest
+
+_ACCOUNT = (
+    "save one with QiskitRuntimeService.save_account(token=..., instance=...) or set "
+    "QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE"
+)
+
+
+@lru_cache(maxsize=8)
+def fake_calibration(backend: str) -> Calibration:
+    """The snapshot of a class in ``qiskit_ibm_runtime.fake_provider``.
+
+    Raises:
+        QmendError: if there is no such class or it ships no calibration.
+    """
+    from qiskit_ibm_runtime import fake_provider
+
+    known: dict[str, Any] = {
+        name: getattr(fake_provider, name)
+        for name in dir(fake_provider)
+        if re.fullmatch(r"Fake[A-Z0-9]\w*", name) and name != "FakeProviderForBackendV2"
+    }
+    if backend not in known:
+        raise QmendError(f"device.backend: no snapshot {backend!r}. {nearest(backend, known)}")
+    instance = known[backend]()
+    properties = instance.properties() if hasattr(instance, "properties") else None
+    if properties is None:
+        raise QmendError(f"device.backend: {backend} ships no calibration; choose another.")
+    return Calibration.from_properties(properties)
+
+
+@lru_cache(maxsize=8)
+def runtime_calibration(backend: str, time: datetime | None = None) -> Calibration:
+    """The calibration of a live backend, read once a process.
+
+    The account is the one that Qiskit finds: saved, or in the environment. None of it is kept.
+
+    Args:
+        backend: name such as ``ibm_fez``.
+        time: the calibration that was valid then; None: the latest.
+
+    Raises:
+        QmendError: without the package, an account, such a backend, or an answer.
+    """
+    try:
+        from qiskit_ibm_runtime import QiskitRuntimeService
+        from qiskit_ibm_runtime.accounts.exceptions import AccountsError
+    except ImportError as error:
+        raise QmendError(
+            f"device.provider=runtime needs qiskit-ibm-runtime ({error}); install it with pip."
+        ) from None
+    try:
+        service = QiskitRuntimeService()
+    except AccountsError as error:
+        raise QmendError(
+            f"device.provider=runtime needs an IBM Quantum account ({_reason(error)}); {_ACCOUNT}."
+        ) from None
+    except Exception as error:  # whatever the network or the service makes of it
+        raise QmendError(
+            f"device.provider=runtime: IBM Quantum can't be reached ({_reason(error)}); check the "
+            "network and the account's instance."
+        ) from None
+    try:
+        found = service.backend(backend)
+    except Exception as error:
+        raise QmendError(
+            f"device.backend: {backend!r} can't be opened ({_reason(error)}). "
+            f"{nearest(backend, _names(service))}"
+        ) from None
+    try:
+        return backend_calibration(found, time)
+    except QmendError:
+        raise
+    except Exception as error:
+        raise QmendError(
+            f"device.backend: the calibration of {backend} can't be read ({_reason(error)}); try "
+            "again, or use device.provider=file."
+        ) from None
+
+
+def backend_calibration(backend: Any, time: datetime | None = None) -> Calibration:
+    """The calibration of an ``IBMBackend``: its properties without what its target leaves out,
+    which are the gates and qubits that the backend declares faulty.
+
+    Raises:
+        QmendError: if the backend has no properties, as simulators have none.
+    """
+    # The service gives what is older than the asked time.
+    when = None if time is None else {"datetime": time + timedelta(seconds=1)}
+    properties = backend.properties(**(when or {}))
+    if properties is None:
+        raise QmendError(
+            f"device.backend: {backend.name} has no calibration"
+            f"{f' of {time.isoformat()}' if time else ''}; choose a processor."
+        )
+    target = backend.target_history(**when) if when else backend.target
+    calibration = Calibration.from_properties(properties)
+    kept = tuple(
+        g
+        for g in calibration.gates
+        if g.gate not in target.operation_names or target.instruction_supported(g.gate, g.qubits)
+    )
+    return (
+        calibration.model_copy(update={"gates": kept})
+        if kept != calibration.gates
+        else (calibration)
+    )
+
+
+def _names(service: Any) -> list[str]:
+    try:
+        return [b.name for b in service.backends()]
+    except Exception:
+        return []
+
+
+def _reason(error: Exception) -> str:
+    """The first line of a foreign error, without its quotation marks and full stop."""
+    text = str(error).strip().strip("'\"") or type(error).__name__
+    return text.splitlines()[0].rstrip(". ")

@@ -1,0 +1,179 @@
+"""Calibrations of other devices: the base's coupling and native gates, all values drawn anew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+
+# A stream of random numbers for each device and each of these, tied to physical qubits.
+_DEVICE, _QUBIT, _PAIR = range(3)
+_STREAMS = 0xDE71CE  # apart from all else that is drawn from the same seed
+
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1] < np.inf:
+        raise ValueError(f"a range needs 0 < low <= high, not {list(value)}")
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+
+
+class RandomizedConfig(BaseModel):
+    """``conf/calibrations/randomized.yaml``: plausible devices that have never existed.
+
+    Each device has its own level of every property, log-uniform in a range; a qubit's or
+    pair's value is the level times exp(spread * N(0, 1)). Levels and spreads are those of the
+    69 snapshots that qiskit-ibm-runtime ships (2020-2026): a range runs from the smallest to
+    the largest median of a device (but for ibmq_toronto's lengths, which are 16 times too
+    long), a spread is the median over devices of the standard deviation of the logarithm
+    within one device. Both hold for every technology at once, not only for the base's.
+
+    T2 is at most 2 T1, readout errors are at most 1/2, and no gate error is smaller than
+    relaxation during the gate makes it. Values of 0 (virtual gates) and None stay; the
+    lengths of the two directions of a gate keep their ratio.
+
+    Attributes:
+        devices: number of calibrations.
+        t1_us: range of the devices' T1, us.
+        t2_ratio: of T2 / T1.
+        one_qubit_error, two_qubit_error: of gate errors.
+        readout_error: of the mean of the two assignment errors.
+        readout_ratio: of P(0|1) / P(1|0).
+        frequency_ghz: of the qubit frequency, GHz.
+        one_qubit_length_ns, two_qubit_length_ns, readout_length_ns: of durations, ns.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["randomized"]
+    devices: int = Field(100, ge=1, le=100_000)
+    t1_us: Range = (48.0, 375.0)
+    t2_ratio: Range = (0.25, 1.75)
+    one_qubit_error: Range = (1.4e-4, 1.6e-3)
+    two_qubit_error: Range = (1.2e-3, 4.1e-2)
+    readout_error: Range = (4.5e-3, 0.17)
+    readout_ratio: Range = (0.67, 7.4)
+    frequency_ghz: Range = (4.6, 5.3)
+    one_qubit_length_ns: Range = (24.0, 105.0)
+    two_qubit_length_ns: Range = (68.0, 900.0)
+    readout_length_ns: Range = (670.0, 5900.0)
+
+
+#: Standard deviation of the logarithm among a device's qubits, and among its pairs.
+_QUBIT_SPREAD = {
+    "t1_us": 0.34,
+    "t2_ratio": 0.58,
+    "one_qubit_error": 0.55,
+    "readout_error": 0.65,
+    "readout_ratio": 0.54,
+    "frequency_ghz": 0.02,
+}
+_PAIR_SPREAD = {"two_qubit_error": 0.47, "two_qubit_length_ns": 0.23}
+_DEVICE_WIDE = ("one_qubit_length_ns", "readout_length_ns")
+
+
+def randomized(config: RandomizedConfig, base: Calibration, seed: int) -> tuple[Calibration, ...]:
+    """Calibrations of ``config.devices`` devices, named after the base and an hour apart."""
+    return tuple(_device(config, base, seed, k) for k in range(config.devices))
+
+
+def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> Calibration:
+    names = (*_QUBIT_SPREAD, *_PAIR_SPREAD, *_DEVICE_WIDE)
+    level = {
+        name: low * (high / low) ** float(share)
+        for name, share in zip(names, _stream(seed, _DEVICE, k).random(len(names)), strict=True)
+        for low, high in [getattr(config, name)]
+    }
+    drawn: dict[tuple[int, ...], dict[str, float]] = {}
+    for q in base.qubits:
+        values = _spread(level, _QUBIT_SPREAD, _stream(seed, _QUBIT, k, q.qubit))
+        values["readout_error"] = min(values["readout_error"], 0.5)
+        drawn[(q.qubit,)] = values
+    for pair in {tuple(sorted(g.qubits)) for g in base.gates if len(g.qubits) == 2}:
+        drawn[pair] = _spread(level, _PAIR_SPREAD, _stream(seed, _PAIR, k, *pair))
+    qubits = tuple(_new_qubit(q, drawn[(q.qubit,)], level) for q in base.qubits)
+    by_number = {q.qubit: q for q in qubits}
+    shortest: dict[tuple[str, tuple[int, ...]], float] = {}
+    for g in base.gates:
+        key = (g.gate, tuple(sorted(g.qubits)))
+        shortest[key] = min(g.length_ns or np.inf, shortest.get(key, np.inf))
+    gates = []
+    for g in base.gates:
+        pair = tuple(sorted(g.qubits))
+        if g.gate.startswith(("measure", "reset")):
+            error, length = drawn[pair]["readout_error"], level["readout_length_ns"]
+        elif len(pair) == 1:
+            error, length = drawn[pair]["one_qubit_error"], level["one_qubit_length_ns"]
+        else:
+            error, length = drawn[pair]["two_qubit_error"], drawn[pair]["two_qubit_length_ns"]
+        length *= (g.length_ns or 0.0) / shortest[g.gate, pair]
+        error = max(error, relaxation_error([by_number[q] for q in pair], length))
+        gates.append(
+            GateCalibration(
+                gate=g.gate,
+                qubits=g.qubits,
+                error=error if g.error else g.error,
+                length_ns=length if g.length_ns else g.length_ns,
+            )
+        )
+    return Calibration(
+        device=f"{base.device}_{k}",
+        time=base.time + timedelta(hours=k),
+        qubits=qubits,
+        gates=tuple(gates),
+    )
+
+
+def _stream(seed: int, *key: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence((seed, _STREAMS), spawn_key=key))
+
+
+def _spread(
+    level: dict[str, float], sigma: dict[str, float], random: np.random.Generator
+) -> dict[str, float]:
+    """One qubit's or pair's values around the device's."""
+    z = random.standard_normal(len(sigma))
+    return {
+        name: level[name] * float(np.exp(s * x))
+        for (name, s), x in zip(sigma.items(), z, strict=True)
+    }
+
+
+def _new_qubit(
+    base: QubitCalibration, drawn: dict[str, float], level: dict[str, float]
+) -> QubitCalibration:
+    t1 = drawn["t1_us"]
+    error, ratio = drawn["readout_error"], drawn["readout_ratio"]
+    # The mean is `error` and the ratio `ratio`, unless one of the two would exceed 1.
+    zero = min(2 * error * ratio / (1 + ratio), 1.0)
+    new = {
+        "t1_us": t1,
+        "t2_us": t1 * min(drawn["t2_ratio"], 2.0),
+        "frequency_ghz": drawn["frequency_ghz"],
+        "readout_error": error,
+        "prob_meas0_prep1": zero,
+        "prob_meas1_prep0": 2 * error - zero,
+        "readout_length_ns": level["readout_length_ns"],
+    }
+    return base.model_copy(update={f: v for f, v in new.items() if getattr(base, f) is not None})
+
+
+def relaxation_error(qubits: Sequence[QubitCalibration], length_ns: float) -> float:
+    """Average gate error of relaxation alone during a gate, 1 - (d prod_q F_q + 1) / (d + 1).
+
+    F_q = (1 + 2 exp(-t/T2) + exp(-t/T1)) / 4 is the entanglement fidelity of one qubit's
+    relaxation and d = 2^n; 0 where T1 or T2 is unknown.
+    """
+    fidelity, d = 1.0, float(2 ** len(qubits))
+    for q in qubits:
+        if q.t1_us is None or q.t2_us is None:
+            return 0.0
+        t = length_ns * 1e-3
+        fidelity *= (1 + 2 * float(np.exp(-t / q.t2_us)) + float(np.exp(-t / q.t1_us))) / 4
+    return 1 - (d * fidelity + 1) / (d + 1)
