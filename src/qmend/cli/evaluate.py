@@ -13,6 +13,7 @@ from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
+from qmend.devices.device import resolve
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Context, check_unseen, run_baseline, run_evaluation
 from qmend.mitigation.baselines import BASELINES
@@ -31,7 +32,8 @@ def main(arguments: list[str]) -> None:
 def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     store = open_store(config.tracking.root)
     model, provenance = load_checkpoint(checkpoint_folder(store, config.checkpoint))
-    check_unseen(model, provenance, dataset_recipe(config.dataset, config.device)["dataset"])
+    recipe = dataset_recipe(config.dataset, resolve(config.device))
+    check_unseen(model, provenance, recipe["dataset"])
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
     name = f"evaluate {model.config.name} on {dataset.folder.name}"

@@ -39,7 +39,7 @@ from qmend.datasets.schema import (
     calibrations_table,
 )
 from qmend.datasets.splits import split_jobs
-from qmend.devices.device import DeviceConfig
+from qmend.devices.device import DeviceConfig, resolve
 from qmend.types import QmendError, Split
 
 _SHARD = "circuits-{}.parquet"
@@ -82,6 +82,7 @@ def generate(
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
     """
+    device = resolve(device)  # recipes name physical qubits
     if dataset.family.n_qubits != len(device.layout):
         raise QmendError(
             f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout "
