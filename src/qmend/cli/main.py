@@ -57,6 +57,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
+        "study published_noise",
+        "qmend.cli.study:published_noise_main",
+        "which noise would give the published hardware statistics",
+        "qmend study published_noise dataset.circuits=3000",
+    ),
+    Command(
         "bench",
         "qmend.cli.bench:main",
         "speed as a ratio against the alternative: simulator, datagen or scaling",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from qmend.datasets.config import DatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
+from qmend.studies.published_noise import PublishedNoiseConfig
 
 
 class DataConfig(BaseModel):
@@ -78,3 +79,9 @@ class DemoConfig(CommonConfig):
     seed: int = Field(0, ge=0)
     report: Path
     trainings: dict[str, TrainingConfig] = Field(min_length=1)
+
+
+class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
+    """``conf/study/published_noise.yaml``."""
+
+    seed: int = Field(0, ge=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,9 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-def generate_with_progress(config: CommonConfig) -> Generation:
-    """Make or reuse a dataset under a progress bar, and say what was done."""
-    folder = config.dataset_folder
+@contextmanager
+def circuits_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar over circuits that starts again with each dataset."""
     with _bar() as progress:
         bars: list[TaskID] = []  # none before the config has proved possible
 
@@ -54,12 +54,19 @@ def generate_with_progress(config: CommonConfig) -> Generation:
                 bars.append(progress.add_task("circuits", total=total, note=""))
             progress.update(bars[0], completed=made, total=total)
 
+        yield update
+
+
+def generate_with_progress(config: CommonConfig) -> Generation:
+    """Make or reuse a dataset under a progress bar, and say what was done."""
+    folder = config.dataset_folder
+    with circuits_progress() as progress:
         done = generate(
             config.dataset,
             config.device,
             folder,
             config.data.workers,
-            update,
+            progress,
             config.data.replace,
             (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
         )
