@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qmend.circuits.families import Family, SourceCircuit, register
 from qmend.circuits.gadgets import Gadget
@@ -26,14 +26,6 @@ class PauliFamily(Family):
     gadgets: Literal["exact", "max"] = "exact"
     gadgets_min: int = Field(3, ge=1, le=1000)
     gadgets_max: int = Field(9, ge=1, le=1000)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PauliFamily:
-        if self.gadgets_min > self.gadgets_max:
-            raise ValueError(
-                f"gadgets_min ({self.gadgets_min}) exceeds gadgets_max ({self.gadgets_max})"
-            )
-        return self
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         total = int(rng.integers(self.gadgets_min, self.gadgets_max + 1))
