@@ -105,15 +105,16 @@ def backend_calibration(backend: Any, time: datetime | None = None) -> Calibrati
         )
     target = backend.target_history(**when) if when else backend.target
     calibration = Calibration.from_properties(properties)
-    kept = tuple(
-        g
-        for g in calibration.gates
-        if g.gate not in target.operation_names or target.instruction_supported(g.gate, g.qubits)
-    )
-    return (
-        calibration.model_copy(update={"gates": kept})
-        if kept != calibration.gates
-        else (calibration)
+    return Calibration(
+        device=calibration.device,
+        time=calibration.time,
+        qubits=calibration.qubits,
+        gates=tuple(
+            g
+            for g in calibration.gates
+            if g.gate not in target.operation_names
+            or target.instruction_supported(g.gate, g.qubits)
+        ),
     )
 
 
