@@ -123,7 +123,7 @@ def _hartree_fock(
         fock = core + np.einsum("rs,pqrs->pq", density, repulsion)
         fock -= 0.5 * np.einsum("rs,psrq->pq", density, repulsion)
         orbitals = orthogonal @ np.linalg.eigh(orthogonal @ fock @ orthogonal)[1]
-        orbitals *= np.sign(orbitals[0])  # eigenvectors come with any sign
+        orbitals = np.where(orbitals[0] < 0, -orbitals, orbitals)  # they come with any sign
         new = 2 * np.outer(orbitals[:, 0], orbitals[:, 0])
         change = np.abs(new - density).max()
         density = new

@@ -17,9 +17,9 @@ class NearCliffordFamily(CliffordGates):
     """Random Clifford circuits (:class:`~qmend.circuits.families.clifford.CliffordGates`) with
     k rotations RZ, k uniform in ``rotations_min..rotations_max``.
 
-    Each stands at a random place between the gates, on a random qubit, with an angle uniform in (0, 2 pi). Such
-    circuits have labels without a statevector (Czarnik et al., arXiv 2005.10189), in time and
-    memory that double with each rotation.
+    Each stands at a random place between the gates, on a random qubit, with an angle uniform in
+    (0, 2 pi). Such circuits have labels without a statevector (Czarnik et al., arXiv
+    2005.10189), in time and memory that double with each rotation.
     """
 
     kind: ClassVar[str] = "near_clifford"

@@ -14,8 +14,8 @@ from qmend.types import FloatArray
 
 Edge = tuple[int, int]
 
-#: Angles (gamma, beta) that are optimal at p = 1..4 for large graphs without short cycles, in the
-#: limit of large degree: arXiv 2110.14206, table 4.
+#: (gamma, beta) that are optimal at p = 1..4 for large random graphs in the limit of large degree:
+#: arXiv 1910.08187; arXiv 2110.14206.
 _FIXED = (
     ((0.5,), (np.pi / 8,)),
     ((0.3817, 0.6655), (0.4960, 0.2690)),
@@ -34,10 +34,11 @@ class QAOAFamily(Family):
     edges). The number of layers p is uniform in ``layers_min..layers_max``. Angles:
 
     - ``random``: gamma uniform in (0, 2 pi), beta in (0, pi).
-    - ``fixed``: near optimal, from the table for large degree (arXiv 2110.14206) carried over to
-      the graph's mean degree d by tan gamma = 2 gamma_table / sqrt(d - 1) (exact at p = 1).
-    - ``ramp``: near optimal, gamma_k = t (k - 1/2) / p and beta_k = t (1 - (k - 1/2) / p), the
-      annealing schedule of step t = 0.75 (arXiv 2101.05742; edges count 1/2 in C here).
+    - ``fixed``: near optimal, the optimum for large degree (arXiv 2110.14206) carried over to the
+      graph's mean degree d by tan gamma = 2 gamma_table / sqrt(d - 1), which at p = 1 is the
+      optimum of every d-regular graph without triangles.
+    - ``ramp``: near optimal, gamma_k / 2 = t (k - 1/2) / p and beta_k = t (1 - (k - 1/2) / p),
+      annealing in steps of t = 0.75 (arXiv 2101.05742).
 
     ``angle_noise`` is the deviation of the normal noise on each near-optimal angle.
     """

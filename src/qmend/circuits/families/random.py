@@ -48,7 +48,7 @@ class RandomFamily(Family):
     n_qubits: int = Field(5, ge=1, le=10)
     gate_set: Literal["native", "standard"] = "standard"
     depth_min: int = Field(1, ge=1, le=1000)
-    depth_max: int = Field(10, ge=1, le=1000)
+    depth_max: int = Field(12, ge=1, le=1000)
     max_operands: int = Field(2, ge=1, le=3)
     cx_probability: float = Field(0.3, ge=0, le=1)
 
