@@ -59,7 +59,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data or scaling",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -197,7 +197,8 @@ def command_help(command: Command) -> str:
     elif command.words == "bench":
         lines += [
             "",
-            "What: simulator (against Aer), datagen (against plain Qiskit), scaling (a plot).",
+            "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
+            "loading, against plain loops and pyarrow), scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",
