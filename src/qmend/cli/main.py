@@ -45,6 +45,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend data verify dataset=demo",
     ),
     Command(
+        "data show",
+        "qmend.cli.show:main",
+        "a dataset as tables and an HTML page; takes a folder, too: qmend data show data/mine",
+        "qmend data show dataset=demo device=algiers",
+    ),
+    Command(
         "train",
         "qmend.cli.train:main",
         "train one network and score it; -m trains every combination",

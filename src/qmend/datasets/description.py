@@ -74,6 +74,12 @@ class Description:
         return {name: found[name] for name in SPLITS if name in found}
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """Register size -> rows, the smallest first."""
+        found, rows = np.unique(self.column("n_qubits"), return_counts=True)
+        return dict(zip(map(str, found.tolist()), rows.tolist(), strict=True))
+
+    @property
     def jobs(self) -> int:
         return int(pc.count_distinct(self.table["job_id"]).as_py())
 
