@@ -45,6 +45,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend data verify dataset=demo",
     ),
     Command(
+        "data show",
+        "qmend.cli.show:main",
+        "a dataset as tables and an HTML page; takes a folder, too: qmend data show data/mine",
+        "qmend data show dataset=demo device=algiers",
+    ),
+    Command(
         "train",
         "qmend.cli.train:main",
         "train one network and score it; -m trains every combination",
@@ -65,7 +71,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data or scaling",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -203,7 +209,8 @@ def command_help(command: Command) -> str:
     elif command.words == "bench":
         lines += [
             "",
-            "What: simulator (against Aer), datagen (against plain Qiskit), scaling (a plot).",
+            "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
+            "loading, against plain loops and pyarrow), scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

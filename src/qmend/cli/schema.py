@@ -61,6 +61,20 @@ class VerifyConfig(CommonConfig):
     sample: int = Field(50, ge=1)
 
 
+class ShowOptions(BaseModel):
+    """Which folder, and where the page goes; null: see ``conf/show.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    folder: Path | None = None
+    page: Path | None = None
+
+
+class ShowConfig(CommonConfig):
+    """``conf/show.yaml``."""
+
+    show: ShowOptions = ShowOptions()
+
+
 class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``."""
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qmend.datasets.card import write_card
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
 from qmend.datasets.job import JobTask, machinery
 from qmend.datasets.manifest import (
@@ -128,6 +129,7 @@ def generate(
             ),
             packages={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
         )
+        write_card(folder, manifest)
         write_manifest(folder, manifest)
     return Generation(folder, manifest, made)
 
