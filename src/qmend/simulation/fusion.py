@@ -29,8 +29,8 @@ class Fusion:
         offsets: (N + 1,) start of each circuit in ``first``, ``second`` and ``row``.
         first, second, row: (K,) the fused program; the lower qubit of a pair comes first.
         runs: one-qubit products, each the rows of ``one`` in the order of time.
-        elements: (E, 3) row of ``two`` (beyond its length: with its qubits exchanged), run before
-            it on the lower and on the higher qubit.
+        elements: (E, 4) row of ``two``, 1 if its first qubit is the higher, run before it on the
+            lower and on the higher qubit.
         blocks: two-qubit products, each the rows of ``elements`` in the order of time.
     """
 
@@ -46,9 +46,9 @@ class Fusion:
     @staticmethod
     def of(program: Program) -> Fusion:
         """The structure of a program; its channels' values do not matter."""
-        n, exchanged = program.n_qubits, len(program.two)
+        n = program.n_qubits
         runs: dict[tuple[int, ...], int] = {(): 0}
-        elements: dict[tuple[int, int, int], int] = {}
+        elements: dict[tuple[int, int, int, int], int] = {}
         blocks: dict[tuple[int, ...], int] = {}
         fused: list[tuple[int, int, int]] = []
         offsets = [0]
@@ -77,7 +77,7 @@ class Fusion:
                     close(high)
                     partner[low], partner[high], block[low] = high, low, ()
                 before = [runs.setdefault(waiting[q], len(runs)) for q in (low, high)]
-                key = (row[k] + (exchanged if a > b else 0), before[0], before[1])
+                key = (row[k], int(a > b), before[0], before[1])
                 block[low] += (elements.setdefault(key, len(elements)),)
                 waiting[low] = waiting[high] = ()
             for qubit in range(n):
@@ -86,18 +86,24 @@ class Fusion:
                 if waiting[qubit]:
                     fused.append((qubit, -1, runs.setdefault(waiting[qubit], len(runs))))
             offsets.append(len(fused))
-        columns = np.array(fused, dtype=np.int64).reshape(-1, 3).T
-        table = np.array(list(elements), dtype=np.int64).reshape(-1, 3)
+        columns = np.array(fused, dtype=np.int64).reshape(-1, 3)
         return Fusion(
-            n, np.array(offsets, dtype=np.int64), *columns, tuple(runs), table, tuple(blocks)
+            n,
+            np.array(offsets, dtype=np.int64),
+            columns[:, 0],
+            columns[:, 1],
+            columns[:, 2],
+            tuple(runs),
+            np.array(list(elements), dtype=np.int64).reshape(-1, 4),
+            tuple(blocks),
         )
 
     def program(self, one: Tensor, two: Tensor) -> Program:
         """The fused program for given channels, (R1, 4, 4) and (R2, 16, 16)."""
         runs = _products(one, self.runs)
         both = torch.cat([two, channels.swap_qubits(two)])
-        gate, low, high = (torch.from_numpy(column) for column in self.elements.T)
-        elements = both[gate] @ channels.tensor(runs[low], runs[high])
+        gate, exchanged, low, high = (torch.from_numpy(column) for column in self.elements.T)
+        elements = both[gate + exchanged * len(two)] @ channels.tensor(runs[low], runs[high])
         blocks = _products(elements, self.blocks)
         return Program(self.n_qubits, self.offsets, self.first, self.second, self.row, runs, blocks)
 

@@ -186,8 +186,8 @@ class SurrogateNoise:
             is_two = table.second >= 0
             row[is_two] += group[table.circuit_index[is_two]] * len(self.edges)
         turned = table.gate == GATE_CODE["rz"]
-        angle, row[turned] = np.unique(table.angle[turned], return_inverse=True)
-        row[turned] += len(self.base.one)
+        angle, which = np.unique(table.angle[turned], return_inverse=True)
+        row[turned] = len(self.base.one) + which
         layer = table.layers(virtual=("rz",))
         physical = np.flatnonzero(~turned)
         gates = _Part.of(table.circuit_index, layer, 1, table.first, table.second, row)
@@ -242,8 +242,8 @@ class SurrogateNoise:
             angle = torch.as_tensor(constants.rx[k])
             blocks[code] = channels.rotation("X", angle) @ blocks[code]
         two = base.two
-        for name, angle in {"ZZ": constants.zz, "ZX": constants.zx, **constants.terms}.items():
-            two = channels.rotation(name, torch.as_tensor(angle)) @ two
+        for name, theta in [("ZZ", constants.zz), ("ZX", constants.zx), *constants.terms.items()]:
+            two = channels.rotation(name, torch.as_tensor(theta)) @ two
         loss = min(self.config.leakage * self.config.strength, 1.0)
         if loss:
             # The lost qubit reads 1: replaced by |1><1| with this probability.
@@ -346,7 +346,9 @@ class SurrogateNoise:
 
 def _distinct(where: IntArray, time: FloatArray) -> tuple[IntArray, IntArray]:
     """(D,) an index of each distinct pair of values, (K,) which of these each one is."""
-    _, index, row = np.unique(where + 1j * time, return_index=True, return_inverse=True)
+    times, rank = np.unique(time, return_inverse=True)
+    key = where * (len(times) + 1) + rank
+    _, index, row = np.unique(key, return_index=True, return_inverse=True)
     return index, row
 
 
