@@ -12,9 +12,8 @@ from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.job import check_labels
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.execution.base import AerNoiseConfig, build_executor
+from qmend.execution.base import AerNoiseConfig, AnyNoise, build_executor
 from qmend.simulation.readout import apply_readout, readout_matrices
-from qmend.simulation.surrogate import SurrogateConfig
 from qmend.types import QmendError
 
 #: Across processors the last digits of a simulation differ; more than this is an error.
@@ -90,7 +89,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
 
 
 def _difference(
-    data: Dataset, sample: int, executor_name: str, noise: AerNoiseConfig | SurrogateConfig
+    data: Dataset, sample: int, executor_name: str, noise: AnyNoise
 ) -> float:
     """Largest difference of stored probabilities from an executor's, on a sample."""
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))

@@ -420,7 +420,7 @@ def thirds(circuits: InstructionTable, measured: IntArray, seed: int) -> tuple[I
 
 @dataclass(frozen=True)
 class Validation:
-    """Root mean square error of <Z> on circuits left out of a fit.
+    """Mean absolute error of <Z> on circuits left out of a fit.
 
     Attributes:
         static: without the shift of the circuits' jobs.
@@ -445,7 +445,7 @@ def cross_validate(
     fold = np.argsort(order)[kind] % folds
     results = []
     for settings in choices:
-        squares = np.zeros((2, folds))
+        errors = np.zeros((2, folds))
         for k in range(folds):
             inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
             fit = fit_noise(model, data.select(inside), settings)
@@ -456,8 +456,8 @@ def cross_validate(
                 fit = replace(fit, shift=np.concatenate([fit.shift, more]))
             for at, by_job in enumerate((False, settings.shift > 0)):
                 error = fit.expectations(rest, by_job) - rest.z
-                squares[at, k] = (error**2).sum()
-        static, shifted = np.sqrt(squares.sum(axis=1) / data.z.size)
+                errors[at, k] = np.abs(error).sum()
+        static, shifted = errors.sum(axis=1) / data.z.size
         results.append(Validation(settings, float(static), float(shifted)))
     return results
 
