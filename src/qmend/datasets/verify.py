@@ -88,9 +88,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     return Verification(len(rows), min(sample, len(rows)), again, to_aer, p_value)
 
 
-def _difference(
-    data: Dataset, sample: int, executor_name: str, noise: AnyNoise
-) -> float:
+def _difference(data: Dataset, sample: int, executor_name: str, noise: AnyNoise) -> float:
     """Largest difference of stored probabilities from an executor's, on a sample."""
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)

@@ -130,7 +130,10 @@ def agreements(
     for name, z in values.items():
         value = figures(z, np.arange(len(ideal)))
         drawn = np.array([figures(z, index) for index in samples])
-        low, high = np.nanpercentile(drawn, [2.5, 97.5], axis=0)
+        # A bin without circuits has no figures.
+        known = ~np.isnan(drawn).all(axis=0)
+        low, high = np.full((2, len(value)), np.nan)
+        low[known], high[known] = np.nanpercentile(drawn[:, known], [2.5, 97.5], axis=0)
         found = [Interval(v, float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)]
         bins = found[3:-3]
         rows.append(

@@ -11,7 +11,8 @@ of a faulty readout. L-BFGS, gradients through the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -350,7 +351,7 @@ class NoiseFit:
         prepared = self.model.prepare(data, by_job)
         values = {name: torch.from_numpy(value) for name, value in self.values.items()}
         shift = torch.from_numpy(self.shift) if by_job else None
-        with torch.no_grad():
+        with torch.no_grad(), _one_thread():
             return self.model.expectations(prepared, values, shift).numpy()
 
 
@@ -390,13 +391,14 @@ def fit_noise(model: NoiseModel, data: Measurements, settings: FitSettings) -> N
         assert point.grad is not None
         return float(loss.detach()), point.grad.numpy()
 
-    found = scipy.optimize.minimize(
-        objective,
-        np.zeros(count + (int(np.prod(shift_shape)) if by_job else 0)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": settings.iterations},
-    )
+    with _one_thread():
+        found = scipy.optimize.minimize(
+            objective,
+            np.zeros(count + (int(np.prod(shift_shape)) if by_job else 0)),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": settings.iterations},
+        )
     with torch.no_grad():
         values, shift = unpack(torch.from_numpy(found.x))
     return NoiseFit(
@@ -460,6 +462,17 @@ def cross_validate(
         static, shifted = errors.sum(axis=1) / data.z.size
         results.append(Validation(settings, float(static), float(shifted)))
     return results
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Threads that share so small matrices mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _rounded(value: float) -> float:
