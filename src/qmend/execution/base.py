@@ -28,6 +28,9 @@ NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
 class Executor(Protocol):
     """Runs compiled circuits under a noise model."""
 
+    #: (n, 2, 2) matrices M[measured, prepared] of the readout error that goes with the noise.
+    readout: FloatArray
+
     def probabilities(self, table: InstructionTable, job: int) -> FloatArray:
         """(N, 2^n) exact distributions before readout, chain order.
 

@@ -10,6 +10,7 @@ from qmend.execution.base import AnyNoise
 from qmend.simulation.fitted import FittedConfig, FittedNoise
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
+from qmend.simulation.readout import readout_matrices
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 from qmend.types import FloatArray
 
@@ -29,12 +30,14 @@ class PtmExecutor:
         calibration: Calibration,
         layout: Sequence[int],
     ) -> None:
+        self.readout = readout_matrices(calibration, layout)
         self._device: DeviceNoise | None = None
         self._surrogate: SurrogateNoise | FittedNoise | None = None
         if isinstance(noise, SurrogateConfig):
             self._surrogate = SurrogateNoise(calibration, layout, noise)
         elif isinstance(noise, FittedConfig):
             self._surrogate = FittedNoise(calibration, layout, noise)
+            self.readout = self._surrogate.readout(layout)
         else:
             self._device = DeviceNoise(calibration, layout)
 

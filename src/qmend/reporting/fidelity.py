@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qmend.metrics import Interval
-from qmend.reporting.figures import _STYLE, COLOURS, svg
+from qmend.reporting.figures import COLOURS, STYLE, svg
 from qmend.simulation.fidelity import (
     BINS,
     DEFAULT,
@@ -27,7 +27,7 @@ _SHOWN = (DEFAULT, SURROGATE, FITTED)
 
 def fidelity_figure(report: FitReport) -> Figure:
     """Simulated against measured <Z> for three models, and the slope to ideal by gates."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.5, 3.6), layout="constrained")
         axes = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.35])
         rows = {row.name: row for row in report.rows}
@@ -65,7 +65,7 @@ def save_fidelity_figure(report: FitReport, stem: Path) -> tuple[Path, Path]:
     figure = fidelity_figure(report)
     png, vector = stem.with_suffix(".png"), stem.with_suffix(".svg")
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(png, dpi=110, metadata={"Software": None})
     vector.write_text(svg(figure))
     return png, vector
