@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,9 +43,9 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-def generate_with_progress(config: CommonConfig) -> Generation:
-    """Make or reuse a dataset under a progress bar, and say what was done."""
-    folder = config.dataset_folder
+@contextmanager
+def circuit_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar over circuits."""
     with _bar() as progress:
         bars: list[TaskID] = []  # none before the config has proved possible
 
@@ -54,6 +54,13 @@ def generate_with_progress(config: CommonConfig) -> Generation:
                 bars.append(progress.add_task("circuits", total=total, note=""))
             progress.update(bars[0], completed=made, total=total)
 
+        yield update
+
+
+def generate_with_progress(config: CommonConfig) -> Generation:
+    """Make or reuse a dataset under a progress bar, and say what was done."""
+    folder = config.dataset_folder
+    with circuit_progress() as update:
         done = generate(
             config.dataset,
             config.device,
