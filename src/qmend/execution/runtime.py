@@ -39,6 +39,10 @@ REGISTER = "c"
 DEFAULT_REP_DELAY = 250e-6
 #: HTTP answers that another try may change; -1 is no answer at all.
 _TRANSIENT_STATUS = (-1, 408, 425, 429)
+_REFUSED = (
+    "IBM Quantum refused the request ({}); correct it, then run the same command again: what was "
+    "collected is kept."
+)
 
 
 class TransientError(Exception):
@@ -131,7 +135,7 @@ class _RuntimeJob:
         return one_line(message or "no reason given")
 
     def result(self) -> Any:
-        return _asked(self._job.result, f"The result of job {self.job_id} can't be read")
+        return _asked(self._job.result, "its result can't be read: {}")
 
     def executed_at(self) -> datetime:
         times = _asked(self._job.metrics).get("timestamps") or {}
@@ -406,8 +410,8 @@ class _NotFoundError(Exception):
     pass
 
 
-def _asked(call: Callable[[], T], refusal: str = "IBM Quantum refused the request") -> T:
-    """The answer of the runtime, its errors told apart."""
+def _asked(call: Callable[[], T], sentence: str = _REFUSED) -> T:
+    """The answer of the runtime, its errors told apart; ``sentence`` tells those for good."""
     try:
         return call()
     except RuntimeJobNotFound:
@@ -420,10 +424,7 @@ def _asked(call: Callable[[], T], refusal: str = "IBM Quantum refused the reques
             raise SessionEndedError(text) from None
         if _is_transient(error):
             raise TransientError(text) from None
-        raise QmendError(
-            f"{refusal} ({text}); correct it, then run the same command again: what was collected "
-            "is kept."
-        ) from None
+        raise QmendError(sentence.format(text)) from None
 
 
 def _is_transient(error: Exception) -> bool:
@@ -447,7 +448,10 @@ def _status(error: BaseException | None) -> int | None:
 def one_line(text: str) -> str:
     """The last line of a foreign message (a traceback's error), without any token."""
     lines = [line.strip() for line in str(text).strip().splitlines() if line.strip()]
-    line = (lines[-1] if lines else "").strip("'\"").rstrip(". ")
+    line = lines[-1] if lines else ""
+    if line[:1] in "'\"" and line[:1] == line[-1:]:
+        line = line[1:-1]  # Qiskit's errors quote themselves
+    line = line.rstrip(". ")
     for secret in _secrets():
         line = line.replace(secret, "***")
     return line[:300]
