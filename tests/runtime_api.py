@@ -137,7 +137,8 @@ class DiskClient:
 
     def program_run(self, params: dict, job_tags: Any, session_id: Any, **_: Any) -> dict:
         """Accepts a job. Faults: ``unreachable`` (numbers of the calls that do not arrive),
-        ``unanswered`` (that arrive, without an answer), ``expire`` (the session, before)."""
+        ``unanswered`` (that arrive, without an answer), ``refused``, ``expire`` (the session,
+        before); ``jobs``: number of a job -> what is different about it."""
         if self.api.jobs():
             self._kill_at("before a job is accepted, the one before in the ledger")
         faults, call = self.api.faults(), self.api.count("runs")
@@ -147,6 +148,8 @@ class DiskClient:
             raise RequestsApiError(f"Session {session_id} is no longer accepting jobs", 400)
         if call in faults.get("unreachable", []):
             raise RequestsApiError(f"connection lost, bearer {TOKEN}", -1)
+        if call in faults.get("refused", []):
+            raise RequestsApiError("too many jobs are pending", 400)
         number = len(self.api.jobs())
         job = {
             "id": f"job-{number:03d}",

@@ -379,6 +379,31 @@ def test_a_service_that_stays_away_is_one_sentence_without_the_token(api, folder
     assert_complete_and_paid_once(folder, api)
 
 
+def test_a_refused_job_waits_for_those_before_it(api, folder):
+    """As where an account may have so many jobs pending."""
+    api.fault(refused=[3])
+    run(folder)
+    assert_complete_and_paid_once(folder, api)
+    api.fault(refused=list(range(100)))
+    with pytest.raises(QmendError, match=r"IBM Quantum refused the request \(.*too many jobs"):
+        run(folder.with_name("other"), small(seed=6))
+    assert len(api.jobs()) == 4
+
+
+def test_finishing_leaves_out_what_still_waits(api, folder):
+    api.fault(jobs={"3": {"looks": -1000}})
+
+    def impatient(done: int, total: int) -> None:
+        if done == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(small(), LIVE, folder, RUNTIME, impatient)
+    done = run(folder, finish=True)
+    assert (done.left_out, done.manifest.rows, done.submitted) == (1, 6, 0)
+    assert len(api.jobs()) == 4
+
+
 @pytest.mark.parametrize("mode", ["session", "batch"])
 def test_a_session_that_expires_is_followed_by_another(api, folder, mode):
     """The third submission finds it closed, which also cancelled the second job."""

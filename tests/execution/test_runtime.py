@@ -181,7 +181,7 @@ def test_errors_are_told_apart(service, error, behind, kind, text):
     assert type(caught.value) is kind
 
 
-def test_no_token_is_told(monkeypatch, tmp_path):
+def test_no_token_is_told(monkeypatch):
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "secret-token")
     assert (
         one_line("Traceback\n  x\nError: bearer secret-token is bad.") == "Error: bearer *** is bad"
