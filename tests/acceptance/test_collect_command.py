@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
 import sys
@@ -55,15 +54,9 @@ def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Pa
     assert "submitted 0 and fetched 0 jobs" in again
     here("data", "verify", "data.root=data/collected", *arguments[2:5], arguments[-1]).succeeded()
 
-    for words in ("init --no-scm -q", command.removeprefix("dvc "), "status --json"):
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words.split()],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    assert json.loads(done.stdout) == {}
+    for words in ("init --no-scm -q", command.removeprefix("dvc ")):
+        dvc = [sys.executable, "-m", "dvc", *words.split()]
+        subprocess.run(dvc, cwd=tmp_path, capture_output=True, check=True)
     tracked = (tmp_path / "data" / "collected" / "tiny_algiers.dvc").read_text()
     assert "nfiles: 15" in tracked  # 12 shards, calibrations, ledger, manifest
     assert "cmd:" not in tracked  # nothing that could run

@@ -218,7 +218,7 @@ def test_duplicates_are_redrawn_before_they_are_paid_for(api, folder, device_con
 
 def test_a_family_too_small_costs_nothing(api, folder):
     with pytest.raises(QmendError, match=r"'some' has too few different circuits"):
-        run(folder, small(family=SomeCircuits(), circuits=60, job_size=20))
+        run(folder, small(family=SomeCircuits(), circuits=51, job_size=17))
     assert api.jobs() == []
 
 
@@ -290,8 +290,6 @@ def test_a_lost_ledger_is_no_lost_money(api, folder, tmp_path):
     pinned = Ledger(folder).opening["recipe"]["device"]
     collect(small(), DeviceConfig.model_validate(pinned), other, RUNTIME)
     assert len(api.jobs()) == 4
-    run(folder.with_name("again"), small(seed=6))
-    assert len(api.jobs()) == 8  # other circuits are other jobs
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda p: p.write_bytes(p.read_bytes()[:-9])])
