@@ -50,6 +50,9 @@ def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Pa
     command = "dvc add data/collected/tiny_algiers"
     assert command in result.out
     assert len(load_dataset(folder).rows) == 12
+    card = (folder / "README.md").read_text()
+    assert "the counts can't be made again" in card
+    assert "qmend data generate" not in card
     again = here(*arguments).succeeded().out
     assert "submitted 0 and fetched 0 jobs" in again
     here("data", "verify", "data.root=data/collected", *arguments[2:5], arguments[-1]).succeeded()
@@ -58,7 +61,7 @@ def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Pa
         dvc = [sys.executable, "-m", "dvc", *words.split()]
         subprocess.run(dvc, cwd=tmp_path, capture_output=True, check=True)
     tracked = (tmp_path / "data" / "collected" / "tiny_algiers.dvc").read_text()
-    assert "nfiles: 15" in tracked  # 12 shards, calibrations, ledger, manifest
+    assert "nfiles: 17" in tracked  # 12 shards, calibrations, ledger, manifest, two cards
     assert "cmd:" not in tracked  # nothing that could run
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import CollectConfig
-from qmend.cli.terminal import circuit_progress, console
+from qmend.cli.terminal import circuits_progress, console
 from qmend.datasets.collection import JOB_OVERHEAD, Plan, collect, plan
 
 
@@ -22,7 +22,7 @@ def _collect(config: CollectConfig, _: dict[str, Any]) -> None:
         for line in _plan_lines(found, config.device.name):
             console.print(f"  {line}")
         return
-    with circuit_progress() as progress:
+    with circuits_progress() as progress:
         done = collect(
             config.dataset, config.device, folder, config.collect, progress, config.data.replace
         )

@@ -44,8 +44,8 @@ def _bar() -> Iterator[Progress]:
 
 
 @contextmanager
-def circuit_progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar over circuits."""
+def circuits_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar over circuits that starts again with each dataset."""
     with _bar() as progress:
         bars: list[TaskID] = []  # none before the config has proved possible
 
@@ -60,13 +60,13 @@ def circuit_progress() -> Iterator[Callable[[int, int], None]]:
 def generate_with_progress(config: CommonConfig) -> Generation:
     """Make or reuse a dataset under a progress bar, and say what was done."""
     folder = config.dataset_folder
-    with circuit_progress() as update:
+    with circuits_progress() as progress:
         done = generate(
             config.dataset,
             config.device,
             folder,
             config.data.workers,
-            update,
+            progress,
             config.data.replace,
             (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
         )

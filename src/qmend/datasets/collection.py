@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.datasets.card import Provenance
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, recipe_sha
 from qmend.datasets.generation import (
     RECIPE_KEY,
@@ -579,8 +580,19 @@ class _Collector:
                 extra.unlink()  # damaged, and its job is not there any more
         self._ledger.append("finished", jobs=len(there), left_out=missing)
         name = self._dataset.name
-        manifest = write_dataset(self._folder, name, recipe, paths, list(calibrations.values()))
+        manifest = write_dataset(
+            self._folder, name, recipe, paths, list(calibrations.values()), self._provenance()
+        )
         return Collection(self._folder, manifest, **self._counts, left_out=len(missing))
+
+    def _provenance(self) -> Provenance:
+        local = self._config.execution == "local"
+        where = "in the runtime's local mode, with the noise of the snapshot" if local else "on"
+        return Provenance(
+            origin=f"Collected by `qmend data collect` {where} {self._device.backend}. The circuits "
+            "follow from the seed, the counts can't be made again. "
+            f"`{LEDGER}` holds the history of every job."
+        )
 
     def _split_again(self, paths: list[Path]) -> None:
         """Splits of the jobs that are there, by the times at which they ran."""

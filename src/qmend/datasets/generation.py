@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qmend.datasets.card import GENERATED, Provenance, write_card
 from qmend.datasets.config import DatasetConfig, collected_recipe, dataset_recipe, recipe_sha
 from qmend.datasets.job import JobTask, machinery
 from qmend.datasets.ledger import LEDGER, Ledger
@@ -123,8 +124,10 @@ def write_dataset(
     recipe: dict[str, Any],
     shards: Sequence[Path],
     calibrations: Sequence[Calibration],
+    provenance: Provenance = GENERATED,
 ) -> Manifest:
-    """Write what belongs to shards that are there: the calibrations, and last the manifest."""
+    """Write what belongs to shards that are there: the calibrations, the card, and last the
+    manifest."""
     write_atomically(
         folder / CALIBRATIONS,
         lambda part: pq.write_table(calibrations_table(calibrations), part),
@@ -147,6 +150,7 @@ def write_dataset(
         ),
         packages=package_versions(),
     )
+    write_card(folder, manifest, provenance)
     write_manifest(folder, manifest)
     return manifest
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.simulation.fitted import FittedConfig
 from qmend.simulation.surrogate import SurrogateConfig
 from qmend.types import FloatArray, QmendError
 
@@ -20,7 +21,8 @@ class AerNoiseConfig(BaseModel):
     name: Literal["aer"] = "aer"
 
 
-NoiseConfig = Annotated[AerNoiseConfig | SurrogateConfig, Field(discriminator="name")]
+AnyNoise = AerNoiseConfig | SurrogateConfig | FittedConfig
+NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
 
 
 class Executor(Protocol):
@@ -36,7 +38,7 @@ class Executor(Protocol):
 
 def build_executor(
     name: str,
-    noise: AerNoiseConfig | SurrogateConfig,
+    noise: AnyNoise,
     calibration: Calibration,
     layout: Sequence[int],
 ) -> Executor:
