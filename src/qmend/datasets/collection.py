@@ -589,8 +589,8 @@ class _Collector:
         local = self._config.execution == "local"
         where = "in the runtime's local mode, with the noise of the snapshot" if local else "on"
         return Provenance(
-            origin=f"Collected by `qmend data collect` {where} {self._device.backend}. The circuits "
-            "follow from the seed, the counts can't be made again. "
+            origin=f"Collected by `qmend data collect` {where} {self._device.backend}. The "
+            "circuits follow from the seed, the counts can't be made again. "
             f"`{LEDGER}` holds the history of every job."
         )
 
