@@ -25,6 +25,7 @@ from qmend.training.losses import LOSSES
 
 ROOTS: dict[str, type[BaseModel]] = {
     "generate": schema.GenerateConfig,
+    "collect": schema.CollectConfig,
     "verify": schema.VerifyConfig,
     "show": schema.ShowConfig,
     "train": schema.TrainConfig,
@@ -101,7 +102,7 @@ def test_every_group_is_offered_by_a_root_config() -> None:
 def test_every_option_composes_and_validates(root: str, override: str) -> None:
     config = validate(ROOTS[root], composed(root, override))
     assert isinstance(config, schema.CommonConfig)
-    assert config.dataset_folder.parent == Path("data")
+    assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")
 
 
 @pytest.mark.parametrize("root", ROOTS)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qmend.datasets.config import DatasetConfig
+from qmend.datasets.config import CollectionConfig, DatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
 from qmend.studies.published_noise import PublishedNoiseConfig
@@ -53,6 +53,12 @@ class CommonConfig(BaseModel):
 
 class GenerateConfig(CommonConfig):
     """``conf/generate.yaml``."""
+
+
+class CollectConfig(CommonConfig):
+    """``conf/collect.yaml``."""
+
+    collect: CollectionConfig
 
 
 class VerifyConfig(CommonConfig):

@@ -187,6 +187,8 @@ def _command(recipe: dict[str, Any]) -> str:
     """How to make the same data again: the recipe as configs of their own."""
     if not isinstance(recipe.get("dataset"), dict) or not isinstance(recipe.get("device"), dict):
         return ""
+    if "collection" in recipe:  # of jobs that really ran
+        return ""
     blocks = []
     for group in ("dataset", "device"):
         text = yaml.safe_dump(
