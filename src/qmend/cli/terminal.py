@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -43,19 +43,26 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that shows once there is something to count."""
+    with _bar() as progress:
+        bars: list[TaskID] = []  # none before the input has proved possible
+
+        def update(done: int, total: int) -> None:
+            if not bars:
+                bars.append(progress.add_task(what, total=total, note=""))
+            progress.update(bars[0], completed=done, total=total)
+
+        yield update
+
+
 def generate_with_progress(config: CommonConfig) -> Generation:
     """Make or reuse a dataset under a progress bar, and say what was done."""
     folder = config.dataset_folder
-    with _bar() as progress:
-        bars: list[TaskID] = []  # none before the config has proved possible
-
-        def update(made: int, total: int) -> None:
-            if not bars:
-                bars.append(progress.add_task("circuits", total=total, note=""))
-            progress.update(bars[0], completed=made, total=total)
-
+    with progress_bar("circuits") as update:
         done = generate(
-            config.dataset,
+            config.simulated,
             config.device,
             folder,
             config.data.workers,

@@ -87,6 +87,17 @@ class DatasetConfig(_Frozen):
         return self.circuits // self.job_size
 
 
+class ImportedDatasetConfig(_Frozen):
+    """A dataset that ``qmend data import`` made: it can't be generated, only read.
+
+    Attributes:
+        name: its folder below ``data.root``.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    imported: Literal[True]
+
+
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
     """Everything that decides the data, as plain values."""
     return {

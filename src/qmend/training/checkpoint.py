@@ -16,7 +16,7 @@ from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 #: Rises with every change of the format; another version is refused.
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
