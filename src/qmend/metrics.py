@@ -37,6 +37,12 @@ def hellinger(p: FloatArray, q: FloatArray) -> FloatArray:
     return distance
 
 
+def rmse(p: FloatArray, q: FloatArray) -> FloatArray:
+    """(N,) sqrt(mean (p - q)^2) over outcomes."""
+    distance: FloatArray = np.sqrt(((p - q) ** 2).mean(axis=1))
+    return distance
+
+
 def kl_divergence(ideal: FloatArray, predicted: FloatArray) -> FloatArray:
     """(N,) KL(ideal || predicted) in nats, ``predicted`` floored at 1e-9 and renormalised."""
     floored = np.maximum(predicted, KL_FLOOR)

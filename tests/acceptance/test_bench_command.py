@@ -19,6 +19,17 @@ KEYS = {
         "max_abs_diff",
     },
     "datagen": {"bench", "ratio", "ratio_lo", "ratio_hi", "ratio_qiskit_compiler", "circuits"},
+    "data": {
+        "bench",
+        "ratio_paper",
+        "ratio_token",
+        "ratio_load",
+        "paper_per_second",
+        "token_per_second",
+        "load_per_second",
+        "max_abs_diff",
+        "circuits",
+    },
     "scaling": {"bench", "ms_by_qubits", "ms_by_cx", "ms_by_batch", "plot"},
 }
 
@@ -33,6 +44,9 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     if what == "simulator":
         assert found["max_abs_diff"] <= 1e-9
         assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
+    if what == "data":
+        assert found["max_abs_diff"] <= 1e-6
+        assert min(found[f"{name}_per_second"] for name in ("paper", "token", "load")) > 0
     if what == "scaling":
         assert "<svg" in (tmp_path / found["plot"]).read_text()
 

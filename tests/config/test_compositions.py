@@ -26,6 +26,7 @@ from qmend.training.losses import LOSSES
 ROOTS: dict[str, type[BaseModel]] = {
     "generate": schema.GenerateConfig,
     "verify": schema.VerifyConfig,
+    "show": schema.ShowConfig,
     "train": schema.TrainConfig,
     "evaluate": schema.EvaluateConfig,
     "demo": schema.DemoConfig,

@@ -1,9 +1,15 @@
 """Chains of physical qubits on a real device's snapshot."""
 
+import json
+import re
+
 import pytest
+from pydantic import ValidationError
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers
 
-from qmend.devices.device import DeviceConfig, load_device
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import DeviceConfig, load_device, read_calibration, resolve
+from qmend.devices.layout import lowest_error_layout
 from qmend.types import QmendError
 
 
@@ -59,3 +65,82 @@ def test_another_native_set_is_found():
     assert "ecr" in device.native_gates
     assert "cx" not in device.native_gates
     assert len(device.edges) == 2
+
+
+def test_a_config_of_a_shipped_snapshot_dumps_as_ever():
+    """Recipes of older datasets are hashes of exactly these four values."""
+    plain = config((0, 1, 2, 3, 5)).model_dump(mode="json")
+    assert plain == {
+        "name": "x",
+        "provider": "fake",
+        "backend": "FakeAlgiers",
+        "layout": [0, 1, 2, 3, 5],
+    }
+    chosen = DeviceConfig(name="x", backend="FakeAlgiers", layout="lowest_error", n_qubits=5)
+    assert resolve(chosen).model_dump().keys() == plain.keys()
+    sized = DeviceConfig(name="x", backend="FakeAlgiers", layout=(0, 1), n_qubits=2)
+    assert sized.model_dump() == config((0, 1)).model_dump()
+
+
+def test_the_layout_of_lowest_error_is_resolved():
+    chosen = DeviceConfig(name="x", backend="FakeSherbrooke", layout="lowest_error", n_qubits=5)
+    assert DeviceConfig.model_validate_json(chosen.model_dump_json()) == chosen
+    resolved = resolve(chosen)
+    assert resolved.layout == lowest_error_layout(read_calibration(chosen), 5)
+    assert resolve(resolved) == resolved
+    assert load_device(chosen) == load_device(resolved)
+    explicit = config((0, 1, 2))
+    assert resolve(explicit) is explicit
+
+
+@pytest.fixture
+def file(tmp_path):
+    calibration = Calibration.from_properties(FakeAlgiers().properties())
+    path = tmp_path / "snapshot.json"
+    path.write_text(json.dumps(calibration.model_dump(mode="json")))
+    return path
+
+
+def test_a_device_from_a_file(file, algiers):
+    """The same device as from the snapshot it was written from, and pinned to its content."""
+    given = DeviceConfig(
+        name="x", provider="file", calibration_file=file, layout="lowest_error", n_qubits=5
+    )
+    resolved = resolve(given)
+    assert resolved.layout == lowest_error_layout(read_calibration(given), 5)
+    assert resolved.calibration_id == read_calibration(given).calibration_id
+    assert load_device(resolved.model_copy(update={"layout": algiers.layout})) == algiers
+    assert DeviceConfig.model_validate_json(resolved.model_dump_json()) == resolved
+    plain = json.loads(file.read_text())
+    plain["qubits"][9]["t1_us"] += 1
+    file.write_text(json.dumps(plain))
+    with pytest.raises(QmendError, match=rf"not {resolved.calibration_id} as .* has changed"):
+        load_device(resolved)
+    assert resolve(given).calibration_id != resolved.calibration_id
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"provider": "fake"}, "provider=fake needs backend"),
+        ({"provider": "runtime"}, "provider=runtime needs backend"),
+        ({"provider": "file"}, "provider=file needs calibration_file"),
+        ({"provider": "file", "calibration_file": "a", "backend": "b"}, "provider=file has no b"),
+        ({"backend": "b", "calibration_file": "a"}, "provider=fake has no calibration_file"),
+        (
+            {"backend": "b", "calibration_time": "2024-01-01T00:00:00Z"},
+            "provider=fake has no calibration_time",
+        ),
+        ({"backend": "b", "layout": "lowest_error"}, "layout=lowest_error needs n_qubits"),
+        ({"backend": "b", "layout": "lowest_eror"}, "list of physical qubits or lowest_error"),
+        ({"backend": "b", "layout": []}, "at least 1 item"),
+        ({"backend": "b", "n_qubits": 4}, "n_qubits is 4, but layout names 3 qubits; leave"),
+        (
+            {"provider": "runtime", "backend": "b", "calibration_time": "2024-01-01T00:00"},
+            "timezon",
+        ),
+    ],
+)
+def test_fields_that_do_not_fit_each_other(fields, message):
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        DeviceConfig(**{"name": "x", "layout": [0, 1, 2], **fields})

@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
-from qmend.types import FloatArray, IntArray, QmendError, nearest
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError, nearest
 
 #: Native gates of the supported processors. The position in this tuple is the gate's code.
 GATES: tuple[str, ...] = ("id", "x", "sx", "rz", "cx", "ecr", "cz")
@@ -112,26 +113,15 @@ class InstructionTable:
         """(K,) as-soon-as-possible layer of each instruction, from 0.
 
         An instruction lies in the first layer in which all its qubits are free; every gate,
-        RZ too, fills one layer. One step for each position in the longest circuit, all
-        circuits at once.
+        RZ too, fills one layer.
 
         Args:
             virtual: gates that take no time: they lie in the layer of the gate that follows on
                 their qubit, and fill none.
         """
-        lasting = (~np.isin(self.gate, [GATE_CODE[g] for g in virtual])).astype(np.int64)
-        layer = np.zeros(len(self.gate), dtype=np.int64)
-        # One more column than qubits: position -1 (no second qubit) writes there, harmlessly.
-        level = np.zeros((len(self), self.n_qubits + 1), dtype=np.int64)
-        for step in range(int(self.lengths.max(initial=0))):
-            live = np.flatnonzero(self.lengths > step)
-            rows = self.offsets[live] + step
-            first, second = self.first[rows], self.second[rows]
-            at = level[live, first]
-            at = np.where(second >= 0, np.maximum(at, level[live, second]), at)
-            layer[rows] = at
-            level[live, first] = level[live, second] = at + lasting[rows]
-            level[:, -1] = 0
+        lasting = np.array([gate not in virtual for gate in GATES])[self.gate]
+        layer = np.empty(len(self.gate), dtype=np.int64)
+        _fill_layers(self.n_qubits, self.offsets, self.first, self.second, lasting, layer)
         return layer
 
     def depth(self) -> IntArray:
@@ -207,3 +197,27 @@ class InstructionTable:
             part = body[self.offsets[i] * size : self.offsets[i + 1] * size]
             ids.append(hashlib.sha256(head + part).hexdigest()[:32])
         return ids
+
+
+def _layers_one_by_one(
+    n_qubits: int,
+    offsets: IntArray,
+    first: IntArray,
+    second: IntArray,
+    lasting: AnyArray,
+    layer: IntArray,
+) -> None:
+    """Fill ``layer`` (K,); see :meth:`InstructionTable.layers`."""
+    level = np.empty(n_qubits, dtype=np.int64)  # first free layer of each qubit
+    for circuit in range(len(offsets) - 1):
+        level[:] = 0
+        for k in range(offsets[circuit], offsets[circuit + 1]):
+            a, b = first[k], second[k]
+            at = level[a] if b < 0 else max(level[a], level[b])
+            layer[k] = at
+            level[a] = at + lasting[k]
+            if b >= 0:
+                level[b] = at + lasting[k]
+
+
+_fill_layers = numba.njit(cache=True, nogil=True)(_layers_one_by_one)

@@ -9,7 +9,7 @@ from pathlib import Path
 from qmend.cli.terminal import console
 from qmend.types import QmendError, nearest
 
-_BENCHES = ("simulator", "datagen", "scaling")
+_BENCHES = ("simulator", "datagen", "data", "scaling")
 
 
 def main(arguments: list[str]) -> None:
@@ -41,6 +41,10 @@ def main(arguments: list[str]) -> None:
         from qmend.benchmarks.datagen import bench_datagen
 
         table, summary = bench_datagen(options.circuits, options.repeats)
+    elif options.what == "data":
+        from qmend.benchmarks.data import bench_data
+
+        table, summary = bench_data(options.circuits, options.repeats)
     else:
         from qmend.benchmarks.scaling import bench_scaling
 

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from mlflow.exceptions import MlflowException
 
+from qmend.circuits.instructions import GATES
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
 from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import resolve
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Context, check_unseen, run_baseline, run_evaluation
 from qmend.mitigation.base import Mitigator
@@ -40,7 +42,7 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
         check_unseen(model, provenance, {})
         dataset, notes = _imported(config.dataset_folder, model)
     else:
-        recipe = dataset_recipe(config.simulated, config.device)["dataset"]
+        recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         check_unseen(model, provenance, recipe, config.split)
         generate_with_progress(config)
         dataset, notes = load_dataset(config.dataset_folder), []
@@ -67,6 +69,15 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
 def _imported(folder: Path, model: TrainedModel) -> tuple[Dataset, list[str]]:
     """The rows of an imported dataset that a model can take, and what to say about them."""
     dataset = load_dataset(folder, model.dimensions.n_qubits)
+    gates = dataset.rows.circuits.instructions.count(*set(GATES) - set(model.encoding.gates))
+    readable = np.flatnonzero(gates == 0)
+    if not len(readable):
+        raise QmendError(
+            f"{folder} has no circuit on {model.dimensions.n_qubits} qubits whose gates the "
+            f"{model.encoding.name} encoding of the model has a place for; score a model with "
+            "encoding=token."
+        )
+    dataset = dataset.select(readable, f"gates that the {model.encoding.name} encoding lacks")
     notes = [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
     filled = fill_missing(dataset.rows.circuits, model.encoding.typical)
     if filled.rows:

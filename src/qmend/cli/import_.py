@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from qmend.cli.terminal import console, progress_bar
+from qmend.cli.terminal import circuits_progress, console
 from qmend.datasets.importing.bit_order import order_text, parse_order
 from qmend.datasets.importing.importer import Import, ImportOptions, import_file
 from qmend.types import QmendError
@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> None:
     chosen = ImportOptions(
         options.name, options.family, parse_order(options.bit_order), options.seed
     )
-    with progress_bar("records") as progress:
+    with circuits_progress("records") as progress:
         done = import_file(
             options.file, options.root / options.name, chosen, progress, options.replace
         )

@@ -52,6 +52,12 @@ COMMANDS: tuple[Command, ...] = (
         hydra=False,
     ),
     Command(
+        "data show",
+        "qmend.cli.show:main",
+        "a dataset as tables and an HTML page; takes a folder, too: qmend data show data/mine",
+        "qmend data show dataset=demo device=algiers",
+    ),
+    Command(
         "train",
         "qmend.cli.train:main",
         "train one network and score it; -m trains every combination",
@@ -64,9 +70,15 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
+        "study published_noise",
+        "qmend.cli.study:published_noise_main",
+        "which noise would give the published hardware statistics",
+        "qmend study published_noise dataset.circuits=3000",
+    ),
+    Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data or scaling",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -219,7 +231,8 @@ def command_help(command: Command) -> str:
     elif command.words == "bench":
         lines += [
             "",
-            "What: simulator (against Aer), datagen (against plain Qiskit), scaling (a plot).",
+            "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
+            "loading, against plain loops and pyarrow), scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from qmend.datasets.config import DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
+from qmend.studies.published_noise import PublishedNoiseConfig
 from qmend.types import QmendError
 
 
@@ -87,6 +88,20 @@ class VerifyConfig(CommonConfig):
     sample: int = Field(50, ge=1)
 
 
+class ShowOptions(BaseModel):
+    """Which folder, and where the page goes; null: see ``conf/show.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    folder: Path | None = None
+    page: Path | None = None
+
+
+class ShowConfig(CommonConfig):
+    """``conf/show.yaml``."""
+
+    show: ShowOptions = ShowOptions()
+
+
 class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``.
 
@@ -110,3 +125,9 @@ class DemoConfig(CommonConfig):
     seed: int = Field(0, ge=0)
     report: Path
     trainings: dict[str, TrainingConfig] = Field(min_length=1)
+
+
+class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
+    """``conf/study/published_noise.yaml``."""
+
+    seed: int = Field(0, ge=0)

@@ -44,10 +44,10 @@ def _bar() -> Iterator[Progress]:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar that shows once there is something to count."""
+def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], None]]:
+    """A bar over circuits that starts again with each dataset."""
     with _bar() as progress:
-        bars: list[TaskID] = []  # none before the input has proved possible
+        bars: list[TaskID] = []  # none before the config has proved possible
 
         def update(done: int, total: int) -> None:
             if not bars:
@@ -60,13 +60,13 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def generate_with_progress(config: CommonConfig) -> Generation:
     """Make or reuse a dataset under a progress bar, and say what was done."""
     folder = config.dataset_folder
-    with progress_bar("circuits") as update:
+    with circuits_progress() as progress:
         done = generate(
             config.simulated,
             config.device,
             folder,
             config.data.workers,
-            update,
+            progress,
             config.data.replace,
             (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
         )

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from qmend.circuits.families import Family, build_family
 from qmend.datasets.schema import SCHEMA_VERSION
+from qmend.devices.dated import CalibrationsConfig, SnapshotConfig
 from qmend.devices.device import DeviceConfig
 from qmend.execution.base import AerNoiseConfig, NoiseConfig
 
@@ -51,6 +52,7 @@ class DatasetConfig(_Frozen):
         jobs_per_shard: jobs a Parquet file, the unit that a killed generation resumes from.
         shots: a circuit.
         seed: every circuit has its own, derived from this one.
+        calibrations: the snapshots that jobs cycle through.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
@@ -63,6 +65,7 @@ class DatasetConfig(_Frozen):
     compiler: CompilerConfig = CompilerConfig()
     executor: Literal["aer", "ptm"] = "ptm"
     noise: NoiseConfig = AerNoiseConfig()
+    calibrations: CalibrationsConfig = SnapshotConfig()
     split: SplitConfig = SplitConfig()
 
     @field_validator("family", mode="before")
@@ -95,7 +98,14 @@ class ImportedDatasetConfig(_Frozen):
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
-    imported: Literal[True]
+    imported: bool
+
+    @field_validator("imported")
+    @classmethod
+    def _is_imported(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("must be true; a dataset to be generated has a family instead")
+        return value
 
 
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:

@@ -86,9 +86,10 @@ def load_expectations(folder: Path, n_qubits: int | None = None) -> Expectations
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    if not all(entry.file.startswith(EXPECTATIONS) for entry in manifest.shards):
+    shards = [entry for entry in manifest.shards if entry.file.startswith(EXPECTATIONS)]
+    if not shards:
         raise QmendError(f"{folder} holds counts, not expectation values; use load_dataset.")
-    table = read_rows(folder, manifest)
+    table = read_rows(folder, shards)
     sizes = np.asarray(table["n_qubits"]).astype(np.int64)
     found = sorted(set(sizes.tolist()))
     if (len(found) > 1) if n_qubits is None else (n_qubits not in found):

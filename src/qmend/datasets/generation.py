@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from qmend.datasets.card import write_card
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
 from qmend.datasets.job import JobTask, machinery
 from qmend.datasets.manifest import (
@@ -39,7 +40,7 @@ from qmend.datasets.schema import (
     calibrations_table,
 )
 from qmend.datasets.splits import split_jobs
-from qmend.devices.device import DeviceConfig
+from qmend.devices.device import DeviceConfig, resolve
 from qmend.types import QmendError, Split
 
 _SHARD = "circuits-{}.parquet"
@@ -82,6 +83,7 @@ def generate(
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
     """
+    device = resolve(device)  # recipes name physical qubits
     if dataset.family.n_qubits != len(device.layout):
         raise QmendError(
             f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout "
@@ -127,6 +129,7 @@ def generate(
             ),
             packages={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
         )
+        write_card(folder, manifest)
         write_manifest(folder, manifest)
     return Generation(folder, manifest, made)
 

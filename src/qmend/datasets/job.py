@@ -17,6 +17,7 @@ from qmend.circuits.statevector import compiled_probabilities, to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
+from qmend.devices.dated import dated_calibrations
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.execution.base import Executor, build_executor
 from qmend.simulation.readout import apply_readout, readout_matrices
@@ -103,10 +104,11 @@ def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
         chain.edges,
         dataset.compiler.optimization_level,
     )
-    return Machinery(dataset, chain, (chain.calibration,), compiler)
+    calibrations = dated_calibrations(dataset.calibrations, chain.calibration, dataset.seed)
+    return Machinery(dataset, chain, calibrations, compiler)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _executor(shared: Machinery, snapshot: int, name: str) -> Executor:
     noise, calibration = shared.dataset.noise, shared.calibrations[snapshot]
     if isinstance(noise, SurrogateConfig) and calibration.device != shared.device.name:

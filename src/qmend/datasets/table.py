@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from qmend.circuits.instructions import GATES, InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
-from qmend.datasets.manifest import CALIBRATIONS, Manifest, check_files, read_manifest
+from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
 from qmend.devices.calibration import Calibration
 from qmend.devices.typical import unknown_calibration
@@ -85,6 +86,12 @@ class Dataset:
     split: AnyArray
     skipped: dict[str, int]
 
+    def select(self, index: IntArray, reason: str) -> Dataset:
+        """The rows named by ``index``; the others are skipped for ``reason``."""
+        left_out = len(self.rows) - len(index)
+        skipped = {**self.skipped, reason: left_out} if left_out else self.skipped
+        return replace(self, rows=self.rows.select(index), split=self.split[index], skipped=skipped)
+
     def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
         """The circuits of one split, or of all together.
 
@@ -99,14 +106,14 @@ class Dataset:
         return self.rows.select(index)
 
 
-def read_rows(folder: Path, manifest: Manifest) -> pa.Table:
-    """All rows of a dataset as an Arrow table, in order.
+def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
+    """All rows of shards of one schema as an Arrow table, in order.
 
     Raises:
         QmendError: naming a shard that can't be read.
     """
     tables = []
-    for entry in manifest.shards:
+    for entry in shards:
         path = folder / entry.file
         try:
             tables.append(pq.read_table(path).replace_schema_metadata(None))
@@ -129,11 +136,12 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    if any(entry.file.startswith(EXPECTATIONS) for entry in manifest.shards):
+    shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
+    if not shards:
         raise QmendError(
             f"{folder} holds expectation values, no distributions; read it with load_expectations."
         )
-    table, skipped = _loadable(read_rows(folder, manifest), folder, n_qubits)
+    table, skipped = _loadable(read_rows(folder, shards), folder, n_qubits)
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
     instructions = instruction_table(table["instructions"], int(table["n_qubits"][0].as_py()))
     layouts = [tuple(row) for row in matrix(table["layout"]).tolist()]

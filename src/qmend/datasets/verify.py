@@ -15,7 +15,7 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.execution.base import AerNoiseConfig
 from qmend.simulation.readout import apply_readout
-from qmend.types import QmendError
+from qmend.types import AnyArray, QmendError
 
 #: Across processors the last digits of a simulation differ; more than this is an error.
 NOISE_TOLERANCE = 1e-12
@@ -69,6 +69,13 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     config = DatasetConfig.model_validate(data.manifest.recipe["dataset"])
     device = DeviceConfig.model_validate(data.manifest.recipe["device"])
     shared = machinery(config, device)
+    ids = [c.calibration_id for c in rows.circuits.calibrations]
+    for job, k in zip(_jobs(rows.job_id), rows.circuits.calibration_index.tolist(), strict=True):
+        if ids[k] != shared.calibration(job).calibration_id:
+            raise QmendError(
+                f"{folder}: a circuit of job {job} names another calibration than the job ran "
+                "under; generate the data again."
+            )
     again = _difference(data, sample, shared, config.executor)
     to_aer = None
     if isinstance(config.noise, AerNoiseConfig):
@@ -96,22 +103,21 @@ def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) ->
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)
     circuits = part.circuits
-    jobs = np.array([int(job.rsplit("-", 1)[1]) for job in part.job_id])
+    jobs = np.array(_jobs(part.job_id))
     assert part.noisy_exact is not None
     largest = 0.0
     for job in np.unique(jobs).tolist():
         at = np.flatnonzero(jobs == job)
-        stored = circuits.calibrations[circuits.calibration_index[at[0]]]
-        if stored != shared.calibration(job):
-            raise QmendError(
-                f"{data.folder}: job {job} names another calibration than it ran under; generate "
-                "the data again."
-            )
         simulated = shared.executor(job, executor)
         exact = simulated.probabilities(circuits.instructions.select(at), job)
         found = np.abs(apply_readout(exact, shared.readout(job)) - part.noisy_exact[at]).max()
         largest = max(largest, float(found))
     return largest
+
+
+def _jobs(job_ids: AnyArray) -> list[int]:
+    """The number of each job."""
+    return [int(job.rsplit("-", 1)[1]) for job in job_ids.tolist()]
 
 
 def _chi_square(observed: np.ndarray, expected: np.ndarray) -> float:

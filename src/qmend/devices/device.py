@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from qmend.devices.calibration import Calibration
-from qmend.devices.layout import COMPILED_GATES, TWO_QUBIT, lowest_error_layout
+from qmend.devices.layout import TWO_QUBIT, lowest_error_layout, native_gates
 from qmend.devices.providers import fake_calibration, runtime_calibration
 from qmend.types import QmendError
 
@@ -59,7 +59,12 @@ class DeviceConfig(BaseModel):
     @field_validator("layout", mode="wrap")
     @classmethod
     def _chosen(cls, value: Any, check: ValidatorFunctionWrapHandler) -> tuple[int, ...]:
-        return () if value == LOWEST_ERROR else check(value)
+        if value == LOWEST_ERROR:
+            return ()
+        if isinstance(value, str):
+            raise ValueError(f"give a list of physical qubits or {LOWEST_ERROR}")
+        layout: tuple[int, ...] = check(value)
+        return layout
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -129,9 +134,9 @@ def read_calibration(config: DeviceConfig) -> Calibration:
     else:
         assert config.backend is not None
         source = config.backend
-        if config.provider == "fake":
-            calibration = fake_calibration(config.backend)
-        else:
+        read = fake_calibration if config.provider == "fake" else runtime_calibration
+        calibration = read(config.backend)
+        if config.calibration_time not in (None, calibration.time):
             calibration = runtime_calibration(config.backend, config.calibration_time)
     if config.calibration_id not in (None, calibration.calibration_id):
         raise QmendError(
@@ -184,7 +189,13 @@ def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> 
         raise QmendError(f"device.layout {list(layout)} names a qubit twice; name each once.")
     part = calibration.restrict(layout)
     position = {physical: k for k, physical in enumerate(layout)}
-    found = {g.gate for g in part.gates}
+    native = native_gates(part)
+    kinds = [g for g in native if g in TWO_QUBIT]
+    if len(kinds) > 1:
+        raise QmendError(
+            f"device.layout {list(layout)}: {calibration.device} has {' and '.join(kinds)} between "
+            "these qubits, but circuits are compiled to one; choose qubits that share one."
+        )
     edges = sorted(
         {
             (position[g.qubits[0]], position[g.qubits[1]])
@@ -207,7 +218,7 @@ def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> 
     return Device(
         name=calibration.device,
         layout=tuple(layout),
-        native_gates=tuple(g for g in COMPILED_GATES if g in found),
+        native_gates=native,
         edges=tuple(edges),
         calibration=part,
     )

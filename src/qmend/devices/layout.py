@@ -27,23 +27,39 @@ def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, .
     the edges of the set's best tree. The error of an edge is the larger of its two directions'.
 
     A qubit that lacks a value that simulation needs is avoided, and so is every edge that does
-    or whose error is 1, which marks a faulty gate: no two of the qubits have such an edge. A
-    path starts at its end of the lower number, a set is in ascending order; of equals the
-    first in lexicographic order is taken.
+    or whose error is 1, which marks a faulty gate: no two of the qubits have such an edge. All
+    edges have the same native gate. A path starts at its end of the lower number, a set is in
+    ascending order; of equals the first in lexicographic order is taken.
 
     Raises:
         QmendError: if the device has no such qubits.
     """
-    graph = _Graph.of(calibration)
-    cost, layout = _best_path(graph, n_qubits)
+    native_gates(calibration)
+    graphs = [_Graph.of(calibration, gate) for gate in TWO_QUBIT]
+    cost, layout = min(_best_path(graph, n_qubits) for graph in graphs)
     if cost == inf:
-        cost, layout = _best_set(graph, n_qubits)
+        cost, layout = min(_best_set(graph, n_qubits) for graph in graphs)
     if cost == inf:
         raise QmendError(
             f"{calibration.device} has no {n_qubits} connected qubits whose gates all work and "
             "are calibrated; lower device.n_qubits or choose another device.backend."
         )
     return layout
+
+
+def native_gates(calibration: Calibration) -> tuple[str, ...]:
+    """The gates of a calibration that circuits are compiled to.
+
+    Raises:
+        QmendError: if they do not make every one-qubit gate, as on processors of before 2021.
+    """
+    found = {g.gate for g in calibration.gates}
+    if not {"rz", "sx"} <= found:
+        raise QmendError(
+            f"{calibration.device} has the gates {', '.join(sorted(found))}, but circuits are "
+            "compiled to rz, sx and x; choose another device.backend."
+        )
+    return tuple(g for g in COMPILED_GATES if g in found)
 
 
 @dataclass(frozen=True)
@@ -56,7 +72,7 @@ class _Graph:
     near: dict[int, list[int]]
 
     @staticmethod
-    def of(calibration: Calibration) -> _Graph:
+    def of(calibration: Calibration, two_qubit: str) -> _Graph:
         usable = {
             q.qubit: _cost(q.readout_error)
             for q in calibration.qubits
@@ -69,6 +85,7 @@ class _Graph:
                 continue
             cost = inf if gate.length_ns is None else _cost(gate.error)
             if gate.gate in TWO_QUBIT:
+                cost = cost if gate.gate == two_qubit else inf
                 key = _edge(gate.qubits[0], gate.qubits[1])
                 edge[key] = max(cost, edge.get(key, 0.0))
             else:

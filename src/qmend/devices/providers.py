@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
@@ -95,9 +95,9 @@ def backend_calibration(backend: Any, time: datetime | None = None) -> Calibrati
     Raises:
         QmendError: if the backend has no properties, as simulators have none.
     """
-    # The service gives what is older than the asked time.
-    when = None if time is None else {"datetime": time + timedelta(seconds=1)}
-    properties = backend.properties(**(when or {}))
+    # Qiskit takes any zone but UTC for the local one, and gives what is older than the time.
+    when = {} if time is None else {"datetime": time.astimezone(UTC) + timedelta(seconds=1)}
+    properties = backend.properties(**when)
     if properties is None:
         raise QmendError(
             f"device.backend: {backend.name} has no calibration"
@@ -105,15 +105,16 @@ def backend_calibration(backend: Any, time: datetime | None = None) -> Calibrati
         )
     target = backend.target_history(**when) if when else backend.target
     calibration = Calibration.from_properties(properties)
-    kept = tuple(
-        g
-        for g in calibration.gates
-        if g.gate not in target.operation_names or target.instruction_supported(g.gate, g.qubits)
-    )
-    return (
-        calibration.model_copy(update={"gates": kept})
-        if kept != calibration.gates
-        else (calibration)
+    return Calibration(
+        device=calibration.device,
+        time=calibration.time,
+        qubits=calibration.qubits,
+        gates=tuple(
+            g
+            for g in calibration.gates
+            if g.gate not in target.operation_names
+            or target.instruction_supported(g.gate, g.qubits)
+        ),
     )
 
 

@@ -30,7 +30,7 @@ class RandomizedConfig(BaseModel):
 
     Each device has its own level of every property, log-uniform in a range; a qubit's or
     pair's value is the level times exp(spread * N(0, 1)). Levels and spreads are those of the
-    69 snapshots that qiskit-ibm-runtime ships (2020-2026): a range runs from the smallest to
+    69 snapshots that qiskit-ibm-runtime 0.51 ships (2020-2026): a range runs from the smallest to
     the largest median of a device (but for ibmq_toronto's lengths, which are 16 times too
     long), a spread is the median over devices of the standard deviation of the logarithm
     within one device. Both hold for every technology at once, not only for the base's.
@@ -99,10 +99,10 @@ def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> C
         drawn[pair] = _spread(level, _PAIR_SPREAD, _stream(seed, _PAIR, k, *pair))
     qubits = tuple(_new_qubit(q, drawn[(q.qubit,)], level) for q in base.qubits)
     by_number = {q.qubit: q for q in qubits}
-    shortest: dict[tuple[str, tuple[int, ...]], float] = {}
+    lengths: dict[tuple[str, tuple[int, ...]], list[float]] = {}
     for g in base.gates:
-        key = (g.gate, tuple(sorted(g.qubits)))
-        shortest[key] = min(g.length_ns or np.inf, shortest.get(key, np.inf))
+        if g.length_ns:
+            lengths.setdefault((g.gate, tuple(sorted(g.qubits))), []).append(g.length_ns)
     gates = []
     for g in base.gates:
         pair = tuple(sorted(g.qubits))
@@ -112,8 +112,10 @@ def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> C
             error, length = drawn[pair]["one_qubit_error"], level["one_qubit_length_ns"]
         else:
             error, length = drawn[pair]["two_qubit_error"], drawn[pair]["two_qubit_length_ns"]
-        length *= (g.length_ns or 0.0) / shortest[g.gate, pair]
-        error = max(error, relaxation_error([by_number[q] for q in pair], length))
+        both = lengths.get((g.gate, pair), [1.0])
+        slower = length * max(both) / min(both)
+        error = max(error, relaxation_error([by_number[q] for q in pair], slower))
+        length *= (g.length_ns or 0.0) / min(both)
         gates.append(
             GateCalibration(
                 gate=g.gate,

@@ -22,6 +22,7 @@ class Scores:
     l1rc: FloatArray
     tv: FloatArray
     hellinger: FloatArray
+    rmse: FloatArray
     kl: FloatArray
 
     def write(self, path: Path, data: LabelledCircuits) -> None:
@@ -41,7 +42,8 @@ class Summary:
     """Figures over all circuits, with 95 % intervals.
 
     Attributes:
-        figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``, ``kl``.
+        figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``,
+            ``rmse``, ``kl``.
         unit: what the bootstrap resampled.
         excluded: circuits without noisy error, left out of L1RC.
     """
@@ -67,6 +69,7 @@ def score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
         l1rc=metrics.l1rc(ideal, noisy, mitigated),
         tv=metrics.total_variation(ideal, mitigated),
         hellinger=metrics.hellinger(ideal, mitigated),
+        rmse=metrics.rmse(ideal, mitigated),
         kl=metrics.kl_divergence(ideal, mitigated),
     )
 
@@ -85,6 +88,7 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
             "harmed_pct": of(scores.l1rc, metrics.harmed_pct),
             "tv": of(scores.tv, np.mean),
             "hellinger": of(scores.hellinger, np.mean),
+            "rmse": of(scores.rmse, np.mean),
             "kl": of(scores.kl, np.mean),
         },
         unit=bootstrap.unit,

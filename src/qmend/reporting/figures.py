@@ -16,7 +16,7 @@ from qmend.evaluation.tracked import Entry
 
 #: Okabe-Ito colours, told apart by the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_STYLE: Any = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "qmend",
     "font.family": "sans-serif",
@@ -38,7 +38,7 @@ def colours(names: list[str]) -> dict[str, str]:
 def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element without a date, to be put into a page."""
     buffer = io.StringIO()
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
@@ -53,7 +53,7 @@ def namespaced(text: str, prefix: str) -> str:
 
 def training_curves(models: list[Entry], colour_of: dict[str, str]) -> Figure:
     """Training and validation loss, and validation median L1RC, by epoch."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         loss, change = figure.subplots(1, 2)
         for entry in models:
@@ -78,7 +78,7 @@ def by_two_qubit_gates(board: Leaderboard, colour_of: dict[str, str], bins: int 
     gates = board.data.n_two_qubit
     edges = np.unique(np.quantile(gates, np.linspace(0, 1, bins + 1)))
     which = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.8), layout="constrained")
         axes = figure.subplots()
         for entry in [e for e in board.entries if e.name in colour_of]:
@@ -106,7 +106,7 @@ def example_circuits(board: Leaderboard, entry: Entry) -> Figure:
     error = np.abs(data.ideal - data.circuits.noisy).sum(axis=1)
     order = np.argsort(error)
     chosen = [order[int(q * (len(order) - 1))] for q in (0.125, 0.375, 0.625, 0.875)]
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 6.4), layout="constrained")
         grid: list[Axes] = list(figure.subplots(2, 2, sharex=True).flat)
         for axes, k in zip(grid, chosen, strict=True):

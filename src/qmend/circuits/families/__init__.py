@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import PauliEvolutionGate
 from qiskit.quantum_info import SparsePauliOp
@@ -26,7 +26,8 @@ class SourceCircuit:
     Args:
         params: what was drawn, small and JSON-serialisable (column ``family_params``).
         circuit: the unitary part.
-        gadgets: in its place, for a product of Pauli gadgets on ``n_qubits``.
+        gadgets: in its place, for a product of Pauli gadgets on ``n_qubits``; beside it, where
+            the two are the same unitary and the circuit compiles faster in other gates.
     """
 
     def __init__(
@@ -60,18 +61,32 @@ class SourceCircuit:
         return state
 
     def probabilities(self) -> FloatArray:
-        """(2^n,) exact distribution of the measured bits."""
-        result: FloatArray = np.abs(self.state()) ** 2
-        return result
+        """(2^n,) exact noiseless distribution, bit ``k`` of an index read from qubit ``k``."""
+        distribution: FloatArray = np.abs(self.state()) ** 2
+        return distribution
 
 
 class Family(BaseModel):
-    """A distribution over circuits; its fields are the keys of its config."""
+    """A distribution over circuits; its fields are the keys of its config.
+
+    Fields ``<what>_min`` and ``<what>_max`` are a range, both ends included.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     kind: ClassVar[str]
     name: str
     n_qubits: int
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for low in type(self).model_fields:
+            high = low.removesuffix("_min") + "_max"
+            if not low.endswith("_min") or high not in type(self).model_fields:
+                continue
+            least, most = getattr(self, low), getattr(self, high)
+            if least > most:
+                raise ValueError(f"{low} ({least}) exceeds {high} ({most})")
+        return self
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         """Draw one circuit; the same generator state gives the same circuit."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qmend.circuits.families import Family, SourceCircuit, register
 from qmend.circuits.gadgets import Gadget
@@ -30,14 +30,6 @@ class PauliFamily(Family):
     gadget_counts: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(
         None, min_length=1
     )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> PauliFamily:
-        if self.gadgets_min > self.gadgets_max:
-            raise ValueError(
-                f"gadgets_min ({self.gadgets_min}) exceeds gadgets_max ({self.gadgets_max})"
-            )
-        return self
 
     def stratum(self, index: int) -> PauliFamily:
         if self.gadget_counts is None:

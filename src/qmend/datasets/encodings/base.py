@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qmend.circuits.instructions import GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.typical import TypicalValues
 from qmend.simulation.readout import readout_matrices
@@ -70,6 +71,8 @@ class Encoding(ABC):
     name: str
     #: Rises whenever the meaning of a column changes; a checkpoint of another version is refused.
     version: int
+    #: Gates that it has a place for.
+    gates: tuple[str, ...] = GATES
 
     def __init__(self) -> None:
         self.state: dict[str, Standardiser] = {}

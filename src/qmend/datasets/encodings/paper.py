@@ -13,6 +13,8 @@ from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 CHANNELS = 5
 _ENCODED_GATES = ("x", "sx", "rz", "cx")
+#: Channel of each gate code; -1 for gates that have none.
+_CHANNEL = np.array([_ENCODED_GATES.index(g) if g in _ENCODED_GATES else -1 for g in GATES])
 
 
 def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> AnyArray:
@@ -45,17 +47,14 @@ def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> 
     depth = kept.depth()
     n = table.n_qubits
     out = np.zeros((len(table), int(depth.max(initial=0)) + 1, n, CHANNELS), dtype=np.float32)
-    first, second = kept.first, kept.second
-    for gate, channel, value in (
-        ("x", 0, np.ones(len(turns))),
-        ("sx", 1, np.ones(len(turns))),
-        ("rz", 2, turns),
-        ("cx", 3, -(1.0 + second)),
-    ):
-        at = kept.gate == GATE_CODE[gate]
-        out[circuit[at], layer[at], first[at], channel] = value[at]
-    at = kept.gate == GATE_CODE["cx"]
-    out[circuit[at], layer[at], second[at], 3] = 1.0 + first[at]
+    cell = (circuit * out.shape[1] + layer) * n  # flat index of (circuit, layer, qubit 0)
+    value = np.where(kept.gate == GATE_CODE["rz"], turns, 1.0)
+    two = kept.gate == GATE_CODE["cx"]
+    control, target = kept.first[two], kept.second[two]
+    value[two] = -(1.0 + target)
+    flat = out.reshape(-1)
+    flat[(cell + kept.first) * CHANNELS + _CHANNEL[kept.gate]] = value
+    flat[(cell[two] + target) * CHANNELS + _CHANNEL[GATE_CODE["cx"]]] = 1.0 + control
     if measured is None:
         out[np.arange(len(table)), depth, :, 4] = 1.0
     else:
@@ -105,6 +104,7 @@ class PaperEncoding(Encoding):
 
     name = "paper"
     version = 1
+    gates = (*_ENCODED_GATES, "id")
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         if batch.n_qubits != CHAIN_LENGTH:

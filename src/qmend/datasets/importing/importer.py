@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.datasets.card import Provenance, write_card
 from qmend.datasets.config import SplitConfig, recipe_sha
 from qmend.datasets.expectations import EXPECTATIONS_SCHEMA, EXPECTATIONS_SHARD
 from qmend.datasets.importing.bit_order import (
@@ -486,8 +487,38 @@ def _write(
         calibrations=entry,
         packages=packages,
     )
+    if not expectations:
+        write_card(folder, manifest, _provenance(recipe["imported"]))
     write_manifest(folder, manifest)
     return Import(folder, manifest, check, manifest_path.read_bytes() == before)
+
+
+def _provenance(facts: dict[str, Any]) -> Provenance:
+    """Whose data they are and what happened to them, for the dataset's card."""
+    sources = facts["sources"]
+    made_by = [s["attribution"] or s["source"] for s in sources]
+    lines = [
+        "Measured by others and imported with `qmend data import`: the circuits were placed on "
+        "physical qubits and the ideal distributions computed by qmend.",
+        "| source | licence | attribution | rows |\n|---|---|---|---|\n"
+        + "\n".join(
+            f"| {s['source']} | {s['licence']} | {s['attribution']} | {s['rows']:,} |"
+            for s in sources
+        ),
+        f"Layouts: {_counted(facts['layouts'])}. Calibrations: {_counted(facts['calibrations'])}; "
+        "medians stand for every qubit and gate.",
+    ]
+    licences = sorted({s["licence"] or "not stated" for s in sources})
+    return Provenance(
+        licence="; ".join(licences),
+        licence_url="; ".join(licences),
+        creator="; ".join(m for m in made_by if m) or "not stated",
+        origin="\n\n".join(lines),
+    )
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {rows:,}" for name, rows in sorted(counts.items()))
 
 
 def _write_parquet(path: Path, table: pa.Table) -> FileEntry:

@@ -55,7 +55,7 @@ def verify_imported(folder: Path) -> ImportVerification:
     facts = manifest.recipe.get("imported")
     if facts is None:
         raise QmendError(f"{folder} was not imported; verify it with the config it is made by.")
-    table = read_rows(folder, manifest)
+    table = read_rows(folder, manifest.shards)
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
     expectations = any(entry.file.startswith(EXPECTATIONS) for entry in manifest.shards)
     largest = 0.0

@@ -1,0 +1,227 @@
+"""Parametrised circuits of variational eigensolvers: exact energies, gradients, optimisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from scipy.optimize import minimize
+
+from qmend.circuits.gadgets import Gadget
+from qmend.circuits.hamiltonians import PauliSum, pauli_action
+from qmend.circuits.rotations import append_rotation, on, rotation_circuit
+from qmend.types import AnyArray, FloatArray, IntArray
+
+#: (letters, qubit 0 first; parameter k; scale c): exp(-i c theta_k P).
+Rotation = tuple[str, int, float]
+#: CX(0, 1), CX(1, 2), ... along the chain.
+LADDER = "ladder"
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """Rotations and CX ladders, the first applied first, on a basis state.
+
+    Attributes:
+        reference: the basis state, bit ``q`` for qubit ``q``.
+        operations: :data:`Rotation` or :data:`LADDER` each.
+        reference_parameters: (P,) parameters at which the ansatz gives the reference of its
+            Hamiltonian (Hartree-Fock for a molecule) up to a phase.
+    """
+
+    n_qubits: int
+    reference: int
+    operations: tuple[Rotation | str, ...]
+    reference_parameters: FloatArray
+
+    @property
+    def n_parameters(self) -> int:
+        return len(self.reference_parameters)
+
+    def gadgets(self, parameters: FloatArray, n_qubits: int) -> list[Gadget] | None:
+        """The circuit as Pauli gadgets on a register of ``n_qubits``, those behind its own idle.
+
+        Bits of the reference are set by X. None if there are ladders.
+        """
+        if LADDER in self.operations:
+            return None
+        flips = [q for q in range(self.n_qubits) if self.reference >> q & 1]
+        idle = "I" * (n_qubits - self.n_qubits)
+        return [(on(n_qubits, {q: "X"}), np.pi / 2) for q in flips] + [
+            (letters + idle, float(scale * parameters[parameter]))
+            for letters, parameter, scale in self.rotations
+        ]
+
+    def circuit(self, parameters: FloatArray, n_qubits: int) -> QuantumCircuit:
+        """The circuit in Qiskit's gates on a register of ``n_qubits``."""
+        gadgets = self.gadgets(parameters, n_qubits)
+        if gadgets is not None:
+            return rotation_circuit(gadgets, n_qubits)
+        circuit = QuantumCircuit(n_qubits)
+        for operation in self.operations:
+            if isinstance(operation, str):
+                for q in range(self.n_qubits - 1):
+                    circuit.cx(q, q + 1)
+            else:
+                letters, parameter, scale = operation
+                append_rotation(circuit, letters, float(scale * parameters[parameter]))
+        return circuit
+
+    def state(self, parameters: FloatArray) -> AnyArray:
+        """(2^n,) the ansatz's state."""
+        final: AnyArray = self._forward(parameters)[-1]
+        return final
+
+    def energy(self, parameters: FloatArray, hamiltonian: PauliSum) -> float:
+        """<psi|H|psi>."""
+        return hamiltonian.energy(self.state(parameters))
+
+    def energy_gradient(
+        self, parameters: FloatArray, hamiltonian: PauliSum
+    ) -> tuple[float, FloatArray]:
+        """Energy and its (P,) gradient by one sweep forwards and one backwards.
+
+        dE/dtheta_k = 2 sum c Im <lambda|P|psi> over the rotations of parameter k, with psi the
+        state after the rotation and lambda the state H|psi_end> carried back to there.
+        """
+        kets = self._forward(parameters)
+        bra = hamiltonian.apply(kets[-1])
+        energy = float(np.vdot(kets[-1], bra).real)
+        source, phase, parameter, scale, inverse = self._tables
+        keep, turn = self._turns(parameters)
+        bras = np.empty_like(kets)
+        for k in range(len(source) - 1, -1, -1):
+            bras[k] = bra
+            back = turn[k] if parameter[k] < 0 else -turn[k]
+            bra = keep[k] * bra + back * bra[inverse[k]]
+        turned = phase * np.take_along_axis(kets, source, axis=1)
+        slope = 2 * scale * np.einsum("ks,ks->k", bras.conj(), turned).imag
+        rotates = parameter >= 0
+        gradient = np.zeros(self.n_parameters)
+        np.add.at(gradient, parameter[rotates], slope[rotates])
+        return energy, gradient
+
+    def optimise(self, parameters: FloatArray, hamiltonian: PauliSum, steps: int) -> FloatArray:
+        """(P,) parameters after at most ``steps`` iterations of L-BFGS on the exact energy.
+
+        The line search takes no step that raises the energy.
+        """
+        if steps == 0:
+            return parameters
+        found: FloatArray = minimize(
+            self.energy_gradient,
+            parameters,
+            args=(hamiltonian,),
+            jac=True,
+            method="L-BFGS-B",
+            options={"maxiter": steps},
+        ).x
+        return found
+
+    @property
+    def rotations(self) -> list[Rotation]:
+        """Its rotations without the ladders."""
+        return [o for o in self.operations if not isinstance(o, str)]
+
+    @cached_property
+    def _tables(self) -> tuple[IntArray, AnyArray, IntArray, FloatArray, IntArray]:
+        """(K, 2^n) source index and phase, (K,) parameter (-1: none) and scale, inverse index.
+
+        Operation k takes psi to keep psi + turn psi[source], see :meth:`_turns`.
+        """
+        index = np.arange(2**self.n_qubits)
+        after = index.copy()  # the basis state that CX(0, 1), CX(1, 2), ... leads to
+        for q in range(self.n_qubits - 1):
+            after = after ^ (((after >> q) & 1) << (q + 1))
+        source, phase, parameter, scale, inverse = [], [], [], [], []
+        for operation in self.operations:
+            if isinstance(operation, str):
+                source.append(np.argsort(after))
+                inverse.append(after)
+                phase.append(np.ones(len(index), dtype=complex))
+                parameter.append(-1)
+                scale.append(0.0)
+            else:
+                flip, factor = pauli_action(operation[0])
+                source.append(index ^ flip)
+                inverse.append(index ^ flip)
+                phase.append(factor)
+                parameter.append(operation[1])
+                scale.append(operation[2])
+        return (
+            np.array(source),
+            np.array(phase),
+            np.array(parameter),
+            np.array(scale),
+            np.array(inverse),
+        )
+
+    def _turns(self, parameters: FloatArray) -> tuple[FloatArray, AnyArray]:
+        """(K,) keep and (K, 2^n) turn: cos a and -i sin a P; 0 and 1 for a ladder."""
+        _, phase, parameter, scale, _ = self._tables
+        angle = scale * parameters[parameter]
+        rotates = parameter >= 0
+        keep = np.where(rotates, np.cos(angle), 0.0)
+        turn = np.where(rotates, -1j * np.sin(angle), 1.0)[:, None] * phase
+        return keep, turn
+
+    def _forward(self, parameters: FloatArray) -> AnyArray:
+        """(K, 2^n) the state after each operation."""
+        source = self._tables[0]
+        keep, turn = self._turns(parameters)
+        state = np.zeros(2**self.n_qubits, dtype=complex)
+        state[self.reference] = 1
+        kets = np.empty((len(source), len(state)), dtype=complex)
+        for k in range(len(source)):
+            state = keep[k] * state + turn[k] * state[source[k]]
+            kets[k] = state
+        return kets
+
+
+def hardware_efficient(n_qubits: int, layers: int, reference: int) -> Ansatz:
+    """Kandala et al. 2017 (arXiv 1704.05018) with CX: layers of RY and RZ on every qubit and a
+    CX ladder along the chain, and RY and RZ at the end."""
+    operations: list[Rotation | str] = []
+    parameter = 0
+    for layer in range(layers + 1):
+        for letter in "YZ":
+            for q in range(n_qubits):
+                operations.append((on(n_qubits, {q: letter}), parameter, 0.5))
+                parameter += 1
+        if layer < layers:
+            operations.append(LADDER)
+    start = np.zeros(parameter)
+    last = parameter - 2 * n_qubits  # the ladders keep |0...0>, the last RYs flip
+    start[last : last + n_qubits] = [np.pi * (reference >> q & 1) for q in range(n_qubits)]
+    return Ansatz(n_qubits, 0, tuple(operations), start)
+
+
+def coupled_cluster(
+    n_qubits: int, reference: int, generators: Sequence[Sequence[tuple[str, float]]]
+) -> Ansatz:
+    """Unitary coupled cluster: one parameter a generator, its commuting Pauli strings with their
+    weights, on the reference."""
+    operations = tuple(
+        (letters, parameter, weight)
+        for parameter, strings in enumerate(generators)
+        for letters, weight in strings
+    )
+    return Ansatz(n_qubits, reference, operations, np.zeros(len(generators)))
+
+
+def qubit_excitations(n_qubits: int) -> list[list[tuple[str, float]]]:
+    """Generators of qubit coupled cluster (Ryabinkin et al. 2018, arXiv 1809.03827) on a chain.
+
+    Y_q (one flip), then X_q Y_(q+1) and Y_q X_(q+1) (two flips of neighbours); as every one has
+    an odd number of Y, the states are real.
+    """
+    singles = [on(n_qubits, {q: "Y"}) for q in range(n_qubits)]
+    doubles = [
+        on(n_qubits, {q: a, q + 1: b})
+        for q in range(n_qubits - 1)
+        for a, b in (("X", "Y"), ("Y", "X"))
+    ]
+    return [[(letters, 0.5)] for letters in singles + doubles]

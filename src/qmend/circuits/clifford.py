@@ -1,0 +1,189 @@
+"""Clifford circuits: random ones, and exact distributions by carrying Pauli strings backwards.
+
+A few RZ of any angle may stand between the Clifford gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+
+from qmend.circuits.families import SourceCircuit
+from qmend.types import FloatArray, IntArray
+
+#: (h, s, sdg, x, y, z, cx or rz; qubit, the control of a CX; its target, else -1; angle of RZ).
+Gate = tuple[str, int, int, float]
+
+#: What takes the X, Y and Z axes to each of their six orders, up to signs, which Paulis set.
+_AXES: tuple[tuple[str, ...], ...] = ((), ("h",), ("s",), ("h", "s"), ("s", "h"), ("h", "s", "h"))
+_SIGNS: tuple[tuple[str, ...], ...] = ((), ("x",), ("y",), ("z",))
+
+
+class CliffordCircuit(SourceCircuit):
+    """A circuit of Clifford gates and a few RZ, whose distribution needs no statevector."""
+
+    def __init__(self, params: dict[str, object], gates: Sequence[Gate], n_qubits: int) -> None:
+        circuit = QuantumCircuit(n_qubits)
+        for name, first, second, angle in gates:
+            if name == "rz":
+                circuit.rz(angle, first)
+            elif second >= 0:
+                circuit.cx(first, second)
+            else:
+                getattr(circuit, name)(first)
+        super().__init__(params, circuit=circuit)
+        self.gates = gates
+
+    def probabilities(self) -> FloatArray:
+        """(2^n,) by :func:`clifford_probabilities`."""
+        return clifford_probabilities(self.gates, self.circuit.num_qubits)
+
+
+def clifford_probabilities(gates: Sequence[Gate], n_qubits: int) -> FloatArray:
+    """(2^n,) exact distribution of the outcomes from \\|0...0>.
+
+    In the Heisenberg picture: the expectation of every product Z_s of Zs is needed, and
+    p(x) = 2^-n sum_s (-1)^(s.x) <Z_s>. All 2^n strings are carried backwards through the
+    circuit at once, as bit masks x and z of i^|x & z| X^x Z^z with a real weight. A Clifford gate
+    maps strings to strings; RZ(a) turns one with X or Y on its qubit into two,
+    P -> cos(a) P + i sin(a) P Z. At the start only strings without X are left,
+    and <0|Z^z|0> = 1. Up to 2^(n + rotations) strings; measurement of Pauli strings as in
+    Aaronson and Gottesman, quant-ph/0406196.
+    """
+    outcome = np.arange(2**n_qubits)
+    x, z, weight = np.zeros_like(outcome), outcome.copy(), np.ones(len(outcome))
+    for name, first, second, angle in reversed(gates):
+        a, b = (x >> first) & 1, (z >> first) & 1
+        if name == "rz":
+            hit = np.flatnonzero(a)
+            turned = weight[hit] * np.where(b[hit], -1.0, 1.0) * -np.sin(angle)
+            weight = weight.copy()
+            weight[hit] *= np.cos(angle)
+            x = np.concatenate([x, x[hit]])
+            z = np.concatenate([z, z[hit] ^ (1 << first)])
+            weight = np.concatenate([weight, turned])
+            outcome = np.concatenate([outcome, outcome[hit]])
+        else:
+            x, z, flips = _backwards(name, first, second, x, z, a, b)
+            weight = np.where(flips, -weight, weight)
+    left = x == 0
+    parity = np.bincount(outcome[left], weight[left], minlength=2**n_qubits)
+    for q in range(n_qubits):  # Walsh-Hadamard transform
+        even, odd = np.moveaxis(parity.reshape(-1, 2, 2**q), 1, 0)
+        parity = np.stack([even + odd, even - odd], axis=1).reshape(-1)
+    distribution: FloatArray = np.maximum(parity / 2**n_qubits, 0.0)
+    return distribution
+
+
+def _backwards(
+    name: str, first: int, second: int, x: IntArray, z: IntArray, a: IntArray, b: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """U+ P U of Hermitian strings: masks, and 1 where the sign flips.
+
+    ``a`` and ``b`` are the bits of x and z on the first qubit.
+    """
+    if name == "h":  # X <-> Z, Y -> -Y
+        swap = (a ^ b) << first
+        return x ^ swap, z ^ swap, a & b
+    if name == "s":  # X -> -Y, Y -> X
+        return x, z ^ (a << first), a & (b ^ 1)
+    if name == "sdg":  # X -> Y, Y -> -X
+        return x, z ^ (a << first), a & b
+    if name == "x":
+        return x, z, b
+    if name == "y":
+        return x, z, a ^ b
+    if name == "z":
+        return x, z, a
+    c, d = (x >> second) & 1, (z >> second) & 1  # cx: XI -> XX, IZ -> ZZ
+    return x ^ (a << second), z ^ (d << first), a & d & (c ^ b ^ 1)
+
+
+def random_clifford_layers(n_qubits: int, layers: int, rng: np.random.Generator) -> list[Gate]:
+    """Layers of a uniform one-qubit Clifford on every qubit and CXs in a brickwork.
+
+    Layer ``k`` couples the qubits k mod 2 and the next one, and so on along the chain, each CX in
+    a random direction; one-qubit Cliffords close the circuit.
+    """
+    gates: list[Gate] = []
+    for layer in range(layers + 1):
+        for q in range(n_qubits):
+            turns = _AXES[int(rng.integers(6))] + _SIGNS[int(rng.integers(4))]
+            gates += [(name, q, -1, 0.0) for name in turns]
+        if layer < layers:
+            for q in range(layer % 2, n_qubits - 1, 2):
+                pair = (q, q + 1) if rng.random() < 0.5 else (q + 1, q)
+                gates.append(("cx", *pair, 0.0))
+    return gates
+
+
+def random_clifford(n_qubits: int, rng: np.random.Generator) -> list[Gate]:
+    """A circuit whose unitary is uniform over the Clifford group (up to its phase).
+
+    The images P of Z and Q of X on the first qubit are a random Pauli string and a random one
+    that anticommutes with it. Gates that bring the pair to Z and X on that qubit alone are found
+    by sweeping, and the other qubits follow (van den Berg, arXiv 2008.06011). Those gates, one
+    qubit after the other, are the inverse of the Clifford, which is just as uniform.
+    """
+    gates: list[Gate] = []
+    for first in range(n_qubits):
+        width = n_qubits - first
+        while True:  # half of all pairs anticommute
+            pair = rng.integers(0, 2, size=(2, 2, width))  # [string, x or z, qubit]
+            if (pair[0, 0] @ pair[1, 1] + pair[0, 1] @ pair[1, 0]) % 2:
+                break
+        rows = [[(int(v) << first) for v in _masks(string)] for string in pair]
+        sweep = _sweep(rows, first, n_qubits)
+        sweep += [(name, first, -1, 0.0) for name in _SIGNS[int(rng.integers(4))]]
+        gates += sweep
+    return gates
+
+
+def _masks(string: IntArray) -> IntArray:
+    """(2,) bit masks of one string given as (2, width) bits."""
+    masks: IntArray = string @ (1 << np.arange(string.shape[1]))
+    return masks
+
+
+def _sweep(rows: list[list[int]], first: int, n_qubits: int) -> list[Gate]:
+    """Gates that bring two anticommuting strings to X and Z on ``first`` alone, up to signs.
+
+    Args:
+        rows: masks [x, z] of each string, on qubits from ``first`` on; changed in place.
+    """
+    gates: list[Gate] = []
+
+    def apply(name: str, a: int, b: int = -1) -> None:
+        gates.append((name, a, b, 0.0))
+        for row in rows:
+            x, z = row
+            if name == "h":
+                swap = ((x ^ z) >> a & 1) << a
+                row[:] = [x ^ swap, z ^ swap]
+            elif name == "s":
+                row[1] = z ^ (x & (1 << a))
+            else:
+                row[:] = [x ^ ((x >> a & 1) << b), z ^ ((z >> b & 1) << a)]
+
+    def to_x(row: list[int]) -> None:
+        """Bring one string to X on ``first`` alone."""
+        for q in range(first, n_qubits):
+            if row[1] >> q & 1:
+                apply("s" if row[0] >> q & 1 else "h", q)
+        held = [q for q in range(first, n_qubits) if row[0] >> q & 1]
+        while len(held) > 1:  # halve the support in each round, so that the CXs are parallel
+            for a, b in zip(held[::2], held[1::2], strict=False):
+                apply("cx", a, b)
+            held = held[::2]
+        if held[0] != first:
+            for a, b in ((held[0], first), (first, held[0])):
+                apply("cx", a, b)
+
+    to_x(rows[0])
+    if rows[1] != [0, 1 << first]:
+        apply("h", first)  # the first string is Z now, the second one has X or Y here
+        to_x(rows[1])
+        apply("h", first)
+    return gates

@@ -1,0 +1,139 @@
+"""The quantum approximate optimisation algorithm for MaxCut on random graphs."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.gadgets import Gadget
+from qmend.circuits.rotations import gadgets_on, on, rotation_circuit
+from qmend.types import FloatArray
+
+Edge = tuple[int, int]
+
+#: (gamma, beta) that are optimal at p = 1..4 for large random graphs in the limit of large degree:
+#: arXiv 1910.08187; arXiv 2110.14206.
+_FIXED = (
+    ((0.5,), (np.pi / 8,)),
+    ((0.3817, 0.6655), (0.4960, 0.2690)),
+    ((0.3297, 0.5688, 0.6406), (0.5500, 0.3675, 0.2109)),
+    ((0.2949, 0.5144, 0.5586, 0.6429), (0.5710, 0.4176, 0.3028, 0.1729)),
+)
+
+
+@register
+class QAOAFamily(Family):
+    """prod_k exp(-i beta_k sum_q X_q) exp(-i gamma_k C) on the uniform superposition.
+
+    C = sum over the edges (1 - Z_a Z_b) / 2 counts the cut edges; its constant is left out. The
+    start is made by RY(pi/2) on each qubit. The graph is ``erdos_renyi`` (each edge with
+    ``edge_probability``, drawn again without edges) or ``regular`` (each vertex with ``degree``
+    edges). The number of layers p is uniform in ``layers_min..layers_max``. Angles:
+
+    - ``random``: gamma uniform in (0, 2 pi), beta in (0, pi).
+    - ``fixed``: near optimal, the optimum for large degree (arXiv 2110.14206) carried over to the
+      graph's mean degree d by tan gamma = 2 gamma_table / sqrt(d - 1), which at p = 1 is the
+      optimum of every d-regular graph without triangles.
+    - ``ramp``: near optimal, gamma_k / 2 = t (k - 1/2) / p and beta_k = t (1 - (k - 1/2) / p),
+      annealing in steps of t = 0.75 (arXiv 2101.05742).
+
+    ``angle_noise`` is the deviation of the normal noise on each near-optimal angle.
+    """
+
+    kind: ClassVar[str] = "qaoa"
+    name: Literal["qaoa"]
+    n_qubits: int = Field(5, ge=2, le=10)
+    graph: Literal["erdos_renyi", "regular"] = "erdos_renyi"
+    edge_probability: float = Field(0.5, gt=0, le=1)
+    degree: int = Field(2, ge=1, le=9)
+    layers_min: int = Field(1, ge=1, le=4)
+    layers_max: int = Field(4, ge=1, le=4)
+    angles: Literal["random", "fixed", "ramp"] = "fixed"
+    angle_noise: float = Field(0.1, ge=0, le=3)
+
+    @model_validator(mode="after")
+    def _has_graphs(self) -> Self:
+        if self.graph == "regular" and self.degree >= self.n_qubits:
+            raise ValueError(
+                f"degree ({self.degree}) must be below n_qubits ({self.n_qubits}): a vertex has "
+                "at most one edge to each other one"
+            )
+        if self.graph == "regular" and self.degree * self.n_qubits % 2:
+            raise ValueError(
+                f"no graph of {self.n_qubits} vertices has degree {self.degree} everywhere: "
+                "degree * n_qubits must be even"
+            )
+        return self
+
+    def draw(self, rng: np.random.Generator) -> SourceCircuit:
+        if self.graph == "regular":
+            edges = regular_graph(self.n_qubits, self.degree, rng)
+        else:
+            edges = erdos_renyi_graph(self.n_qubits, self.edge_probability, rng)
+        p = int(rng.integers(self.layers_min, self.layers_max + 1))
+        gamma, beta = self.draw_angles(rng, p, 2 * len(edges) / self.n_qubits)
+        gadgets = qaoa_gadgets(self.n_qubits, edges, gamma, beta)
+        return SourceCircuit(
+            {"p": p, "edges": [list(edge) for edge in edges]},
+            circuit=rotation_circuit(gadgets, self.n_qubits),
+            gadgets=gadgets,
+        )
+
+    def draw_angles(
+        self, rng: np.random.Generator, p: int, mean_degree: float
+    ) -> tuple[FloatArray, FloatArray]:
+        """(p,) gamma and (p,) beta."""
+        if self.angles == "random":
+            return rng.uniform(0, 2 * np.pi, p), rng.uniform(0, np.pi, p)
+        gamma, beta = fixed_angles(p, mean_degree) if self.angles == "fixed" else ramp_angles(p)
+        return gamma + rng.normal(0, self.angle_noise, p), beta + rng.normal(0, self.angle_noise, p)
+
+
+def fixed_angles(p: int, mean_degree: float) -> tuple[FloatArray, FloatArray]:
+    """Near-optimal (p,) gamma and (p,) beta for p from 1 to 4, see :class:`QAOAFamily`."""
+    gamma, beta = (np.array(values) for values in _FIXED[p - 1])
+    return np.arctan2(2 * gamma, np.sqrt(max(mean_degree - 1.0, 0.0))), beta
+
+
+def ramp_angles(p: int) -> tuple[FloatArray, FloatArray]:
+    """Linear ramps of (p,) gamma and (p,) beta, see :class:`QAOAFamily`."""
+    progress = (np.arange(p) + 0.5) / p
+    return 2 * 0.75 * progress, 0.75 * (1 - progress)
+
+
+def qaoa_gadgets(
+    n_qubits: int, edges: list[Edge], gamma: FloatArray, beta: FloatArray
+) -> list[Gadget]:
+    """The circuit of :class:`QAOAFamily` for a graph and its angles."""
+    gadgets = gadgets_on(n_qubits, "Y", np.full(n_qubits, np.pi / 4))
+    for cost, mixer in zip(gamma, beta, strict=True):
+        gadgets += [(on(n_qubits, {a: "Z", b: "Z"}), -0.5 * float(cost)) for a, b in edges]
+        gadgets += gadgets_on(n_qubits, "X", np.full(n_qubits, mixer))
+    return gadgets
+
+
+def erdos_renyi_graph(n: int, probability: float, rng: np.random.Generator) -> list[Edge]:
+    """Each of the n (n - 1) / 2 edges with a probability; drawn again if there is none."""
+    while True:
+        edges = [(a, b) for a in range(n) for b in range(a + 1, n) if rng.random() < probability]
+        if edges:
+            return edges
+
+
+def regular_graph(n: int, degree: int, rng: np.random.Generator) -> list[Edge]:
+    """A graph uniform over those whose vertices all have ``degree`` edges (pairing model).
+
+    Half-edges are paired at random until no edge is a loop or double; beyond half of the
+    possible edges the complement is drawn, where that succeeds more often.
+    """
+    if degree > (n - 1) / 2:
+        without = set(regular_graph(n, n - 1 - degree, rng))
+        return [(a, b) for a in range(n) for b in range(a + 1, n) if (a, b) not in without]
+    while True:
+        pairs = np.sort(rng.permutation(np.repeat(np.arange(n), degree)).reshape(-1, 2), axis=1)
+        edges = {(int(a), int(b)) for a, b in pairs if a != b}
+        if len(edges) == len(pairs):
+            return sorted(edges)

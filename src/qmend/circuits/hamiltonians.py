@@ -1,0 +1,150 @@
+"""Hamiltonians as sums of Pauli strings, spin chains, and product formulas of their evolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+from qmend.circuits.gadgets import Gadget
+from qmend.circuits.rotations import on
+from qmend.types import AnyArray, FloatArray, IntArray
+
+
+@lru_cache(maxsize=4096)
+def pauli_action(letters: str) -> tuple[int, AnyArray]:
+    """(flip, phase) with (P psi)[s] = phase[s] psi[s ^ flip]; letters qubit 0 first."""
+    bits = (np.arange(2 ** len(letters))[:, None] >> np.arange(len(letters))) & 1
+    flip, phase = 0, np.ones(len(bits), dtype=complex)
+    for qubit, letter in enumerate(letters):
+        if letter in "XY":
+            flip |= 1 << qubit
+        if letter == "Z":
+            phase *= 1 - 2 * bits[:, qubit]
+        if letter == "Y":  # <1|Y|0> = i, <0|Y|1> = -i
+            phase *= 1j * (2 * bits[:, qubit] - 1)
+    return flip, phase
+
+
+@dataclass(frozen=True)
+class PauliSum:
+    """H = sum_k c_k P_k.
+
+    Attributes:
+        terms: (letters, qubit 0 first; real coefficient) each.
+    """
+
+    terms: tuple[tuple[str, float], ...]
+
+    @property
+    def n_qubits(self) -> int:
+        return len(self.terms[0][0])
+
+    @cached_property
+    def _blocks(self) -> tuple[IntArray, AnyArray]:
+        """(F, 2^n) index and weight: (H psi)[s] = sum_f weight[f, s] psi[index[f, s]]."""
+        rows: dict[int, AnyArray] = {}
+        for letters, coefficient in self.terms:
+            flip, phase = pauli_action(letters)
+            rows[flip] = rows.get(flip, 0) + coefficient * phase
+        index = np.arange(2**self.n_qubits)
+        return np.array([index ^ flip for flip in rows]), np.array(list(rows.values()))
+
+    def apply(self, state: AnyArray) -> AnyArray:
+        """(2^n,) H psi."""
+        index, weight = self._blocks
+        product: AnyArray = (weight * state[index]).sum(axis=0)
+        return product
+
+    def energy(self, state: AnyArray) -> float:
+        """<psi|H|psi> of a normalised state."""
+        return float(np.vdot(state, self.apply(state)).real)
+
+    @property
+    def diagonal(self) -> FloatArray:
+        """(2^n,) <s|H|s> of the computational basis states."""
+        index, weight = self._blocks
+        here = index == np.arange(2**self.n_qubits)
+        diagonal: FloatArray = np.where(here, weight, 0).sum(axis=0).real
+        return diagonal
+
+    def matrix(self) -> AnyArray:
+        """(2^n, 2^n) dense matrix."""
+        index, weight = self._blocks
+        dense = np.zeros((2**self.n_qubits, 2**self.n_qubits), dtype=complex)
+        dense[np.arange(len(dense)), index] = weight  # every flip fills entries of its own
+        return dense
+
+
+def ising_chain(coupling: FloatArray, transverse: FloatArray, longitudinal: FloatArray) -> PauliSum:
+    """H = -sum_b J_b Z_b Z_(b+1) - sum_q g_q Z_q - sum_q h_q X_q.
+
+    Args:
+        coupling: (n-1,) J. transverse: (n,) h. longitudinal: (n,) g, all 0 for none.
+    """
+    n = len(transverse)
+    terms = [(on(n, {b: "Z", b + 1: "Z"}), -float(coupling[b])) for b in _even_first(n)]
+    terms += [(on(n, {q: "Z"}), -float(g)) for q, g in enumerate(longitudinal) if g]
+    terms += [(on(n, {q: "X"}), -float(h)) for q, h in enumerate(transverse) if h]
+    return PauliSum(tuple(terms))
+
+
+def heisenberg_chain(coupling: FloatArray, anisotropy: float, field: FloatArray) -> PauliSum:
+    """H = sum_b J_b (X_b X_(b+1) + Y_b Y_(b+1) + D Z_b Z_(b+1)) - sum_q g_q Z_q, the XXZ chain.
+
+    Args:
+        coupling: (n-1,) J, antiferromagnetic where positive. anisotropy: D, 1 for Heisenberg.
+        field: (n,) g.
+    """
+    n = len(field)
+    terms = [
+        (on(n, {b: letter, b + 1: letter}), float(coupling[b]) * scale)
+        for b in _even_first(n)
+        for letter, scale in (("X", 1.0), ("Y", 1.0), ("Z", float(anisotropy)))
+    ]
+    terms += [(on(n, {q: "Z"}), -float(g)) for q, g in enumerate(field) if g]
+    return PauliSum(tuple(terms))
+
+
+def _even_first(n: int) -> list[int]:
+    """The chain's bonds, those that share no qubit together: 0, 2, ..., 1, 3, ..."""
+    return [*range(0, n - 1, 2), *range(1, n - 1, 2)]
+
+
+def product_formula(hamiltonian: PauliSum, time: float, steps: int, order: int) -> list[Gadget]:
+    """exp(-i H t) as gadgets: Trotter's formula of order 1 or Strang's of order 2.
+
+    The terms are split, in their order, into parts A, B, ... of commuting terms. With d = t/steps
+    a step is exp(-i A d) exp(-i B d) ... (error O(d) in all), or half steps forwards and
+    backwards (error O(d^2)), where neighbouring half steps of one part are merged.
+    """
+    parts = _commuting_parts(hamiltonian.terms)
+    forward = [(k, 1.0 / order) for k in range(len(parts))]
+    step = forward if order == 1 else forward + forward[::-1]
+    schedule: list[tuple[int, float]] = []
+    for part, share in step * steps:
+        if schedule and schedule[-1][0] == part:
+            share += schedule.pop()[1]
+        schedule.append((part, share))
+    return [
+        (letters, coefficient * share * time / steps)
+        for part, share in schedule
+        for letters, coefficient in parts[part]
+    ]
+
+
+def _commuting_parts(terms: Sequence[tuple[str, float]]) -> list[list[tuple[str, float]]]:
+    """Consecutive terms that all commute, as long as possible."""
+    parts: list[list[tuple[str, float]]] = []
+    for term in terms:
+        if parts and all(_commute(term[0], other) for other, _ in parts[-1]):
+            parts[-1].append(term)
+        else:
+            parts.append([term])
+    return parts
+
+
+def _commute(a: str, b: str) -> bool:
+    return sum(x != y and "I" not in (x, y) for x, y in zip(a, b, strict=True)) % 2 == 0

@@ -1,0 +1,39 @@
+"""``qmend data show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import ShowConfig
+from qmend.cli.terminal import console
+from qmend.datasets.description import describe, distances
+from qmend.datasets.manifest import check_files, read_manifest
+from qmend.reporting.dataset_page import write_dataset_page
+from qmend.reporting.dataset_table import dataset_tables, summarise
+from qmend.reporting.html import check_writable
+
+
+def main(arguments: list[str]) -> None:
+    """Show a dataset that exists; its folder may be given as the first argument."""
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
+        folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
+        arguments = [f"show.folder='{folder}'", *arguments[1:]]
+    run_hydra("show", ShowConfig, _show, arguments)
+
+
+def _show(config: ShowConfig, _: dict[str, Any]) -> None:
+    folder = config.show.folder or config.dataset_folder
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    page = config.show.page or Path("reports") / f"data_{folder.resolve().name}.html"
+    check_writable(page)
+    found = describe(folder, manifest)
+    far = distances(folder, manifest)
+    summary = summarise(found, far)
+    for table in dataset_tables(summary):
+        console.print(table)
+        console.print()
+    write_dataset_page(page, found, far, summary)
+    console.print(f"Page: {page.resolve()}")

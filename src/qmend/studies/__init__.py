@@ -1,0 +1,1 @@
+"""Studies: questions that several tracked runs answer together, one file each."""
