@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -75,7 +74,7 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
         network.load_state_dict(load_file(folder / WEIGHTS))
         encoding = Encoding.from_json(data["encoding"])
         provenance = data["provenance"]
-    except (ValidationError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
+    except (ValueError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise QmendError(
             f"The weights in {folder} do not fit their description ({reason}); train it again."
