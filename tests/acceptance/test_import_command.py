@@ -15,7 +15,7 @@ BELL = """OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2];
 
 @pytest.fixture
 def given(tmp_path: Path) -> Path:
-    """Three runs of one circuit whose bits are written left to right."""
+    """Three runs of one circuit that looks the same in either bit order."""
     path = tmp_path / "given.jsonl"
     lines = [
         {
@@ -34,7 +34,7 @@ def given(tmp_path: Path) -> Path:
 def test_an_import_and_its_proof(here: Command, given: Path, tmp_path: Path) -> None:
     result = here("data", "import", "given.jsonl", "--name", "lab").succeeded()
     assert "3 rows, labels proven" in result.out
-    assert "Bit order: 3 of 3 records can tell" in result.out
+    assert "Bit order: 0 of 3 records can tell" in result.out
     assert (tmp_path / "data" / "lab" / "manifest.json").exists()
     again = here("data", "import", str(given), "--name", "lab").succeeded()
     assert "unchanged" in again.out
@@ -97,7 +97,7 @@ def test_a_model_is_scored_on_the_rows_that_it_can_take(
         f"checkpoint={model(demo, name)}",
         "dataset=hardware_public",
         f"data.root={DATA}",
-        "split=all",
+        "scored_split=all",
     ).succeeded()
     said = " ".join(result.out.split())
     assert "18 circuits" in said
@@ -121,7 +121,7 @@ def test_a_model_that_has_no_place_for_the_gates(demo: Tracked, here: Command) -
         f"checkpoint={model(demo, 'perceiver')}",
         "dataset=hardware_public",
         f"data.root={DATA}",
-        "split=all",
+        "scored_split=all",
     ).refused("paper encoding", "encoding=token")
 
 
@@ -131,7 +131,7 @@ def test_a_split_without_rows_of_the_size(demo: Tracked, here: Command) -> None:
         f"checkpoint={model(demo, 'blind_mlp')}",
         "dataset=hardware_public",
         f"data.root={DATA}",
-        "split=val",
+        "scored_split=val",
     ).refused("val split")
 
 
@@ -140,6 +140,6 @@ def test_circuits_that_the_model_has_seen_are_not_scored(demo: Tracked, here: Co
         "evaluate",
         f"checkpoint={model(demo, 'blind_mlp')}",
         "dataset=tiny",
-        "split=all",
+        "scored_split=all",
         folder=demo.folder,
-    ).refused("split=all", "trained on", "split=test")
+    ).refused("scored_split=all", "trained on", "scored_split=test")

@@ -42,7 +42,7 @@ def records(n: int, order: tuple[int, ...], survival: float, count: int = 30, sh
         (3, (2, 1, 0)),
         (4, (1, 2, 0, 3)),
         (5, (0, 1, 2, 4, 3)),
-        (7, tuple(range(7))[::-1]),
+        (7, (6, 5, 4, 3, 2, 1, 0)),
     ],
 )
 def test_another_order_is_noticed_and_named(n, order, survival):

@@ -18,15 +18,17 @@ from qiskit.quantum_info import Statevector
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import SplitConfig
 from qmend.datasets.encodings import build_encoding
+from qmend.datasets.expectations import load_expectations
 from qmend.datasets.importing.groups import split_rows
 from qmend.datasets.importing.importer import ImportOptions, import_file
 from qmend.datasets.importing.verify import verify_imported
 from qmend.datasets.table import load_dataset
 from qmend.devices.typical import TypicalValues
 from qmend.types import QmendError
-from reference import hashes, measured_probabilities, qiskit_circuit, stored_rows
+from reference import hashes, measured_probabilities, qiskit_circuit, rewrite_shard, stored_rows
 
-BELL = 'OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2]; h q[0]; cx q[0],q[1]; measure q -> c;'
+BELL = """OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2];
+    h q[0]; cx q[0],q[1]; measure q -> c;"""
 
 
 def record(name="a", **changes) -> dict:
@@ -271,7 +273,7 @@ def test_a_bad_file_is_refused(tmp_path, text, message):
         import_file(path, tmp_path / "set", ImportOptions("set"))
     with pytest.raises(QmendError, match="can't be read"):
         import_file(tmp_path / "none.jsonl", tmp_path / "set", ImportOptions("set"))
-    with pytest.raises(QmendError, match="neither .jsonl nor .parquet"):
+    with pytest.raises(QmendError, match=r"neither \.jsonl nor \.parquet"):
         import_file(tmp_path / "none.csv", tmp_path / "set", ImportOptions("set"))
 
 
@@ -302,7 +304,7 @@ def test_another_dataset_is_not_overwritten_unless_told(tmp_path):
     done, _ = imported(tmp_path, record())
     before = hashes(done.folder)
     path = write(tmp_path, record("other"))
-    with pytest.raises(QmendError, match="holds another dataset; .*--replace"):
+    with pytest.raises(QmendError, match=r"holds another dataset; .*--replace"):
         import_file(path, done.folder, ImportOptions("set"))
     assert hashes(done.folder) == before
     (done.folder / "NOTES").write_text("kept")
@@ -440,8 +442,6 @@ def test_expectation_values_are_of_classical_bits(tmp_path):
         shots=1000,
     )
     done = import_file(write(tmp_path, given), tmp_path / "set", ImportOptions("set"))
-    from qmend.datasets.expectations import load_expectations
-
     data = load_expectations(done.folder)
     z = Statevector(QuantumCircuit.from_qasm_str(program).remove_final_measurements(False))
     z0 = float(np.diff(z.probabilities([0])[::-1])[0])
@@ -458,8 +458,6 @@ def test_expectation_values_are_of_classical_bits(tmp_path):
 
 def test_verify_notices_what_hashes_do_not(tmp_path):
     """A permuted label with fitting hashes."""
-    from reference import rewrite_shard
-
     done, rows = imported(tmp_path, *many(6))
     ideal = [row["ideal"] for row in rows]
     rewrite_shard(done.folder, 0, {"ideal": [ideal[0][::-1], *ideal[1:]]})
@@ -474,8 +472,6 @@ def test_verify_notices_what_hashes_do_not(tmp_path):
 
 
 def test_verify_notices_a_circuit_in_two_splits(tmp_path):
-    from reference import rewrite_shard
-
     done, rows = imported(tmp_path, record("a"), record("b"))
     assert {row["split"] for row in rows} == {"test"}
     rewrite_shard(done.folder, 0, {"split": ["train", "test"]})

@@ -43,21 +43,21 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
         dataset, notes = _imported(config.dataset_folder, model)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
-        check_unseen(model, provenance, recipe, config.split)
+        check_unseen(model, provenance, recipe, config.scored_split)
         generate_with_progress(config)
         dataset, notes = load_dataset(config.dataset_folder), []
     name = f"evaluate {model.config.name} on {dataset.folder.name}"
     with start_run(store, name, {"kind": "evaluation"}, plain) as parent:
-        context = Context(store, dataset, config.split, parent.run_id)
+        context = Context(store, dataset, config.scored_split, parent.run_id)
         baselines = _baselines(dataset, notes)
-        if config.split != "test" and any(b.parameters for b in baselines):
+        if config.scored_split != "test" and any(b.parameters for b in baselines):
             notes.append(
                 "Baselines with parameters were fitted to the train split, which is among the "
                 "scored circuits."
             )
         entries = [run_baseline(context, baseline, plain) for baseline in baselines]
         entries.append(run_evaluation(context, model, provenance, plain))
-        board = Leaderboard.build(context.scored, entries, config.split)
+        board = Leaderboard.build(context.scored, entries, config.scored_split)
     console.print(leaderboard_table(board))
     for line in [*notes, *verdicts(board)]:
         console.print(f"  {line}")

@@ -106,11 +106,11 @@ class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``.
 
     Attributes:
-        split: what is scored; ``all`` only of data that the model can't have seen.
+        scored_split: what is scored; ``all`` only of data that the model can't have seen.
     """
 
     checkpoint: str
-    split: Literal["train", "val", "test", "all"] = "test"
+    scored_split: Literal["train", "val", "test", "all"] = "test"
 
 
 class TrainConfig(CommonConfig, TrainingConfig):

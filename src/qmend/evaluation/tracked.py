@@ -164,8 +164,8 @@ def check_unseen(
     same = all(trained.get(key) == dataset.get(key) for key in ("family", "seed"))
     if same and split != "test":
         raise QmendError(
-            f"split={split} holds circuits that the model was trained on (the same dataset.seed, "
-            f"{dataset['seed']}); score split=test, or choose another dataset.seed and "
+            f"scored_split={split} holds circuits that the model was trained on (the same "
+            f"dataset.seed, {dataset['seed']}); score scored_split=test, or choose another dataset.seed and "
             "dataset.name."
         )
     for key in ("circuits", "job_size", "split"):
