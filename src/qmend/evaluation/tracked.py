@@ -165,8 +165,8 @@ def check_unseen(
     if same and split != "test":
         raise QmendError(
             f"scored_split={split} holds circuits that the model was trained on (the same "
-            f"dataset.seed, {dataset['seed']}); score scored_split=test, or choose another dataset.seed and "
-            "dataset.name."
+            f"dataset.seed, {dataset['seed']}); choose scored_split=test, or another dataset.seed "
+            "and dataset.name."
         )
     for key in ("circuits", "job_size", "split"):
         if same and trained.get(key) != dataset.get(key):
