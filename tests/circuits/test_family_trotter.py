@@ -9,7 +9,7 @@ from scipy.linalg import expm
 from qmend.circuits.families import SourceCircuit
 from qmend.circuits.families.trotter import TrotterFamily
 from qmend.circuits.hamiltonians import heisenberg_chain, ising_chain, product_formula
-from qmend.circuits.rotations import gadgets_on
+from qmend.circuits.rotations import local_gadgets
 
 
 def operator(hamiltonian) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_the_longitudinal_field_points_along_z():
 def test_the_error_falls_with_the_order_of_the_formula(name, order):
     """Twice the steps: half of the error at order 1, a quarter at order 2."""
     hamiltonian = chains(4)[name]
-    turns = gadgets_on(4, "Y", np.array([0.2, 0.9, 0.5, 1.3]))
+    turns = local_gadgets(4, "Y", np.array([0.2, 0.9, 0.5, 1.3]))
     start = SourceCircuit({}, gadgets=turns, n_qubits=4).state()
     exact = expm(-1.3j * operator(hamiltonian)) @ start
     errors = []

@@ -103,6 +103,18 @@ def test_layers_are_as_soon_as_possible(circuits, table):
             busy.update(dict.fromkeys(qubits, int(at)))
 
 
+@pytest.mark.parametrize("virtual", [(), ("rz",), ("rz", "id", "cx")])
+def test_virtual_gates_fill_no_layer(circuits, table, virtual):
+    """Each gate lies behind the lasting gates alone that came before it on its qubits."""
+    layers = np.split(table.layers(virtual), table.offsets[1:-1])
+    for circuit, layer in zip(circuits, layers, strict=True):
+        free: dict[int, int] = {}
+        for (gate, first, second, _), at in zip(circuit, layer, strict=True):
+            qubits = {first, second} - {-1}
+            assert at == max(free.get(q, 0) for q in qubits)
+            free.update(dict.fromkeys(qubits, int(at) + (gate not in virtual)))
+
+
 def test_identity_is_the_documented_hash(circuits, table):
     """Rebuilt from plain Python values: 16-bit sizes, then (gate, first, second, angle) each."""
     rng = np.random.default_rng(1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
-from scipy.optimize import minimize
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, pauli_action
-from qmend.circuits.rotations import append_rotation, on, rotation_circuit
+from qmend.circuits.rotations import append_rotation, pauli_string, rotation_circuit
 from qmend.types import AnyArray, FloatArray, IntArray
 
 #: (letters, qubit 0 first; parameter k; scale c): exp(-i c theta_k P).
@@ -50,7 +50,7 @@ class Ansatz:
             return None
         flips = [q for q in range(self.n_qubits) if self.reference >> q & 1]
         idle = "I" * (n_qubits - self.n_qubits)
-        return [(on(n_qubits, {q: "X"}), np.pi / 2) for q in flips] + [
+        return [(pauli_string(n_qubits, {q: "X"}), np.pi / 2) for q in flips] + [
             (letters + idle, float(scale * parameters[parameter]))
             for letters, parameter, scale in self.rotations
         ]
@@ -107,19 +107,30 @@ class Ansatz:
     def optimise(self, parameters: FloatArray, hamiltonian: PauliSum, steps: int) -> FloatArray:
         """(P,) parameters after at most ``steps`` iterations of L-BFGS on the exact energy.
 
-        The line search takes no step that raises the energy.
+        Nocedal and Wright, Numerical Optimization (2006), algorithm 7.5 with ten pairs; strides
+        are halved until they lower the energy enough (equation 3.4). Written out here, so that
+        what a seed draws hangs on no library's optimiser.
         """
-        if steps == 0:
-            return parameters
-        found: FloatArray = minimize(
-            self.energy_gradient,
-            parameters,
-            args=(hamiltonian,),
-            jac=True,
-            method="L-BFGS-B",
-            options={"maxiter": steps},
-        ).x
-        return found
+        energy, gradient = self.energy_gradient(parameters, hamiltonian)
+        pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=10)
+        for _ in range(steps):
+            direction = -_inverse_curvature(gradient, pairs)
+            slope = float(gradient @ direction)
+            if slope > -1e-14:
+                break
+            stride = 1.0 if pairs else min(1.0, 1.0 / float(np.linalg.norm(gradient)))
+            while stride > 1e-8:
+                ahead = parameters + stride * direction
+                lower, turned = self.energy_gradient(ahead, hamiltonian)
+                if lower <= energy + 1e-4 * stride * slope:
+                    break
+                stride /= 2
+            else:
+                break
+            if (ahead - parameters) @ (turned - gradient) > 1e-12:
+                pairs.append((ahead - parameters, turned - gradient))
+            parameters, energy, gradient = ahead, lower, turned
+        return parameters
 
     @property
     def rotations(self) -> list[Rotation]:
@@ -181,6 +192,24 @@ class Ansatz:
         return kets
 
 
+def _inverse_curvature(
+    gradient: FloatArray, pairs: Iterable[tuple[FloatArray, FloatArray]]
+) -> FloatArray:
+    """(P,) the inverse Hessian that pairs (step, change of gradient), the latest last, suggest,
+    times the gradient: Nocedal and Wright's two loops, algorithm 7.4."""
+    product, memory = gradient, list(pairs)
+    shares = []
+    for step, change in reversed(memory):
+        shares.append((step @ product) / (step @ change))
+        product = product - shares[-1] * change
+    if memory:
+        step, change = memory[-1]
+        product = product * ((step @ change) / (change @ change))
+    for (step, change), share in zip(memory, reversed(shares), strict=True):
+        product = product + (share - (change @ product) / (step @ change)) * step
+    return product
+
+
 def hardware_efficient(n_qubits: int, layers: int, reference: int) -> Ansatz:
     """Kandala et al. 2017 (arXiv 1704.05018) with CX: layers of RY and RZ on every qubit and a
     CX ladder along the chain, and RY and RZ at the end."""
@@ -189,7 +218,7 @@ def hardware_efficient(n_qubits: int, layers: int, reference: int) -> Ansatz:
     for layer in range(layers + 1):
         for letter in "YZ":
             for q in range(n_qubits):
-                operations.append((on(n_qubits, {q: letter}), parameter, 0.5))
+                operations.append((pauli_string(n_qubits, {q: letter}), parameter, 0.5))
                 parameter += 1
         if layer < layers:
             operations.append(LADDER)
@@ -218,9 +247,9 @@ def qubit_excitations(n_qubits: int) -> list[list[tuple[str, float]]]:
     Y_q (one flip), then X_q Y_(q+1) and Y_q X_(q+1) (two flips of neighbours); as every one has
     an odd number of Y, the states are real.
     """
-    singles = [on(n_qubits, {q: "Y"}) for q in range(n_qubits)]
+    singles = [pauli_string(n_qubits, {q: "Y"}) for q in range(n_qubits)]
     doubles = [
-        on(n_qubits, {q: a, q + 1: b})
+        pauli_string(n_qubits, {q: a, q + 1: b})
         for q in range(n_qubits - 1)
         for a, b in (("X", "Y"), ("Y", "X"))
     ]

@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from qmend.circuits.gadgets import Gadget
-from qmend.circuits.rotations import on
+from qmend.circuits.rotations import pauli_string
 from qmend.types import AnyArray, FloatArray, IntArray
 
 
@@ -85,9 +85,9 @@ def ising_chain(coupling: FloatArray, transverse: FloatArray, longitudinal: Floa
         coupling: (n-1,) J. transverse: (n,) h. longitudinal: (n,) g, all 0 for none.
     """
     n = len(transverse)
-    terms = [(on(n, {b: "Z", b + 1: "Z"}), -float(coupling[b])) for b in _even_first(n)]
-    terms += [(on(n, {q: "Z"}), -float(g)) for q, g in enumerate(longitudinal) if g]
-    terms += [(on(n, {q: "X"}), -float(h)) for q, h in enumerate(transverse) if h]
+    terms = [(pauli_string(n, {b: "Z", b + 1: "Z"}), -float(coupling[b])) for b in _even_first(n)]
+    terms += [(pauli_string(n, {q: "Z"}), -float(g)) for q, g in enumerate(longitudinal) if g]
+    terms += [(pauli_string(n, {q: "X"}), -float(h)) for q, h in enumerate(transverse) if h]
     return PauliSum(tuple(terms))
 
 
@@ -100,11 +100,11 @@ def heisenberg_chain(coupling: FloatArray, anisotropy: float, field: FloatArray)
     """
     n = len(field)
     terms = [
-        (on(n, {b: letter, b + 1: letter}), float(coupling[b]) * scale)
+        (pauli_string(n, {b: letter, b + 1: letter}), float(coupling[b]) * scale)
         for b in _even_first(n)
         for letter, scale in (("X", 1.0), ("Y", 1.0), ("Z", float(anisotropy)))
     ]
-    terms += [(on(n, {q: "Z"}), -float(g)) for q, g in enumerate(field) if g]
+    terms += [(pauli_string(n, {q: "Z"}), -float(g)) for q, g in enumerate(field) if g]
     return PauliSum(tuple(terms))
 
 

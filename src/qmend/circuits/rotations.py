@@ -14,12 +14,12 @@ from qmend.types import FloatArray
 _ROTATIONS = ("rx", "ry", "rz", "rxx", "ryy", "rzz")
 
 
-def gadgets_on(n_qubits: int, letter: str, angles: FloatArray) -> list[Gadget]:
+def local_gadgets(n_qubits: int, letter: str, angles: FloatArray) -> list[Gadget]:
     """exp(-i angles[q] P_q), one for each qubit ``q``."""
-    return [(on(n_qubits, {q: letter}), float(angle)) for q, angle in enumerate(angles)]
+    return [(pauli_string(n_qubits, {q: letter}), float(angle)) for q, angle in enumerate(angles)]
 
 
-def on(n_qubits: int, letters: dict[int, str]) -> str:
+def pauli_string(n_qubits: int, letters: dict[int, str]) -> str:
     """The Pauli string with the given letters, I elsewhere, qubit 0 first."""
     return "".join(letters.get(q, "I") for q in range(n_qubits))
 

@@ -39,6 +39,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend data generate dataset=tiny device=hanoi data.workers=2",
     ),
     Command(
+        "data collect",
+        "qmend.cli.collect:main",
+        "run a dataset's circuits on hardware, or go on with it; keep the data with `dvc add`",
+        "qmend data collect device=algiers dataset=tiny collect.execution=local",
+    ),
+    Command(
         "data verify",
         "qmend.cli.data:verify_main",
         "prove a dataset: hashes, labels, splits, noise against Aer, shots",

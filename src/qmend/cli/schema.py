@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from qmend.datasets.config import DatasetConfig, ImportedDatasetConfig
+from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
 from qmend.studies.published_noise import PublishedNoiseConfig
@@ -80,6 +80,12 @@ class CommonConfig(BaseModel):
 
 class GenerateConfig(CommonConfig):
     """``conf/generate.yaml``."""
+
+
+class CollectConfig(CommonConfig):
+    """``conf/collect.yaml``."""
+
+    collect: CollectionConfig
 
 
 class VerifyConfig(CommonConfig):

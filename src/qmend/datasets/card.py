@@ -187,10 +187,12 @@ def _command(recipe: dict[str, Any]) -> str:
     """How to make the same data again: the recipe as configs of their own."""
     if not isinstance(recipe.get("dataset"), dict) or not isinstance(recipe.get("device"), dict):
         return ""
+    if "collection" in recipe:  # of jobs that really ran
+        return ""
     blocks = []
     for group in ("dataset", "device"):
         text = yaml.safe_dump(
-            _portable(recipe[group]), sort_keys=False, default_flow_style=None, width=90
+            _portable(recipe[group]), sort_keys=True, default_flow_style=None, width=90
         )
         blocks.append(f"`again/{group}/recipe.yaml`\n\n```yaml\n{text}```")
     command = "qmend data generate --config-dir again dataset=recipe device=recipe"
@@ -290,7 +292,7 @@ def _layouts(found: Description) -> str:
 def _inline(plain: dict[str, Any]) -> str:
     """``pauli (n_qubits 5, gadgets exact)``; what is null is left out."""
     rest = ", ".join(
-        f"{k} {v}" for k, v in _portable(plain).items() if k != "name" and v is not None
+        f"{k} {v}" for k, v in sorted(_portable(plain).items()) if k != "name" and v is not None
     )
     if "name" not in plain:
         return rest

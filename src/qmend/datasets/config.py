@@ -108,6 +108,29 @@ class ImportedDatasetConfig(_Frozen):
         return value
 
 
+class CollectionConfig(_Frozen):
+    """``collect`` of ``conf/collect.yaml``: how jobs are run on hardware.
+
+    Attributes:
+        execution: ``runtime``: IBM Quantum; ``local``: a shipped snapshot with its noise, in the
+            runtime's local mode.
+        mode: jobs alone, or in a session or batch.
+        max_retries: how often a failed job is submitted again, and an answer asked for again.
+        max_pending: jobs that wait on the service at a time.
+        poll_seconds: between two looks at pending jobs, and before another try.
+        dry_run: say what would be done, and submit nothing.
+        finish: submit nothing, and make a dataset of the jobs that are done.
+    """
+
+    execution: Literal["runtime", "local"] = "runtime"
+    mode: Literal["job", "session", "batch"] = "job"
+    max_retries: int = Field(2, ge=0)
+    max_pending: int = Field(10, ge=1)
+    poll_seconds: float = Field(10.0, ge=0)
+    dry_run: bool = False
+    finish: bool = False
+
+
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
     """Everything that decides the data, as plain values."""
     return {
@@ -115,6 +138,15 @@ def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, An
         "dataset": {**dataset.model_dump(mode="json"), "family": dataset.family.model_dump()},
         "device": device.model_dump(mode="json"),
     }
+
+
+def collected_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
+    """The same for hardware data, which no simulated noise decides; as JSON gives it back."""
+    recipe = dataset_recipe(dataset, device)
+    for simulated in ("executor", "noise", "calibrations", "jobs_per_shard"):
+        del recipe["dataset"][simulated]
+    plain: dict[str, Any] = json.loads(json.dumps(recipe))
+    return plain
 
 
 def recipe_sha(recipe: dict[str, Any]) -> str:

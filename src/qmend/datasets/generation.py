@@ -10,18 +10,20 @@ import fcntl
 import json
 import platform
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.datasets.card import write_card
-from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
+from qmend.datasets.card import GENERATED, Provenance, write_card
+from qmend.datasets.config import DatasetConfig, collected_recipe, dataset_recipe, recipe_sha
 from qmend.datasets.job import JobTask, machinery
+from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import (
     CALIBRATIONS,
     MANIFEST,
@@ -40,11 +42,12 @@ from qmend.datasets.schema import (
     calibrations_table,
 )
 from qmend.datasets.splits import split_jobs
+from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, resolve
 from qmend.types import QmendError, Split
 
-_SHARD = "circuits-{}.parquet"
-_RECIPE_KEY = b"qmend.recipe_sha"
+SHARD = "circuits-{}.parquet"
+RECIPE_KEY = b"qmend.recipe_sha"
 _ATTEMPTS_KEY = b"qmend.attempts"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
@@ -83,6 +86,8 @@ def generate(
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
     """
+    if (folder / LEDGER).exists():
+        return reuse_collected(dataset, device, folder, progress)
     device = resolve(device)  # recipes name physical qubits
     if dataset.family.n_qubits != len(device.layout):
         raise QmendError(
@@ -95,7 +100,7 @@ def generate(
     splits = split_jobs(shared.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
         return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
-    with _exclusive(folder):
+    with exclusive(folder):
         if replace:
             _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():
@@ -103,35 +108,82 @@ def generate(
         expected = _shard_paths(dataset, folder)
         if not replace:
             _refuse_other_shards(folder, sha)
-        for left in [*folder.glob(".*.part"), *folder.glob(_SHARD.format("*"))]:
+        for left in [*folder.glob(".*.part"), *folder.glob(SHARD.format("*"))]:
             if left not in expected:
                 left.unlink()
         made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
-        write_atomically(
-            folder / CALIBRATIONS,
-            lambda part: pq.write_table(calibrations_table(shared.calibrations), part),
+        manifest = write_dataset(
+            folder, dataset.name, recipe, _shard_paths(dataset, folder), shared.calibrations
         )
-        shards = [
-            FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
-            for p in _shard_paths(dataset, folder)
-        ]
-        manifest = Manifest(
-            schema_version=SCHEMA_VERSION,
-            name=dataset.name,
-            recipe=recipe,
-            recipe_sha=sha,
-            rows=sum(s.rows for s in shards),
-            shards=shards,
-            calibrations=FileEntry(
-                file=CALIBRATIONS,
-                rows=len(shared.calibrations),
-                sha256=file_sha256(folder / CALIBRATIONS),
-            ),
-            packages={"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}},
-        )
-        write_card(folder, manifest)
-        write_manifest(folder, manifest)
     return Generation(folder, manifest, made)
+
+
+def write_dataset(
+    folder: Path,
+    name: str,
+    recipe: dict[str, Any],
+    shards: Sequence[Path],
+    calibrations: Sequence[Calibration],
+    provenance: Provenance = GENERATED,
+) -> Manifest:
+    """Write what belongs to shards that are there: the calibrations, the card, and last the
+    manifest."""
+    write_atomically(
+        folder / CALIBRATIONS,
+        lambda part: pq.write_table(calibrations_table(calibrations), part),
+    )
+    entries = [
+        FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
+        for p in shards
+    ]
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=name,
+        recipe=recipe,
+        recipe_sha=recipe_sha(recipe),
+        rows=sum(e.rows for e in entries),
+        shards=entries,
+        calibrations=FileEntry(
+            file=CALIBRATIONS,
+            rows=len(calibrations),
+            sha256=file_sha256(folder / CALIBRATIONS),
+        ),
+        packages=package_versions(),
+    )
+    write_card(folder, manifest, provenance)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides the data."""
+    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+
+
+def reuse_collected(
+    dataset: DatasetConfig, device: DeviceConfig, folder: Path, progress: Progress
+) -> Generation:
+    """Hardware data: used as they are, never made again, never overwritten.
+
+    Raises:
+        QmendError: if they are of another config, unfinished or damaged.
+    """
+    opening = Ledger(folder).opening or {}
+    ours = collected_recipe(dataset, device)
+    if opening.get("asked") != ours:
+        raise QmendError(
+            f"{folder} holds collected data of another config "
+            f"({difference(opening.get('asked', {}), ours)}), which are never overwritten; give "
+            "yours another dataset.name or data.root."
+        )
+    if not (folder / MANIFEST).exists():
+        raise QmendError(
+            f"{folder} holds an unfinished collection; finish it with `qmend data collect`."
+        )
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    progress(manifest.rows, manifest.rows)
+    return Generation(folder, manifest, 0)
 
 
 def _reused(
@@ -141,8 +193,9 @@ def _reused(
     manifest = read_manifest(folder)
     if manifest.recipe_sha != recipe_sha(recipe):
         raise QmendError(
-            f"{folder} holds a dataset of another config ({_difference(manifest, recipe)}); give "
-            "yours another dataset.name, or overwrite it with data.replace=true."
+            f"{folder} holds a dataset of another config "
+            f"({difference(manifest.recipe, recipe)}); give yours another dataset.name, or "
+            "overwrite it with data.replace=true."
         )
     check_files(folder, manifest)
     progress(dataset.circuits, dataset.circuits)
@@ -150,7 +203,7 @@ def _reused(
 
 
 @contextmanager
-def _exclusive(folder: Path) -> Iterator[None]:
+def exclusive(folder: Path) -> Iterator[None]:
     """One writer a folder; the lock goes with the process, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,9 +239,9 @@ def _clear_outdated(folder: Path, sha: str) -> None:
     path.unlink()
 
 
-def _difference(manifest: Manifest, recipe: dict[str, object]) -> str:
+def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     """The first value in which two recipes differ."""
-    theirs, ours = _flat(manifest.recipe), _flat(recipe)
+    theirs, ours = _flat(there), _flat(here)
     for key in sorted(theirs.keys() | ours.keys()):
         if theirs.get(key) != ours.get(key):
             return f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
@@ -206,7 +259,7 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
 
 def _shard_paths(dataset: DatasetConfig, folder: Path) -> list[Path]:
     count = -(-dataset.jobs // dataset.jobs_per_shard)
-    return [folder / _SHARD.format(f"{k:05d}") for k in range(count)]
+    return [folder / SHARD.format(f"{k:05d}") for k in range(count)]
 
 
 def _make_shards(
@@ -220,7 +273,7 @@ def _make_shards(
     ray_address: str | None,
 ) -> int:
     paths = _shard_paths(dataset, folder)
-    todo = [k for k, path in enumerate(paths) if not _is_intact(path, sha)]
+    todo = [k for k, path in enumerate(paths) if not is_intact(path, sha)]
     done = dataset.circuits - sum(
         len(_jobs_of(dataset, shard)) * dataset.job_size for shard in todo
     )
@@ -265,10 +318,10 @@ def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
     return [(index, count) for (j, index), count in attempts.items() if j == job]
 
 
-def _is_intact(path: Path, sha: str) -> bool:
+def is_intact(path: Path, sha: str) -> bool:
     """Whether a shard left by an earlier call was written whole for this very recipe."""
     try:
-        if _marks(path).get(_RECIPE_KEY) != sha.encode():
+        if shard_marks(path).get(RECIPE_KEY) != sha.encode():
             return False
         pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowInvalid):
@@ -278,9 +331,9 @@ def _is_intact(path: Path, sha: str) -> bool:
 
 def _refuse_other_shards(folder: Path, sha: str) -> None:
     """An unfinished dataset of another config is somebody's work, too."""
-    for path in sorted(folder.glob(_SHARD.format("*"))):
+    for path in sorted(folder.glob(SHARD.format("*"))):
         try:
-            mark = _marks(path).get(_RECIPE_KEY, sha.encode())
+            mark = shard_marks(path).get(RECIPE_KEY, sha.encode())
         except (OSError, pa.ArrowInvalid):
             continue
         if mark != sha.encode():
@@ -290,19 +343,24 @@ def _refuse_other_shards(folder: Path, sha: str) -> None:
             )
 
 
-def _marks(path: Path) -> dict[bytes, bytes]:
+def shard_marks(path: Path) -> dict[bytes, bytes]:
+    """What a shard belongs to."""
     return dict(pq.read_schema(path).metadata or {})
 
 
 def _recorded_attempts(path: Path) -> _Attempts:
     """How often circuits of an intact shard were redrawn when it was made."""
-    found = json.loads(_marks(path).get(_ATTEMPTS_KEY, b"[]"))
+    found = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
     return {(job, index): count for job, index, count in found}
 
 
 def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:
     redrawn = json.dumps([[*key, count] for key, count in sorted(attempts.items())])
-    marks = {_RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()}
+    write_shard(path, table, {RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()})
+
+
+def write_shard(path: Path, table: pa.Table, marks: dict[bytes, bytes]) -> None:
+    """Write a shard whole or not at all, with marks that say what it belongs to."""
     table = table.replace_schema_metadata(marks)
 
     def write(part: Path) -> None:

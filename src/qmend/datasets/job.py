@@ -20,7 +20,7 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.dated import dated_calibrations
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.execution.base import Executor, build_executor
-from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.simulation.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.simulation.surrogate import SurrogateConfig
 from qmend.types import FloatArray, IntArray, QmendError, Split
@@ -83,10 +83,6 @@ class Machinery:
     def executor(self, job: int, name: str | None = None) -> Executor:
         """What simulates a job; the dataset's executor unless another is named."""
         return _executor(self, job % len(self.calibrations), name or self.dataset.executor)
-
-    def readout(self, job: int) -> FloatArray:
-        """(n, 2, 2) readout matrices of a job."""
-        return readout_matrices(self.calibration(job), self.device.layout)
 
 
 @lru_cache(maxsize=2)
@@ -152,8 +148,9 @@ def make_job(task: JobTask) -> pa.Table:
     dataset = task.dataset
     shared = machinery(dataset, task.device)
     drawn = draw_job(shared, task.job, dict(task.attempts))
-    exact = shared.executor(task.job).probabilities(drawn.table, task.job)
-    noisy_exact = to_bit_order(apply_readout(exact, shared.readout(task.job)), drawn.measured)
+    executor = shared.executor(task.job)
+    exact = apply_readout(executor.probabilities(drawn.table, task.job), executor.readout)
+    noisy_exact = to_bit_order(exact, drawn.measured)
     seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
     counts = sample_counts(noisy_exact, dataset.shots, seeds)
     calibration = shared.calibration(task.job)

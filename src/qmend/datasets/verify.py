@@ -110,7 +110,7 @@ def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) ->
         at = np.flatnonzero(jobs == job)
         simulated = shared.executor(job, executor)
         exact = simulated.probabilities(circuits.instructions.select(at), job)
-        found = np.abs(apply_readout(exact, shared.readout(job)) - part.noisy_exact[at]).max()
+        found = np.abs(apply_readout(exact, simulated.readout) - part.noisy_exact[at]).max()
         largest = max(largest, float(found))
     return largest
 

@@ -39,18 +39,16 @@ def fake_calibration(backend: str) -> Calibration:
     return Calibration.from_properties(properties)
 
 
-@lru_cache(maxsize=8)
-def runtime_calibration(backend: str, time: datetime | None = None) -> Calibration:
-    """The calibration of a live backend, read once a process.
+def runtime_backend(backend: str) -> Any:
+    """A live backend, with the service behind it as its ``service``.
 
     The account is the one that Qiskit finds: saved, or in the environment. None of it is kept.
 
     Args:
         backend: name such as ``ibm_fez``.
-        time: the calibration that was valid then; None: the latest.
 
     Raises:
-        QmendError: without the package, an account, such a backend, or an answer.
+        QmendError: without the package, an account, or such a backend.
     """
     try:
         from qiskit_ibm_runtime import QiskitRuntimeService
@@ -71,12 +69,26 @@ def runtime_calibration(backend: str, time: datetime | None = None) -> Calibrati
             "network and the account's instance."
         ) from None
     try:
-        found = service.backend(backend)
+        return service.backend(backend)
     except Exception as error:
         raise QmendError(
             f"device.backend: {backend!r} can't be opened ({_reason(error)}). "
             f"{nearest(backend, _names(service))}"
         ) from None
+
+
+@lru_cache(maxsize=8)
+def runtime_calibration(backend: str, time: datetime | None = None) -> Calibration:
+    """The calibration of a live backend, read once a process.
+
+    Args:
+        backend: name such as ``ibm_fez``.
+        time: the calibration that was valid then; None: the latest.
+
+    Raises:
+        QmendError: as :func:`runtime_backend`, or without an answer.
+    """
+    found = runtime_backend(backend)
     try:
         return backend_calibration(found, time)
     except QmendError:

@@ -15,6 +15,7 @@ from qiskit_aer.noise.device import basic_device_gate_errors
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.simulation.readout import readout_matrices
 from qmend.types import FloatArray, QmendError
 
 _OPERATIONS = {
@@ -85,6 +86,7 @@ class AerExecutor:
     """
 
     def __init__(self, calibration: Calibration, layout: Sequence[int], threads: int = 1) -> None:
+        self.readout = readout_matrices(calibration, layout)
         self._simulator = AerSimulator(
             method="density_matrix",
             noise_model=device_noise_model(calibration, layout),

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.simulation.fitted import FittedConfig
 from qmend.simulation.surrogate import SurrogateConfig
 from qmend.types import FloatArray, QmendError
 
@@ -20,11 +21,15 @@ class AerNoiseConfig(BaseModel):
     name: Literal["aer"] = "aer"
 
 
-NoiseConfig = Annotated[AerNoiseConfig | SurrogateConfig, Field(discriminator="name")]
+AnyNoise = AerNoiseConfig | SurrogateConfig | FittedConfig
+NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
 
 
 class Executor(Protocol):
     """Runs compiled circuits under a noise model."""
+
+    #: (n, 2, 2) matrices M[measured, prepared] of the readout error that goes with the noise.
+    readout: FloatArray
 
     def probabilities(self, table: InstructionTable, job: int) -> FloatArray:
         """(N, 2^n) exact distributions before readout, chain order.
@@ -36,7 +41,7 @@ class Executor(Protocol):
 
 def build_executor(
     name: str,
-    noise: AerNoiseConfig | SurrogateConfig,
+    noise: AnyNoise,
     calibration: Calibration,
     layout: Sequence[int],
 ) -> Executor:

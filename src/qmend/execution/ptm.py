@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.execution.base import AerNoiseConfig
+from qmend.execution.base import AnyNoise
+from qmend.simulation.fitted import FittedConfig, FittedNoise
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
+from qmend.simulation.readout import readout_matrices
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 from qmend.types import FloatArray
 
@@ -17,21 +19,25 @@ class PtmExecutor:
     """Exact noisy distributions from :mod:`qmend.simulation`.
 
     Args:
-        noise: Aer's device model, or surrogate hardware.
+        noise: Aer's device model, surrogate hardware, or one fitted to a real device.
         calibration: the snapshot.
         layout: physical qubits of the chain.
     """
 
     def __init__(
         self,
-        noise: AerNoiseConfig | SurrogateConfig,
+        noise: AnyNoise,
         calibration: Calibration,
         layout: Sequence[int],
     ) -> None:
+        self.readout = readout_matrices(calibration, layout)
         self._device: DeviceNoise | None = None
-        self._surrogate: SurrogateNoise | None = None
+        self._surrogate: SurrogateNoise | FittedNoise | None = None
         if isinstance(noise, SurrogateConfig):
             self._surrogate = SurrogateNoise(calibration, layout, noise)
+        elif isinstance(noise, FittedConfig):
+            self._surrogate = FittedNoise(calibration, layout, noise)
+            self.readout = self._surrogate.readout(layout)
         else:
             self._device = DeviceNoise(calibration, layout)
 

@@ -9,6 +9,7 @@ import matplotlib.dates as mdates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qmend.datasets.description import Description, Distances
 from qmend.devices.calibration import Calibration
@@ -86,6 +87,7 @@ def noise_against_depth(found: Description, far: Distances) -> Figure:
             axes.plot(centres, middle, "o-", color=colour, markersize=4, label=label)
         axes.set(xlabel="depth of the compiled circuit", ylabel="noise (TV distance from ideal)")
         axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if len(groups) > 1 and axes.get_legend_handles_labels()[0]:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
@@ -140,23 +142,27 @@ def _by_depth(depth: IntArray, noise: AnyArray) -> tuple[AnyArray, AnyArray, Any
 
 
 def _used(found: Description) -> list[tuple[Calibration, list[int]]]:
-    """Snapshots by time with the physical qubits that circuits ran on; all where unknown."""
+    """Snapshots by time with the physical qubits that circuits ran on; all where unknown.
+
+    The qubits are the same for all snapshots of a device, so that their median means the same.
+    """
     qubits: dict[str, set[int]] = {}
-    for (name, layout), _ in found.chains.items():
-        if name is not None:
-            qubits.setdefault(name, set()).update(layout)
+    for name, layout in found.chains:
+        if name in found.calibrations:
+            qubits.setdefault(found.calibrations[name].device, set()).update(layout)
     used = []
-    for name, calibration in found.calibrations.items():
+    for calibration in found.calibrations.values():
         known = {q.qubit for q in calibration.qubits}
-        used.append((calibration, sorted(known & qubits.get(name, known) or known)))
+        used.append((calibration, sorted(known & qubits.get(calibration.device, known) or known)))
     return sorted(used, key=lambda pair: (pair[0].time, pair[0].device))
 
 
 def _qubits(
     calibration: Calibration, qubits: list[int], field: str, scale: float
 ) -> dict[str, float]:
+    """Qubit -> value; NaN where the snapshot has none."""
     values = {q: getattr(calibration.qubit(q), field) for q in qubits}
-    return {str(q): scale * v for q, v in values.items() if v is not None}
+    return {str(q): np.nan if v is None else scale * v for q, v in values.items()}
 
 
 def _pairs(calibration: Calibration, qubits: list[int]) -> dict[str, float]:
@@ -177,7 +183,9 @@ def _by_qubit(axes: Axes, values: list[dict[str, float]]) -> None:
         axes.set_axisbelow(True)
     else:
         axes.plot(x, table.T, ".", color=COLOURS[0], alpha=0.4)
-        axes.plot(x, np.nanmedian(table, axis=0), "_", color="black", markersize=14)
+        known = ~np.isnan(table).all(axis=0)
+        middle = np.nanmedian(table[:, known], axis=0)
+        axes.plot(x[known], middle, "_", color="black", markersize=14)
     every = max(1, len(names) // 16)
     axes.set_xticks(x[::every], names[::every])
     axes.set_xlabel("physical qubits")
@@ -199,8 +207,10 @@ def _over_time(
         points = {
             time: snapshot[name]
             for time, d, snapshot in zip(times, devices, values, strict=True)
-            if d == device and name in snapshot
+            if d == device and not np.isnan(snapshot.get(name, np.nan))
         }
+        if not points:
+            continue  # after its turn in colours: a qubit has the same in every panel
         label = name if few else device
         axes.plot(
             mdates.date2num(list(points)),  # type: ignore[no-untyped-call]
@@ -214,16 +224,14 @@ def _over_time(
         )
         seen.add(label)
     if not few:
-        at = sorted({time for time, snapshot in zip(times, values, strict=True) if snapshot})
-        middle = [
-            np.median(
-                [v for t, x in zip(times, values, strict=True) if t == time for v in x.values()]
-            )
-            for time in at
-        ]
-        days = mdates.date2num(at)  # type: ignore[no-untyped-call]
-        axes.plot(days, middle, color="black", linewidth=2)
-    locator = mdates.AutoDateLocator(maxticks=7)  # type: ignore[no-untyped-call]
+        known: dict[datetime, list[float]] = {}
+        for time, snapshot in zip(times, values, strict=True):
+            found = [value for value in snapshot.values() if not np.isnan(value)]
+            known.setdefault(time, []).extend(found)
+        middle = {time: float(np.median(v)) for time, v in sorted(known.items()) if v}
+        days = mdates.date2num(list(middle))  # type: ignore[no-untyped-call]
+        axes.plot(days, list(middle.values()), color="black", linewidth=2)
+    locator = mdates.AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     if 1 < len(seen) <= _MOST_LINES:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qmend.circuits.instructions import GATE_CODE, GATES, TWO_QUBIT, InstructionTable
-from qmend.devices.calibration import Calibration, GateCalibration
+from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
 from qmend.simulation import channels
 from qmend.simulation.program import Program
-from qmend.types import QmendError
+from qmend.types import IntArray, QmendError
 
 _H = 1 / np.sqrt(2)
 _UNITARY = {
@@ -30,63 +31,148 @@ def ideal_channel(gate: str) -> Tensor:
     return channels.unitary_channel(np.asarray(_UNITARY[gate], dtype=complex))
 
 
-def gate_error_channel(calibration: Calibration, gate: GateCalibration) -> Tensor:
-    """The error that follows a gate in Qiskit Aer's device model.
+@dataclass(frozen=True)
+class NoiseParameters:
+    """The numbers of a calibration that make Aer's device model, on one chain.
 
-    Thermal relaxation of its qubits for its length, preceded by a depolarizing channel so
+    All are float64 tensors; any of them may carry gradients.
+
+    Attributes:
+        t1, t2: (n,) us.
+        excited: (n,) population of \\|1> to which a qubit relaxes.
+        gate, first, second: (G,) code and chain positions of each native gate, second -1 for one
+            qubit; constants.
+        error: (G,) average gate error.
+        length: (G,) us.
+        flip_up, flip_down: (n,) readout's P(1|0) and P(0|1).
+    """
+
+    t1: Tensor
+    t2: Tensor
+    excited: Tensor
+    gate: IntArray
+    first: IntArray
+    second: IntArray
+    error: Tensor
+    length: Tensor
+    flip_up: Tensor
+    flip_down: Tensor
+
+    @staticmethod
+    def of(calibration: Calibration, layout: Sequence[int]) -> NoiseParameters:
+        """A snapshot's values; readout error is symmetric, as Aer's device model takes it.
+
+        Raises:
+            QmendError: if a value is missing.
+        """
+        qubits = [calibration.qubit(q) for q in layout]
+        position = {physical: k for k, physical in enumerate(layout)}
+        gates = [
+            g
+            for g in calibration.gates
+            if g.gate in _UNITARY and all(q in position for q in g.qubits)
+        ]
+
+        def values(items: Sequence[QubitCalibration | GateCalibration], field: str) -> Tensor:
+            return torch.tensor(
+                [calibration.value(item, field) for item in items], dtype=torch.float64
+            )
+
+        at = [[position[q] for q in g.qubits] for g in gates]
+        flips = [q.readout_error for q in qubits]
+        readout = torch.tensor([np.nan if e is None else e for e in flips], dtype=torch.float64)
+        return NoiseParameters(
+            t1=values(qubits, "t1_us"),
+            t2=values(qubits, "t2_us"),
+            excited=torch.zeros(len(qubits), dtype=torch.float64),
+            gate=np.array([GATE_CODE[g.gate] for g in gates], dtype=np.int64),
+            first=np.array([p[0] for p in at], dtype=np.int64),
+            second=np.array([p[1] if len(p) == 2 else -1 for p in at], dtype=np.int64),
+            error=values(gates, "error"),
+            length=values(gates, "length_ns") * 1e-3,
+            flip_up=readout,
+            flip_down=readout,
+        )
+
+
+def gate_error_channels(parameters: NoiseParameters, gates: IntArray) -> Tensor:
+    """(len(gates), 4^k, 4^k) errors that follow gates in Qiskit Aer's device model.
+
+    Thermal relaxation of a gate's qubits for its length, preceded by a depolarizing channel so
     strong that the average gate error is the reported one (none if relaxation alone exceeds
     it).
+
+    Args:
+        gates: which of the parameters' gates, all on one qubit or all on two.
     """
-    length = calibration.value(gate, "length_ns") * 1e-3
-    error = calibration.value(gate, "error")
+    rows = torch.from_numpy(gates)
+    length, error = parameters.length[rows], parameters.error[rows]
     parts = []
-    for qubit in (calibration.qubit(q) for q in gate.qubits):
-        t1, t2 = calibration.value(qubit, "t1_us"), calibration.value(qubit, "t2_us")
-        parts.append(channels.thermal_relaxation(t1, t2, length))
-    relaxed = parts[0] if len(parts) == 1 else channels.tensor(parts[0], parts[1])
+    two = len(gates) > 0 and parameters.second[gates[0]] >= 0
+    for at in (parameters.first, parameters.second)[: 1 + two]:
+        qubit = torch.from_numpy(at[gates])
+        parts.append(
+            channels.thermal_relaxation(
+                parameters.t1[qubit], parameters.t2[qubit], length, parameters.excited[qubit]
+            )
+        )
+    relaxed = channels.tensor(parts[0], parts[1]) if two else parts[0]
     n = len(parts)
     d = 2**n
-    fidelity = float(channels.average_gate_fidelity(relaxed))
-    if error <= 1 - fidelity:
-        return relaxed
-    error = min(error, d / (d + 1))
-    p = d * (error - (1 - fidelity)) / (d * fidelity - 1)
-    return relaxed @ channels.depolarizing(min(p, 4**n / (4**n - 1)), n)
+    fidelity = channels.average_gate_fidelity(relaxed)
+    capped = torch.clamp(error, max=d / (d + 1))
+    p = d * (capped - (1 - fidelity)) / (d * fidelity - 1)
+    p = torch.clamp(torch.where(error <= 1 - fidelity, 0.0, p), max=4**n / (4**n - 1))
+    return relaxed @ channels.depolarizing(p, n)
 
 
 class DeviceNoise:
     """The noise of one calibration on a chain, as tables of channels (gate followed by error).
 
+    Args:
+        calibration: the snapshot.
+        layout: physical qubits of the chain.
+        parameters: in place of the snapshot's own values, to change or differentiate them.
+
     Attributes:
         one: (gates * n, 4, 4) row ``gate * n + qubit``; identity where the gate is absent.
-        two: (R2, 16, 16) directed two-qubit gates.
+        two: (R2, 16, 16) directed two-qubit gates, in the order of the calibration.
         two_row: (gates, n, n) row of ``two``, -1 where the device has no such gate.
     """
 
-    def __init__(self, calibration: Calibration, layout: Sequence[int]) -> None:
+    def __init__(
+        self,
+        calibration: Calibration,
+        layout: Sequence[int],
+        parameters: NoiseParameters | None = None,
+    ) -> None:
         self.device, self.layout = calibration.device, tuple(layout)
+        self.parameters = parameters or NoiseParameters.of(calibration, layout)
+        gate, first, second = (getattr(self.parameters, k) for k in ("gate", "first", "second"))
         n = len(self.layout)
-        position = {physical: k for k, physical in enumerate(self.layout)}
-        self.one = torch.eye(4, dtype=torch.float64).repeat(len(GATES) * n, 1, 1)
         self.has_one = np.zeros((len(GATES), n), dtype=bool)
         self.has_one[GATE_CODE["rz"]] = True
         self.two_row = np.full((len(GATES), n, n), -1, dtype=np.int64)
-        two: list[Tensor] = []
-        for gate in calibration.gates:
-            if gate.gate not in _UNITARY or not all(q in position for q in gate.qubits):
-                continue
-            name = f"of {gate.gate} on {list(gate.qubits)}"
-            channel = gate_error_channel(calibration, gate) @ ideal_channel(gate.gate)
-            channels.check_channel(channel, name)
-            at = [position[q] for q in gate.qubits]
-            if gate.gate in TWO_QUBIT:
-                self.two_row[GATE_CODE[gate.gate], at[0], at[1]] = len(two)
-                two.append(channel)
-            else:
-                self.one[GATE_CODE[gate.gate] * n + at[0]] = channel
-                self.has_one[GATE_CODE[gate.gate], at[0]] = True
-        empty = torch.zeros(0, 16, 16, dtype=torch.float64)
-        self.two = torch.stack(two) if two else empty
+        is_two = second >= 0
+        single, pair = np.flatnonzero(~is_two), np.flatnonzero(is_two)
+        self.has_one[gate[single], first[single]] = True
+        self.two_row[gate[pair], first[pair], second[pair]] = np.arange(len(pair))
+        self.one = torch.eye(4, dtype=torch.float64).repeat(len(GATES) * n, 1, 1)
+        self.two = torch.zeros(0, 16, 16, dtype=torch.float64)
+        if len(single):
+            rows = torch.from_numpy(gate[single] * n + first[single])
+            self.one = self.one.index_copy(0, rows, self._noisy(single))
+        if len(pair):
+            self.two = self._noisy(pair)
+
+    def _noisy(self, gates: IntArray) -> Tensor:
+        """(len(gates), 4^k, 4^k) some of the parameters' gates, each followed by its error."""
+        codes = self.parameters.gate[gates]
+        ideal = torch.stack([ideal_channel(GATES[code]) for code in codes])
+        noisy = gate_error_channels(self.parameters, gates) @ ideal
+        for kind in np.unique(codes):
+            channels.check_channel(noisy[torch.from_numpy(codes == kind)], f"of {GATES[kind]}")
+        return noisy
 
     def program(self, table: InstructionTable, angles: Tensor | None = None) -> Program:
         """Compiled circuits under this noise.
@@ -118,7 +204,7 @@ class DeviceNoise:
         turned = table.gate == GATE_CODE["rz"]
         row[turned] = len(self.one) + np.arange(turned.sum())
         angle = torch.from_numpy(table.angle) if angles is None else angles
-        rotations = _z_rotations(angle[torch.from_numpy(turned)])
+        rotations = z_rotations(angle[torch.from_numpy(turned)])
         return Program(
             n,
             table.offsets,
@@ -130,7 +216,7 @@ class DeviceNoise:
         )
 
 
-def _z_rotations(angle: Tensor) -> Tensor:
+def z_rotations(angle: Tensor) -> Tensor:
     """(K, 4, 4) RZ of many angles: what ``channels.rotation("Z", angle)`` gives, faster."""
     cosine, sine = torch.cos(angle), torch.sin(angle)
     matrices = torch.zeros(len(angle), 4, 4, dtype=torch.float64)

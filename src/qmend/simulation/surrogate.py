@@ -7,8 +7,8 @@ device come from a seed, and each varies from job to job.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.simulation import channels
-from qmend.simulation.noise import DeviceNoise
+from qmend.simulation.noise import DeviceNoise, NoiseParameters, z_rotations
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
 
@@ -64,6 +64,12 @@ class Constants:
         stark: (R2, n) for each of these and each qubit.
         rx: (2, n) after SX and X on each qubit.
         idle_zz: (n, n) per us, symmetric.
+        terms: further errors exp(-i theta P / 2) after each directed two-qubit gate, (R2,) by
+            their Pauli string, the gate's first qubit first; applied in this order.
+        rz: (n,) RZ after SX and X on each qubit, before the RX.
+
+    ``zz``, ``zx`` and ``terms`` may have one more axis in front, a group of circuits each (see
+    ``SurrogateNoise.plan``).
     """
 
     zz: FloatArray | Tensor
@@ -71,6 +77,27 @@ class Constants:
     stark: FloatArray | Tensor
     rx: FloatArray | Tensor
     idle_zz: FloatArray | Tensor
+    terms: Mapping[str, FloatArray | Tensor] = field(default_factory=dict)
+    rz: FloatArray | Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which channel acts when in some circuits; equal channels share a row.
+
+    Attributes:
+        sequence: the circuits as rows of tables that ``SurrogateNoise.channels`` fills.
+        angle: (A,) of the distinct RZs.
+        idle_qubit, idle_time: (W,) the distinct waits, us.
+        pair, pair_time: (P, 2) and (P,) the distinct waits of idle neighbours, us.
+    """
+
+    sequence: Program
+    angle: FloatArray
+    idle_qubit: IntArray
+    idle_time: FloatArray
+    pair: IntArray
+    pair_time: FloatArray
 
 
 class SurrogateNoise:
@@ -80,27 +107,24 @@ class SurrogateNoise:
         calibration: the snapshot, which knows nothing of the additions.
         layout: physical qubits of the chain.
         config: strengths and seed.
+        parameters: in place of the snapshot's own values, to change or differentiate them.
     """
 
     def __init__(
-        self, calibration: Calibration, layout: Sequence[int], config: SurrogateConfig
+        self,
+        calibration: Calibration,
+        layout: Sequence[int],
+        config: SurrogateConfig,
+        parameters: NoiseParameters | None = None,
     ) -> None:
-        self.base = DeviceNoise(calibration, layout)
+        self.base = DeviceNoise(calibration, layout, parameters)
         self.config = config
         self.n_qubits = len(layout)
-        qubits = [calibration.qubit(q) for q in layout]
-        self.t1 = np.array([calibration.value(q, "t1_us") for q in qubits])
-        self.t2 = np.array([calibration.value(q, "t2_us") for q in qubits])
+        known = self.base.parameters
         self.length = np.zeros((len(GATES), self.n_qubits, self.n_qubits + 1))
-        position = {physical: k for k, physical in enumerate(layout)}
-        for gate in calibration.gates:
-            if gate.gate in GATE_CODE and all(q in position for q in gate.qubits):
-                at = [position[q] for q in gate.qubits]
-                second = at[1] if len(at) == 2 else self.n_qubits
-                length = calibration.value(gate, "length_ns") * 1e-3
-                self.length[GATE_CODE[gate.gate], at[0], second] = length
-        empty = InstructionTable.from_circuits(self.n_qubits, [[]])
-        one, two = self._gates(self.base.program(empty), self.constants(0))
+        # Position -1, no second qubit, is the last column.
+        self.length[known.gate, known.first, known.second] = known.length.detach().numpy()
+        one, two = self._gates(self.base, self.constants(0))
         channels.check_channel(one, "of a one-qubit gate with its coherent errors")
         if len(two):
             channels.check_channel(two, "of a two-qubit gate with its coherent errors")
@@ -143,50 +167,94 @@ class SurrogateNoise:
 
     def program_with(self, table: InstructionTable, constants: Constants) -> Program:
         """Compiled circuits under given constants."""
-        plain = self.base.program(table)
-        one, two = self._gates(plain, constants)
-        layer = table.layers(virtual=("rz",))
-        physical = np.flatnonzero(table.gate != GATE_CODE["rz"])
-        parts = [_Part.of(table.circuit_index, layer, 1, table.first, table.second, plain.row)]
-        parts[0].phase[table.gate == GATE_CODE["rz"]] = 0
-        rows = len(one)
-        for extra in (
-            self._spectators(table, layer, constants),
-            self._idle(table, layer, physical),
-        ):
-            part, matrices = extra
-            parts.append(replace(part, row=part.row + rows))
-            rows += len(matrices)
-            one = torch.cat([one, matrices])
-        if self.config.idle_zz * self.config.strength:
-            part, matrices = self._idle_zz(table, layer, physical, constants)
-            parts.append(replace(part, row=part.row + len(two)))
-            two = torch.cat([two, matrices])
-        return _Part.joined(parts).program(table, one, two)
+        plan = self.plan(table)
+        one, two = self.channels(plan, constants)
+        return replace(plan.sequence, one=one, two=two)
 
-    def _gates(self, plain: Program, constants: Constants) -> tuple[Tensor, Tensor]:
+    def plan(self, table: InstructionTable, group: IntArray | None = None) -> Plan:
+        """Which channel acts when; the same for all constants.
+
+        Args:
+            group: (N,) of circuits under the same two-qubit constants, 0..G-1; one by default.
+
+        Raises:
+            QmendError: if a circuit has a gate that the device lacks.
+        """
+        row = self.base.program(table).row
+        groups = 1 if group is None else int(group.max(initial=0)) + 1
+        if group is not None:
+            is_two = table.second >= 0
+            row[is_two] += group[table.circuit_index[is_two]] * len(self.edges)
+        turned = table.gate == GATE_CODE["rz"]
+        angle, which = np.unique(table.angle[turned], return_inverse=True)
+        row[turned] = len(self.base.one) + which
+        layer = table.layers(virtual=("rz",))
+        physical = np.flatnonzero(~turned)
+        gates = _Part.of(table.circuit_index, layer, 1, table.first, table.second, row)
+        gates.phase[turned] = 0
+        spectators = self._spectators(table, layer)
+        idle, idle_qubit, idle_time = self._idle(table, layer, physical)
+        parts = [gates, spectators, idle]
+        rows = len(self.base.one) + len(angle)
+        for k, more in ((1, 0), (2, len(self.edges) * self.n_qubits)):
+            rows += more
+            parts[k] = replace(parts[k], row=parts[k].row + rows)
+        pair, pair_time = np.zeros((0, 2), dtype=np.int64), np.zeros(0)
+        if self.config.idle_zz * self.config.strength:
+            part, pair, pair_time = self._idle_zz(table, layer, physical)
+            parts.append(replace(part, row=part.row + groups * len(self.edges)))
+        sequence = _Part.joined(parts).program(table, self.base.one[:0], self.base.two[:0])
+        return Plan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
+
+    def channels(
+        self, plan: Plan, constants: Constants, base: DeviceNoise | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R1, 4, 4) and (R2, 16, 16) tables that a plan's rows refer to.
+
+        Args:
+            base: another device model of the same gates, to differentiate by its parameters.
+        """
+        base = self.base if base is None else base
+        one, two = self._gates(base, constants)
+        qubit = torch.from_numpy(plan.idle_qubit)
+        idle = channels.thermal_relaxation(
+            base.parameters.t1[qubit],
+            base.parameters.t2[qubit],
+            torch.from_numpy(plan.idle_time),
+            base.parameters.excited[qubit],
+        )
+        stark = channels.rotation("Z", torch.as_tensor(constants.stark).reshape(-1))
+        one = torch.cat([one, z_rotations(torch.from_numpy(plan.angle)), stark, idle])
+        if len(plan.pair):
+            a, b = plan.pair.T
+            angle = torch.as_tensor(constants.idle_zz)[a, b] * torch.from_numpy(plan.pair_time)
+            two = torch.cat([two, channels.rotation("ZZ", angle)])
+        return one, two
+
+    def _gates(self, base: DeviceNoise, constants: Constants) -> tuple[Tensor, Tensor]:
         """The base model's channels, each followed by its coherent errors and loss."""
         n = self.n_qubits
-        one = plain.one.clone()
+        blocks = list(base.one.reshape(len(GATES), n, 4, 4))
         for k, gate in enumerate(("sx", "x")):
-            rows = slice(GATE_CODE[gate] * n, GATE_CODE[gate] * n + n)
+            code = GATE_CODE[gate]
+            if constants.rz is not None:
+                blocks[code] = channels.rotation("Z", torch.as_tensor(constants.rz)) @ blocks[code]
             angle = torch.as_tensor(constants.rx[k])
-            one[rows] = channels.rotation("X", angle) @ plain.one[rows]
-        two = channels.rotation("ZZ", torch.as_tensor(constants.zz)) @ plain.two
-        two = channels.rotation("ZX", torch.as_tensor(constants.zx)) @ two
+            blocks[code] = channels.rotation("X", angle) @ blocks[code]
+        two = base.two
+        for name, theta in [("ZZ", constants.zz), ("ZX", constants.zx), *constants.terms.items()]:
+            two = channels.rotation(name, torch.as_tensor(theta)) @ two
         loss = min(self.config.leakage * self.config.strength, 1.0)
         if loss:
             # The lost qubit reads 1: replaced by |1><1| with this probability.
             lost = channels.depolarizing(loss)
             lost[3, 0] = -loss
             two = channels.tensor(lost, lost) @ two
-        return one, two
+        return torch.cat(blocks), two.reshape(-1, 16, 16)
 
-    def _spectators(
-        self, table: InstructionTable, layer: IntArray, constants: Constants
-    ) -> tuple[_Part, Tensor]:
+    def _spectators(self, table: InstructionTable, layer: IntArray) -> _Part:
         """RZ on every qubit outside a two-qubit gate, after its layer's gates."""
-        edges, n = len(self.edges), self.n_qubits
+        n = self.n_qubits
         at = np.flatnonzero(table.second >= 0)
         if not self.config.stark * self.config.strength:
             at = at[:0]
@@ -195,9 +263,7 @@ class SurrogateNoise:
         free = (qubit != table.first[at][:, None]) & (qubit != table.second[at][:, None])
         spread = np.repeat(at, free.sum(axis=1))
         row = (edge[:, None] * n + qubit)[free]
-        part = _Part.of(table.circuit_index[spread], layer[spread], 2, qubit[free], None, row)
-        angles = torch.as_tensor(constants.stark).reshape(edges * n)
-        return part, channels.rotation("Z", angles)
+        return _Part.of(table.circuit_index[spread], layer[spread], 2, qubit[free], None, row)
 
     def _schedule(
         self, table: InstructionTable, layer: IntArray, physical: IntArray
@@ -216,7 +282,7 @@ class SurrogateNoise:
 
     def _idle(
         self, table: InstructionTable, layer: IntArray, physical: IntArray
-    ) -> tuple[_Part, Tensor]:
+    ) -> tuple[_Part, IntArray, FloatArray]:
         """Relaxation of each qubit for the time between its gates, and until the end.
 
         Relaxation commutes with RZ, so the whole wait is one channel just before the next gate.
@@ -251,21 +317,16 @@ class SurrogateNoise:
         wait = wait * self.config.idle_relaxation * self.config.strength
         kept = wait > 1e-12
         circuit, qubit, at, wait = circuit[kept], qubit[kept], at[kept], wait[kept]
-        part = _Part.of(circuit, at, phase, qubit, None, np.arange(len(wait)))
-        matrices = channels.thermal_relaxation(
-            torch.from_numpy(self.t1[qubit]),
-            torch.from_numpy(self.t2[qubit]),
-            torch.from_numpy(wait),
-        )
-        return part, matrices
+        distinct, row = _distinct(qubit, wait)
+        part = _Part.of(circuit, at, phase, qubit, None, row)
+        return part, qubit[distinct], wait[distinct]
 
     def _idle_zz(
         self,
         table: InstructionTable,
         layer: IntArray,
         physical: IntArray,
-        constants: Constants,
-    ) -> tuple[_Part, Tensor]:
+    ) -> tuple[_Part, IntArray, FloatArray]:
         """ZZ between coupled neighbours that both have no gate in a layer, for its length."""
         start, depth, _ = self._schedule(table, layer, physical)
         busy = np.zeros((len(table), int(depth.max(initial=0)), self.n_qubits), dtype=bool)
@@ -277,10 +338,18 @@ class SurrogateNoise:
         free = ~busy[:, :, pairs[:, 0]] & ~busy[:, :, pairs[:, 1]]
         duration = np.diff(start, axis=1)
         circuit, at, pair = np.nonzero(free & (duration > 0)[:, :, None])
-        a, b = pairs[pair].T
-        angle = torch.as_tensor(constants.idle_zz)[a, b] * torch.from_numpy(duration[circuit, at])
-        part = _Part.of(circuit, at, 4, a, b, np.arange(len(angle)))
-        return part, channels.rotation("ZZ", angle)
+        wait = duration[circuit, at]
+        distinct, row = _distinct(pair, wait)
+        part = _Part.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
+        return part, pairs[pair[distinct]], wait[distinct]
+
+
+def _distinct(where: IntArray, time: FloatArray) -> tuple[IntArray, IntArray]:
+    """(D,) an index of each distinct pair of values, (K,) which of these each one is."""
+    times, rank = np.unique(time, return_inverse=True)
+    key = where * (len(times) + 1) + rank
+    _, index, row = np.unique(key, return_index=True, return_inverse=True)
+    return index, row
 
 
 @dataclass(frozen=True)

@@ -209,7 +209,7 @@ def _unmitigated(
     ideal, noisy = [], []
     for job, circuits in drawn.items():
         executor = build_executor(dataset.executor, dataset.noise, shared.calibration(job), layout)
-        exact = apply_readout(executor.probabilities(circuits.table, job), shared.readout(job))
+        exact = apply_readout(executor.probabilities(circuits.table, job), executor.readout)
         if not hypothesis.permuted:
             exact = to_bit_order(exact, circuits.measured)
         seeds = [np.random.SeedSequence([seed, 1]) for seed in circuits.seeds]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from qmend.circuits.families import Family, SourceCircuit, register
 from qmend.circuits.gadgets import Gadget
-from qmend.circuits.rotations import gadgets_on, on, rotation_circuit
+from qmend.circuits.rotations import local_gadgets, pauli_string, rotation_circuit
 from qmend.types import FloatArray
 
 Edge = tuple[int, int]
@@ -108,10 +108,12 @@ def qaoa_gadgets(
     n_qubits: int, edges: list[Edge], gamma: FloatArray, beta: FloatArray
 ) -> list[Gadget]:
     """The circuit of :class:`QAOAFamily` for a graph and its angles."""
-    gadgets = gadgets_on(n_qubits, "Y", np.full(n_qubits, np.pi / 4))
+    gadgets = local_gadgets(n_qubits, "Y", np.full(n_qubits, np.pi / 4))
     for cost, mixer in zip(gamma, beta, strict=True):
-        gadgets += [(on(n_qubits, {a: "Z", b: "Z"}), -0.5 * float(cost)) for a, b in edges]
-        gadgets += gadgets_on(n_qubits, "X", np.full(n_qubits, mixer))
+        gadgets += [
+            (pauli_string(n_qubits, {a: "Z", b: "Z"}), -0.5 * float(cost)) for a, b in edges
+        ]
+        gadgets += local_gadgets(n_qubits, "X", np.full(n_qubits, mixer))
     return gadgets
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from qmend.circuits.families import Family, SourceCircuit, register
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain, product_formula
-from qmend.circuits.rotations import gadgets_on, rotation_circuit
+from qmend.circuits.rotations import local_gadgets, rotation_circuit
 from qmend.types import FloatArray
 
 
@@ -78,7 +78,7 @@ class TrotterFamily(Family):
             return []
         if self.initial == "basis":
             flips = np.where(rng.random(n) < 0.5, np.pi / 2, 0.0)
-            return [gadget for gadget in gadgets_on(n, "X", flips) if gadget[1]]
+            return [gadget for gadget in local_gadgets(n, "X", flips) if gadget[1]]
         polar = np.arccos(rng.uniform(-1, 1, n))
         azimuth = rng.uniform(0, 2 * np.pi, n)
-        return gadgets_on(n, "Y", polar / 2) + gadgets_on(n, "Z", azimuth / 2)
+        return local_gadgets(n, "Y", polar / 2) + local_gadgets(n, "Z", azimuth / 2)

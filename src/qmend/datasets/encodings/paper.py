@@ -32,6 +32,11 @@ def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> 
     Raises:
         QmendError: if a circuit has a gate that the encoding has no channel for.
     """
+    return _encoded(table, measured)[0]
+
+
+def _encoded(table: InstructionTable, measured: IntArray | None) -> tuple[AnyArray, IntArray]:
+    """The layers of :func:`encode_layers`, and the last one (N,) of each circuit."""
     foreign = ~np.isin(table.gate, [GATE_CODE[g] for g in (*_ENCODED_GATES, "id")])
     if foreign.any():
         gate = GATES[table.gate[foreign][0]]
@@ -59,7 +64,7 @@ def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> 
         out[np.arange(len(table)), depth, :, 4] = 1.0
     else:
         out[np.arange(len(table))[:, None], depth[:, None], measured, 4] = 1.0
-    return out
+    return out, depth
 
 
 def decode_layers(encoded: AnyArray) -> list[Instruction]:
@@ -112,9 +117,8 @@ class PaperEncoding(Encoding):
                 f"The paper's encoding is defined on {CHAIN_LENGTH} qubits, not "
                 f"{batch.n_qubits}; use encoding=token."
             )
-        layers = encode_layers(batch.instructions)
+        layers, last = _encoded(batch.instructions, None)
         tokens = layers.reshape(*layers.shape[:2], -1)
-        last = layers[:, :, 0, 4].argmax(axis=1)
         mask = np.arange(tokens.shape[1]) <= last[:, None]
         context = per_calibration(batch, [calibration_vector(*chain) for chain in batch.chains])
         return tokens, mask, context

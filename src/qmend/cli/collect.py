@@ -1,0 +1,53 @@
+"""``qmend data collect``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import CollectConfig
+from qmend.cli.terminal import circuits_progress, console
+from qmend.datasets.collection import JOB_OVERHEAD, Plan, collect, plan
+
+
+def main(arguments: list[str]) -> None:
+    """Collect a dataset on hardware."""
+    run_hydra("collect", CollectConfig, _collect, arguments)
+
+
+def _collect(config: CollectConfig, _: dict[str, Any]) -> None:
+    folder = config.dataset_folder
+    if config.collect.dry_run:
+        found = plan(config.simulated, config.device, folder, config.collect)
+        for line in _plan_lines(found, config.device.name):
+            console.print(f"  {line}")
+        return
+    with circuits_progress() as progress:
+        done = collect(
+            config.simulated, config.device, folder, config.collect, progress, config.data.replace
+        )
+    manifest = done.manifest
+    part = f" (without {done.left_out} jobs)" if done.left_out else ""
+    console.print(
+        f"  {folder}: submitted {done.submitted} and fetched {done.fetched} jobs; "
+        f"{manifest.rows:,} rows in {len(manifest.shards)} shards{part}, hash "
+        f"{manifest.dataset_sha}",
+        soft_wrap=True,
+    )
+    console.print(
+        f"  These data can't be made again; keep them with:  dvc add {folder}", soft_wrap=True
+    )
+
+
+def _plan_lines(found: Plan, device: str) -> list[str]:
+    return [
+        f"{found.jobs} jobs of {found.circuits:,} circuits, {found.shots:,} shots each, would be "
+        f"submitted to {device}; {found.there} jobs are already there or submitted",
+        f"the first {found.sampled} circuits: depth {found.depth[0]:.0f} (median) to "
+        f"{found.depth[1]:.0f}, two-qubit gates {found.two_qubit[0]:.0f} to "
+        f"{found.two_qubit[1]:.0f}",
+        f"about {found.seconds:,.0f} s on the processor, estimated: shots x (schedule by the "
+        f"calibration's gate lengths + readout + {found.rep_delay * 1e6:.0f} us between shots) + "
+        f"{JOB_OVERHEAD:.0f} s a job",
+        "nothing was submitted",
+    ]
