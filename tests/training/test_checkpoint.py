@@ -74,7 +74,7 @@ def test_the_round_trip_gives_equal_outputs(tiny, tmp_path, fields):
 def test_it_holds_no_pickle(checkpoint):
     assert {p.name for p in checkpoint.iterdir()} == {"model.safetensors", "model.json"}
     assert load_file(checkpoint / "model.safetensors").keys()
-    assert json.loads((checkpoint / "model.json").read_text())["checkpoint_version"] == 1
+    assert json.loads((checkpoint / "model.json").read_text())["checkpoint_version"] == 2
 
 
 def edit(folder: Path, change) -> None:
@@ -98,8 +98,8 @@ def edit_weights(folder: Path, change) -> None:
         (lambda f: (f / "model.json").write_text("{"), r"model\.json is damaged"),
         (lambda f: (f / "model.json").write_text("[]"), r"model\.json is damaged"),
         (
-            lambda f: edit(f, lambda d: d.update(checkpoint_version=2)),
-            "has checkpoint version 2, this package reads 1; train the model again",
+            lambda f: edit(f, lambda d: d.update(checkpoint_version=1)),
+            "has checkpoint version 1, this package reads 2; train the model again",
         ),
         (
             lambda f: edit(f, lambda d: d["encoding"].update(version=9)),
@@ -155,7 +155,7 @@ def test_a_missing_part_is_one_sentence(copied, key):
         load_checkpoint(copied)
 
 
-@pytest.mark.parametrize("key", ["name", "version", "state"])
+@pytest.mark.parametrize("key", ["name", "version", "state", "typical"])
 def test_a_missing_part_of_the_encoding_is_one_sentence(copied, key):
     edit(copied, lambda d: d["encoding"].pop(key))
     with pytest.raises(QmendError):

@@ -18,13 +18,13 @@ def main(arguments: list[str]) -> None:
 def _collect(config: CollectConfig, _: dict[str, Any]) -> None:
     folder = config.dataset_folder
     if config.collect.dry_run:
-        found = plan(config.dataset, config.device, folder, config.collect)
+        found = plan(config.simulated, config.device, folder, config.collect)
         for line in _plan_lines(found, config.device.name):
             console.print(f"  {line}")
         return
     with circuits_progress() as progress:
         done = collect(
-            config.dataset, config.device, folder, config.collect, progress, config.data.replace
+            config.simulated, config.device, folder, config.collect, progress, config.data.replace
         )
     manifest = done.manifest
     part = f" (without {done.left_out} jobs)" if done.left_out else ""

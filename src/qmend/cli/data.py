@@ -7,6 +7,8 @@ from typing import Any
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import GenerateConfig, VerifyConfig
 from qmend.cli.terminal import console, generate_with_progress
+from qmend.datasets.config import ImportedDatasetConfig
+from qmend.datasets.importing.verify import verify_imported
 from qmend.datasets.verify import verify_dataset
 
 
@@ -25,6 +27,14 @@ def verify_main(arguments: list[str]) -> None:
 
 
 def _verify(config: VerifyConfig, _: dict[str, Any]) -> None:
+    if isinstance(config.dataset, ImportedDatasetConfig):
+        imported = verify_imported(config.dataset_folder)
+        by = "job or circuit" if imported.by == "job" else "circuit"
+        console.print(
+            f"{config.dataset_folder}: files match their hashes; {imported.rows:,} labels proven, "
+            f"within {imported.difference:.1g}; counts add up; no {by} in two splits."
+        )
+        return
     found = verify_dataset(config.dataset_folder, config.sample)
     aer = found.difference_to_aer
     to_aer = "" if aer is None else f", and within {aer:.1g} of Aer's"

@@ -51,6 +51,13 @@ COMMANDS: tuple[Command, ...] = (
         "qmend data verify dataset=demo",
     ),
     Command(
+        "data import",
+        "qmend.cli.import_:main",
+        "other people's measured circuits as a dataset, labels proven, bit order checked",
+        "qmend data import measured.jsonl --name lab_2026",
+        hydra=False,
+    ),
+    Command(
         "data show",
         "qmend.cli.show:main",
         "a dataset as tables and an HTML page; takes a folder, too: qmend data show data/mine",
@@ -212,6 +219,21 @@ def command_help(command: Command) -> str:
         lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]
     elif command.words == "ui":
         lines += ["", "Options:", "  --port N    default 5000", "  --root DIR  default mlruns"]
+    elif command.words == "data import":
+        lines += [
+            "",
+            "FILE is JSON lines or Parquet, one record a circuit; docs/datasets/importing.md",
+            "describes its fields.",
+            "Options:",
+            "  --name NAME        of the dataset; required",
+            "  --root DIR         datasets lie in DIR/NAME, default data",
+            "  --bit-order ORDER  qiskit (default: bit 0 is the rightmost character), reversed, or",
+            "                     a permutation such as 2,0,1: the circuit's bit behind each",
+            "                     character, from the right",
+            "  --family NAME      of records that name none, default imported",
+            "  --seed N           of the split, default 0",
+            "  --replace          overwrite another dataset of that name",
+        ]
     elif command.words == "bench":
         lines += [
             "",

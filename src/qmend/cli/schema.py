@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from qmend.datasets.config import CollectionConfig, DatasetConfig
+from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
 from qmend.studies.published_noise import PublishedNoiseConfig
+from qmend.types import QmendError
 
 
 class DataConfig(BaseModel):
@@ -42,12 +44,37 @@ class CommonConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     data: DataConfig
     device: DeviceConfig
-    dataset: DatasetConfig
+    dataset: DatasetConfig | ImportedDatasetConfig
     tracking: TrackingConfig
+
+    @field_validator("dataset", mode="before")
+    @classmethod
+    def _kind(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            kind = ImportedDatasetConfig if "imported" in value else DatasetConfig
+            return kind.model_validate(value)
+        return value
+
+    @property
+    def simulated(self) -> DatasetConfig:
+        """The dataset's config, where it is one that can be generated.
+
+        Raises:
+            QmendError: if it is imported.
+        """
+        if isinstance(self.dataset, ImportedDatasetConfig):
+            raise QmendError(
+                f"dataset={self.dataset.name} was imported from measurements and can't be "
+                "generated; score a model on it with `qmend evaluate`, and make it again with "
+                "`qmend data import`."
+            )
+        return self.dataset
 
     @property
     def dataset_folder(self) -> Path:
-        """``<data.root>/<dataset.name>_<device.name>``."""
+        """``<data.root>/<dataset.name>_<device.name>``, without a device where imported."""
+        if isinstance(self.dataset, ImportedDatasetConfig):
+            return self.data.root / self.dataset.name
         return self.data.root / f"{self.dataset.name}_{self.device.name}"
 
 
@@ -82,9 +109,14 @@ class ShowConfig(CommonConfig):
 
 
 class EvaluateConfig(CommonConfig):
-    """``conf/evaluate.yaml``."""
+    """``conf/evaluate.yaml``.
+
+    Attributes:
+        scored_split: what is scored; ``all`` only of data that the model can't have seen.
+    """
 
     checkpoint: str
+    scored_split: Literal["train", "val", "test", "all"] = "test"
 
 
 class TrainConfig(CommonConfig, TrainingConfig):

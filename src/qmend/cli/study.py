@@ -30,7 +30,7 @@ def _published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, Any]) -
         with circuits_progress() as progress:
             for finding in run_study(
                 study,
-                config.dataset,
+                config.simulated,
                 config.device,
                 config,
                 store,

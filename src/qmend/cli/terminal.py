@@ -44,15 +44,15 @@ def _bar() -> Iterator[Progress]:
 
 
 @contextmanager
-def circuits_progress() -> Iterator[Callable[[int, int], None]]:
+def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], None]]:
     """A bar over circuits that starts again with each dataset."""
     with _bar() as progress:
         bars: list[TaskID] = []  # none before the config has proved possible
 
-        def update(made: int, total: int) -> None:
+        def update(done: int, total: int) -> None:
             if not bars:
-                bars.append(progress.add_task("circuits", total=total, note=""))
-            progress.update(bars[0], completed=made, total=total)
+                bars.append(progress.add_task(what, total=total, note=""))
+            progress.update(bars[0], completed=done, total=total)
 
         yield update
 
@@ -62,7 +62,7 @@ def generate_with_progress(config: CommonConfig) -> Generation:
     folder = config.dataset_folder
     with circuits_progress() as progress:
         done = generate(
-            config.dataset,
+            config.simulated,
             config.device,
             folder,
             config.data.workers,

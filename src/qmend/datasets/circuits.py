@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.devices.typical import TypicalValues
 from qmend.types import FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.
@@ -77,6 +78,36 @@ class CircuitBatch:
             self.calibrations,
             self.calibration_index[index],
         )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Circuits whose missing calibration values were set, and how many that were.
+
+    Attributes:
+        rows: circuits whose calibration lacked something.
+        values: missing values that were set, each once a calibration.
+    """
+
+    circuits: CircuitBatch
+    rows: int
+    values: int
+
+
+def fill_missing(batch: CircuitBatch, typical: TypicalValues) -> Filled:
+    """Put typical values where calibrations have none.
+
+    For imported data only, and with the typical values of the model that is asked: everywhere
+    else a missing value is an error.
+    """
+    filled = [typical.fill(calibration) for calibration in batch.calibrations]
+    counts = np.array([count for _, count in filled], dtype=np.int64)
+    used = np.unique(batch.calibration_index)
+    return Filled(
+        replace(batch, calibrations=tuple(calibration for calibration, _ in filled)),
+        int((counts[batch.calibration_index] > 0).sum()),
+        int(counts[used].sum()),
+    )
 
 
 def check_distributions(probabilities: FloatArray, name: str) -> None:

@@ -90,6 +90,24 @@ class DatasetConfig(_Frozen):
         return self.circuits // self.job_size
 
 
+class ImportedDatasetConfig(_Frozen):
+    """A dataset that ``qmend data import`` made: it can't be generated, only read.
+
+    Attributes:
+        name: its folder below ``data.root``.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    imported: bool
+
+    @field_validator("imported")
+    @classmethod
+    def _is_imported(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError("must be true; a dataset to be generated has a family instead")
+        return value
+
+
 class CollectionConfig(_Frozen):
     """``collect`` of ``conf/collect.yaml``: how jobs are run on hardware.
 

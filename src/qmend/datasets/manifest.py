@@ -127,6 +127,11 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     for entry in damaged_files(folder, manifest):
         path = folder / entry.file
         state = "does not match its hash" if path.exists() else "is missing"
+        if "imported" in manifest.recipe:
+            raise QmendError(
+                f"{path} {state}; bring the file back (git restores tracked ones), or make the "
+                "dataset again with `qmend data import`."
+            )
         raise QmendError(
             f"{path} {state}; run `qmend data generate` with the dataset's config and "
             "data.replace=true: it makes just that file again."

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from qmend.circuits.instructions import GATES, InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
-from qmend.datasets.manifest import CALIBRATIONS, Manifest, check_files, read_manifest
+from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
+from qmend.devices.calibration import Calibration
+from qmend.devices.typical import unknown_calibration
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
+
+#: Name of the shards of a dataset that has expectation values only, before the hyphen.
+EXPECTATIONS = "expectations"
 
 
 @dataclass(frozen=True)
@@ -78,26 +86,34 @@ class Dataset:
     split: AnyArray
     skipped: dict[str, int]
 
-    def part(self, split: Split) -> LabelledCircuits:
-        """The circuits of one split.
+    def select(self, index: IntArray, reason: str) -> Dataset:
+        """The rows named by ``index``; the others are skipped for ``reason``."""
+        left_out = len(self.rows) - len(index)
+        skipped = {**self.skipped, reason: left_out} if left_out else self.skipped
+        return replace(self, rows=self.rows.select(index), split=self.split[index], skipped=skipped)
+
+    def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
+        """The circuits of one split, or of all together.
 
         Raises:
             QmendError: if the split is empty.
         """
+        if split == "all":
+            return self.rows
         index = np.flatnonzero(self.split == split)
         if not len(index):
             raise QmendError(f"{self.folder} has no circuit in the {split} split.")
         return self.rows.select(index)
 
 
-def read_rows(folder: Path, manifest: Manifest) -> pa.Table:
-    """All rows of a dataset as an Arrow table, in order.
+def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
+    """All rows of shards of one schema as an Arrow table, in order.
 
     Raises:
         QmendError: naming a shard that can't be read.
     """
     tables = []
-    for entry in manifest.shards:
+    for entry in shards:
         path = folder / entry.file
         try:
             tables.append(pq.read_table(path).replace_schema_metadata(None))
@@ -109,6 +125,9 @@ def read_rows(folder: Path, manifest: Manifest) -> pa.Table:
 def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """Read a dataset whose files match their hashes.
 
+    Rows whose ``calibration_id`` is null get a calibration without values, which is an error for
+    whoever reads one; :func:`qmend.datasets.circuits.fill_missing` puts typical values in.
+
     Args:
         n_qubits: take the rows of this register size only; needed where there are several.
 
@@ -117,12 +136,20 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    table, skipped = _loadable(read_rows(folder, manifest), folder, n_qubits)
+    shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
+    if not shards:
+        raise QmendError(
+            f"{folder} holds expectation values, no distributions; read it with load_expectations."
+        )
+    table, skipped = _loadable(read_rows(folder, shards), folder, n_qubits)
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
+    instructions = instruction_table(table["instructions"], int(table["n_qubits"][0].as_py()))
     layouts = [tuple(row) for row in matrix(table["layout"]).tolist()]
     # One entry for each calibration on each layout it is used with.
-    chains = list(zip(table["calibration_id"].to_pylist(), layouts, strict=True))
+    names, devices = table["calibration_id"].to_pylist(), table["device"].to_pylist()
+    chains = list(zip(names, devices, layouts, strict=True))
     position = {chain: k for k, chain in enumerate(dict.fromkeys(chains))}
+    calibration_index = np.array([position[chain] for chain in chains])
     measured = matrix(table["measured"]).astype(np.int64)
     counts = matrix(table["counts"])
     shots = np.asarray(table["shots"]).astype(np.int64)
@@ -133,12 +160,17 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     check_distributions(ideal, "ideal")
     exact = table["noisy_exact"]
     circuits = CircuitBatch(
-        instructions=instruction_table(table["instructions"], len(layouts[0])),
+        instructions=instructions,
         noisy=to_chain_order(counts / shots[:, None], measured),
         shots=shots,
-        layouts=tuple(layout for _, layout in position),
-        calibrations=tuple(calibrations[name].restrict(layout) for name, layout in position),
-        calibration_index=np.array([position[chain] for chain in chains]),
+        layouts=tuple(layout for *_, layout in position),
+        calibrations=tuple(
+            _unknown(device, layout, instructions.select(np.flatnonzero(calibration_index == k)))
+            if name is None
+            else calibrations[name].restrict(layout)
+            for (name, device, layout), k in position.items()
+        ),
+        calibration_index=calibration_index,
     )
     rows = LabelledCircuits(
         circuits=circuits,
@@ -160,6 +192,14 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         split=np.array(table["split"].to_pylist()),
         skipped=skipped,
     )
+
+
+def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
+    """The calibration of rows without one: every value of the gates they use is missing."""
+    two = circuits.is_two_qubit
+    columns = (circuits.gate[two], circuits.first[two], circuits.second[two])
+    used = {(GATES[g], int(a), int(b)) for g, a, b in zip(*columns, strict=True)}
+    return unknown_calibration(device, layout, used)
 
 
 def _loadable(

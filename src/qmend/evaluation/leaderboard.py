@@ -8,7 +8,7 @@ import numpy as np
 
 from qmend.datasets.table import LabelledCircuits
 from qmend.evaluation.scores import Comparison, compare, reference
-from qmend.evaluation.tracked import Entry
+from qmend.evaluation.tracked import Entry, ScoredSplit
 from qmend.metrics import Bootstrap, Interval
 
 
@@ -20,16 +20,20 @@ class Leaderboard:
         data: the circuits.
         entries: baselines and models in the order given.
         reference: the shot-noise reference, no mitigator; None for hardware data.
+        split: which circuits they are.
     """
 
     data: LabelledCircuits
     entries: list[Entry]
     reference: Interval | None
+    split: ScoredSplit = "test"
 
     @staticmethod
-    def build(data: LabelledCircuits, entries: list[Entry]) -> Leaderboard:
+    def build(
+        data: LabelledCircuits, entries: list[Entry], split: ScoredSplit = "test"
+    ) -> Leaderboard:
         """Put entries together and compute the reference."""
-        return Leaderboard(data, entries, reference(data, Bootstrap.over(data.job_id)))
+        return Leaderboard(data, entries, reference(data, Bootstrap.over(data.job_id)), split)
 
     @property
     def baselines(self) -> list[Entry]:

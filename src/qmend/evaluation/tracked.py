@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -23,6 +23,9 @@ from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import EpochProgress, TrainedModel, fit
 from qmend.training.logger import OwnedRunLogger
 from qmend.types import FloatArray, QmendError, Split
+
+#: ``all``: every row, of data that no model was trained on.
+ScoredSplit = Split | Literal["all"]
 
 
 class TrainingConfig(BaseModel):
@@ -69,7 +72,7 @@ class Context:
 
     store: Store
     dataset: Dataset
-    split: Split = "test"
+    split: ScoredSplit = "test"
     parent: str | None = None
 
     @property
@@ -131,19 +134,25 @@ def run_training(
 
 
 def check_unseen(
-    model: TrainedModel, provenance: Mapping[str, Any], dataset: Mapping[str, Any]
+    model: TrainedModel,
+    provenance: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    split: ScoredSplit = "test",
 ) -> None:
-    """Refuse a dataset that the model does not fit, or whose test split it may have seen.
+    """Refuse a dataset that the model does not fit, or whose scored split it may have seen.
 
     A circuit follows from its dataset's seed and its place in it: equal seeds give equal
-    circuits, in equal splits only if size, jobs and shares are equal too.
+    circuits, in equal splits only if size, jobs and shares are equal too. Imported
+    measurements are never trained on: no model has seen them.
 
     Args:
-        dataset: the dataset's part of its recipe.
+        dataset: the dataset's part of its recipe; empty for imported measurements.
 
     Raises:
         QmendError: naming what differs.
     """
+    if not dataset:
+        return
     if dataset["family"]["n_qubits"] != model.dimensions.n_qubits:
         raise QmendError(
             f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
@@ -153,6 +162,12 @@ def check_unseen(
     if not isinstance(trained, Mapping):
         return
     same = all(trained.get(key) == dataset.get(key) for key in ("family", "seed"))
+    if same and split != "test":
+        raise QmendError(
+            f"scored_split={split} holds circuits that the model was trained on (the same "
+            f"dataset.seed, {dataset['seed']}); choose scored_split=test, or another dataset.seed "
+            "and dataset.name."
+        )
     for key in ("circuits", "job_size", "split"):
         if same and trained.get(key) != dataset.get(key):
             raise QmendError(

@@ -46,8 +46,9 @@ HEADINGS = ("median L1RC [95 %]", *(title for title, _, _ in FIGURES), "paramete
 def caption(board: Leaderboard) -> str:
     """What the figures are of."""
     entry = board.entries[0]
+    split = "" if board.split == "all" else f"{board.split} "
     text = (
-        f"{len(board.data):,} test circuits; 95 % intervals from a bootstrap over "
+        f"{len(board.data):,} {split}circuits; 95 % intervals from a bootstrap over "
         f"{entry.summary.unit}; harmed: L1RC > 0.05"
     )
     excluded = entry.summary.excluded
@@ -57,7 +58,8 @@ def caption(board: Leaderboard) -> str:
 def leaderboard_table(board: Leaderboard) -> Table:
     """Baselines, then models, then the shot-noise reference; the best in bold."""
     table = Table(
-        title="Mitigators on the test split",
+        title="Mitigators on "
+        + ("all rows" if board.split == "all" else f"the {board.split} split"),
         title_justify="left",
         caption=caption(board),
         caption_justify="left",

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -16,7 +15,7 @@ from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 #: Rises with every change of the format; another version is refused.
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
@@ -75,7 +74,7 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
         network.load_state_dict(load_file(folder / WEIGHTS))
         encoding = Encoding.from_json(data["encoding"])
         provenance = data["provenance"]
-    except (ValidationError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
+    except (ValueError, RuntimeError, SafetensorError, TypeError, KeyError) as error:
         reason = str(error).splitlines()[0]
         raise QmendError(
             f"The weights in {folder} do not fit their description ({reason}); train it again."

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qmend.circuits.instructions import GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.devices.typical import TypicalValues
 from qmend.simulation.readout import readout_matrices
 from qmend.types import QmendError, nearest
 
@@ -69,17 +71,23 @@ class Encoding(ABC):
     name: str
     #: Rises whenever the meaning of a column changes; a checkpoint of another version is refused.
     version: int
+    #: Gates that it has a place for.
+    gates: tuple[str, ...] = GATES
 
     def __init__(self) -> None:
         self.state: dict[str, Standardiser] = {}
+        #: Means over the training data's calibrations, for data that have none.
+        self.typical = TypicalValues()
 
     @abstractmethod
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
         """Tokens (N, L, F), mask (N, L) and the raw context (N, C)."""
 
     def fit(self, batch: CircuitBatch) -> Encoding:
-        """Learn the standardisation from training circuits."""
+        """Learn the standardisation, and the typical calibration, from training circuits."""
         _, _, context = self.raw(batch)
+        used = np.unique(batch.calibration_index)
+        self.typical = TypicalValues.of(batch.calibrations[k] for k in used)
         self.state = {"context": Standardiser.fit(context)}
         return self
 
@@ -103,12 +111,17 @@ class Encoding(ABC):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Name, version and standardisation as plain data."""
+        """Name, version, standardisation and typical calibration as plain data."""
         state = {
             key: {"mean": s.mean.tolist(), "deviation": s.deviation.tolist()}
             for key, s in self.state.items()
         }
-        return {"name": self.name, "version": self.version, "state": state}
+        return {
+            "name": self.name,
+            "version": self.version,
+            "state": state,
+            "typical": self.typical.to_json(),
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Encoding:
@@ -128,6 +141,7 @@ class Encoding(ABC):
             key: Standardiser(np.array(s["mean"]), np.array(s["deviation"]))
             for key, s in data["state"].items()
         }
+        encoding.typical = TypicalValues.from_json(data["typical"])
         return encoding
 
 

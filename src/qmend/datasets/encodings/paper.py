@@ -109,6 +109,7 @@ class PaperEncoding(Encoding):
 
     name = "paper"
     version = 1
+    gates = (*_ENCODED_GATES, "id")
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         if batch.n_qubits != CHAIN_LENGTH:

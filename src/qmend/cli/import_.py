@@ -1,0 +1,87 @@
+"""``qmend data import``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from qmend.cli.terminal import circuits_progress, console
+from qmend.datasets.importing.bit_order import order_text, parse_order
+from qmend.datasets.importing.importer import Import, ImportOptions, import_file
+from qmend.types import QmendError
+
+_SHOWN = 5
+
+
+def main(arguments: list[str]) -> None:
+    """Import a file of measured circuits.
+
+    Raises:
+        QmendError: if the arguments are wrong, or the file can't be taken.
+    """
+    parser = argparse.ArgumentParser("qmend data import", add_help=False, exit_on_error=False)
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--name")
+    parser.add_argument("--root", type=Path, default=Path("data"))
+    parser.add_argument("--bit-order", default="qiskit")
+    parser.add_argument("--family", default="imported")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--replace", action="store_true")
+    try:
+        options, extra = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise QmendError(f"{error}; see `qmend data import --help`.") from None
+    if extra:
+        raise QmendError(f"qmend data import does not know {extra[0]!r}; see its --help.")
+    if options.file is None or options.name is None:
+        raise QmendError("qmend data import needs a file and --name NAME; see its --help.")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", options.name):
+        raise QmendError(f"--name {options.name}: use letters, digits, _ and - only.")
+    if options.seed < 0:
+        raise QmendError("--seed must not be negative.")
+    chosen = ImportOptions(
+        options.name, options.family, parse_order(options.bit_order), options.seed
+    )
+    with circuits_progress("records") as progress:
+        done = import_file(
+            options.file, options.root / options.name, chosen, progress, options.replace
+        )
+    _report(done)
+
+
+def _report(done: Import) -> None:
+    manifest, check = done.manifest, done.check
+    facts = manifest.recipe["imported"]
+    word = "unchanged, " if done.unchanged else ""
+    console.print(
+        f"  {done.folder}: {word}{manifest.rows:,} rows, labels proven, hash "
+        f"{manifest.dataset_sha}; split by {facts['split']['by']}"
+    )
+    layouts, calibrations = facts["layouts"], facts["calibrations"]
+    if layouts.get("assumed"):
+        console.print(
+            f"  {layouts['assumed']:,} circuits were compiled to a chain that was assumed: the "
+            "qubits they ran on are not recorded, or not joined on the device."
+        )
+    if calibrations.get("medians") or calibrations.get("none"):
+        console.print(
+            f"  Calibration: {calibrations.get('snapshot', 0):,} rows with a snapshot, "
+            f"{calibrations.get('medians', 0):,} with device medians, "
+            f"{calibrations.get('none', 0):,} with none."
+        )
+    console.print(
+        f"  Bit order: {check.telling:,} of {check.records:,} records can tell; another order fits "
+        f"{len(check.doubtful):,} of them clearly better."
+    )
+    for bits, (order, gain) in sorted(check.better.items()):
+        console.print(
+            f"  [bold red]Warning[/]: over all records of {bits} bits the order "
+            f"{order_text(order)} fits better (mean distance to ideal smaller by {gain:.3f}); if "
+            f"the source counts bits so, import again with --bit-order {order_text(order)} "
+            "--replace."
+        )
+    for name, order in list(check.doubtful.items())[:_SHOWN]:
+        console.print(f"  Doubtful: record {name} fits the order {order_text(order)} better.")
+    if len(check.doubtful) > _SHOWN:
+        console.print(f"  ... and {len(check.doubtful) - _SHOWN:,} more, named in the manifest.")

@@ -1,0 +1,1 @@
+"""Other people's measurements into the data contract: ``qmend data import``."""

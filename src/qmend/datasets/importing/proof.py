@@ -1,0 +1,61 @@
+"""Imported labels are proven: the instructions that are stored give the ideal values.
+
+The ideal values are computed from the program by Qiskit; here they are computed again from the
+compiled instructions by this package's own simulation, which shares no code with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import compiled_probabilities
+from qmend.types import FloatArray
+
+#: Probabilities of a deep circuit, summed over unmeasured qubits, may differ by this much.
+TOLERANCE = 1e-9
+#: Amplitudes that are held at once.
+_AMPLITUDES = 1 << 21
+
+
+def chain_probabilities(table: InstructionTable) -> Iterator[FloatArray]:
+    """(2^n,) noiseless distribution of each circuit in chain order, a few circuits at a time."""
+    step = max(1, _AMPLITUDES >> table.n_qubits)
+    for start in range(0, len(table), step):
+        index = np.arange(start, min(start + step, len(table)))
+        yield from compiled_probabilities(table.select(index))
+
+
+def marginal(chain: FloatArray, measured: Sequence[int]) -> FloatArray:
+    """(2^bits,) distribution of the measured bits.
+
+    Args:
+        chain: (2^n,) in chain order.
+        measured: chain position behind each bit, bit 0 first.
+    """
+    bits = _bits(len(chain), measured)
+    found: FloatArray = np.bincount(bits, chain, 1 << len(measured)).astype(np.float64)
+    return found
+
+
+def parities(chain: FloatArray, masks: Sequence[int]) -> FloatArray:
+    """Expectation values of products of Z on the chain positions that each mask has bits at."""
+    index = np.arange(len(chain))
+    signs = np.array([1 - 2 * (np.bitwise_count(index & mask) & 1).astype(float) for mask in masks])
+    values: FloatArray = signs @ chain
+    return values
+
+
+def z_mask(label: str) -> int:
+    """``ZIZ`` -> 0b101; the rightmost letter is qubit (or chain position) 0."""
+    return sum(1 << k for k, letter in enumerate(reversed(label)) if letter == "Z")
+
+
+def _bits(size: int, measured: Sequence[int]) -> np.ndarray:
+    index = np.arange(size)
+    out = np.zeros(size, dtype=np.int64)
+    for k, position in enumerate(measured):
+        out |= ((index >> position) & 1) << k
+    return out

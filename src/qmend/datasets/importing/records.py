@@ -1,0 +1,284 @@
+"""The input of an import: one record a circuit, JSON lines or Parquet.
+
+``docs/datasets/importing.md`` describes the fields.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from qmend.types import QmendError, nearest
+
+#: Columns of published tables that say nothing which the other fields don't.
+IGNORED = (
+    "date_source", "depth", "device_qubits", "device_version", "extra", "file", "index", "n_cx",
+    "n_measured", "n_qubits", "source_ideal_z", "tvd",
+)  # fmt: skip
+_TEXT_OF_JSON = ("counts", "ideal", "calibration", "physical_qubits")
+_BITSTRING = re.compile(r"[01]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_VARIANT = re.compile(r"^(.+?)(?::|-(?=step\d+$))(.+)$")
+
+Counts = dict[str, Annotated[int, Field(ge=0)]]
+Value = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class MedianCalibration(BaseModel):
+    """A device's medians, where the values of single qubits were not published.
+
+    Errors are probabilities, T1 and T2 in us, lengths in ns, frequencies in GHz.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    time: datetime | None = None
+    t1_us: float | None = Field(None, gt=0)
+    t2_us: float | None = Field(None, gt=0)
+    frequency_ghz: float | None = Field(None, gt=0)
+    readout_error: float | None = Field(None, ge=0, le=1)
+    one_qubit_error: float | None = Field(None, ge=0, le=1)
+    two_qubit_error: float | None = Field(None, ge=0, le=1)
+    one_qubit_length_ns: float | None = Field(None, ge=0)
+    two_qubit_length_ns: float | None = Field(None, ge=0)
+
+
+class Record(BaseModel):
+    """One measured circuit; exactly one of ``counts`` and ``values`` is given.
+
+    Attributes:
+        id: unique in the file; names the record in messages.
+        qasm: OpenQASM 2 or 3 with its measurements.
+        circuit_stage: ``executed``: the native gates that ran; ``submitted``: before compilation.
+        device: name, such as ``ibm_fez``.
+        counts: bitstring or hex -> shots; classical bit 0 is the rightmost character.
+        shots: of the circuit, or of each observable; the sum of ``counts`` where left out.
+        observables, values, extrapolated_values: labels of Z and I on the program's classical
+            bits, bit 0 rightmost; their measured expectation values; the source's own zero-noise
+            extrapolation of them.
+        ideal, ideal_values: the source's noiseless values, compared with ours.
+        date: with a time zone; without one it is kept as text and the time stays unknown.
+        physical_qubits: qubit of the device behind each qubit of the program.
+        calibration: a whole :class:`qmend.devices.calibration.Calibration` or a
+            :class:`MedianCalibration`.
+        family, variant: what kind of circuit, and which; ``family: grover:S3-1`` gives both.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    id: str = Field(min_length=1)
+    qasm: str
+    circuit_stage: Literal["executed", "submitted"]
+    device: str = Field(min_length=1)
+    counts: Counts | None = None
+    shots: int | None = Field(None, ge=1)
+    observables: list[str] | None = None
+    values: list[Value] | None = None
+    extrapolated_values: list[Value] | None = None
+    ideal_values: list[Value] | None = None
+    ideal: dict[str, Value] | None = None
+    date: str | None = None
+    job_id: str | None = None
+    physical_qubits: list[Annotated[int, Field(ge=0, lt=32768)]] | None = None
+    calibration: dict[str, Any] | None = None
+    family: str | None = None
+    variant: str | None = None
+    source: str | None = None
+    licence: str | None = None
+    attribution: str | None = None
+
+    @field_validator("date", mode="before")
+    @classmethod
+    def _date_text(cls, value: Any) -> Any:
+        return value.isoformat() if isinstance(value, datetime) else value
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.counts is None) == (self.values is None):
+            raise ValueError("give either counts or values (expectation values)")
+        if self.values is not None:
+            names = ("observables", "extrapolated_values", "ideal_values")
+            for name in names:
+                given = getattr(self, name)
+                if given is not None and len(given) != len(self.values):
+                    raise ValueError(
+                        f"{name} has {len(given)} entries, values has {len(self.values)}"
+                    )
+            if self.observables is None:
+                raise ValueError("values need observables")
+            if self.shots is None:
+                raise ValueError("values need shots, those of each observable")
+        if self.date is not None:
+            datetime.fromisoformat(self.date)  # a ValueError names the text
+        if self.physical_qubits is not None and len(set(self.physical_qubits)) < len(
+            self.physical_qubits
+        ):
+            raise ValueError("physical_qubits names a qubit twice")
+        return self
+
+    @property
+    def executed_at(self) -> datetime | None:
+        """When it ran; None if unknown, or known without its time zone."""
+        when = None if self.date is None else datetime.fromisoformat(self.date)
+        return None if when is None or when.tzinfo is None else when
+
+
+def read_records(path: Path) -> list[Record]:
+    """Read and check a file.
+
+    Raises:
+        QmendError: naming the file, or the first record that is wrong.
+    """
+    records, seen = [], set()
+    for number, raw in enumerate(_raw(path)):
+        name = str(raw.get("id", f"number {number}"))
+        try:
+            record = Record.model_validate(_renamed(raw, name, number))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(p) for p in first["loc"])
+            if first["type"] == "extra_forbidden":
+                known = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
+                raise QmendError(
+                    f"{path}: record {name} has the unknown field {where!r}. "
+                    f"{nearest(where, known)}"
+                ) from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise QmendError(
+                f"{path}: record {name}: {where + ': ' if where else ''}{message}; correct it."
+            ) from None
+        if record.id in seen:
+            raise QmendError(f"{path}: two records are called {record.id}; name each once.")
+        seen.add(record.id)
+        records.append(record)
+    if not records:
+        raise QmendError(f"{path} holds no record.")
+    kinds = {record.counts is None for record in records}
+    if len(kinds) > 1:
+        raise QmendError(
+            f"{path} has records with counts and records with expectation values; import them "
+            "from two files into two datasets."
+        )
+    return records
+
+
+def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]:
+    """Bitstrings or hexadecimal numbers -> outcome numbers, bit 0 the rightmost character.
+
+    Raises:
+        QmendError: if a key is neither, or is not ``n_bits`` long.
+    """
+    found: dict[int, float] = {}
+    for key, value in counts.items():
+        text = key.replace(" ", "")  # Qiskit puts one between registers
+        if _HEX.fullmatch(text):
+            outcome = int(text, 16)
+            fits = outcome < 1 << n_bits
+        elif _BITSTRING.fullmatch(text):
+            outcome, fits = int(text, 2), len(text) == n_bits
+        else:
+            raise QmendError(f"the outcome {key!r} is neither a bitstring nor hexadecimal")
+        if not fits:
+            raise QmendError(
+                f"the outcome {key!r} does not fit the circuit's {n_bits} classical bits; give "
+                "one character for each"
+            )
+        found[outcome] = found.get(outcome, 0) + value
+    return found
+
+
+def _raw(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        if path.suffix == ".parquet":
+            yield from pq.read_table(path).to_pylist()
+            return
+        if path.suffix not in (".jsonl", ".ndjson", ".json"):
+            raise QmendError(
+                f"{path} is neither .jsonl nor .parquet; see docs/datasets/importing.md."
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise QmendError(f"{path} can't be read ({reason}); check the path.") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise QmendError(f"{path}: line {number} is no JSON ({error}); correct it.") from None
+        if not isinstance(value, dict):
+            raise QmendError(f"{path}: line {number} is no JSON object; give one record a line.")
+        yield value
+
+
+def _renamed(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
+    """A record under our names: nulls left out, published columns translated."""
+    given = {
+        key: value
+        for key, value in raw.items()
+        if key not in IGNORED
+        and value is not None
+        and not (isinstance(value, float) and math.isnan(value))
+    }
+    given.setdefault("id", f"record-{number:06d}")
+    for key in _TEXT_OF_JSON:
+        if isinstance(given.get(key), str):
+            try:
+                given[key] = json.loads(given[key])
+            except ValueError as error:
+                raise QmendError(f"record {name}: {key} is no JSON ({error}).") from None
+    if "source_repo" in given:
+        source, commit = given.pop("source_repo"), given.pop("commit", None)
+        given["source"] = f"https://github.com/{source}" + (f" at {commit}" if commit else "")
+    if "attribution:" in str(given.get("licence")) and "attribution" not in given:
+        licence, _, attribution = str(given["licence"]).partition("attribution:")
+        given["licence"] = licence.strip().rstrip(";")
+        given["attribution"] = attribution.strip()
+    if "circuit_level" in given:
+        given["circuit_stage"] = str(given.pop("circuit_level")).split(";")[0].strip()
+    if "date_utc" in given:
+        given["date"] = given.pop("date_utc")
+    if "shots_per_observable" in given:
+        given["shots"] = given.pop("shots_per_observable")
+    if "noisy_z" in given:
+        given["values"] = given.pop("noisy_z")
+        size = len(given["values"])
+        given["observables"] = ["I" * (size - 1 - k) + "Z" + "I" * k for k in range(size)]
+        for theirs, ours in (("zne_z", "extrapolated_values"), ("ideal_z", "ideal_values")):
+            if theirs in given:
+                given[ours] = given.pop(theirs)
+        given.setdefault("circuit_stage", "executed")
+    variant = _VARIANT.match(str(given.get("family", "")))
+    if variant and "variant" not in given:
+        given["family"], given["variant"] = variant.groups()
+    if isinstance(given.get("calibration"), dict):
+        calibration = _medians(given.pop("calibration"))
+        if calibration:
+            given["calibration"] = calibration
+    return given
+
+
+#: Names in published tables -> ours.
+_MEDIANS = {
+    "calibration_timestamp": "time",
+    "median_t1_us": "t1_us",
+    "median_t2_us": "t2_us",
+    "median_readout_error": "readout_error",
+    "median_single_qubit_gate_error": "one_qubit_error",
+    "median_two_qubit_gate_error": "two_qubit_error",
+}
+
+
+def _medians(calibration: dict[str, Any]) -> dict[str, Any]:
+    if "backend" in calibration and isinstance(calibration["backend"], dict):
+        backend = calibration["backend"]
+        return {ours: backend[theirs] for theirs, ours in _MEDIANS.items() if theirs in backend}
+    return calibration

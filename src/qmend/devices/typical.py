@@ -1,0 +1,148 @@
+"""Typical values of calibrations: what stands in where imported data have no calibration.
+
+Everywhere else a missing value is an error. A network can only be asked about a device whose
+calibration is not known if something is put in its place; the mean over its own training data
+says the least.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.devices.layout import TWO_QUBIT
+
+#: Gates that take time and have one error on a qubit, whatever their name.
+ONE_QUBIT_GATES = ("id", "sx", "x")
+_QUBIT_FIELDS = ("t1_us", "t2_us", "frequency_ghz", "readout_error")
+#: The time of a calibration that is not known.
+UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class TypicalValues:
+    """Mean of each quantity over calibrations; None where none of them has it.
+
+    One-qubit values are over ``id``, ``sx`` and ``x``; two-qubit values over ``cx``, ``ecr`` and
+    ``cz``, and stand in for any of them.
+    """
+
+    t1_us: float | None = None
+    t2_us: float | None = None
+    frequency_ghz: float | None = None
+    readout_error: float | None = None
+    one_qubit_error: float | None = None
+    one_qubit_length_ns: float | None = None
+    two_qubit_error: float | None = None
+    two_qubit_length_ns: float | None = None
+    reset_length_ns: float | None = None
+
+    @staticmethod
+    def of(calibrations: Iterable[Calibration]) -> TypicalValues:
+        """Means over all qubits and gates of all calibrations, each value once."""
+        found: dict[str, list[float]] = defaultdict(list)
+        for calibration in calibrations:
+            for qubit in calibration.qubits:
+                for field in _QUBIT_FIELDS:
+                    _add(found[field], getattr(qubit, field))
+            for gate in calibration.gates:
+                kind = _kind(gate.gate)
+                if kind:
+                    _add(found[f"{kind}_length_ns"], gate.length_ns)
+                    if kind != "reset":
+                        _add(found[f"{kind}_error"], gate.error)
+        return TypicalValues(**{name: float(np.mean(v)) for name, v in found.items() if v})
+
+    def to_json(self) -> dict[str, float | None]:
+        """Plain data."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TypicalValues:
+        """Inverse of :meth:`to_json`."""
+        return TypicalValues(**{k: None if v is None else float(v) for k, v in data.items()})
+
+    def fill(self, calibration: Calibration) -> tuple[Calibration, int]:
+        """The calibration with its missing values set, and how many were set.
+
+        What has no typical value stays missing. Values that only the simulation of readout
+        reads (the two assignment errors, the readout length) stay as they are.
+        """
+        count = 0
+
+        def value(given: float | None, typical: float | None) -> float | None:
+            nonlocal count
+            if given is None and typical is not None:
+                count += 1
+                return typical
+            return given
+
+        qubits = [
+            q.model_copy(update={f: value(getattr(q, f), getattr(self, f)) for f in _QUBIT_FIELDS})
+            for q in calibration.qubits
+        ]
+        gates = []
+        for gate in calibration.gates:
+            kind = _kind(gate.gate)
+            if not kind:
+                gates.append(gate)
+                continue
+            length = value(gate.length_ns, getattr(self, f"{kind}_length_ns"))
+            error = gate.error
+            if kind != "reset":
+                error = value(error, getattr(self, f"{kind}_error"))
+            gates.append(gate.model_copy(update={"error": error, "length_ns": length}))
+        # Made anew: a copy would keep the lookup tables of the original.
+        filled = Calibration(
+            device=calibration.device,
+            time=calibration.time,
+            qubits=tuple(qubits),
+            gates=tuple(gates),
+        )
+        return filled, count
+
+
+def unknown_calibration(
+    device: str, layout: Sequence[int], pairs: Iterable[tuple[str, int, int]]
+) -> Calibration:
+    """A calibration whose every value is missing: reading any of them is an error.
+
+    Args:
+        layout: physical qubits of the chain.
+        pairs: (gate, chain position, chain position) of the two-qubit gates in use; each is
+            listed in both directions, and so are neighbours on the chain.
+    """
+    used = {(gate, a, b) for gate, a, b in pairs}
+    names = {gate for gate, *_ in used} or {"cx"}
+    used |= {(name, k, k + 1) for name in names for k in range(len(layout) - 1)}
+    used |= {(gate, b, a) for gate, a, b in used}
+    gates = [
+        GateCalibration(gate=name, qubits=(q,))
+        for q in layout
+        for name in (*ONE_QUBIT_GATES, "reset")
+    ]
+    gates += [GateCalibration(gate="rz", qubits=(q,), error=0.0, length_ns=0.0) for q in layout]
+    gates += [
+        GateCalibration(gate=name, qubits=(layout[a], layout[b])) for name, a, b in sorted(used)
+    ]
+    qubits = tuple(QubitCalibration(qubit=q) for q in layout)
+    return Calibration(device=device, time=UNKNOWN_TIME, qubits=qubits, gates=tuple(gates))
+
+
+def _kind(gate: str) -> str | None:
+    if gate in ONE_QUBIT_GATES:
+        return "one_qubit"
+    if gate in TWO_QUBIT:
+        return "two_qubit"
+    return "reset" if gate == "reset" else None
+
+
+def _add(values: list[float], value: float | None) -> None:
+    if value is not None:
+        values.append(value)

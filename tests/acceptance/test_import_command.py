@@ -1,0 +1,145 @@
+"""`qmend data import`, and a model scored on imported measurements."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commandline import Command, Tracked, tracked
+
+DATA = Path(__file__).parents[2] / "data"
+BELL = """OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2];
+    x q[0]; ry(0.3) q[1]; cx q[0],q[1]; measure q -> c;"""
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    """Three runs of one circuit that looks the same in either bit order."""
+    path = tmp_path / "given.jsonl"
+    lines = [
+        {
+            "id": f"r{k}",
+            "qasm": BELL,
+            "circuit_stage": "submitted",
+            "device": "lab",
+            "counts": {"11": 950 + k, "10": 30, "01": 20},
+        }
+        for k in range(3)
+    ]
+    path.write_text("\n".join(json.dumps(line) for line in lines))
+    return path
+
+
+def test_an_import_and_its_proof(here: Command, given: Path, tmp_path: Path) -> None:
+    result = here("data", "import", "given.jsonl", "--name", "lab").succeeded()
+    assert "3 rows, labels proven" in result.out
+    assert "Bit order: 0 of 3 records can tell" in result.out
+    assert (tmp_path / "data" / "lab" / "manifest.json").exists()
+    again = here("data", "import", str(given), "--name", "lab").succeeded()
+    assert "unchanged" in again.out
+    proof = here("data", "verify", "dataset=hardware_public", "dataset.name=lab").succeeded()
+    assert "3 labels proven" in proof.out
+
+
+def test_a_wrong_bit_order_is_told_and_can_be_put_right(
+    here: Command, given: Path, tmp_path: Path
+) -> None:
+    """X on the first qubit alone, written from left to right."""
+    only = BELL.replace("cx q[0],q[1];", "").replace("ry(0.3) q[1];", "")
+    lines = [json.loads(line) for line in given.read_text().splitlines()]
+    for line in lines:
+        line.update(qasm=only, counts={"10": 960, "00": 40})
+    given.write_text("\n".join(json.dumps(line) for line in lines))
+    told = here("data", "import", "given.jsonl", "--name", "lab").succeeded()
+    assert "--bit-order reversed --replace" in " ".join(told.out.split())
+    options = ("--name", "lab", "--bit-order", "reversed", "--replace")
+    right = here("data", "import", "given.jsonl", *options).succeeded()
+    assert "Warning" not in right.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ((), ("needs a file and --name",)),
+        (("given.jsonl",), ("needs a file and --name",)),
+        (("none.jsonl", "--name", "x"), ("none.jsonl", "check the path")),
+        (("given.jsonl", "--name", "../x"), ("--name ../x",)),
+        (("given.jsonl", "--name", "x", "--seed", "one"), ("--seed",)),
+        (("given.jsonl", "--name", "x", "--bit-order", "left"), ("--bit-order left",)),
+        (("given.jsonl", "--name", "x", "--bit-order", "2,1,0"), ("record r0", "3 bits")),
+        (("given.jsonl", "--name", "x", "--fast"), ("'--fast'",)),
+    ],
+)
+def test_bad_arguments(
+    here: Command, given: Path, arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    here("data", "import", *arguments).refused(*parts)
+    assert not (given.parent / "data").exists()
+
+
+def test_imported_data_are_not_generated(here: Command) -> None:
+    for command in (("data", "generate"), ("train",), ("demo",)):
+        here(*command, "dataset=hardware_public").refused("hardware_public", "imported")
+
+
+def model(demo: Tracked, name: str) -> Path:
+    (run,) = [r for r in demo.runs if r.info.run_name == name]
+    return demo.artifacts(run, "model")
+
+
+@pytest.mark.parametrize("name", ["physics_perceiver", "blind_mlp"])
+def test_a_model_is_scored_on_the_rows_that_it_can_take(
+    demo: Tracked, here: Command, tmp_path: Path, name: str
+) -> None:
+    result = here(
+        "evaluate",
+        f"checkpoint={model(demo, name)}",
+        "dataset=hardware_public",
+        f"data.root={DATA}",
+        "scored_split=all",
+    ).succeeded()
+    said = " ".join(result.out.split())
+    assert "18 circuits" in said
+    assert "Skipped 1,244 rows: other number of qubits" in said
+    assert "Skipped 33 rows: not all qubits measured" in said
+    assert "of 18 of 18 rows are not known: means of the model's training data" in said
+    assert "fitted to the 18 measured circuits of the train split" in said
+    assert "trained on other data" in said
+    assert "shot-noise reference" not in said
+    runs = tracked(tmp_path, result)
+    (scored,) = [r for r in runs.runs if r.data.tags.get("architecture") == name]
+    assert scored.info.status == "FINISHED"
+    assert 0 < scored.data.metrics["all/tv"] < 1
+    assert scored.data.tags["source"] == "hardware"
+    assert len(runs.kind("baseline")) == 4
+
+
+def test_a_model_that_has_no_place_for_the_gates(demo: Tracked, here: Command) -> None:
+    here(
+        "evaluate",
+        f"checkpoint={model(demo, 'perceiver')}",
+        "dataset=hardware_public",
+        f"data.root={DATA}",
+        "scored_split=all",
+    ).refused("paper encoding", "encoding=token")
+
+
+def test_a_split_without_rows_of_the_size(demo: Tracked, here: Command) -> None:
+    here(
+        "evaluate",
+        f"checkpoint={model(demo, 'blind_mlp')}",
+        "dataset=hardware_public",
+        f"data.root={DATA}",
+        "scored_split=val",
+    ).refused("val split")
+
+
+def test_circuits_that_the_model_has_seen_are_not_scored(demo: Tracked, here: Command) -> None:
+    here(
+        "evaluate",
+        f"checkpoint={model(demo, 'blind_mlp')}",
+        "dataset=tiny",
+        "scored_split=all",
+        folder=demo.folder,
+    ).refused("scored_split=all", "trained on", "scored_split=test")
