@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from qmend.circuits.families import build_family
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import compiled_probabilities
 from qmend.execution.base import build_executor
 from qmend.simulation.channels import rotation, swap_qubits, tensor
 from qmend.simulation.fitted import REVERSED, FittedConfig, FittedNoise, reversed_terms
-from qmend.simulation.noise import ideal_channel
+from qmend.simulation.noise import DeviceNoise, ideal_channel
 from qmend.simulation.outputs import probabilities
-from qmend.simulation.readout import readout_matrices
+from qmend.simulation.readout import apply_readout, readout_matrices
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 
 SPREAD = {
@@ -26,7 +31,7 @@ SPREAD = {
     "rz": 0.01,
     "stark": 0.03,
     "terms": {"ZZ": 0.03, "IY": 0.04, "ZI": 0.02},
-    "drift": {"ZI": 0.05},
+    "drift": {"ZI": 0.05, "IZ": 0.02},
 }
 
 
@@ -95,8 +100,12 @@ def test_a_config_survives_being_written(algiers, table):
         spread=SPREAD,
         device_seed=3,
     )
-    again = FittedConfig.model_validate_json(config.model_dump_json())
+    # A manifest sorts its keys.
+    text = json.dumps(config.model_dump(mode="json"), sort_keys=True)
+    again = FittedConfig.model_validate(json.loads(text))
     assert again == config
+    assert hash(FittedConfig.model_validate(config.model_dump())) == hash(config)
+    assert hash(config) != hash(fitted())
     one, two = (FittedNoise(algiers.calibration, algiers.layout, c) for c in (config, again))
     np.testing.assert_array_equal(
         probabilities(one.program(table, 2)), probabilities(two.program(table, 2))
@@ -155,3 +164,24 @@ def test_the_executor_takes_it(algiers, table):
 def test_bad_constants_are_refused(bad):
     with pytest.raises(ValidationError):
         fitted(**bad)
+
+
+def test_the_fitted_device_is_noisier_than_its_calibration(algiers, table):
+    """conf/noise/surrogate_algiers.yaml, on the paper's chain with a qubit that no fit saw."""
+    text = (Path(__file__).parents[2] / "conf/noise/surrogate_algiers.yaml").read_text()
+    config = FittedConfig.model_validate(yaml.safe_load(text))
+    noise = FittedNoise(algiers.calibration, algiers.layout, config)
+    ideal = compiled_probabilities(table)
+    found = [
+        apply_readout(probabilities(program), readout)
+        for program, readout in (
+            (noise.program(table, 0), noise.readout(algiers.layout)),
+            (
+                DeviceNoise(algiers.calibration, algiers.layout).program(table),
+                readout_matrices(algiers.calibration, algiers.layout),
+            ),
+        )
+    ]
+    assert found[0].min() > 0
+    errors = [float(np.abs(noisy - ideal).sum(axis=1).mean()) for noisy in found]
+    assert errors[0] > 1.2 * errors[1]

@@ -18,7 +18,7 @@ from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 def table(algiers) -> InstructionTable:
     compile_one = GadgetCompiler(5, algiers.native_gates, algiers.edges)
     family = build_family({"name": "pauli", "n_qubits": 5})
-    drawn = [family.draw(np.random.default_rng(k)).gadgets[:2] for k in range(3)]
+    drawn = [family.draw(np.random.default_rng(k)).gadgets[:1] for k in range(3)]
     empty, one_qubit = [], [("sx", 3, -1, 0.0), ("x", 3, -1, 0.0), ("rz", 1, -1, 0.4)]
     exchanged = [("cx", 2, 1, 0.0), ("sx", 1, -1, 0.0), ("cx", 1, 2, 0.0), ("cx", 3, 2, 0.0)]
     circuits = [*(compile_one(g) for g in drawn), empty, one_qubit, exchanged]
@@ -52,7 +52,7 @@ def test_the_structure_serves_other_channels(algiers, table):
 def test_gradients_pass_through(algiers, table):
     program = SurrogateNoise(
         algiers.calibration, algiers.layout, SurrogateConfig(name="surrogate_hardware")
-    ).program(table.select(np.array([0, 5])), 0)
+    ).program(table.select(np.array([5])), 0)
     fusion = Fusion.of(program)
     gradients = []
     for fuse in (True, False):
@@ -60,7 +60,7 @@ def test_gradients_pass_through(algiers, table):
         run = fusion.program(program.one, two) if fuse else program
         if not fuse:
             run = type(program)(**{**vars(program), "two": two})
-        differentiable.evolve(run)[:, [1, 2, 5, 6]].sum().backward()
+        differentiable.evolve(run)[:, [2, 4, 6, 14]].sum().backward()
         gradients.append(two.grad)
     assert float(gradients[0].abs().max()) > 1e-3
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-10, rtol=0)

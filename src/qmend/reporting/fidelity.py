@@ -37,7 +37,9 @@ def fidelity_figure(report: FitReport) -> Figure:
         for axis, name, colour in zip(axes, _SHOWN, COLOURS, strict=False):
             z = report.values[name][report.test].ravel()
             axis.plot([-1, 1], [-1, 1], color="grey", linewidth=0.8)
-            axis.plot(z[sound], measured[sound], ".", ms=2, alpha=0.4, color=colour)
+            axis.plot(
+                z[sound], measured[sound], ".", ms=2, alpha=0.4, color=colour, rasterized=True
+            )
             axis.plot(z[~sound], measured[~sound], "x", ms=3, color="black", linewidth=0.5)
             error = rows[name].error_to_measured.value
             axis.set_title(f"{name}\nRMSE {error:.3f}", fontsize=10)

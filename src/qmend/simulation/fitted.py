@@ -128,6 +128,10 @@ class FittedConfig(_Frozen):
     gates: dict[Annotated[str, Field(pattern=r"^\d+-\d+$")], GateConstants] = {}
     spread: Spread = Spread()
 
+    def __hash__(self) -> int:
+        # Pydantic's own would hash the mappings, which have no hash.
+        return hash(self.model_dump_json())
+
 
 class FittedNoise:
     """Fitted surrogate hardware on a chain.
@@ -187,7 +191,7 @@ class FittedNoise:
         shift: dict[tuple[int, int], dict[str, float]] = {}
         for pair in self._native:
             drift = self._gates[pair].drift
-            drawn = {term: drift[term] * today.standard_normal() for term in drift}
+            drawn = _drawn(drift, today)
             shift[pair] = drawn
             shift[pair[::-1]] = reversed_terms(drawn)
         terms = np.zeros((len(TERMS), len(self._pairs)))
@@ -254,7 +258,7 @@ class FittedNoise:
         rng = self._generator(2, *native)
         mean, std = spread.gate_error
         error = float(np.exp(mean + std * rng.standard_normal()))
-        terms = {term: sigma * rng.standard_normal() for term, sigma in spread.terms.items()}
+        terms = _drawn(spread.terms, rng)
         if found is None:
             terms = terms if pair == native else reversed_terms(terms)
             found = GateConstants(error=error, terms=terms, drift=spread.drift)
@@ -268,3 +272,10 @@ class FittedNoise:
 def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:
     """Errors of the device's own direction of a gate as they appear in the other direction."""
     return {REVERSED[term][0]: REVERSED[term][1] * angle for term, angle in terms.items()}
+
+
+def _drawn(deviations: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
+    """Normal angles, whatever the order in which a file lists the terms."""
+    return {
+        term: deviations[term] * rng.standard_normal() for term in REVERSED if term in deviations
+    }
