@@ -22,6 +22,7 @@ from qmend.datasets.table import Dataset
 from qmend.models.base import architectures
 from qmend.training.fit import fit
 from qmend.training.losses import LOSSES
+from qmend.types import QmendError
 
 ROOTS: dict[str, type[BaseModel]] = {
     "generate": schema.GenerateConfig,
@@ -72,6 +73,8 @@ def composed(root: str, *overrides: str) -> DictConfig:
     return config
 
 
+#: It sets fields that a dataset to be generated has, and an imported one has not.
+APART = {("study/published_noise", "dataset=hardware_public")}
 CASES = [
     pytest.param(root, f"{key}={option}", id=f"{root} {key}={option}")
     for root in ROOTS
@@ -79,6 +82,7 @@ CASES = [
     # The parts of a dataset are the same for every root: once is enough.
     if "@dataset." not in key or root == "generate"
     for option in options(group)
+    if (root, f"{key}={option}") not in APART
 ]
 
 
@@ -103,6 +107,12 @@ def test_every_option_composes_and_validates(root: str, override: str) -> None:
     config = validate(ROOTS[root], composed(root, override))
     assert isinstance(config, schema.CommonConfig)
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")
+
+
+@pytest.mark.parametrize(("root", "override"), sorted(APART))
+def test_an_imported_dataset_takes_no_fields_of_a_generated_one(root: str, override: str) -> None:
+    with pytest.raises(QmendError, match=r"dataset\.circuits: unknown key"):
+        validate(ROOTS[root], composed(root, override))
 
 
 @pytest.mark.parametrize("root", ROOTS)
