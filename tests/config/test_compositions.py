@@ -32,6 +32,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "train": schema.TrainConfig,
     "evaluate": schema.EvaluateConfig,
     "demo": schema.DemoConfig,
+    "study/noise_fidelity": schema.NoiseFidelityStudyConfig,
     "study/published_noise": schema.PublishedNoiseStudyConfig,
 }
 EXPERIMENTS = {"pauli_perceiver": "train", "demo_tiny": "demo"}

@@ -76,6 +76,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
+        "study noise_fidelity",
+        "qmend.cli.study:noise_fidelity_main",
+        "how faithful noise models are to a device, and what fitting them does",
+        "qmend study noise_fidelity seed=1 output=reports/fit_seed_1",
+    ),
+    Command(
         "study published_noise",
         "qmend.cli.study:published_noise_main",
         "which noise would give the published hardware statistics",

@@ -133,6 +133,21 @@ class DemoConfig(CommonConfig):
     trainings: dict[str, TrainingConfig] = Field(min_length=1)
 
 
+class NoiseFidelityStudyConfig(CommonConfig):
+    """``conf/study/noise_fidelity.yaml``.
+
+    Attributes:
+        iterations: of the fit, at most.
+        replicates: of the bootstrap.
+        output: folder for the tables, the figure and the fitted noise config.
+    """
+
+    seed: int = Field(0, ge=0)
+    iterations: int = Field(80, ge=1)
+    replicates: int = Field(500, ge=2)
+    output: Path
+
+
 class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
     """``conf/study/published_noise.yaml``."""
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import yaml
 from rich import box
 from rich.table import Table
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import PublishedNoiseStudyConfig
+from qmend.cli.schema import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 from qmend.cli.terminal import circuits_progress, console
+from qmend.datasets.expectations import load_expectations
+from qmend.devices.device import load_device
+from qmend.reporting.fidelity import fidelity_table, save_fidelity_figure
+from qmend.reporting.html import check_writable
+from qmend.simulation.fidelity import BINS, MEASURED, FitReport
+from qmend.simulation.fitting import FitSettings
+from qmend.studies import noise_fidelity
 from qmend.studies.published_noise import Finding, PublishedNoiseConfig, Statistics, run_study
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
@@ -19,6 +27,68 @@ from qmend.tracking.store import open_store
 def published_noise_main(arguments: list[str]) -> None:
     """Which noise gives the published statistics."""
     run_hydra("study/published_noise", PublishedNoiseStudyConfig, _published_noise, arguments)
+
+
+def noise_fidelity_main(arguments: list[str]) -> None:
+    """How faithful noise models are to a device."""
+    run_hydra("study/noise_fidelity", NoiseFidelityStudyConfig, _noise_fidelity, arguments)
+
+
+def _noise_fidelity(config: NoiseFidelityStudyConfig, plain: dict[str, Any]) -> None:
+    check_writable(config.output / "report.md")
+    store = open_store(config.tracking.root)
+    data, device = load_expectations(config.dataset_folder), load_device(config.device)
+    tags = {
+        "kind": "study",
+        "device": device.name,
+        "source": "hardware",
+        "dataset": data.manifest.name,
+        "dataset_sha": data.manifest.dataset_sha,
+        "seed": str(config.seed),
+    }
+    settings = FitSettings(iterations=config.iterations)
+    with start_run(store, "study noise_fidelity", tags, plain) as run:
+        run.dataset(data.manifest.name, data.manifest.dataset_sha, str(data.folder), "fit")
+        console.print(f"  Fitting to a third of {len(data):,} circuits of {device.name}")
+        report = noise_fidelity.run_study(data, device, settings, config.seed, config.replicates)
+        for row in report.rows:
+            name = "_".join(row.name.replace(",", "").replace("'", "").split())
+            run.metrics(
+                {
+                    f"test/{name}/slope": row.slope.value,
+                    f"test/{name}/mean_error": row.mean_error.value,
+                    f"test/{name}/correlation": row.correlation.value,
+                    f"test/{name}/error_to_measured": row.error_to_measured.value,
+                }
+            )
+        config.output.mkdir(parents=True, exist_ok=True)
+        (config.output / "report.md").write_text(fidelity_table(report.rows) + "\n")
+        (config.output / "noise.yaml").write_text(
+            yaml.safe_dump(report.fit.config.model_dump(mode="json"), sort_keys=False)
+        )
+        save_fidelity_figure(report, config.output / "fidelity")
+        run.files(config.output, "report")
+    console.print(_fidelity(report))
+    console.print(f"  Tables, figure and noise config: {config.output}")
+    console.print(f"  Run {run.run_id}")
+
+
+def _fidelity(report: FitReport) -> Table:
+    table = Table(
+        title=f"<Z> of {len(report.test):,} circuits that no fit saw",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("", no_wrap=True)
+    bins = [f"{low}-{high} CX" for low, high in BINS]
+    for name in ("slope", "MAE", "corr.", *bins, "RMSE"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in report.rows:
+        own = (row.slope, row.mean_error, row.correlation, *row.slopes)
+        to_measured = "" if row.name == MEASURED else f"{row.error_to_measured.value:.3f}"
+        table.add_row(row.name, *(f"{i.value:.3f}" for i in own), to_measured)
+    table.caption = "slope, MAE, correlation: to the ideal values; RMSE: to the measured ones"
+    return table
 
 
 def _published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, Any]) -> None:
