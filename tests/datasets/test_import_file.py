@@ -20,7 +20,8 @@ from qmend.datasets.config import SplitConfig
 from qmend.datasets.encodings import build_encoding
 from qmend.datasets.expectations import load_expectations
 from qmend.datasets.importing.groups import split_rows
-from qmend.datasets.importing.importer import ImportOptions, import_file
+from qmend.datasets.importing.importer import import_file
+from qmend.datasets.importing.rows import ImportOptions
 from qmend.datasets.importing.verify import verify_imported
 from qmend.datasets.table import load_dataset
 from qmend.devices.typical import TypicalValues
@@ -319,7 +320,8 @@ def test_a_kill_leaves_nothing_half(tmp_path):
     path = write(tmp_path, *many(60))
     script = f"""
 from pathlib import Path
-from qmend.datasets.importing.importer import ImportOptions, import_file
+from qmend.datasets.importing.importer import import_file
+from qmend.datasets.importing.rows import ImportOptions
 def progress(done, total):
     if done == 30:
         print("half", flush=True)
