@@ -17,6 +17,12 @@ def test_l1_and_total_variation():
     assert metrics.total_variation(P, Q).tolist() == [0.5, 1.0, 0.0]
 
 
+def test_rmse_is_the_l2_distance_over_the_root_of_the_outcomes():
+    expected = np.linalg.norm(P - Q, axis=1) / math.sqrt(P.shape[1])
+    np.testing.assert_allclose(metrics.rmse(P, Q), expected, rtol=1e-12)
+    assert metrics.rmse(np.array([[1.0, 0, 0, 0]]), np.array([[0, 0, 0, 1.0]]))[0] == math.sqrt(0.5)
+
+
 def test_hellinger():
     """sqrt(1 - sum sqrt(p q)): overlaps 1/2, 0 and 1."""
     np.testing.assert_allclose(metrics.hellinger(P, Q), [math.sqrt(0.5), 1.0, 0.0], atol=1e-12)

@@ -14,7 +14,7 @@ from qmend.metrics import Bootstrap, Interval
 
 def scores_of(l1rc) -> Scores:
     values = np.asarray(l1rc, dtype=float)
-    return Scores(values, values, values, values)
+    return Scores(*[values] * 5)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,9 @@ def test_no_mitigation_changes_nothing_and_the_ideal_is_perfect(scored):
 def test_a_summary_has_the_figures_of_the_run_contract():
     l1rc = np.array([-0.9, -0.5, 0.01, 0.2, np.nan])
     other = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    summary = summarise(Scores(l1rc, other, other * 2, other * 3), Bootstrap.over(np.arange(5)))
+    summary = summarise(
+        Scores(l1rc, other, other * 2, other * 4, other * 3), Bootstrap.over(np.arange(5))
+    )
     figures = {name: interval.value for name, interval in summary.figures.items()}
     assert figures == {
         "l1rc_median": pytest.approx((-0.5 + 0.01) / 2),
@@ -57,6 +59,7 @@ def test_a_summary_has_the_figures_of_the_run_contract():
         "harmed_pct": 25,
         "tv": 3,
         "hellinger": 6,
+        "rmse": 12,
         "kl": 9,
     }
     assert (summary.excluded, summary.unit) == (1, "circuits")

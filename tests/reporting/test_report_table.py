@@ -52,7 +52,7 @@ def test_texts_of_numbers():
 
 def entry(data, name: str, kind: str, change: np.ndarray) -> Entry:
     """Made up: a mitigator with a given L1RC on every circuit."""
-    scores = Scores(change, change, change, change)
+    scores = Scores(*[change] * 5)
     summary = summarise(scores, Bootstrap.over(data.job_id, replicates=20))
     return Entry(name, kind, scores, summary, data.circuits.noisy, 0, 0.0, {}, "")
 
