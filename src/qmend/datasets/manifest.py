@@ -132,7 +132,12 @@ def check_files(folder: Path, manifest: Manifest) -> None:
                 f"{path} {state}; bring the file back (git restores tracked ones), or make the "
                 "dataset again with `qmend data import`."
             )
+        if "executor" not in manifest.recipe.get("dataset", {}):  # measured, not simulated
+            raise QmendError(
+                f"{path} {state}; bring it back with `dvc checkout`, or run `qmend data collect` "
+                "with the dataset's config: it fetches that job again."
+            )
         raise QmendError(
-            f"{path} {state}; run `qmend data generate` with the dataset's config and "
-            "data.replace=true: it makes just that file again."
+            f"{path} {state}; run `qmend data generate` with the dataset's config (its README.md "
+            "has it) and data.replace=true: it makes just that file again."
         )
