@@ -30,7 +30,9 @@ def options() -> dict[str, dict[str, Any]]:
         for name, field in family.model_fields.items():
             values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
             values = (False, True) if field.annotation is bool else values
-            for value in set(values) - {field.default, kind}:
+            for value in values:
+                if value in (field.default, kind):
+                    continue
                 cases[f"{kind} {name}={value}"] = {"name": kind, name: value}
     return cases
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 from qiskit_ibm_runtime import fake_provider
 
+from qmend.circuits.instructions import GATE_CODE
 from qmend.devices.calibration import Calibration
 from qmend.devices.dated import dated_calibrations
 from qmend.devices.device import DeviceConfig, read_calibration
@@ -18,7 +19,7 @@ from qmend.devices.randomized import (
     relaxation_error,
 )
 from qmend.simulation import channels
-from qmend.simulation.noise import gate_error_channel
+from qmend.simulation.noise import NoiseParameters, gate_error_channels
 
 CHAIN = (0, 1, 2, 3, 5)
 DEVICES = 1000
@@ -150,10 +151,11 @@ def test_gates_are_as_bad_as_their_calibration_says(drawn):
     """No gate is reported better than relaxation allows, so the simulated error is the
     reported one (Aer's model falls back on relaxation alone where it is not)."""
     for made in drawn[:60]:
-        for gate in made.gates:
-            if gate.gate in ("sx", "cx"):
-                error = 1 - float(channels.average_gate_fidelity(gate_error_channel(made, gate)))
-                assert error == pytest.approx(gate.error, rel=1e-6)
+        values = NoiseParameters.of(made, CHAIN)
+        for name in ("sx", "cx"):
+            gates = np.flatnonzero(values.gate == GATE_CODE[name])
+            fidelity = channels.average_gate_fidelity(gate_error_channels(values, gates))
+            np.testing.assert_allclose(1 - fidelity, values.error[gates], rtol=1e-6)
 
 
 def test_devices_differ_and_are_named(drawn):
