@@ -115,7 +115,7 @@ def runnable_baselines(dataset: Dataset) -> Runnable:
     """All registered baselines that can run on a dataset, and why the others can't.
 
     Those with parameters need a train split; those that need more measurements, a simulated
-    dataset.
+    dataset; some, a package.
     """
     trainable = bool((dataset.split == "train").any())
     mitigators: list[Mitigator] = []
@@ -123,11 +123,12 @@ def runnable_baselines(dataset: Dataset) -> Runnable:
     for name, kind in baselines().items():
         if kind.parameters and not trainable:
             skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
-        elif issubclass(kind, RerunMitigator):
-            try:
+            continue
+        try:
+            if issubclass(kind, RerunMitigator):
                 mitigators.append(kind(SimulatedReruns(dataset, exact=kind.simulates)))
-            except QmendError as error:
-                skipped[name] = str(error)
-        else:
-            mitigators.append(kind())
+            else:
+                mitigators.append(kind())
+        except QmendError as error:
+            skipped[name] = str(error)
     return Runnable(mitigators, skipped)

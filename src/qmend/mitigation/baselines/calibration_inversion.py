@@ -41,14 +41,19 @@ def predicted_survival(circuits: CircuitBatch) -> FloatArray:
     Raises:
         QmendError: if the calibration lacks a gate of a circuit or its error.
     """
-    table, chains = circuits.instructions, circuits.chains
+    table = circuits.instructions
     at = np.flatnonzero(table.gate != GATE_CODE["rz"])
     owner = table.circuit_index[at]
     columns = (circuits.calibration_index[owner], table.gate[at], table.first[at], table.second[at])
     kinds, which = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
-    kept = [_gate_survival(*chains[k], GATES[gate], (a, b)) for k, gate, a, b in kinds.tolist()]
+    kept = [
+        _gate_survival(circuits.calibrations[k], circuits.layouts[k], GATES[gate], (first, second))
+        for k, gate, first, second in kinds.tolist()
+    ]
     logarithms = np.log(np.array(kept, dtype=np.float64))
-    survival: FloatArray = np.exp(np.bincount(owner, logarithms[which], minlength=len(table)))
+    survival: FloatArray = np.exp(
+        np.bincount(owner, logarithms[which.reshape(-1)], minlength=len(table))
+    )
     return survival
 
 
