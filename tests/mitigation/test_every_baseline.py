@@ -20,7 +20,7 @@ from qmend.mitigation.baselines import BASELINES, baselines
 from qmend.types import QmendError
 
 KINDS = list(baselines().values())
-#: What they may look at makes these no mitigators of noise.
+#: They undo no noise.
 IDLE = ("none", "uniform")
 
 every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -128,22 +128,21 @@ def test_a_circuit_alone_is_mitigated_as_in_its_batch(kind, tiny):
     for row in range(4):
         alone = mitigator.mitigate(circuits.select(np.array([row])))
         np.testing.assert_allclose(alone[0], together[row], atol=1e-11)
-    assert mitigator.mitigate(circuits.select(np.arange(0))).shape == (0, 32)
 
 
 @every_working_kind
 def test_without_noise_nothing_is_lost(kind, noiseless):
-    """The L1 error, all of it shot noise, grows by no more than 40 %.
+    """The L1 error, all of it shot noise, grows by no more than a quarter.
 
     Straight extrapolation from 1, 3 and 5 weighs the measurements 1.08, 0.33 and -0.42, whose
-    root of the sum of squares is 1.21; everything else changes next to nothing.
+    root of the sum of squares is 1.21; the others change next to nothing.
     """
     test = noiseless.part("test")
     mitigated = fitted(kind, noiseless).mitigate(test.circuits)
     before = metrics.l1(test.circuits.noisy, test.ideal).mean()
     after = metrics.l1(mitigated, test.ideal).mean()
     assert 0 < before < 0.03
-    assert after < (1.4 if kind.name == "zne_exponential" else 1.25) * before
+    assert after < 1.25 * before
 
 
 @every_kind
@@ -152,7 +151,7 @@ def test_circuits_of_another_size(kind, tiny, three_qubits):
     circuits = three_qubits.part("test").circuits
     mitigator = fitted(kind, tiny)
     if isinstance(mitigator, RerunMitigator):
-        with pytest.raises(QmendError, match="Circuit 0 is not among those of .*rerun"):
+        with pytest.raises(QmendError, match=r"Circuit 0 is not among those of .*rerun"):
             mitigator.mitigate(circuits)
         mitigator = fitted(kind, three_qubits)
     assert_distributions(mitigator.mitigate(circuits), circuits)

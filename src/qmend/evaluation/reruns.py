@@ -64,7 +64,7 @@ class SimulatedReruns:
                 f"Circuit {unknown[0]} is not among those of {self._folder}, so that its job is "
                 "not known; rerun the dataset's own circuits."
             )
-        k = len(variants) // max(len(ids), 1)
+        k = len(variants) // len(ids)
         jobs = np.repeat(np.array([self._job[name] for name in ids], dtype=np.int64), k)
         probabilities = np.empty((len(variants), 2**variants.n_qubits))
         for job in np.unique(jobs).tolist():
@@ -79,7 +79,7 @@ class SimulatedReruns:
                 for number in range(k)
             ]
             probabilities = _measured(probabilities, np.repeat(circuits.shots, k), seeds)
-        return probabilities.reshape(len(ids), k, -1)
+        return probabilities.reshape(len(ids), k, 2**variants.n_qubits)
 
 
 def _measured(

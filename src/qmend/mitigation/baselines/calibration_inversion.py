@@ -51,9 +51,8 @@ def predicted_survival(circuits: CircuitBatch) -> FloatArray:
         for k, gate, first, second in kinds.tolist()
     ]
     logarithms = np.log(np.array(kept, dtype=np.float64))
-    survival: FloatArray = np.exp(
-        np.bincount(owner, logarithms[which.reshape(-1)], minlength=len(table))
-    )
+    total = np.bincount(owner, logarithms[which.reshape(-1)], minlength=len(table))
+    survival: FloatArray = np.exp(total)
     return survival
 
 

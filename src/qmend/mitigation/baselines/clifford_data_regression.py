@@ -79,7 +79,8 @@ def near_clifford(table: InstructionTable, partners: int, kept: int) -> Instruct
     nearest = np.round(table.angle / (np.pi / 2)) * (np.pi / 2)
     free = (table.gate == GATE_CODE["rz"]) & (np.abs(table.angle - nearest) > _CLIFFORD_TOLERANCE)
     seeds = table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
-    angles = []
+    copies = table.select(np.repeat(np.arange(len(table)), partners))
+    angles = copies.angle.copy()
     for circuit, seed in enumerate(seeds):
         own = slice(table.offsets[circuit], table.offsets[circuit + 1])
         at = np.flatnonzero(free[own])
@@ -88,6 +89,6 @@ def near_clifford(table: InstructionTable, partners: int, kept: int) -> Instruct
         order = np.random.default_rng(int(seed, 16)).random((partners, len(at))).argsort(axis=1)
         chosen = at[order[:, :left]]
         np.put_along_axis(angle, chosen, table.angle[own][chosen], axis=1)
-        angles.append(angle.reshape(-1))
-    copies = table.select(np.repeat(np.arange(len(table)), partners))
-    return replace(copies, angle=np.concatenate([copies.angle[:0], *angles]))
+        start, end = copies.offsets[[circuit * partners, (circuit + 1) * partners]]
+        angles[start:end] = angle.reshape(-1)
+    return replace(copies, angle=angles)

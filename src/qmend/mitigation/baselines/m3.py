@@ -25,7 +25,8 @@ class M3Readout(Mitigator):
 
     Solves A x = p in the space of the K measured bitstrings, A the restriction of the product of
     the readout matrices to them, its columns renormalised: where all 2^n were measured, the exact
-    inverse. Nation, Kang, Sundaresan, Gambetta, PRX Quantum 2, 040326 (2021).
+    inverse, to the single precision that mthree computes in. Nation, Kang, Sundaresan,
+    Gambetta, PRX Quantum 2, 040326 (2021).
 
     Raises:
         QmendError: if the package mthree is not installed.
