@@ -124,6 +124,31 @@ def test_a_signal_lost_in_folding_is_left_as_measured(coupled, signal, algiers, 
     )
 
 
+def test_a_scale_that_has_lost_the_signal_is_left_out():
+    """The first two decay as e^-c/4; the third has turned over and says nothing."""
+    scales = np.array([1.0, 3.0, 5.0])
+    signal = 0.1 * np.exp(-scales / 4)
+    signal[2] = -0.002
+    measured = 0.5 + np.stack([signal, -signal], axis=1)[None]
+    found = ExponentialExtrapolation(lambda *_: measured).extrapolate(measured, scales)
+    np.testing.assert_allclose(found, [[0.6, 0.4]], atol=1e-12)
+
+
+def test_shot_noise_counts_less_where_the_signal_is_strong():
+    """Against a weighted straight line of numpy through the logarithms, value by value."""
+    rng = np.random.default_rng(7)
+    scales = np.array([1.0, 3.0, 5.0])
+    signal = rng.uniform(0.01, 0.1, size=(4, 1, 8)) * np.exp(-0.3 * scales)[:, None]
+    signal *= rng.uniform(0.8, 1.2, size=signal.shape)
+    found = ExponentialExtrapolation(lambda *_: signal).extrapolate(signal + 1 / 8, scales)
+    for row, values in enumerate(signal):
+        for outcome, y in enumerate(values.T):
+            slope, _ = np.polyfit(scales, np.log(y), 1, w=y)
+            decay = np.exp(slope * scales)
+            assert slope < 0
+            assert found[row, outcome] - 1 / 8 == pytest.approx(decay @ y / (decay @ decay))
+
+
 def test_a_faint_signal_is_not_amplified_without_bound():
     """A decay by e^-20 from scale 1 to 3 counts as no more than the least survival a scale."""
     measured = 0.25 + np.array([[[1e-3, -1e-3, 0, 0], [2e-12, -2e-12, 0, 0]]])
