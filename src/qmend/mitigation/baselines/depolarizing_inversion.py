@@ -1,4 +1,4 @@
-"""Mitigators without a network."""
+"""Global depolarizing noise, fitted to training circuits and inverted."""
 
 from __future__ import annotations
 
@@ -11,48 +11,12 @@ from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.table import LabelledCircuits
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.simplex import project_to_simplex
-from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.survival import undo_depolarizing
 from qmend.types import FloatArray, QmendError
 
-#: Survival below which an inverse would amplify shot noise without bound.
-LEAST_SURVIVAL = 0.02
 
-
-class NoMitigation(Mitigator):
-    """The measured frequencies as they are."""
-
-    name: ClassVar[str] = "none"
-
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        return circuits.noisy
-
-
-class Uniform(Mitigator):
-    """The uniform distribution, whatever was measured."""
-
-    name: ClassVar[str] = "uniform"
-
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])
-
-
-class ReadoutInversion(Mitigator):
-    """Exact inverse of each qubit's readout matrix, then the nearest distribution."""
-
-    name: ClassVar[str] = "readout_inversion"
-
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        out = np.empty_like(circuits.noisy)
-        for k, chain in enumerate(circuits.chains):
-            at = circuits.calibration_index == k
-            matrices = readout_matrices(*chain)
-            # A qubit whose readout error is 1/2 says nothing: pseudo-inverse.
-            inverse: FloatArray = np.linalg.pinv(matrices).astype(np.float64)
-            out[at] = project_to_simplex(apply_readout(circuits.noisy[at], inverse))
-        return out
-
-
+@register
 class DepolarizingInversion(Mitigator):
     """Global depolarizing noise, inverted: three fitted numbers.
 
@@ -101,14 +65,4 @@ def _gate_counts(circuits: CircuitBatch) -> FloatArray:
 
 
 def _invert(noisy: FloatArray, counts: FloatArray, rates: FloatArray) -> FloatArray:
-    survival = np.clip(np.exp(-counts @ rates), LEAST_SURVIVAL, 1.0)[:, None]
-    uniform = 1.0 / noisy.shape[1]
-    return project_to_simplex((noisy - (1 - survival) * uniform) / survival)
-
-
-BASELINES: tuple[type[Mitigator], ...] = (
-    NoMitigation,
-    Uniform,
-    ReadoutInversion,
-    DepolarizingInversion,
-)
+    return undo_depolarizing(noisy, np.exp(-counts @ rates))

@@ -1,0 +1,25 @@
+"""Mitigators without a network, one file each."""
+
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.baselines.depolarizing_inversion import DepolarizingInversion
+from qmend.mitigation.baselines.none import NoMitigation
+from qmend.mitigation.baselines.readout_inversion import ReadoutInversion
+from qmend.mitigation.baselines.registry import baselines
+from qmend.mitigation.baselines.uniform import Uniform
+
+#: Those that stand beside every trained network: no further shots, nothing simulated.
+BASELINES: tuple[type[Mitigator], ...] = (
+    NoMitigation,
+    Uniform,
+    ReadoutInversion,
+    DepolarizingInversion,
+)
+
+__all__ = [
+    "BASELINES",
+    "DepolarizingInversion",
+    "NoMitigation",
+    "ReadoutInversion",
+    "Uniform",
+    "baselines",
+]

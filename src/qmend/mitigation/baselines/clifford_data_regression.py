@@ -1,0 +1,94 @@
+"""Clifford data regression: learn each circuit's noise from circuits that are easy to simulate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from qmend.circuits.instructions import GATE_CODE, InstructionTable
+from qmend.circuits.statevector import compiled_probabilities
+from qmend.datasets.circuits import CircuitBatch
+from qmend.mitigation.base import RerunMitigator, Reruns
+from qmend.mitigation.baselines.readout_inversion import undo_readout
+from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
+from qmend.types import FloatArray, QmendError
+
+#: An RZ this close (rad) to a multiple of pi/2 is a Clifford gate.
+_CLIFFORD_TOLERANCE = 1e-9
+
+
+@register
+class CliffordDataRegression(RerunMitigator):
+    """ideal = a noisy + b, fitted to near-Clifford partners of each circuit.
+
+    Every circuit gets ``partners`` copies in which all but a few RZ are turned to the nearest
+    multiple of pi/2. They are measured with the circuit's shots and cost ``partners`` times
+    those. One line through all outcomes of all partners,
+
+        a = sum (ideal - u)(noisy - u) / sum (noisy - u)^2,   b = (1 - a) u,   u = 2^-n,
+
+    is least squares: a and b keep the sum of probabilities. 1 / a is the survival by which the
+    circuit is mitigated. Readout error is undone first in all measurements.
+
+    The partners' ideal distributions take a time polynomial in n and exponential in ``kept``
+    alone; at the sizes of these tables a statevector is the quicker way to the same numbers.
+
+    Czarnik, Arrasmith, Coles, Cincio, Quantum 5, 592 (2021), arXiv 2005.10189.
+
+    Args:
+        partners: near-Clifford circuits for each circuit.
+        kept: RZ left as they are, at most; never more than half of a circuit's non-Clifford ones,
+            so that its partners are easier than itself.
+    """
+
+    name: ClassVar[str] = "clifford_data_regression"
+    shots_factor = 11.0
+
+    def __init__(self, reruns: Reruns, partners: int = 10, kept: int = 3) -> None:
+        super().__init__(reruns)
+        if partners < 1 or kept < 0:
+            raise QmendError(
+                f"Clifford data regression needs at least one partner and no negative number of "
+                f"kept rotations, not {partners} and {kept}."
+            )
+        self.partners, self.kept = partners, kept
+        self.shots_factor = 1.0 + partners
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        partners = near_clifford(circuits.instructions, self.partners, self.kept)
+        measured = undo_readout(circuits, self.reruns(circuits, partners))  # (N, k, 2^n)
+        uniform = 1.0 / measured.shape[2]
+        noisy = measured - uniform
+        ideal = compiled_probabilities(partners).reshape(measured.shape) - uniform
+        common, power = (ideal * noisy).sum(axis=(1, 2)), (noisy**2).sum(axis=(1, 2))
+        # Partners without any signal say nothing of the noise.
+        told = common > LEAST_SURVIVAL * power
+        survival = np.where(told, power / np.where(told, common, 1.0), 1.0)
+        return undo_depolarizing(undo_readout(circuits, circuits.noisy), survival)
+
+
+def near_clifford(table: InstructionTable, partners: int, kept: int) -> InstructionTable:
+    """Near-Clifford partners of each circuit, chosen by the circuit alone.
+
+    Returns:
+        N ``partners`` circuits: those of the first circuit, then of the second, and so on.
+    """
+    nearest = np.round(table.angle / (np.pi / 2)) * (np.pi / 2)
+    free = (table.gate == GATE_CODE["rz"]) & (np.abs(table.angle - nearest) > _CLIFFORD_TOLERANCE)
+    seeds = table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
+    copies = table.select(np.repeat(np.arange(len(table)), partners))
+    angles = copies.angle.copy()
+    for circuit, seed in enumerate(seeds):
+        own = slice(table.offsets[circuit], table.offsets[circuit + 1])
+        at = np.flatnonzero(free[own])
+        angle = np.tile(np.where(free[own], nearest[own], table.angle[own]), (partners, 1))
+        left = min(kept, len(at) // 2)
+        order = np.random.default_rng(int(seed, 16)).random((partners, len(at))).argsort(axis=1)
+        chosen = at[order[:, :left]]
+        np.put_along_axis(angle, chosen, table.angle[own][chosen], axis=1)
+        start, end = copies.offsets[[circuit * partners, (circuit + 1) * partners]]
+        angles[start:end] = angle.reshape(-1)
+    return replace(copies, angle=angles)

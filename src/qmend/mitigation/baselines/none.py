@@ -1,0 +1,20 @@
+"""No mitigation: what every other mitigator is measured against."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from qmend.datasets.circuits import CircuitBatch
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.baselines.registry import register
+from qmend.types import FloatArray
+
+
+@register
+class NoMitigation(Mitigator):
+    """The measured frequencies as they are."""
+
+    name: ClassVar[str] = "none"
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        return circuits.noisy

@@ -1,0 +1,22 @@
+"""The uniform distribution: what a mitigator that knows nothing would guess."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from qmend.datasets.circuits import CircuitBatch
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.baselines.registry import register
+from qmend.types import FloatArray
+
+
+@register
+class Uniform(Mitigator):
+    """The uniform distribution, whatever was measured."""
+
+    name: ClassVar[str] = "uniform"
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])
