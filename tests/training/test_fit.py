@@ -16,6 +16,7 @@ from qmend.training.module import MitigationModule, model_inputs
 
 BLIND = {"name": "blind_mlp", "width": 16}
 SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
+TRANSFORMER = {"width": 8, "depth": 1, "heads": 2, "dropout": 0.2}
 
 
 def train(tiny, model=BLIND, loss="kl", epochs=4, seed=0, lr=3e-3, progress=None, **trainer):
@@ -49,6 +50,11 @@ def validation_loss(tiny, model: TrainedModel, loss: str) -> float:
         BLIND,
         {"name": "perceiver", **SIZES, "dropout": 0.2},
         {"name": "physics_perceiver", **SIZES},
+        {"name": "mlp", "width": 8, "dropout": 0.2},
+        {"name": "rnn", "width": 8, "dropout": 0.2},
+        {"name": "tf", **TRANSFORMER},
+        {"name": "tfm", **TRANSFORMER},
+        {"name": "noisy_enc", **TRANSFORMER},
     ],
     ids=lambda m: m["name"],
 )
@@ -65,7 +71,9 @@ def test_a_seed_gives_the_same_network(tiny, model):
 
 
 def test_all_architectures_are_trained_here():
-    assert set(architectures()) == {"blind_mlp", "perceiver", "physics_perceiver"}
+    """In :func:`test_a_seed_gives_the_same_network`."""
+    trained = {"blind_mlp", "mlp", "noisy_enc", "perceiver", "physics_perceiver", "rnn"}
+    assert set(architectures()) == trained | {"tf", "tfm"}
 
 
 def test_torchs_random_state_is_left_as_it_was(tiny):

@@ -1,4 +1,4 @@
-"""Attention blocks of the Perceiver family (Jaegle et al., arXiv 2103.03206), pre-norm."""
+"""Attention blocks of the transformers and the Perceiver (Jaegle et al., arXiv 2103.03206)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class FeedForward(nn.Sequential):
 
 
 class SelfAttentionBlock(nn.Module):
-    """x + A(norm x), then x + FF(x)."""
+    """x + A(norm x), then x + FF(x): pre-norm."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -64,9 +64,36 @@ class SelfAttentionBlock(nn.Module):
         self.attention = Attention(width, width, heads, dropout)
         self.feed_forward = FeedForward(width, dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (B, L, width), mask (B, L) True where attended -> (B, L, width)."""
         y = self.norm(x)
-        x = x + self.attention(y, y)
+        x = x + self.attention(y, y, mask)
+        out: Tensor = x + self.feed_forward(x)
+        return out
+
+
+class DecoderBlock(nn.Module):
+    """x + A(norm x), then x + A(norm x, memory), then x + FF(x): pre-norm."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = Attention(width, width, heads, dropout)
+        self.norm_cross = nn.LayerNorm(width)
+        self.cross = Attention(width, width, heads, dropout)
+        self.feed_forward = FeedForward(width, dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        memory: Tensor,
+        mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+    ) -> Tensor:
+        """x (B, L, width), memory (B, M, width), masks (B, L) and (B, M) True where attended."""
+        y = self.norm(x)
+        x = x + self.attention(y, y, mask)
+        x = x + self.cross(self.norm_cross(x), memory, memory_mask)
         out: Tensor = x + self.feed_forward(x)
         return out
 

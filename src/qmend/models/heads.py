@@ -1,0 +1,41 @@
+"""The paper's two heads (arXiv 2601.14226): correct the noisy distribution, or predict anew."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+#: ``correction``: c knows circuit and calibration only. ``prediction``: f knows P_noisy too.
+Output = Literal["correction", "prediction"]
+
+
+def distribution(values: Tensor, noisy: Tensor, output: Output) -> Tensor:
+    """What a network's last layer says, as a distribution.
+
+    correction: softmax(c(C, B) * P_noisy), outcome by outcome, with c = 2^n * values, so that
+    values of order one make logits of order one. prediction: softmax(values).
+
+    Args:
+        values: (B, 2^n).
+        noisy: (B, 2^n).
+    """
+    if output == "correction":
+        values = values * noisy * noisy.shape[-1]
+    return torch.softmax(values, dim=-1)
+
+
+class Readout(nn.Module):
+    """Features of a circuit -> distribution, by an MLP width - 2 width - 2^n with GELU."""
+
+    def __init__(self, width: int, outcomes: int, output: Output) -> None:
+        super().__init__()
+        self.output = output
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, outcomes)
+        )
+
+    def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
+        """features (B, width), noisy (B, 2^n) -> (B, 2^n)."""
+        return distribution(self.mlp(features), noisy, self.output)

@@ -1,0 +1,78 @@
+"""The paper's fully connected network in its two heads (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.heads import Output, distribution
+from qmend.types import QmendError
+
+
+class MLPConfig(ModelConfig):
+    """``depth`` hidden layers of ``width`` units.
+
+    Attributes:
+        max_length: tokens that it has inputs for; a longer circuit is refused.
+    """
+
+    name: Literal["mlp"]
+    encoding: str = "paper"
+    output: Output = "prediction"
+    max_length: int = Field(256, ge=1)
+    width: int = Field(64, ge=1)
+    depth: int = Field(2, ge=1)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+@register
+class MLP(Architecture):
+    """z = [C flattened, B, P_noisy], zero-padded to a maximal depth; MLP with GELU.
+
+    prediction: softmax(f(z)). correction: softmax(c * P_noisy), c(C, B) blind to P_noisy.
+    (arXiv 2601.14226, MLP-prediction and MLP-correction)
+    """
+
+    kind: ClassVar[str] = "mlp"
+    config_type: ClassVar[type[ModelConfig]] = MLPConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: MLPConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        inputs = config.max_length * dimensions.token + dimensions.context
+        if config.output == "prediction":
+            inputs += dimensions.outcomes
+        layers: list[nn.Module] = []
+        for before, after in pairwise([inputs, *[config.width] * config.depth]):
+            layers += [nn.Linear(before, after), nn.GELU(), nn.Dropout(config.dropout)]
+        self.network = nn.Sequential(*layers, nn.Linear(config.width, dimensions.outcomes))
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """As :meth:`Architecture.forward`.
+
+        Raises:
+            QmendError: if a circuit is longer than ``max_length``.
+        """
+        parts = [self._padded(inputs).flatten(1), inputs.context]
+        if self.config.output == "prediction":
+            # Frequencies are about 1 / 2^n: brought to order one.
+            parts.append(inputs.noisy * self.dimensions.outcomes)
+        values = self.network(torch.cat(parts, dim=1))  # (B, 2^n)
+        return distribution(values, inputs.noisy, self.config.output)
+
+    def _padded(self, inputs: Inputs) -> Tensor:
+        """(B, max_length, F)."""
+        most, length = self.config.max_length, inputs.tokens.shape[1]
+        if length > most and inputs.mask[:, most:].any():
+            longest = int(inputs.mask.sum(dim=1).max())
+            raise QmendError(
+                f"A circuit has {longest} tokens and this mlp takes {most}; train one with "
+                f"model.max_length={longest} or more."
+            )
+        return functional.pad(inputs.tokens[:, :most], (0, 0, 0, max(most - length, 0)))

@@ -1,0 +1,57 @@
+"""The paper's transformer encoder over the noisy distribution (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from qmend.models.attention import DecoderBlock
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.sequences import JoinedLayers, OutcomeTokens, positions
+from qmend.models.tf import TransformerSizes
+
+
+class NoisyEncoderConfig(TransformerSizes):
+    """Sizes. It has no correction head: every token is an outcome of P_noisy."""
+
+    name: Literal["noisy_enc"]
+
+
+@register
+class NoisyEncoder(Architecture):
+    """One token y_x for each outcome of P_noisy: the outcomes attend to each other and to the
+    layers, joined with the calibration; softmax over x of an MLP f(y_x), the same for each x.
+
+    The other way round than ``tfm``: here the circuit is the memory. (arXiv 2601.14226,
+    NOISY ENC; that the circuit comes in by cross-attention is this project's choice)
+    """
+
+    kind: ClassVar[str] = "noisy_enc"
+    config_type: ClassVar[type[ModelConfig]] = NoisyEncoderConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: NoisyEncoderConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width = config.width
+        self.outcomes = OutcomeTokens(dimensions, width)
+        self.layers = JoinedLayers(dimensions, width, with_noisy=False)
+        self.norm_layers = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(width, config.heads, config.dropout) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        # A bias would be the same for each outcome, and softmax does not see it.
+        self.value = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 1, bias=False)
+        )
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        y = self.outcomes(inputs.noisy)  # (B, 2^n, W)
+        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+        memory = self.norm_layers(x + positions(x))
+        for block in self.blocks:
+            y = block(y, memory, memory_mask=mask)
+        values = self.value(self.norm(y)).squeeze(-1)  # (B, 2^n)
+        return torch.softmax(values, dim=-1)

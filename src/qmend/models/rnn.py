@@ -1,0 +1,66 @@
+"""The paper's recurrent network over the layers of a circuit (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.heads import Output, Readout
+from qmend.models.sequences import JoinedLayers
+
+
+class RNNConfig(ModelConfig):
+    """``depth`` recurrent layers of ``width`` units.
+
+    Attributes:
+        dropout: between recurrent layers: without effect on a single one.
+    """
+
+    name: Literal["rnn"]
+    encoding: str = "paper"
+    output: Output = "prediction"
+    cell: Literal["gru", "lstm"] = "gru"
+    width: int = Field(96, ge=1)
+    depth: int = Field(2, ge=1)
+    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+
+
+@register
+class RNN(Architecture):
+    """h_l = GRU(x_l, h_(l-1)) or LSTM, x_l the layer joined with calibration and P_noisy;
+    MLP of the state after the last layer, softmax.
+
+    prediction: softmax(f(h_L)). correction: softmax(c(h_L) * P_noisy), x_l without P_noisy.
+    (arXiv 2601.14226; Cho et al., arXiv 1406.1078; Hochreiter and Schmidhuber, 1997)
+    """
+
+    kind: ClassVar[str] = "rnn"
+    config_type: ClassVar[type[ModelConfig]] = RNNConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: RNNConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width = config.width
+        self.layers = JoinedLayers(dimensions, width, config.output == "prediction")
+        recurrent = {"gru": nn.GRU, "lstm": nn.LSTM}[config.cell]
+        self.recurrent = recurrent(
+            width,
+            width,
+            config.depth,
+            batch_first=True,
+            dropout=config.dropout if config.depth > 1 else 0.0,
+        )
+        self.readout = Readout(width, dimensions.outcomes, config.output)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+        states, _ = self.recurrent(x)  # (B, 1 + L, W)
+        # A state knows nothing of what comes later, so padding can't reach the last one.
+        last = mask.sum(dim=1) - 1  # (B,)
+        state = torch.take_along_dim(states, last[:, None, None], dim=1)[:, 0]  # (B, W)
+        distribution: Tensor = self.readout(state, inputs.noisy)
+        return distribution

@@ -1,0 +1,69 @@
+"""The paper's transformer over the layers of a circuit (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from qmend.models.attention import SelfAttentionBlock
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.heads import Output, Readout
+from qmend.models.sequences import JoinedLayers, masked_mean, positions
+
+
+class TransformerSizes(ModelConfig):
+    """``depth`` blocks; ``width`` a multiple of ``heads``. The paper's were best with 1-2."""
+
+    encoding: str = "paper"
+    width: int = Field(64, ge=1)
+    depth: int = Field(2, ge=1)
+    heads: int = Field(4, ge=1)
+    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        return self
+
+
+class TransformerConfig(TransformerSizes):
+    """Sizes and head."""
+
+    name: Literal["tf"]
+    output: Output = "prediction"
+
+
+@register
+class Transformer(Architecture):
+    """Self-attention among x_l, each layer joined with calibration and P_noisy; mean over the
+    layers, MLP, softmax.
+
+    prediction: softmax(f(C, B, P_noisy)). correction: softmax(c(C, B) * P_noisy), x_l without
+    P_noisy. (arXiv 2601.14226, TF; Vaswani et al., arXiv 1706.03762, with pre-norm blocks)
+    """
+
+    kind: ClassVar[str] = "tf"
+    config_type: ClassVar[type[ModelConfig]] = TransformerConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: TransformerConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width = config.width
+        self.layers = JoinedLayers(dimensions, width, config.output == "prediction")
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(width, config.heads, config.dropout) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.readout = Readout(width, dimensions.outcomes, config.output)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+        x = x + positions(x)
+        for block in self.blocks:
+            x = block(x, mask)
+        pooled = masked_mean(self.norm(x), mask)  # (B, W)
+        distribution: Tensor = self.readout(pooled, inputs.noisy)
+        return distribution

@@ -1,0 +1,54 @@
+"""The paper's transformer with the noisy distribution as a memory (arXiv 2601.14226)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from torch import Tensor, nn
+
+from qmend.models.attention import DecoderBlock
+from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.heads import Readout
+from qmend.models.sequences import JoinedLayers, OutcomeTokens, masked_mean, positions
+from qmend.models.tf import TransformerSizes
+
+
+class MemoryTransformerConfig(TransformerSizes):
+    """Sizes. It has no correction head: what reads the memory knows P_noisy."""
+
+    name: Literal["tfm"]
+
+
+@register
+class MemoryTransformer(Architecture):
+    """A decoder: the layers, joined with the calibration, attend to each other and to the
+    memory, one token for each outcome of P_noisy; mean over the layers, MLP, softmax.
+
+    softmax(f(C, B, P_noisy)). (arXiv 2601.14226, TFM; the decoder of Vaswani et al.,
+    arXiv 1706.03762, without causal mask and with pre-norm blocks)
+    """
+
+    kind: ClassVar[str] = "tfm"
+    config_type: ClassVar[type[ModelConfig]] = MemoryTransformerConfig
+    head: ClassVar[str] = "prediction"
+
+    def __init__(self, config: MemoryTransformerConfig, dimensions: Dimensions) -> None:
+        super().__init__(config, dimensions)
+        width = config.width
+        self.layers = JoinedLayers(dimensions, width, with_noisy=False)
+        self.memory = OutcomeTokens(dimensions, width)
+        self.blocks = nn.ModuleList(
+            DecoderBlock(width, config.heads, config.dropout) for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.readout = Readout(width, dimensions.outcomes, "prediction")
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+        x = x + positions(x)
+        memory = self.memory(inputs.noisy)  # (B, 2^n, W)
+        for block in self.blocks:
+            x = block(x, memory, mask=mask)
+        pooled = masked_mean(self.norm(x), mask)  # (B, W)
+        distribution: Tensor = self.readout(pooled, inputs.noisy)
+        return distribution
