@@ -75,7 +75,9 @@ def composed(root: str, *overrides: str) -> DictConfig:
 
 
 #: It sets fields that a dataset to be generated has, and an imported one has not.
-APART = {("study/published_noise", "dataset=hardware_public")}
+APART = {
+    ("study/published_noise", f"dataset={name}") for name in ("hardware_public", "algiers_trotter")
+}
 CASES = [
     pytest.param(root, f"{key}={option}", id=f"{root} {key}={option}")
     for root in ROOTS

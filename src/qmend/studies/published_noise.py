@@ -57,13 +57,14 @@ class Hypothesis(_Frozen):
         gadgets: at most T of them (``max``) or ``exact``.
         permuted: the labels are in the source's bit order and the counts in that of the
             physical wires, as after compiling first and measuring afterwards.
-        idle_relaxation: of the surrogate, where that is not what is fitted.
+        strength, idle_relaxation: of the surrogate, where that is not what is fitted.
         scale: the value of the surrogate's config that is fitted.
         value: take this value instead of fitting it.
     """
 
     gadgets: str = Field(pattern="^(max|exact)$")
     permuted: bool = False
+    strength: float = Field(1.0, ge=0)
     idle_relaxation: float = Field(1.0, ge=0)
     scale: str = Field("strength", pattern="^(strength|idle_relaxation)$")
     value: float | None = Field(None, ge=0)
@@ -152,7 +153,8 @@ def run_study(
         own = DatasetConfig.model_validate(
             {**dataset.model_dump(), "family": family, "name": f"{dataset.name}_{name}"}
         )
-        own = _with_value(own, "idle_relaxation", hypothesis.idle_relaxation)
+        for field in ("strength", "idle_relaxation"):
+            own = _with_value(own, field, getattr(hypothesis, field))
         value = hypothesis.value
         if value is None:
             value = fit_value(study, own, device, hypothesis)
