@@ -1,9 +1,9 @@
-"""Types that every room shares: the error a user reads, array aliases, split names."""
+"""Types that every room shares: the error a user reads, array aliases, split names, progress."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,9 @@ AnyArray = NDArray[Any]
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+#: Called with how many circuits or records are finished so far and in all.
+Progress = Callable[[int, int], None]
 
 
 class QmendError(Exception):

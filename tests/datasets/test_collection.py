@@ -18,14 +18,15 @@ import qiskit_ibm_runtime.qiskit_runtime_service as service_module
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
+from qmend.datasets.collecting.collector import collect
+from qmend.datasets.collecting.plan import plan
 from scipy import stats
 
 from qmend.circuits.families import Family, SourceCircuit
 from qmend.circuits.statevector import to_bit_order
-from qmend.datasets.collection import collect, plan
+from qmend.datasets.collecting.ledger import LEDGER, Ledger
 from qmend.datasets.config import CollectionConfig, DatasetConfig, SplitConfig
 from qmend.datasets.generation import generate
-from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.datasets.verify import verify_dataset
 from qmend.devices.device import DeviceConfig
@@ -238,7 +239,7 @@ KILLS = (
 def fresh_process() -> Any:
     """Starts processes that have imported everything and nothing else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["qmend.datasets.collection"])
+    context.set_forkserver_preload(["qmend.datasets.collecting.collector"])
     return context.Process
 
 

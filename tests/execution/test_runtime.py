@@ -15,17 +15,11 @@ from qiskit_ibm_runtime.fake_provider import FakeAlgiers
 from qmend.circuits.compilation import QiskitCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
-from qmend.execution.runtime import (
-    LocalService,
-    SessionEndedError,
-    TransientError,
-    isa_circuits,
-    layout_noise_model,
-    one_line,
-    outcome_counts,
-    quantum_seconds,
-    rep_delay,
-)
+from qmend.execution.isa import isa_circuits, outcome_counts
+from qmend.execution.jobs import SessionEndedError, TransientError
+from qmend.execution.processor_time import quantum_seconds, rep_delay
+from qmend.execution.runtime import LocalService, layout_noise_model
+from qmend.execution.runtime_errors import one_line
 from qmend.types import QmendError
 
 

@@ -21,16 +21,10 @@ from qmend.simulation.fidelity import (
     expectations,
     fit_report,
 )
+from qmend.simulation.fit_model import PRIOR, NoiseModel
 from qmend.simulation.fitted import FittedNoise
-from qmend.simulation.fitting import (
-    PRIOR,
-    FitSettings,
-    Measurements,
-    NoiseModel,
-    cross_validate,
-    fit_noise,
-    thirds,
-)
+from qmend.simulation.fitting import FitSettings, cross_validate, fit_noise, thirds
+from qmend.simulation.measurements import Measurements
 from qmend.types import QmendError
 
 LAYOUT = (0, 1, 2)

@@ -153,3 +153,21 @@ def recipe_sha(recipe: dict[str, Any]) -> str:
     """SHA-256 (first 16 hex digits) of a recipe."""
     text = json.dumps(recipe, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """The first value in which two recipes differ."""
+    theirs, ours = _flat(there), _flat(here)
+    for key in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(key) != ours.get(key):
+            return f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
+    return "nothing but the order of keys"
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(value, dict):
+        out: dict[str, object] = {}
+        for key, item in value.items():
+            out.update(_flat(item, f"{prefix}.{key}" if prefix else str(key)))
+        return out
+    return {prefix: list(value) if isinstance(value, tuple) else value}

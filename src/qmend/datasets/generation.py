@@ -6,53 +6,40 @@ seed, so the bytes do not depend on the number of workers or on interruptions.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import platform
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.datasets.card import GENERATED, Provenance, write_card
-from qmend.datasets.config import DatasetConfig, collected_recipe, dataset_recipe, recipe_sha
+from qmend.datasets.collecting.ledger import LEDGER
+from qmend.datasets.collecting.reuse import reuse_collected
+from qmend.datasets.completion import write_dataset
+from qmend.datasets.config import DatasetConfig, dataset_recipe, difference, recipe_sha
 from qmend.datasets.job import JobTask, machinery
-from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import (
-    CALIBRATIONS,
     MANIFEST,
-    FileEntry,
     Manifest,
     check_files,
     damaged_files,
-    file_sha256,
     read_manifest,
-    write_atomically,
-    write_manifest,
 )
 from qmend.datasets.runners import start_runner
-from qmend.datasets.schema import (
-    SCHEMA_VERSION,
-    calibrations_table,
+from qmend.datasets.shards import (
+    RECIPE_KEY,
+    SHARD,
+    exclusive,
+    is_intact,
+    shard_marks,
+    write_shard,
 )
 from qmend.datasets.splits import split_jobs
-from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.types import QmendError, Split
+from qmend.types import Progress, QmendError, Split
 
-SHARD = "circuits-{}.parquet"
-RECIPE_KEY = b"qmend.recipe_sha"
 _ATTEMPTS_KEY = b"qmend.attempts"
-_PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
-
-#: Called with the number of circuits finished so far and in all.
-Progress = Callable[[int, int], None]
 _Attempts = dict[tuple[int, int], int]
 
 
@@ -87,7 +74,7 @@ def generate(
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
     """
     if (folder / LEDGER).exists():
-        return reuse_collected(dataset, device, folder, progress)
+        return Generation(folder, reuse_collected(dataset, device, folder, progress), 0)
     device = resolve(device)  # recipes name physical qubits
     if dataset.family.n_qubits != len(device.layout):
         raise QmendError(
@@ -118,74 +105,6 @@ def generate(
     return Generation(folder, manifest, made)
 
 
-def write_dataset(
-    folder: Path,
-    name: str,
-    recipe: dict[str, Any],
-    shards: Sequence[Path],
-    calibrations: Sequence[Calibration],
-    provenance: Provenance = GENERATED,
-) -> Manifest:
-    """Write what belongs to shards that are there: the calibrations, the card, and last the
-    manifest."""
-    write_atomically(
-        folder / CALIBRATIONS,
-        lambda part: pq.write_table(calibrations_table(calibrations), part),
-    )
-    entries = [
-        FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
-        for p in shards
-    ]
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        name=name,
-        recipe=recipe,
-        recipe_sha=recipe_sha(recipe),
-        rows=sum(e.rows for e in entries),
-        shards=entries,
-        calibrations=FileEntry(
-            file=CALIBRATIONS,
-            rows=len(calibrations),
-            sha256=file_sha256(folder / CALIBRATIONS),
-        ),
-        packages=package_versions(),
-    )
-    write_card(folder, manifest, provenance)
-    write_manifest(folder, manifest)
-    return manifest
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what decides the data."""
-    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
-
-
-def reuse_collected(
-    dataset: DatasetConfig, device: DeviceConfig, folder: Path, progress: Progress
-) -> Generation:
-    """Hardware data: used as they are, never made again, never overwritten.
-
-    Raises:
-        QmendError: if they are of another config, unfinished or damaged.
-    """
-    opening = Ledger(folder).opening or {}
-    ours = collected_recipe(dataset, device)
-    if opening.get("asked") != ours:
-        raise QmendError(
-            f"{folder} holds collected data of another config "
-            f"({difference(opening.get('asked', {}), ours)}), which are never overwritten; give "
-            "yours another dataset.name or data.root."
-        )
-    if not (folder / MANIFEST).exists():
-        raise QmendError(
-            f"{folder} holds an unfinished collection; finish it with `qmend data collect`."
-        )
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    progress(manifest.rows, manifest.rows)
-    return Generation(folder, manifest, 0)
-
-
 def _reused(
     dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
 ) -> Generation:
@@ -200,26 +119,6 @@ def _reused(
     check_files(folder, manifest)
     progress(dataset.circuits, dataset.circuits)
     return Generation(folder, manifest, 0)
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """One writer a folder; the lock goes with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder.parent / f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise QmendError(
-            f"Can't write to {folder.parent} ({error.strerror}); choose another data.root."
-        ) from None
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise QmendError(
-                f"Another process is writing {folder}; wait for it to finish."
-            ) from None
-        yield
 
 
 def _clear_outdated(folder: Path, sha: str) -> None:
@@ -237,24 +136,6 @@ def _clear_outdated(folder: Path, sha: str) -> None:
     except QmendError:
         pass  # unreadable: made again from the shards
     path.unlink()
-
-
-def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """The first value in which two recipes differ."""
-    theirs, ours = _flat(there), _flat(here)
-    for key in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(key) != ours.get(key):
-            return f"{key} is {theirs.get(key)} there and {ours.get(key)} here"
-    return "nothing but the order of keys"
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
-    if isinstance(value, dict):
-        out: dict[str, object] = {}
-        for key, item in value.items():
-            out.update(_flat(item, f"{prefix}.{key}" if prefix else str(key)))
-        return out
-    return {prefix: list(value) if isinstance(value, tuple) else value}
 
 
 def _shard_paths(dataset: DatasetConfig, folder: Path) -> list[Path]:
@@ -318,17 +199,6 @@ def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
     return [(index, count) for (j, index), count in attempts.items() if j == job]
 
 
-def is_intact(path: Path, sha: str) -> bool:
-    """Whether a shard left by an earlier call was written whole for this very recipe."""
-    try:
-        if shard_marks(path).get(RECIPE_KEY) != sha.encode():
-            return False
-        pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowInvalid):
-        return False
-    return True
-
-
 def _refuse_other_shards(folder: Path, sha: str) -> None:
     """An unfinished dataset of another config is somebody's work, too."""
     for path in sorted(folder.glob(SHARD.format("*"))):
@@ -343,11 +213,6 @@ def _refuse_other_shards(folder: Path, sha: str) -> None:
             )
 
 
-def shard_marks(path: Path) -> dict[bytes, bytes]:
-    """What a shard belongs to."""
-    return dict(pq.read_schema(path).metadata or {})
-
-
 def _recorded_attempts(path: Path) -> _Attempts:
     """How often circuits of an intact shard were redrawn when it was made."""
     found = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
@@ -357,18 +222,6 @@ def _recorded_attempts(path: Path) -> _Attempts:
 def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:
     redrawn = json.dumps([[*key, count] for key, count in sorted(attempts.items())])
     write_shard(path, table, {RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()})
-
-
-def write_shard(path: Path, table: pa.Table, marks: dict[bytes, bytes]) -> None:
-    """Write a shard whole or not at all, with marks that say what it belongs to."""
-    table = table.replace_schema_metadata(marks)
-
-    def write(part: Path) -> None:
-        pq.write_table(
-            table, part, compression="zstd", compression_level=3, write_page_checksum=True
-        )
-
-    write_atomically(path, write)
 
 
 def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:

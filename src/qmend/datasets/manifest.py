@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from qmend.types import QmendError
 
 MANIFEST = "manifest.json"
 CALIBRATIONS = "calibrations.parquet"
+_PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 
 class FileEntry(BaseModel):
@@ -141,3 +144,8 @@ def check_files(folder: Path, manifest: Manifest) -> None:
             f"{path} {state}; run `qmend data generate` with the dataset's config (its README.md "
             "has it) and data.replace=true: it makes just that file again."
         )
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of what decides the data."""
+    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}

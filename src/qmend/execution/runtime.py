@@ -1,111 +1,32 @@
 """Jobs on IBM Quantum, or on a shipped snapshot through the runtime's local mode.
 
-Both are run by ``qiskit_ibm_runtime.executor_sampler.Sampler``. What collection needs of either
-is the small interface :class:`JobService`; errors of the runtime become :class:`TransientError`
-where another try may help, and :class:`QmendError` where it does not. No token appears in them.
+Both are run by ``qiskit_ibm_runtime.executor_sampler.Sampler`` behind the small interface
+:class:`~qmend.execution.jobs.JobService`. Errors of the runtime become
+:class:`~qmend.execution.jobs.TransientError` where another try may help, and :class:`QmendError`
+where it does not. No token appears in them.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal
 
-import numpy as np
-from qiskit.circuit import ClassicalRegister, QuantumCircuit, QuantumRegister
+from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import Target
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 from qiskit_aer.noise.device import basic_device_gate_errors, basic_device_readout_errors
 from qiskit_ibm_runtime import Batch, Session, fake_provider
-from qiskit_ibm_runtime.api.exceptions import RequestsApiError
-from qiskit_ibm_runtime.exceptions import IBMError, IBMNotAuthorizedError, RuntimeJobNotFound
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
-from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.providers import backend_calibration, fake_calibration, runtime_backend
-from qmend.types import IntArray, QmendError
+from qmend.execution.jobs import JobState, ServiceJob, SessionEndedError, TransientError
+from qmend.execution.runtime_errors import NotFoundError, asked, one_line
+from qmend.types import QmendError
 
 Mode = Literal["job", "session", "batch"]
-JobState = Literal["pending", "done", "failed", "cancelled"]
-T = TypeVar("T")
-
-#: The classical register that results are read from.
-REGISTER = "c"
-#: Of processors that do not report theirs: IBM's usual delay between two shots, in seconds.
-DEFAULT_REP_DELAY = 250e-6
-#: HTTP answers that another try may change; -1 is no answer at all.
-_TRANSIENT_STATUS = (-1, 408, 425, 429)
-_REFUSED = (
-    "IBM Quantum refused the request ({}); correct it, then run the same command again: what was "
-    "collected is kept."
-)
-
-
-class TransientError(Exception):
-    """A network or service error that may be gone at the next try."""
-
-
-class SessionEndedError(TransientError):
-    """The session takes no more jobs; the next submission opens another."""
-
-
-class ServiceJob(Protocol):
-    """A job that a service holds. Every method may raise :class:`TransientError`."""
-
-    @property
-    def job_id(self) -> str:
-        """The provider's id."""
-
-    def state(self) -> JobState:
-        """Where the job is now."""
-
-    def reason(self) -> str:
-        """Why it failed or was cancelled, in one line."""
-
-    def result(self) -> Any:
-        """What the sampler returned for a job that is done."""
-
-    def executed_at(self) -> datetime:
-        """When it ran (UTC)."""
-
-    def calibration(self) -> Calibration:
-        """The device's calibration when it ran, or the present one where that is all there is."""
-
-
-class JobService(Protocol):
-    """Submits jobs and finds them again.
-
-    Attributes:
-        backend: Qiskit's backend; circuits must fit its target.
-        outlives: whether jobs live on without this process.
-    """
-
-    backend: Any
-    outlives: bool
-
-    def submit(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> ServiceJob:
-        """Submit one job.
-
-        Raises:
-            TransientError: the job may have been accepted all the same; look for its tag.
-            QmendError: the service refused the job.
-        """
-
-    def job(self, job_id: str) -> ServiceJob | None:
-        """The job with this id; None if the service does not know it (any more)."""
-
-    def jobs(self, tag: str) -> list[ServiceJob]:
-        """All jobs that were submitted with this tag."""
-
-    def session_ended(self, job_id: str) -> bool:
-        """Whether a job was submitted here, into a session that takes no more."""
-
-    def close(self) -> None:
-        """End the session, if there is one; jobs in it are finished."""
 
 
 class _RuntimeJob:
@@ -120,13 +41,13 @@ class _RuntimeJob:
         return str(self._job.job_id())
 
     def state(self) -> JobState:
-        status = _asked(self._job.status)
+        status = asked(self._job.status)
         name = str(getattr(status, "name", status))
         final: dict[str, JobState] = {"DONE": "done", "ERROR": "failed", "CANCELLED": "cancelled"}
         return final.get(name, "pending")
 
     def reason(self) -> str:
-        message = _asked(self._job.error_message)
+        message = asked(self._job.error_message)
         if not message and self.state() == "failed":
             try:
                 self._job.result()
@@ -135,10 +56,10 @@ class _RuntimeJob:
         return one_line(message or "no reason given")
 
     def result(self) -> Any:
-        return _asked(self._job.result, "its result can't be read: {}")
+        return asked(self._job.result, "its result can't be read: {}")
 
     def executed_at(self) -> datetime:
-        times = _asked(self._job.metrics).get("timestamps") or {}
+        times = asked(self._job.metrics).get("timestamps") or {}
         text = times.get("running") or times.get("finished") or times.get("created")
         if not text:
             raise QmendError(
@@ -173,7 +94,7 @@ class _SamplerService:
 
         session_before = self._session
         try:
-            job = _asked(call)
+            job = asked(call)
         except SessionEndedError:
             self._session = None
             raise
@@ -192,7 +113,7 @@ class _SamplerService:
     def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            _asked(session.close)
+            asked(session.close)
 
 
 class RuntimeService(_SamplerService):
@@ -221,8 +142,8 @@ class RuntimeService(_SamplerService):
 
     def job(self, job_id: str) -> ServiceJob | None:
         try:
-            return self._wrapped(_asked(lambda: self.backend.service.job(job_id)))
-        except _NotFoundError:
+            return self._wrapped(asked(lambda: self.backend.service.job(job_id)))
+        except NotFoundError:
             return None
 
     def jobs(self, tag: str) -> list[ServiceJob]:
@@ -231,14 +152,14 @@ class RuntimeService(_SamplerService):
                 limit=None, job_tags=[tag], instance=self.backend._instance
             )
 
-        return [self._wrapped(job) for job in _asked(call)]
+        return [self._wrapped(job) for job in asked(call)]
 
     def _wrapped(self, job: Any) -> ServiceJob:
         def calibrate(time: datetime) -> Calibration:
             try:
-                return _asked(lambda: backend_calibration(self.backend, time))
+                return asked(lambda: backend_calibration(self.backend, time))
             except QmendError:
-                return _asked(lambda: backend_calibration(self.backend))
+                return asked(lambda: backend_calibration(self.backend))
 
         return _RuntimeJob(job, calibrate)
 
@@ -305,163 +226,5 @@ def layout_noise_model(target: Target, layout: Sequence[int]) -> NoiseModel:
     return model
 
 
-def isa_circuits(
-    table: InstructionTable, measured: IntArray, layout: Sequence[int], target: Target
-) -> list[QuantumCircuit]:
-    """Compiled circuits on a device's physical qubits.
-
-    Classical bit ``k`` is source qubit ``k``, read from physical qubit
-    ``layout[measured[i, k]]``.
-
-    Raises:
-        QmendError: if the device lacks an instruction.
-    """
-    used: set[tuple[str, tuple[int, ...]]] = set()
-    circuits = []
-    for index in range(len(table)):
-        qubits = QuantumRegister(target.num_qubits, "q")
-        circuit = QuantumCircuit(qubits, ClassicalRegister(measured.shape[1], REGISTER))
-        for gate, first, second, angle in table.circuit(index):
-            at = tuple(layout[k] for k in (first, second) if k >= 0)
-            used.add((gate, at))
-            getattr(circuit, gate)(*([angle] if gate == "rz" else []), *at)
-        for bit, position in enumerate(measured[index].tolist()):
-            used.add(("measure", (layout[position],)))
-            circuit.measure(layout[position], bit)
-        circuits.append(circuit)
-    for gate, qubits in sorted(used):
-        if not target.instruction_supported(gate, qubits):
-            raise QmendError(
-                f"The device has no {gate} on qubits {list(qubits)} (any more); choose another "
-                "device.layout, and another dataset.name for it."
-            )
-    return circuits
-
-
-def outcome_counts(result: Any, circuits: int, n_bits: int, shots: int) -> IntArray:
-    """(circuits, 2^n_bits) counts of a sampler's result, bit ``k`` of an index: classical bit k.
-
-    Raises:
-        QmendError: if the result is not of the shape that was asked for.
-    """
-    try:
-        found = len(result)
-    except TypeError:
-        raise QmendError(f"the result is no list of circuits but {type(result).__name__}") from None
-    if found != circuits:
-        raise QmendError(f"the result holds {found} circuits, not {circuits}")
-    counts = np.zeros((circuits, 2**n_bits), dtype=np.int64)
-    for index in range(circuits):
-        bits = getattr(result[index].data, REGISTER, None)
-        if bits is None:
-            raise QmendError(f"circuit {index} of the result has no register {REGISTER!r}")
-        if bits.num_bits != n_bits or bits.shape != ():
-            raise QmendError(
-                f"circuit {index} of the result has {bits.num_bits} bits, not {n_bits}"
-            )
-        if bits.num_shots != shots:
-            raise QmendError(
-                f"circuit {index} of the result has {bits.num_shots} shots, not {shots}"
-            )
-        for outcome, count in bits.get_int_counts().items():
-            counts[index, outcome] = count
-    return counts
-
-
-def quantum_seconds(
-    table: InstructionTable,
-    measured: IntArray,
-    calibration: Calibration,
-    layout: Sequence[int],
-    shots: int,
-    rep_delay: float,
-) -> float:
-    """Estimated time of circuits on the processor, without a job's own overhead.
-
-        sum over circuits of shots * (as-soon-as-possible schedule + longest readout + rep_delay)
-
-    with the calibration's gate and readout lengths; lengths that it lacks count as 0.
-    """
-    readout = {p: (calibration.qubit(p).readout_length_ns or 0.0) for p in layout}
-    length = {(g.gate, g.qubits): g.length_ns or 0.0 for g in calibration.gates}
-    total = 0.0
-    for index in range(len(table)):
-        free = dict.fromkeys(layout, 0.0)
-        for gate, first, second, _ in table.circuit(index):
-            qubits = tuple(layout[k] for k in (first, second) if k >= 0)
-            end = max(free[q] for q in qubits) + length.get((gate, qubits), 0.0)
-            free.update(dict.fromkeys(qubits, end))
-        ends = [free[layout[k]] + readout[layout[k]] for k in measured[index].tolist()]
-        total += shots * (max(ends) * 1e-9 + rep_delay)
-    return total
-
-
-def rep_delay(backend: Any) -> float:
-    """The default delay between two shots in seconds."""
-    found = getattr(backend, "default_rep_delay", None)
-    return float(found) if found else DEFAULT_REP_DELAY
-
-
 def _has_ended(session: Any) -> bool:
-    return _asked(session.status) in ("Closed", "In progress, not accepting new jobs")
-
-
-class _NotFoundError(Exception):
-    pass
-
-
-def _asked(call: Callable[[], T], sentence: str = _REFUSED) -> T:
-    """The answer of the runtime, its errors told apart; ``sentence`` tells those for good."""
-    try:
-        return call()
-    except RuntimeJobNotFound:
-        raise _NotFoundError from None
-    except QmendError:
-        raise
-    except Exception as error:
-        text = one_line(str(error) or type(error).__name__)
-        if "session" in text.lower() and "closed" in text.lower():
-            raise SessionEndedError(text) from None
-        if _is_transient(error):
-            raise TransientError(text) from None
-        raise QmendError(sentence.format(text)) from None
-
-
-def _is_transient(error: Exception) -> bool:
-    status = _status(error)
-    if status is not None:
-        return status in _TRANSIENT_STATUS or status >= 500
-    if isinstance(error, IBMError):
-        return not isinstance(error, IBMNotAuthorizedError | ValueError)
-    return isinstance(error, OSError)  # among them those of requests
-
-
-def _status(error: BaseException | None) -> int | None:
-    """The HTTP status behind an error; the runtime hides it in the context of its own."""
-    while error is not None:
-        if isinstance(error, RequestsApiError):
-            return int(error.status_code)
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def one_line(text: str) -> str:
-    """The last line of a foreign message (a traceback's error), without any token."""
-    lines = [line.strip() for line in str(text).strip().splitlines() if line.strip()]
-    line = lines[-1] if lines else ""
-    if line[:1] in "'\"" and line[:1] == line[-1:]:
-        line = line[1:-1]  # Qiskit's errors quote themselves
-    line = line.rstrip(". ")
-    for secret in _secrets():
-        line = line.replace(secret, "***")
-    return line[:300]
-
-
-def _secrets() -> list[str]:
-    """What must not be told: the token in the environment, and those of saved accounts."""
-    from qiskit_ibm_runtime import QiskitRuntimeService
-
-    found = [os.environ.get("QISKIT_IBM_TOKEN")]
-    with suppress(Exception):  # a damaged file of accounts is told elsewhere
-        found += [a.get("token") for a in QiskitRuntimeService.saved_accounts().values()]
-    return [secret for secret in found if secret]
+    return asked(session.status) in ("Closed", "In progress, not accepting new jobs")

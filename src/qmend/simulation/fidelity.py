@@ -10,15 +10,10 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.metrics import Bootstrap, Interval
+from qmend.simulation.fit_model import NoiseModel
 from qmend.simulation.fitted import FittedNoise
-from qmend.simulation.fitting import (
-    FitSettings,
-    Measurements,
-    NoiseFit,
-    NoiseModel,
-    fit_noise,
-    thirds,
-)
+from qmend.simulation.fitting import FitSettings, NoiseFit, fit_noise, thirds
+from qmend.simulation.measurements import Measurements
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import pauli_expectations
 from qmend.simulation.program import Program

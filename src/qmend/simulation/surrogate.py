@@ -22,6 +22,7 @@ from qmend.devices.calibration import Calibration
 from qmend.simulation import channels
 from qmend.simulation.noise import DeviceNoise, NoiseParameters, z_rotations
 from qmend.simulation.program import Program
+from qmend.simulation.timeline import TimedChannels
 from qmend.types import FloatArray, IntArray
 
 
@@ -190,7 +191,7 @@ class SurrogateNoise:
         row[turned] = len(self.base.one) + which
         layer = table.layers(virtual=("rz",))
         physical = np.flatnonzero(~turned)
-        gates = _Part.of(table.circuit_index, layer, 1, table.first, table.second, row)
+        gates = TimedChannels.of(table.circuit_index, layer, 1, table.first, table.second, row)
         gates.phase[turned] = 0
         spectators = self._spectators(table, layer)
         idle, idle_qubit, idle_time = self._idle(table, layer, physical)
@@ -203,7 +204,7 @@ class SurrogateNoise:
         if self.config.idle_zz * self.config.strength:
             part, pair, pair_time = self._idle_zz(table, layer, physical)
             parts.append(replace(part, row=part.row + groups * len(self.edges)))
-        sequence = _Part.joined(parts).program(table, self.base.one[:0], self.base.two[:0])
+        sequence = TimedChannels.joined(parts).program(table, self.base.one[:0], self.base.two[:0])
         return Plan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
 
     def channels(
@@ -252,7 +253,7 @@ class SurrogateNoise:
             two = channels.tensor(lost, lost) @ two
         return torch.cat(blocks), two.reshape(-1, 16, 16)
 
-    def _spectators(self, table: InstructionTable, layer: IntArray) -> _Part:
+    def _spectators(self, table: InstructionTable, layer: IntArray) -> TimedChannels:
         """RZ on every qubit outside a two-qubit gate, after its layer's gates."""
         n = self.n_qubits
         at = np.flatnonzero(table.second >= 0)
@@ -263,7 +264,9 @@ class SurrogateNoise:
         free = (qubit != table.first[at][:, None]) & (qubit != table.second[at][:, None])
         spread = np.repeat(at, free.sum(axis=1))
         row = (edge[:, None] * n + qubit)[free]
-        return _Part.of(table.circuit_index[spread], layer[spread], 2, qubit[free], None, row)
+        return TimedChannels.of(
+            table.circuit_index[spread], layer[spread], 2, qubit[free], None, row
+        )
 
     def _schedule(
         self, table: InstructionTable, layer: IntArray, physical: IntArray
@@ -282,7 +285,7 @@ class SurrogateNoise:
 
     def _idle(
         self, table: InstructionTable, layer: IntArray, physical: IntArray
-    ) -> tuple[_Part, IntArray, FloatArray]:
+    ) -> tuple[TimedChannels, IntArray, FloatArray]:
         """Relaxation of each qubit for the time between its gates, and until the end.
 
         Relaxation commutes with RZ, so the whole wait is one channel just before the next gate.
@@ -318,7 +321,7 @@ class SurrogateNoise:
         kept = wait > 1e-12
         circuit, qubit, at, wait = circuit[kept], qubit[kept], at[kept], wait[kept]
         distinct, row = _distinct(qubit, wait)
-        part = _Part.of(circuit, at, phase, qubit, None, row)
+        part = TimedChannels.of(circuit, at, phase, qubit, None, row)
         return part, qubit[distinct], wait[distinct]
 
     def _idle_zz(
@@ -326,7 +329,7 @@ class SurrogateNoise:
         table: InstructionTable,
         layer: IntArray,
         physical: IntArray,
-    ) -> tuple[_Part, IntArray, FloatArray]:
+    ) -> tuple[TimedChannels, IntArray, FloatArray]:
         """ZZ between coupled neighbours that both have no gate in a layer, for its length."""
         start, depth, _ = self._schedule(table, layer, physical)
         busy = np.zeros((len(table), int(depth.max(initial=0)), self.n_qubits), dtype=bool)
@@ -340,7 +343,7 @@ class SurrogateNoise:
         circuit, at, pair = np.nonzero(free & (duration > 0)[:, :, None])
         wait = duration[circuit, at]
         distinct, row = _distinct(pair, wait)
-        part = _Part.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
+        part = TimedChannels.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
         return part, pairs[pair[distinct]], wait[distinct]
 
 
@@ -350,46 +353,3 @@ def _distinct(where: IntArray, time: FloatArray) -> tuple[IntArray, IntArray]:
     key = where * (len(times) + 1) + rank
     _, index, row = np.unique(key, return_index=True, return_inverse=True)
     return index, row
-
-
-@dataclass(frozen=True)
-class _Part:
-    """Channels with the moment at which they act: circuit, layer, phase within the layer."""
-
-    circuit: IntArray
-    layer: IntArray
-    phase: IntArray
-    first: IntArray
-    second: IntArray
-    row: IntArray
-
-    @staticmethod
-    def of(
-        circuit: IntArray,
-        layer: IntArray,
-        phase: int,
-        first: IntArray,
-        second: IntArray | None,
-        row: IntArray,
-    ) -> _Part:
-        other = np.full(len(row), -1) if second is None else second
-        return _Part(circuit, layer, np.full(len(row), phase), first, other, row.copy())
-
-    @staticmethod
-    def joined(parts: Sequence[_Part]) -> _Part:
-        names = _Part.__dataclass_fields__
-        return _Part(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
-
-    def program(self, table: InstructionTable, one: Tensor, two: Tensor) -> Program:
-        """In the order of time; equal moments keep their order."""
-        order = np.lexsort((self.phase, self.layer, self.circuit))
-        counts = np.bincount(self.circuit, minlength=len(table))
-        return Program(
-            table.n_qubits,
-            np.concatenate([[0], np.cumsum(counts)]),
-            self.first[order],
-            self.second[order],
-            self.row[order],
-            one,
-            two,
-        )

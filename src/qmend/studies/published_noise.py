@@ -21,7 +21,7 @@ from scipy.optimize import minimize_scalar
 from qmend import metrics
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import Progress, generate
+from qmend.datasets.generation import generate
 from qmend.datasets.job import DrawnJob, Machinery, draw_job, machinery
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
@@ -31,7 +31,7 @@ from qmend.simulation.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.simulation.surrogate import SurrogateConfig
 from qmend.tracking.store import Store
-from qmend.types import FloatArray, QmendError
+from qmend.types import FloatArray, Progress, QmendError
 
 #: The statistics compared: means over circuits.
 STATISTICS = ("tv", "hellinger", "rmse")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,10 @@ from qmend.datasets.importing.proof import (
 from qmend.datasets.importing.records import Record, outcome_counts, read_records
 from qmend.datasets.importing.rows import ImportOptions, Row, job_of, rows_table, source_of
 from qmend.datasets.importing.storage import Import, import_recipe, write_dataset
-from qmend.types import FloatArray, QmendError
+from qmend.types import FloatArray, Progress, QmendError
 
 #: A source's own ideal values may be rounded, but not be other ones.
 IDEAL_TOLERANCE = 1e-2
-
-#: Called with the number of records finished so far and in all.
-Progress = Callable[[int, int], None]
 
 
 def import_file(
