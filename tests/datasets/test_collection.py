@@ -18,13 +18,13 @@ import qiskit_ibm_runtime.qiskit_runtime_service as service_module
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
-from qmend.datasets.collecting.collector import collect
-from qmend.datasets.collecting.plan import plan
 from scipy import stats
 
 from qmend.circuits.families import Family, SourceCircuit
 from qmend.circuits.statevector import to_bit_order
+from qmend.datasets.collecting.collector import collect
 from qmend.datasets.collecting.ledger import LEDGER, Ledger
+from qmend.datasets.collecting.plan import plan
 from qmend.datasets.config import CollectionConfig, DatasetConfig, SplitConfig
 from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
