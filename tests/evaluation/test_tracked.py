@@ -175,7 +175,7 @@ def test_a_training_that_breaks_is_failed_with_the_reason(store, tiny, trainings
     ("change", "error", "message"),
     [
         ({"loss": {"name": "l2"}}, QmendError, "unknown loss 'l2'"),
-        ({"model": {"name": "mlp"}}, QmendError, "unknown architecture 'mlp'"),
+        ({"model": {"name": "mpl"}}, QmendError, "unknown architecture 'mpl'"),
         ({"model": {"name": "blind_mlp", "wdth": 1}}, ValidationError, "wdth"),
         ({"optimizer": {"lr": -1}}, ValidationError, "optimizer.lr"),
         ({"trainer": {"max_epochs": 0}}, ValidationError, "trainer.max_epochs"),
