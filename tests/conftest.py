@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.devices.providers import runtime_calibration
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Context, TrainingConfig, run_baseline, run_training
 from qmend.mitigation.baselines import BASELINES
@@ -29,6 +30,13 @@ TRAININGS = {
     "blind_mlp": TrainingConfig(model={"name": "blind_mlp", "width": 8}, **_SHORT),
     "physics_perceiver": TrainingConfig(model={"name": "physics_perceiver", **_SIZES}, **_SHORT),
 }
+
+
+@pytest.fixture(autouse=True)
+def _own_live_calibrations() -> Iterator[None]:
+    """A live backend that one test replaced is unknown to the next."""
+    yield
+    runtime_calibration.cache_clear()
 
 
 @pytest.fixture(scope="session")
