@@ -86,7 +86,7 @@ class PhysicsPerceiver(Architecture):
         for layer in (self.survival, self.mixing, last):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.register_buffer("walsh", _walsh_hadamard(dimensions.n_qubits), persistent=False)
+        self.register_buffer("walsh", walsh_hadamard(dimensions.n_qubits), persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
         outcomes = self.dimensions.outcomes
@@ -139,7 +139,7 @@ def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
     return out.reshape(batch, -1)
 
 
-def _walsh_hadamard(n: int) -> Tensor:
+def walsh_hadamard(n: int) -> Tensor:
     """(2^n, 2^n) matrix of (-1)^(bits of s and x in common); its own inverse times 2^n."""
     matrix = torch.ones(1, 1)
     for _ in range(n):

@@ -152,9 +152,14 @@ def build_encoding(name: str) -> Encoding:
         QmendError: if the name is unknown.
     """
     from qmend.datasets.encodings.paper import PaperEncoding
+    from qmend.datasets.encodings.paths import PathsEncoding
     from qmend.datasets.encodings.token import TokenEncoding
 
-    known: dict[str, type[Encoding]] = {"paper": PaperEncoding, "token": TokenEncoding}
+    known: dict[str, type[Encoding]] = {
+        "paper": PaperEncoding,
+        "paths": PathsEncoding,
+        "token": TokenEncoding,
+    }
     if name not in known:
         raise QmendError(f"model.encoding: unknown encoding {name!r}. {nearest(name, known)}")
     return known[name]()
