@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from qmend.reporting.html import ReportFacts, dataset_facts, write_report
-from qmend.reporting.table import cells, interval_text
+from qmend.reporting.table import columns, interval_text
 
 
 class Page(HTMLParser):
@@ -67,7 +67,7 @@ def test_every_entry_has_a_row_with_its_figures(page, board):
     rows = {row[0]: row[1:] for row in page.rows[1:]}
     assert set(rows) == {e.name for e in board.entries} | {"shot-noise reference"}
     for entry in board.entries:
-        assert rows[entry.name] == cells(entry)
+        assert rows[entry.name] == [column.text(entry) for column in columns(board)]
         figures = entry.summary.figures
         assert rows[entry.name][0].startswith(f"{figures['l1rc_median'].value:.3f} [")
         assert float(rows[entry.name][1]) == pytest.approx(figures["improved_pct"].value, abs=0.05)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -10,13 +13,44 @@ from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Entry
 from qmend.metrics import Interval
 
-#: Column title -> figure, decimals.
-FIGURES: tuple[tuple[str, str, int], ...] = (
-    ("improved %", "improved_pct", 1),
-    ("harmed %", "harmed_pct", 1),
-    ("TV", "tv", 3),
-    ("Hellinger", "hellinger", 3),
-)
+#: Behind the figure of a mitigator that simulates its circuits.
+SIMULATES = "†"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of each row.
+
+    Attributes:
+        narrow: whether a terminal of 100 columns has room for it.
+    """
+
+    heading: str
+    text: Callable[[Entry], str]
+    narrow: bool = True
+
+
+def columns(board: Leaderboard) -> list[Column]:
+    """Those beside the name; shots only where some mitigator takes more than the others."""
+    every = [
+        Column("median L1RC [95 %]", lambda e: interval_text(e.summary.figures["l1rc_median"])),
+        _figure("improved %", "improved_pct", 1),
+        _figure("harmed %", "harmed_pct", 1),
+        _figure("TV", "tv", 3),
+        _figure("Hellinger", "hellinger", 3, narrow=False),
+        Column("uniform", uniform_text),
+    ]
+    if any(e.shots_factor != 1 for e in board.entries):
+        every.append(Column("shots", lambda e: f"{e.shots_factor:g}x"))
+    return [
+        *every,
+        Column("parameters", lambda e: f"{e.parameters:,}"),
+        Column("seconds", lambda e: seconds_text(e.seconds)),
+    ]
+
+
+def _figure(heading: str, name: str, digits: int, narrow: bool = True) -> Column:
+    return Column(heading, lambda e: f"{e.summary.figures[name].value:.{digits}f}", narrow)
 
 
 def interval_text(interval: Interval) -> str:
@@ -24,23 +58,16 @@ def interval_text(interval: Interval) -> str:
     return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
 
 
+def uniform_text(entry: Entry) -> str:
+    """What is recovered from no measurement, with a mark where that is simulation."""
+    # 0.0 rather than -0.0.
+    value = round(entry.summary.figures["uniform_l1rc"].value, 3) + 0.0
+    return f"{value:.3f}{SIMULATES if entry.simulates else ' '}"
+
+
 def seconds_text(seconds: float) -> str:
     """Seconds with a digit that means something."""
     return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
-
-
-def cells(entry: Entry) -> list[str]:
-    """The figures of one row, as text."""
-    figures = entry.summary.figures
-    return [
-        interval_text(figures["l1rc_median"]),
-        *(f"{figures[name].value:.{digits}f}" for _, name, digits in FIGURES),
-        f"{entry.parameters:,}",
-        seconds_text(entry.seconds),
-    ]
-
-
-HEADINGS = ("median L1RC [95 %]", *(title for title, _, _ in FIGURES), "parameters", "seconds")
 
 
 def caption(board: Leaderboard) -> str:
@@ -52,7 +79,12 @@ def caption(board: Leaderboard) -> str:
         f"{entry.summary.unit}; harmed: L1RC > 0.05"
     )
     excluded = entry.summary.excluded
-    return text + (f"; {excluded} circuits without noisy error left out" if excluded else "")
+    if excluded:
+        text += f"; {excluded} circuits without noisy error left out"
+    text += "; uniform: what is recovered of the ideal from the uniform distribution, median L1RC"
+    if any(e.simulates for e in board.entries):
+        text += f"; {SIMULATES} simulates its circuits, can't win"
+    return text
 
 
 def leaderboard_table(board: Leaderboard) -> Table:
@@ -68,28 +100,38 @@ def leaderboard_table(board: Leaderboard) -> Table:
         show_edge=False,
         collapse_padding=True,
     )
+    shown = [column for column in columns(board) if column.narrow]
     table.add_column("mitigator", overflow="fold", min_width=14)
-    for number, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right", no_wrap=number == 0)
-    best = board.ranked[0]
+    for number, column in enumerate(shown):
+        table.add_column(column.heading, justify="right", no_wrap=number == 0)
+    best = board.winner
     for group in (board.baselines, board.models):
         for entry in group:
-            style = "bold green" if entry is best else ""
-            table.add_row(Text(entry.name, style), *(Text(c, style) for c in cells(entry)))
+            style = "bold green" if entry is best else "dim" if entry.simulates else ""
+            cells = (Text(column.text(entry), style) for column in shown)
+            table.add_row(Text(entry.name, style), *cells)
         table.add_section()
     if board.reference:
-        row = [interval_text(board.reference)] + ["-"] * (len(HEADINGS) - 1)
+        row = [interval_text(board.reference)] + ["-"] * (len(shown) - 1)
         table.add_row(Text("shot-noise reference", "dim"), *(Text(c, "dim") for c in row))
     return table
 
 
 def verdicts(board: Leaderboard) -> list[str]:
-    """One sentence for each baseline: whether the best model beats it."""
-    lines = []
+    """One sentence for each model that simulates, and each baseline: whether the best model beats
+    it."""
+    lines = [
+        f"{entry.name} simulates its circuits: from the uniform distribution alone it recovers "
+        f"{entry.summary.figures['uniform_l1rc'].value:.3f}; it is out of the running"
+        for entry in board.models
+        if entry.simulates
+    ]
+    best = board.best_model
     for baseline, comparison in board.comparisons():
+        assert best is not None
         word = "beats" if comparison.beats else "does not beat"
         lines.append(
-            f"{board.best_model.name} {word} {baseline.name}: median L1RC "
+            f"{best.name} {word} {baseline.name}: median L1RC "
             f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.1f} %"
         )
     return lines
