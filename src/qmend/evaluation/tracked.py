@@ -58,6 +58,8 @@ class Entry:
         run_id: its MLflow run.
         shots_factor: shots that a circuit takes in all, over those that every mitigator gets.
         simulates: it simulates the circuits instead of mitigating them; it can't win.
+        constant: median ``uniform_l1rc`` of the best constant distribution, below which (less a
+            margin) a mitigator simulates.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Entry:
     run_id: str
     shots_factor: float = 1.0
     simulates: bool = False
+    constant: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -302,6 +305,7 @@ def finish(
         run.run_id,
         mitigator.shots_factor,
         simulating,
+        constant,
     )
 
 

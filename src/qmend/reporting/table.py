@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from qmend.metrics import Interval
 
 #: Behind the figure of a mitigator that simulates its circuits.
 SIMULATES = "†"
+#: As many columns beside the name as there is room for two blanks between.
+_LOOSE = 7
 
 
 @dataclass(frozen=True)
@@ -22,34 +25,35 @@ class Column:
     """One figure of each row.
 
     Attributes:
-        narrow: whether a terminal of 100 columns has room for it.
+        narrow: the heading on a terminal of 100 columns; None: no room for it there.
     """
 
     heading: str
     text: Callable[[Entry], str]
-    narrow: bool = True
+    narrow: str | None
 
 
 def columns(board: Leaderboard) -> list[Column]:
     """Those beside the name; shots only where some mitigator takes more than the others."""
+    change = "median L1RC [95 %]"
     every = [
-        Column("median L1RC [95 %]", lambda e: interval_text(e.summary.figures["l1rc_median"])),
-        _figure("improved %", "improved_pct", 1),
-        _figure("harmed %", "harmed_pct", 1),
-        _figure("TV", "tv", 3),
-        _figure("Hellinger", "hellinger", 3, narrow=False),
-        Column("uniform", uniform_text),
+        Column(change, lambda e: interval_text(e.summary.figures["l1rc_median"]), change),
+        _figure("improved %", "improved_pct", 1, "improved\n%"),
+        _figure("harmed %", "harmed_pct", 1, "harmed\n%"),
+        _figure("TV", "tv", 3, "TV"),
+        _figure("Hellinger", "hellinger", 3, None),
+        Column("uniform", uniform_text, "uniform"),
     ]
     if any(e.shots_factor != 1 for e in board.entries):
-        every.append(Column("shots", lambda e: f"{e.shots_factor:g}x"))
+        every.append(Column("shots", lambda e: f"{e.shots_factor:g}x", "shots"))
     return [
         *every,
-        Column("parameters", lambda e: f"{e.parameters:,}"),
-        Column("seconds", lambda e: seconds_text(e.seconds)),
+        Column("parameters", lambda e: count_text(e.parameters), "para-\nmeters"),
+        Column("seconds", lambda e: seconds_text(e.seconds), "sec-\nonds"),
     ]
 
 
-def _figure(heading: str, name: str, digits: int, narrow: bool = True) -> Column:
+def _figure(heading: str, name: str, digits: int, narrow: str | None) -> Column:
     return Column(heading, lambda e: f"{e.summary.figures[name].value:.{digits}f}", narrow)
 
 
@@ -63,6 +67,11 @@ def uniform_text(entry: Entry) -> str:
     # 0.0 rather than -0.0.
     value = round(entry.summary.figures["uniform_l1rc"].value, 3) + 0.0
     return f"{value:.3f}{SIMULATES if entry.simulates else ' '}"
+
+
+def count_text(count: int) -> str:
+    """``12,345``, ``6.54M``."""
+    return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.3g}M"
 
 
 def seconds_text(seconds: float) -> str:
@@ -81,7 +90,9 @@ def caption(board: Leaderboard) -> str:
     excluded = entry.summary.excluded
     if excluded:
         text += f"; {excluded} circuits without noisy error left out"
-    text += "; uniform: what is recovered of the ideal from the uniform distribution, median L1RC"
+    text += "; uniform: median L1RC recovered from the uniform distribution"
+    if not math.isnan(entry.constant):
+        text += f" (best constant {entry.constant + 0.0:.3f})"
     if any(e.simulates for e in board.entries):
         text += f"; {SIMULATES} simulates its circuits, can't win"
     return text
@@ -89,6 +100,7 @@ def caption(board: Leaderboard) -> str:
 
 def leaderboard_table(board: Leaderboard) -> Table:
     """Baselines, then models, then the shot-noise reference; the best in bold."""
+    shown = [(c, c.narrow) for c in columns(board) if c.narrow]
     table = Table(
         title="Mitigators on "
         + ("all rows" if board.split == "all" else f"the {board.split} split"),
@@ -99,16 +111,17 @@ def leaderboard_table(board: Leaderboard) -> Table:
         pad_edge=False,
         show_edge=False,
         collapse_padding=True,
+        # With a column for shots, two blanks between columns would be too wide for 100.
+        padding=(0, 0) if len(shown) > _LOOSE else (0, 1),
     )
-    shown = [column for column in columns(board) if column.narrow]
     table.add_column("mitigator", overflow="fold", min_width=14)
-    for number, column in enumerate(shown):
-        table.add_column(column.heading, justify="right", no_wrap=number == 0)
+    for _, heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
     best = board.winner
     for group in (board.baselines, board.models):
         for entry in group:
             style = "bold green" if entry is best else "dim" if entry.simulates else ""
-            cells = (Text(column.text(entry), style) for column in shown)
+            cells = (Text(column.text(entry), style) for column, _ in shown)
             table.add_row(Text(entry.name, style), *cells)
         table.add_section()
     if board.reference:
