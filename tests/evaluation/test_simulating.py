@@ -92,7 +92,7 @@ def test_the_best_constant_beats_a_thousand_others(common):
     that a neighbour may be lower by a little."""
     mean, best = constant_of_least_mean(common), best_constant(common)
     lowest = np.median(ratios(common, best))
-    assert lowest < np.median(ratios(common, mean)) < -0.3
+    assert lowest <= np.median(ratios(common, mean)) < -0.3
     rng = np.random.default_rng(2)
     anywhere = [rng.dirichlet(np.ones(8)) for _ in range(500)]
     alike = [rng.dirichlet(20 * common.mean(axis=0)) for _ in range(250)]
@@ -101,6 +101,20 @@ def test_the_best_constant_beats_a_thousand_others(common):
         assert ratios(common, other).mean() > ratios(common, mean).mean()
         assert np.median(ratios(common, other)) > lowest - 0.01
     assert min(np.median(ratios(common, other)) for other in anywhere) > lowest
+
+
+def test_the_median_looks_at_the_kind_of_circuits_that_is_frequent():
+    """Two kinds: the mean is a compromise, the median needs half of the circuits only."""
+    rng = np.random.default_rng(0)
+    ideal = np.concatenate(
+        [
+            rng.dirichlet([8, 2, 1, 1, 0.5, 0.5, 0.5, 0.5], size=130),
+            rng.dirichlet([1, 1, 1, 1, 1, 1, 3, 6], size=70),
+        ]
+    )
+    mean, best = (f(ideal) for f in (constant_of_least_mean, best_constant))
+    assert np.median(ratios(ideal, best)) < np.median(ratios(ideal, mean)) - 0.05
+    assert ratios(ideal, mean).mean() < ratios(ideal, best).mean()
 
 
 def test_circuits_with_nothing_in_common_leave_the_uniform_distribution():
@@ -205,7 +219,7 @@ def test_who_is_marked(tiny, store):
         logged = [run.metrics[f"test/uniform_l1rc{end}"] for end in ("", "_lo", "_hi")]
         assert logged == [interval.value, interval.lo, interval.hi]
         assert run.metrics["cost/shots_factor"] == entry.shots_factor
-    assert abs(constant) < SIMULATION_MARGIN / 2
+    assert -0.1 < constant - SIMULATION_MARGIN < -0.025
     assert entries[0].constant == pytest.approx(constant)
     assert {e.name: e.shots_factor for e in entries}["clifford_data_regression"] == 11
     assert Leaderboard.build(context.scored, entries).winner.simulates is False

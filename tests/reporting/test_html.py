@@ -87,6 +87,20 @@ def test_only_the_best_row_stands_out(page, board):
     assert page.rows[before][0] == board.ranked[0].name
 
 
+def test_one_that_simulates_is_marked_and_never_best(board, tiny, tmp_path):
+    """Even where no other model is left."""
+    path = tmp_path / "report.html"
+    marked = replace(
+        board, entries=[replace(e, simulates=e.kind == "train") for e in board.entries]
+    )
+    write_report(path, marked, ReportFacts("x", dataset_facts(tiny)))
+    page = Page(path.read_text(encoding="utf-8"))
+    classes = [attrs["class"] for tag, attrs in page.tags if tag == "tr" and "class" in attrs]
+    assert sorted(classes) == ["best", "reference", "simulates", "simulates"]
+    assert "simulates its circuits" in page.text
+    assert "beats" not in page.text
+
+
 def test_nothing_is_loaded_from_elsewhere(page, written):
     for tag, attributes in page.tags:
         assert tag not in ("script", "iframe", "object", "embed")
