@@ -16,7 +16,7 @@ from qmend.evaluation.constant import best_constant, constant_of_least_mean
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.reruns import runnable_baselines
 from qmend.evaluation.scores import SIMULATION_MARGIN
-from qmend.evaluation.tracked import Context, run_baseline
+from qmend.evaluation.tracked import Context, TrainingConfig, run_baseline, run_training
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import NoMitigation, baselines
 from qmend.mitigation.baselines.clifford_data_regression import CliffordDataRegression
@@ -229,6 +229,20 @@ def test_a_network_blind_to_the_circuit_is_not_marked(board):
     for entry in board.models:
         assert not entry.simulates
         assert abs(entry.summary.figures["uniform_l1rc"].value) < 0.05
+
+
+def test_a_network_that_knows_its_circuits_by_heart_is_marked(tiny, store):
+    """Scored on what it was trained on, by a loss that asks for the ideal alone."""
+    training = TrainingConfig(
+        model={"name": "mlp", "width": 32, "depth": 1},
+        loss={"name": "l1"},
+        optimizer={"lr": 1e-2},
+        trainer={"max_epochs": 25, "batch_size": 24, "threads": 1},
+    )
+    entry = run_training(Context(store, tiny, "train"), "by heart", training, {}, 0)
+    assert entry.summary.figures["uniform_l1rc"].hi < entry.constant - SIMULATION_MARGIN
+    assert entry.simulates
+    assert store.client.get_run(entry.run_id).data.tags["simulates"] == "true"
 
 
 def test_what_circuits_have_in_common_is_no_simulation(tiny, store):

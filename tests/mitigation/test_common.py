@@ -162,7 +162,7 @@ def extremes(given, algiers) -> dict[str, CircuitBatch]:
         "empty": replace(given, instructions=InstructionTable.from_circuits(5, [[]] * len(given))),
         "perfect": calibrated(0.0, 1e9),
         "useless": calibrated(0.5, 100.0),
-        "short-lived": calibrated(0.01, 1e-3),
+        "short-lived": calibrated(0.01, 1e-6),
     }
 
 

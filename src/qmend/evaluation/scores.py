@@ -141,6 +141,9 @@ def compare(ours: Scores, theirs: Scores, bootstrap: Bootstrap) -> Comparison:
 def simulates(summary: Summary, constant: float) -> bool:
     """Whether a mitigator recovers more from the uniform distribution than circuits have in common.
 
+    A sufficient sign, not a necessary one: a simulated factor on each measured parity has nothing
+    to act on here, so that such a mitigator has to say itself that it simulates.
+
     Args:
         constant: median ``uniform_l1rc`` of the best constant distribution on the same circuits.
     """
