@@ -133,21 +133,27 @@ def _imported(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str
 def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> list[Mitigator]:
     """Those asked for that can run; notes say which can't, and what they were fitted to."""
     train = int(np.count_nonzero(dataset.split == "train"))
-    runnable = runnable_baselines(dataset, None if config.baselines == "all" else config.baselines)
-    imported = "imported" in dataset.manifest.recipe
-    unfitted = imported and not train
+    wanted = None if config.baselines == "all" else config.baselines
+    runnable = runnable_baselines(dataset, wanted)
+    unfitted = [name for name in runnable.skipped if baselines()[name].parameters and not train]
+    fitted = any(baseline.parameters for baseline in runnable.mitigators)
+    reasons: dict[str, list[str]] = {}
     for name, reason in runnable.skipped.items():
-        if not (unfitted and baselines()[name].parameters):
-            notes.append(f"{name} is missing: {reason}")
-    if imported:
+        if name not in unfitted:
+            reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        verb = "is" if len(names) == 1 else "are"
+        notes.append(f"{', '.join(names)} {verb} missing: {reason}")
+    if unfitted:
+        notes.append(
+            "No measured circuit is left to fit a baseline to: those with parameters are missing."
+        )
+    if fitted and "imported" in dataset.manifest.recipe:
         notes.append(
             f"Baselines with parameters were fitted to the {train:,} measured circuits of the "
             "train split."
-            if train
-            else "No measured circuit is left to fit a baseline to: those with parameters are "
-            "missing."
         )
-    if config.scored_split != "test" and any(b.parameters for b in runnable.mitigators):
+    if fitted and config.scored_split != "test":
         notes.append(
             "Baselines with parameters were fitted to the train split, which is among the "
             "scored circuits."

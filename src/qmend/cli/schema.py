@@ -127,7 +127,7 @@ class EvaluateConfig(CommonConfig):
     @field_validator("checkpoint", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return value if isinstance(value, list | tuple) else (value,)
 
     @field_validator("checkpoint")
     @classmethod
