@@ -18,6 +18,8 @@ HARM_THRESHOLD = 0.05
 KL_FLOOR = 1e-9
 #: With at least this many jobs in the test split the bootstrap resamples jobs, else circuits.
 MIN_JOBS = 20
+#: An L1 distance from uniform that is rounding: such an ideal distribution is uniform itself.
+UNIFORM_TOLERANCE = 1e-9
 
 
 def l1(p: FloatArray, q: FloatArray) -> FloatArray:
@@ -61,9 +63,23 @@ def l1rc(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatAr
     return change
 
 
+def uniform_l1rc(ideal: FloatArray, of_uniform: FloatArray) -> FloatArray:
+    """(N,) what a mitigator recovers of the ideal where nothing was measured, (|ideal - f(u)| -
+    |ideal - u|) / |ideal - u|, NaN where the ideal is the uniform distribution u itself.
+
+    Args:
+        of_uniform: (N, 2^n) or (2^n,) f(u), what it makes of u in place of the measurement.
+    """
+    uniform = np.full_like(ideal, 1.0 / ideal.shape[1])
+    change = l1rc(ideal, uniform, np.broadcast_to(of_uniform, ideal.shape))
+    told: FloatArray = np.where(l1(ideal, uniform) > UNIFORM_TOLERANCE, change, np.nan)
+    return told
+
+
 def median_l1rc(values: FloatArray) -> float:
-    """Median, circuits without noisy error left out."""
-    return float(np.nanmedian(values))
+    """Median, NaN (circuits without noisy error) left out; NaN where nothing is left."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else float("nan")
 
 
 def improved_pct(values: FloatArray) -> float:
@@ -139,5 +155,7 @@ class Bootstrap:
             statistic: takes indices of circuits.
         """
         drawn = np.array([statistic(index) for index in self.samples()])
+        if np.isnan(drawn).all():
+            return Interval(statistic(np.arange(len(self.groups))), float("nan"), float("nan"))
         lo, hi = np.nanpercentile(drawn, [2.5, 97.5])
         return Interval(statistic(np.arange(len(self.groups))), float(lo), float(hi))

@@ -10,6 +10,8 @@ import pytest
 from commandline import Command, Tracked, tracked
 from mlflow.entities import Run
 
+from qmend.mitigation.baselines import baselines
+
 #: The key that names what is evaluated.
 KEY = "checkpoint"
 
@@ -105,3 +107,82 @@ def test_an_architecture_that_is_not_known(here: Command, checkpoint: Path) -> N
     description["config"]["name"] = "transformer"
     path.write_text(json.dumps(description))
     here("evaluate", f"{KEY}={checkpoint}", "dataset=tiny").refused("'transformer'")
+
+
+# Several checkpoints, and the baselines beside them
+
+
+def blind(demo: Tracked) -> Run:
+    (found,) = [r for r in demo.runs if r.info.run_name == "blind_mlp"]
+    return found
+
+
+def test_several_models_and_their_average_beside_all_baselines(
+    demo: Tracked, here: Command
+) -> None:
+    """Each scores as it did alone, on the circuits that all others are scored on."""
+    trained = [physics(demo), blind(demo)]
+    before = {r.info.run_id for r in tracked(demo.folder, demo.result).runs}
+    result = here(
+        "evaluate",
+        f"{KEY}=[{trained[0].info.run_id},{trained[1].info.run_id}]",
+        "ensemble=true",
+        "baselines=all",
+        "dataset=tiny",
+        folder=demo.folder,
+    ).succeeded()
+    runs = [r for r in tracked(demo.folder, result).runs if r.info.run_id not in before]
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    by_architecture = {
+        r.data.tags["architecture"]: r.data for r in runs if "architecture" in r.data.tags
+    }
+    assert set(by_architecture) == {*baselines(), "physics_perceiver", "blind_mlp", "ensemble"}
+    for run in trained:
+        found = by_architecture[run.data.tags["architecture"]].metrics
+        assert found["test/l1rc_median"] == run.data.metrics["test/l1rc_median"]
+    ensemble = by_architecture["ensemble"]
+    assert ensemble.metrics["cost/parameters"] == sum(
+        run.data.metrics["cost/parameters"] for run in trained
+    )
+    ids = [run.info.run_id for run in trained]
+    assert ensemble.tags["checkpoint_run"] == "+".join(ids)
+    assert ensemble.tags["head"] == "residual"
+    assert by_architecture["zne_linear"].metrics["cost/shots_factor"] == 3
+    marked = {name for name, run in by_architecture.items() if run.tags["simulates"] == "true"}
+    assert marked == {"probabilistic_inversion"}
+    said = " ".join(result.out.split())
+    assert "ensemble of 2" in said
+    assert "11x" in said
+    assert "† simulates its circuits" in said
+    assert "beats probabilistic_inversion" not in said
+
+
+def test_models_of_one_kind_are_told_apart(demo: Tracked, here: Command, checkpoint: Path) -> None:
+    result = here(
+        "evaluate",
+        f"{KEY}=[{physics(demo).info.run_id},{checkpoint}]",
+        "baselines=[none]",
+        "dataset=tiny",
+        folder=demo.folder,
+    ).succeeded()
+    for number in (1, 2):
+        assert f"physics_perceiver #{number} " in result.out
+    assert "readout_inversion" not in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("baselines=[none,zne_liner]",), ("'zne_liner'", "Did you mean 'zne_linear'?")),
+        (("baselines=[none,none]",), ("none more than once",)),
+        (("ensemble=true",), ("ensemble=true", "checkpoint=[")),
+        ((f"{KEY}=[a,a]",), ("a more than once",)),
+        ((f"{KEY}=[]",), (KEY,)),
+    ],
+    ids=["unknown", "baseline twice", "one alone", "model twice", "no model"],
+)
+def test_a_choice_that_makes_no_sense(
+    here: Command, arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    given = arguments if arguments[0].startswith(KEY) else (f"{KEY}=a", *arguments)
+    here("evaluate", *given, "dataset=tiny").refused(*parts)

@@ -14,7 +14,7 @@ from qmend.metrics import Bootstrap, Interval
 
 def scores_of(l1rc) -> Scores:
     values = np.asarray(l1rc, dtype=float)
-    return Scores(*[values] * 5)
+    return Scores(*[values] * 6)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def scored(tiny):
 
 def test_each_score_is_that_of_its_own_circuit(scored):
     rng = np.random.default_rng(0)
-    mitigated = rng.dirichlet(np.ones(32), size=len(scored))
-    found = score(scored, mitigated)
+    mitigated, of_uniform = rng.dirichlet(np.ones(32), size=(2, len(scored)))
+    found = score(scored, mitigated, of_uniform)
     for k in range(len(scored)):
         ideal, noisy, ours = scored.ideal[k], scored.circuits.noisy[k], mitigated[k]
         before, after = np.abs(ideal - noisy).sum(), np.abs(ideal - ours).sum()
@@ -36,11 +36,14 @@ def test_each_score_is_that_of_its_own_circuit(scored):
         seen = ideal > 0
         kl = (ideal[seen] * np.log(ideal[seen] / ours[seen])).sum()
         assert found.kl[k] == pytest.approx(kl, rel=1e-5)
+        known, left = np.abs(ideal - 1 / 32).sum(), np.abs(ideal - of_uniform[k]).sum()
+        assert found.uniform_l1rc[k] == pytest.approx((left - known) / known)
 
 
 def test_no_mitigation_changes_nothing_and_the_ideal_is_perfect(scored):
-    assert (score(scored, scored.circuits.noisy).l1rc == 0).all()
-    perfect = score(scored, scored.ideal)
+    blind = np.full_like(scored.ideal, 1 / 32)
+    assert (score(scored, scored.circuits.noisy, blind).l1rc == 0).all()
+    perfect = score(scored, scored.ideal, blind)
     assert (perfect.l1rc == -1).all()
     assert perfect.tv.max() == 0
     assert perfect.kl.max() < 1e-6
@@ -50,7 +53,7 @@ def test_a_summary_has_the_figures_of_the_run_contract():
     l1rc = np.array([-0.9, -0.5, 0.01, 0.2, np.nan])
     other = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
     summary = summarise(
-        Scores(l1rc, other, other * 2, other * 4, other * 3), Bootstrap.over(np.arange(5))
+        Scores(l1rc, other, other * 2, other * 4, other * 3, -other), Bootstrap.over(np.arange(5))
     )
     figures = {name: interval.value for name, interval in summary.figures.items()}
     assert figures == {
@@ -61,6 +64,7 @@ def test_a_summary_has_the_figures_of_the_run_contract():
         "hellinger": 6,
         "rmse": 12,
         "kl": 9,
+        "uniform_l1rc": -3,
     }
     assert (summary.excluded, summary.unit) == (1, "circuits")
     flat = summary.metrics("test/")
@@ -72,14 +76,15 @@ def test_a_summary_has_the_figures_of_the_run_contract():
 
 
 def test_scores_are_written_one_row_a_circuit(scored, tmp_path):
-    found = score(scored, scored.circuits.noisy * 0.5 + 0.5 / 32)
+    mitigated = scored.circuits.noisy * 0.5 + 0.5 / 32
+    found = score(scored, mitigated, mitigated)
     found.write(tmp_path / "scores.parquet", scored)
     table = pq.read_table(tmp_path / "scores.parquet").to_pydict()
     assert table["circuit_id"] == scored.circuit_id.tolist()
     assert table["job_id"] == scored.job_id.tolist()
     assert table["n_two_qubit"] == scored.n_two_qubit.tolist()
     assert table["depth"] == scored.depth.tolist()
-    for name in ("l1rc", "tv", "hellinger", "kl"):
+    for name in ("l1rc", "tv", "hellinger", "kl", "uniform_l1rc"):
         assert table[name] == getattr(found, name).tolist()
 
 
@@ -148,7 +153,7 @@ def test_the_reference_is_the_median_of_what_shots_leave(scored):
 
 
 def entry(name: str, kind: str, data, mitigated) -> Entry:
-    scores = score(data, mitigated)
+    scores = score(data, mitigated, np.full_like(mitigated, 1 / 32))
     summary = summarise(scores, Bootstrap.over(data.job_id, replicates=50))
     return Entry(name, kind, scores, summary, mitigated, 0, 0.0, {}, "")
 
@@ -193,3 +198,28 @@ def test_the_model_to_be_judged_is_chosen_on_the_validation_split(scored):
     board = Leaderboard.build(scored, entries)
     assert board.ranked[0].name == "lucky"
     assert board.best_model.name == "chosen"
+
+
+def test_one_that_simulates_neither_wins_nor_is_an_opponent(scored):
+    """However good it is, and however good it was in validation."""
+    noisy, ideal = scored.circuits.noisy, scored.ideal
+    entries = [
+        replace(
+            entry(name, kind, scored, noisy + share * (ideal - noisy)),
+            history={"val/l1rc_median": [-share]} if kind == "train" else {},
+            simulates=share == 1.0,
+        )
+        for name, kind, share in [
+            ("none", "baseline", 0.0),
+            ("bound", "baseline", 1.0),
+            ("simulator", "train", 1.0),
+            ("honest", "train", 0.5),
+        ]
+    ]
+    board = Leaderboard.build(scored, entries)
+    assert board.best_model.name == board.winner.name == "honest"
+    assert [e.name for e, _ in board.comparisons()] == ["none"]
+    alone = Leaderboard.build(scored, [e for e in entries if e.name != "honest"])
+    assert alone.best_model is None
+    assert alone.comparisons() == []
+    assert alone.winner.name == "none"

@@ -184,20 +184,6 @@ def test_none_and_uniform(tiny):
     )
 
 
-@pytest.mark.parametrize("kind", BASELINES, ids=lambda k: k.name)
-def test_every_baseline_gives_distributions_circuit_by_circuit(kind, tiny):
-    mitigator = kind().fit(tiny.part("train"))
-    circuits = tiny.part("test").circuits
-    together = mitigator.mitigate(circuits)
-    assert together.shape == (len(circuits), 32)
-    assert (together >= 0).all()
-    np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-12)
-    order = np.arange(len(circuits))[::-1]
-    np.testing.assert_allclose(
-        mitigator.mitigate(circuits.select(order))[::-1], together, atol=1e-14
-    )
-
-
 def test_baselines_on_simulated_noise_rank_as_physics_says(tiny):
     """Readout is a part of the noise; gates, undone by the inversion, are most of it."""
     train, test = tiny.part("train"), tiny.part("test")

@@ -1,15 +1,13 @@
-"""What every mitigator of the registry must do; a new one is picked up by itself."""
+"""What the baselines reach; a new one is picked up by itself. What every mitigator must do is in
+``test_common.py``."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from qmend import metrics
-from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
@@ -17,13 +15,11 @@ from qmend.devices.device import DeviceConfig
 from qmend.evaluation.reruns import SimulatedReruns
 from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import BASELINES, baselines
-from qmend.types import QmendError
 
 KINDS = list(baselines().values())
 #: They undo no noise.
 IDLE = ("none", "uniform")
 
-every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 every_working_kind = pytest.mark.parametrize(
     "kind", [k for k in KINDS if k.name not in IDLE], ids=lambda kind: kind.name
 )
@@ -71,65 +67,6 @@ def noiseless(perfect, tmp_path_factory) -> Dataset:
     return make(folder / "data", device)
 
 
-@pytest.fixture(scope="module")
-def three_qubits(tmp_path_factory) -> Dataset:
-    device = DeviceConfig(name="algiers", backend="FakeAlgiers", layout=(1, 2, 3))
-    return make(tmp_path_factory.mktemp("three"), device, circuits=24)
-
-
-def assert_distributions(mitigated: np.ndarray, circuits: CircuitBatch) -> None:
-    assert mitigated.shape == circuits.noisy.shape
-    assert mitigated.dtype == np.float64
-    assert np.isfinite(mitigated).all()
-    assert (mitigated >= 0).all()
-    np.testing.assert_allclose(mitigated.sum(axis=1), 1, atol=1e-9)
-
-
-@every_kind
-def test_any_input_gives_distributions(kind, tiny):
-    """Measured ones, one-hot, uniform, and frequencies that have nothing to do with the circuit."""
-    mitigator = fitted(kind, tiny)
-    circuits = tiny.part("test").circuits
-    count, size = circuits.noisy.shape
-    rng = np.random.default_rng(0)
-    hot = np.eye(size)[rng.integers(size, size=count)]
-    sparse = rng.dirichlet(np.full(size, 0.02), size=count)
-    sparse[sparse < 1e-6] = 0.0
-    inputs = {
-        "measured": circuits.noisy,
-        "ideal": tiny.part("test").ideal,
-        "one-hot": hot,
-        "uniform": np.full((count, size), 1 / size),
-        "foreign": sparse / sparse.sum(axis=1, keepdims=True),
-        "dense": rng.dirichlet(np.ones(size), size=count),
-    }
-    for noisy in inputs.values():
-        given = replace(circuits, noisy=noisy)
-        before = noisy.copy()
-        assert_distributions(mitigator.mitigate(given), given)
-        np.testing.assert_array_equal(noisy, before)
-
-
-@every_kind
-def test_the_same_twice(kind, tiny):
-    circuits = tiny.part("test").circuits
-    once, again = (fitted(kind, tiny).mitigate(circuits) for _ in range(2))
-    np.testing.assert_array_equal(once, again)
-
-
-@every_kind
-def test_a_circuit_alone_is_mitigated_as_in_its_batch(kind, tiny):
-    mitigator, circuits = fitted(kind, tiny), tiny.part("test").circuits
-    together = mitigator.mitigate(circuits)
-    backwards = np.arange(len(circuits))[::-1]
-    np.testing.assert_allclose(
-        mitigator.mitigate(circuits.select(backwards))[::-1], together, atol=1e-11
-    )
-    for row in range(4):
-        alone = mitigator.mitigate(circuits.select(np.array([row])))
-        np.testing.assert_allclose(alone[0], together[row], atol=1e-11)
-
-
 @every_working_kind
 def test_without_noise_nothing_is_lost(kind, noiseless):
     """The L1 error, all of it shot noise, grows by no more than a quarter.
@@ -143,18 +80,6 @@ def test_without_noise_nothing_is_lost(kind, noiseless):
     after = metrics.l1(mitigated, test.ideal).mean()
     assert 0 < before < 0.03
     assert after < 1.25 * before
-
-
-@every_kind
-def test_circuits_of_another_size(kind, tiny, three_qubits):
-    """Three qubits instead of five; only those that rerun need the circuits' own dataset."""
-    circuits = three_qubits.part("test").circuits
-    mitigator = fitted(kind, tiny)
-    if isinstance(mitigator, RerunMitigator):
-        with pytest.raises(QmendError, match=r"Circuit 0 is not among those of .*rerun"):
-            mitigator.mitigate(circuits)
-        mitigator = fitted(kind, three_qubits)
-    assert_distributions(mitigator.mitigate(circuits), circuits)
 
 
 @pytest.fixture(scope="module")

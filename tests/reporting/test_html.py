@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from qmend.reporting.html import ReportFacts, dataset_facts, write_report
-from qmend.reporting.table import cells, interval_text
+from qmend.reporting.table import columns, interval_text
 
 
 class Page(HTMLParser):
@@ -67,7 +67,7 @@ def test_every_entry_has_a_row_with_its_figures(page, board):
     rows = {row[0]: row[1:] for row in page.rows[1:]}
     assert set(rows) == {e.name for e in board.entries} | {"shot-noise reference"}
     for entry in board.entries:
-        assert rows[entry.name] == cells(entry)
+        assert rows[entry.name] == [column.text(entry) for column in columns(board)]
         figures = entry.summary.figures
         assert rows[entry.name][0].startswith(f"{figures['l1rc_median'].value:.3f} [")
         assert float(rows[entry.name][1]) == pytest.approx(figures["improved_pct"].value, abs=0.05)
@@ -85,6 +85,20 @@ def test_only_the_best_row_stands_out(page, board):
     assert len(marked) == 1
     before = [tag for tag, _ in page.tags[: marked[0]]].count("tr")
     assert page.rows[before][0] == board.ranked[0].name
+
+
+def test_one_that_simulates_is_marked_and_never_best(board, tiny, tmp_path):
+    """Even where no other model is left."""
+    path = tmp_path / "report.html"
+    marked = replace(
+        board, entries=[replace(e, simulates=e.kind == "train") for e in board.entries]
+    )
+    write_report(path, marked, ReportFacts("x", dataset_facts(tiny)))
+    page = Page(path.read_text(encoding="utf-8"))
+    classes = [attrs["class"] for tag, attrs in page.tags if tag == "tr" and "class" in attrs]
+    assert sorted(classes) == ["best", "reference", "simulates", "simulates"]
+    assert "simulates its circuits" in page.text
+    assert "beats" not in page.text
 
 
 def test_nothing_is_loaded_from_elsewhere(page, written):

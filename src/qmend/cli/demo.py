@@ -86,13 +86,14 @@ def _compare(
 
 def _log(board: Leaderboard, dataset: Dataset, parent: Run) -> None:
     """The parent run holds the reference and the best model's figures."""
-    figures = board.best_model.summary.metrics("best/")
+    best = board.best_model
+    figures = best.summary.metrics("best/") if best else {}
     if board.reference:
         figures["reference/l1rc_median"] = board.reference.value
         figures["reference/l1rc_median_lo"] = board.reference.lo
         figures["reference/l1rc_median_hi"] = board.reference.hi
     parent.metrics(figures)
-    parent.tags({"best": board.best_model.name})
+    parent.tags({"best": best.name if best else "none"})
     parent.dataset(
         dataset.manifest.name,
         dataset.manifest.dataset_sha,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,20 @@ from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
+from qmend.datasets.encodings import build_encoding
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
 from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Context, check_unseen, run_baseline, run_evaluation
+from qmend.evaluation.reruns import runnable_baselines
+from qmend.evaluation.tracked import (
+    Context,
+    check_unseen,
+    run_baseline,
+    run_ensemble,
+    run_evaluation,
+)
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines import BASELINES
+from qmend.mitigation.baselines import baselines
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
@@ -35,72 +44,121 @@ def main(arguments: list[str]) -> None:
     run_hydra("evaluate", EvaluateConfig, _evaluate, arguments)
 
 
+#: A network, where it comes from, and its name in tables.
+Loaded = tuple[TrainedModel, dict[str, Any], str]
+
+
 def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     store = open_store(config.tracking.root)
-    model, provenance = load_checkpoint(checkpoint_folder(store, config.checkpoint))
+    models = _models(store, config.checkpoint)
     if isinstance(config.dataset, ImportedDatasetConfig):
-        check_unseen(model, provenance, {})
-        dataset, notes = _imported(config.dataset_folder, model)
+        for model, provenance, _ in models:
+            check_unseen(model, provenance, {})
+        dataset, notes = _imported(config.dataset_folder, models)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
-        check_unseen(model, provenance, recipe, config.scored_split)
+        for model, provenance, _ in models:
+            check_unseen(model, provenance, recipe, config.scored_split)
         generate_with_progress(config)
         dataset, notes = load_dataset(config.dataset_folder), []
-    name = f"evaluate {model.config.name} on {dataset.folder.name}"
-    with start_run(store, name, {"kind": "evaluation"}, plain) as parent:
+    names = " + ".join(name for _, _, name in models)
+    tags = {"kind": "evaluation"}
+    with start_run(store, f"evaluate {names} on {dataset.folder.name}", tags, plain) as parent:
         context = Context(store, dataset, config.scored_split, parent.run_id)
-        baselines = _baselines(dataset, notes)
-        if config.scored_split != "test" and any(b.parameters for b in baselines):
-            notes.append(
-                "Baselines with parameters were fitted to the train split, which is among the "
-                "scored circuits."
-            )
-        entries = [run_baseline(context, baseline, plain) for baseline in baselines]
-        entries.append(run_evaluation(context, model, provenance, plain))
+        beside = _baselines(config, dataset, notes)
+        entries = [run_baseline(context, baseline, plain) for baseline in beside]
+        for model, provenance, name in models:
+            entries.append(run_evaluation(context, model, provenance, plain, name))
+        if config.ensemble:
+            members = [(model, provenance) for model, provenance, _ in models]
+            entries.append(run_ensemble(context, members, plain))
         board = Leaderboard.build(context.scored, entries, config.scored_split)
     console.print(leaderboard_table(board))
     for line in [*notes, *verdicts(board)]:
         console.print(f"  {line}")
-    if provenance.get("dataset_sha") != dataset.manifest.dataset_sha:
-        console.print(f"  The model was trained on other data: {provenance.get('dataset')}.")
+    for _, provenance, name in models:
+        if provenance.get("dataset_sha") != dataset.manifest.dataset_sha:
+            which = name if len(models) > 1 else "The model"
+            console.print(f"  {which} was trained on other data: {provenance.get('dataset')}.")
     console.print(f"  Run {parent.run_id}")
 
 
-def _imported(folder: Path, model: TrainedModel) -> tuple[Dataset, list[str]]:
-    """The rows of an imported dataset that a model can take, and what to say about them."""
-    dataset = load_dataset(folder, model.dimensions.n_qubits)
-    gates = dataset.rows.circuits.instructions.count(*set(GATES) - set(model.encoding.gates))
-    readable = np.flatnonzero(gates == 0)
-    if not len(readable):
+def _models(store: Store, checkpoints: Sequence[str]) -> list[Loaded]:
+    """Each checkpoint with a name that no other has.
+
+    Raises:
+        QmendError: if one can't be read, or they can't be scored on the same circuits.
+    """
+    loaded = [load_checkpoint(checkpoint_folder(store, name)) for name in checkpoints]
+    sizes = sorted({model.dimensions.n_qubits for model, _ in loaded})
+    if len(sizes) > 1:
         raise QmendError(
-            f"{folder} has no circuit on {model.dimensions.n_qubits} qubits whose gates the "
-            f"{model.encoding.name} encoding of the model has a place for; score a model with "
-            "encoding=token."
+            f"The checkpoints were trained on {' and '.join(map(str, sizes))} qubits and can't be "
+            "scored on the same circuits; evaluate them apart."
         )
-    dataset = dataset.select(readable, f"gates that the {model.encoding.name} encoding lacks")
+    kinds = [model.config.name for model, _ in loaded]
+    names = [
+        kind if kinds.count(kind) == 1 else f"{kind} #{kinds[: k + 1].count(kind)}"
+        for k, kind in enumerate(kinds)
+    ]
+    return [(model, source, name) for (model, source), name in zip(loaded, names, strict=True)]
+
+
+def _imported(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
+    """The rows of an imported dataset that all models can take, and what to say about them."""
+    first, _, name = models[0]
+    dataset = load_dataset(folder, first.dimensions.n_qubits)
+    for encoding in dict.fromkeys(model.encoding.name for model, _, _ in models):
+        taken = set(build_encoding(encoding).gates)
+        gates = dataset.rows.circuits.instructions.count(*set(GATES) - taken)
+        readable = np.flatnonzero(gates == 0)
+        if not len(readable):
+            raise QmendError(
+                f"{folder} has no circuit on {first.dimensions.n_qubits} qubits whose gates the "
+                f"{encoding} encoding of the model has a place for; score a model with "
+                "encoding=token."
+            )
+        dataset = dataset.select(readable, f"gates that the {encoding} encoding lacks")
     notes = [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
-    filled = fill_missing(dataset.rows.circuits, model.encoding.typical)
+    filled = fill_missing(dataset.rows.circuits, first.encoding.typical)
     if filled.rows:
+        whose = "the model's" if len(models) == 1 else f"the {name}'s"
         notes.append(
             f"{filled.values:,} calibration values of {filled.rows:,} of {len(dataset.rows):,} "
-            "rows are not known: means of the model's training data stand in for them."
+            f"rows are not known: means of {whose} training data stand in for them."
         )
     return replace(dataset, rows=replace(dataset.rows, circuits=filled.circuits)), notes
 
 
-def _baselines(dataset: Dataset, notes: list[str]) -> list[Mitigator]:
-    """Those that can be fitted: without training circuits, the ones that need no fit."""
+def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> list[Mitigator]:
+    """Those asked for that can run; notes say which can't, and what they were fitted to."""
     train = int(np.count_nonzero(dataset.split == "train"))
-    baselines = [kind() for kind in BASELINES if train or not kind.parameters]
-    if "imported" in dataset.manifest.recipe:
+    wanted = None if config.baselines == "all" else config.baselines
+    runnable = runnable_baselines(dataset, wanted)
+    unfitted = [name for name in runnable.skipped if baselines()[name].parameters and not train]
+    fitted = any(baseline.parameters for baseline in runnable.mitigators)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in runnable.skipped.items():
+        if name not in unfitted:
+            reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        verb = "is" if len(names) == 1 else "are"
+        notes.append(f"{', '.join(names)} {verb} missing: {reason}")
+    if unfitted:
+        notes.append(
+            "No measured circuit is left to fit a baseline to: those with parameters are missing."
+        )
+    if fitted and "imported" in dataset.manifest.recipe:
         notes.append(
             f"Baselines with parameters were fitted to the {train:,} measured circuits of the "
             "train split."
-            if train
-            else "No measured circuit is left to fit a baseline to: those with parameters are "
-            "missing."
         )
-    return baselines
+    if fitted and config.scored_split != "test":
+        notes.append(
+            "Baselines with parameters were fitted to the train split, which is among the "
+            "scored circuits."
+        )
+    return runnable.mitigators
 
 
 def checkpoint_folder(store: Store, model: str) -> Path:

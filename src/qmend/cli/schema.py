@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
+from qmend.mitigation.baselines import BASELINES, baselines
 from qmend.studies.published_noise import PublishedNoiseConfig
-from qmend.types import QmendError
+from qmend.types import QmendError, nearest
 
 
 class DataConfig(BaseModel):
@@ -112,11 +113,53 @@ class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``.
 
     Attributes:
+        checkpoint: one, or several to be scored on the same circuits.
         scored_split: what is scored; ``all`` only of data that the model can't have seen.
+        baselines: names of those beside the models; ``all``: every one that can run.
+        ensemble: score the average of the models too.
     """
 
-    checkpoint: str
+    checkpoint: tuple[str, ...] = Field(min_length=1)
     scored_split: Literal["train", "val", "test", "all"] = "test"
+    baselines: Literal["all"] | tuple[str, ...] = tuple(kind.name for kind in BASELINES)
+    ensemble: bool = False
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+    @field_validator("checkpoint")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        twice = [name for name in value if value.count(name) > 1]
+        if twice:
+            raise QmendError(f"checkpoint names {twice[0]} more than once; name each model once.")
+        return value
+
+    @field_validator("baselines", mode="before")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else tuple(value or ())
+        if names == ("all",):
+            return "all"
+        known = baselines()
+        for name in names:
+            if name not in known:
+                raise QmendError(
+                    f"baselines: unknown baseline {name!r}. {nearest(str(name), [*known, 'all'])}"
+                )
+            if names.count(name) > 1:
+                raise QmendError(f"baselines names {name} more than once; name each once.")
+        return names
+
+    @model_validator(mode="after")
+    def _several_to_average(self) -> Self:
+        if self.ensemble and len(self.checkpoint) < 2:
+            raise QmendError(
+                "ensemble=true averages several models; give them as checkpoint=[RUN_ID,RUN_ID]."
+            )
+        return self
 
 
 class TrainConfig(CommonConfig, TrainingConfig):

@@ -49,21 +49,29 @@ class Leaderboard:
         return sorted(self.entries, key=lambda e: e.summary.figures["l1rc_median"].value)
 
     @property
-    def best_model(self) -> Entry:
+    def winner(self) -> Entry | None:
+        """The best row of all; one that simulates its circuits is none."""
+        return next((e for e in self.ranked if not e.simulates), None)
+
+    @property
+    def best_model(self) -> Entry | None:
         """The model to be judged: best on the validation split, whatever the test split says.
 
-        Models without a training of their own behind them (evaluated checkpoints) rank by the
-        scored split.
+        Never one that simulates its circuits; None where all models do. Models without a
+        validation figure rank by the scored split.
         """
 
         def rank(entry: Entry) -> tuple[float, float]:
             validation = float(np.nanmin(entry.history.get("val/l1rc_median", [np.inf])))
             return validation, entry.summary.figures["l1rc_median"].value
 
-        return min(self.models, key=rank)
+        return min((e for e in self.models if not e.simulates), key=rank, default=None)
 
     def comparisons(self) -> list[tuple[Entry, Comparison]]:
-        """The best model against every baseline, on the same circuits."""
+        """The best model against every baseline that mitigates, on the same circuits."""
         bootstrap = Bootstrap.over(self.data.job_id)
         best = self.best_model
-        return [(e, compare(best.scores, e.scores, bootstrap)) for e in self.baselines]
+        if best is None:
+            return []
+        mitigating = [e for e in self.baselines if not e.simulates]
+        return [(e, compare(best.scores, e.scores, bootstrap)) for e in mitigating]

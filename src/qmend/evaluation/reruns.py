@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import baselines
 from qmend.simulation.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
-from qmend.types import FloatArray, IntArray, QmendError
+from qmend.types import FloatArray, IntArray, QmendError, nearest
 
 #: Sets the shots of reruns apart from those of the dataset.
 _STREAM = 2
@@ -111,16 +112,26 @@ class Runnable:
     skipped: dict[str, str]
 
 
-def runnable_baselines(dataset: Dataset) -> Runnable:
-    """All registered baselines that can run on a dataset, and why the others can't.
+def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> Runnable:
+    """The registered baselines that can run on a dataset, and why the others can't.
 
     Those with parameters need a train split; those that need more measurements, a simulated
     dataset; some, a package.
+
+    Args:
+        names: which, in the order wanted; None: all.
+
+    Raises:
+        QmendError: if a name is unknown.
     """
+    known = baselines()
     trainable = bool((dataset.split == "train").any())
     mitigators: list[Mitigator] = []
     skipped: dict[str, str] = {}
-    for name, kind in baselines().items():
+    for name in known if names is None else names:
+        if name not in known:
+            raise QmendError(f"baselines: unknown baseline {name!r}. {nearest(name, known)}")
+        kind = known[name]
         if kind.parameters and not trainable:
             skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
             continue

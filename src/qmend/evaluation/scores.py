@@ -14,16 +14,22 @@ from qmend.datasets.table import LabelledCircuits
 from qmend.metrics import Bootstrap, Interval
 from qmend.types import FloatArray
 
+#: A mitigator that recovers so much more of the ideal from no measurement than the best constant
+#: does (difference of the medians ``uniform_l1rc``) simulates its circuits.
+SIMULATION_MARGIN = 0.05
+
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of each circuit, (N,) each."""
+    """Figures of each circuit, (N,) each; ``uniform_l1rc`` is what the mitigator recovers of the
+    ideal from the uniform distribution, :func:`qmend.metrics.uniform_l1rc`."""
 
     l1rc: FloatArray
     tv: FloatArray
     hellinger: FloatArray
     rmse: FloatArray
     kl: FloatArray
+    uniform_l1rc: FloatArray
 
     def write(self, path: Path, data: LabelledCircuits) -> None:
         """Parquet, one row a circuit."""
@@ -43,7 +49,7 @@ class Summary:
 
     Attributes:
         figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``,
-            ``rmse``, ``kl``.
+            ``rmse``, ``kl``, ``uniform_l1rc``.
         unit: what the bootstrap resampled.
         excluded: circuits without noisy error, left out of L1RC.
     """
@@ -62,8 +68,13 @@ class Summary:
         return {**out, f"{prefix}excluded": float(self.excluded)}
 
 
-def score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
-    """Score mitigated distributions (N, 2^n), chain order."""
+def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray) -> Scores:
+    """Score mitigated distributions (N, 2^n), chain order.
+
+    Args:
+        of_uniform: (N, 2^n) what the mitigator makes of the uniform distribution in place of
+            the measured ones.
+    """
     ideal, noisy = data.ideal, data.circuits.noisy
     return Scores(
         l1rc=metrics.l1rc(ideal, noisy, mitigated),
@@ -71,6 +82,7 @@ def score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
         hellinger=metrics.hellinger(ideal, mitigated),
         rmse=metrics.rmse(ideal, mitigated),
         kl=metrics.kl_divergence(ideal, mitigated),
+        uniform_l1rc=metrics.uniform_l1rc(ideal, of_uniform),
     )
 
 
@@ -90,6 +102,7 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
             "hellinger": of(scores.hellinger, np.mean),
             "rmse": of(scores.rmse, np.mean),
             "kl": of(scores.kl, np.mean),
+            "uniform_l1rc": of(scores.uniform_l1rc, metrics.median_l1rc),
         },
         unit=bootstrap.unit,
         excluded=int(np.isnan(scores.l1rc).sum()),
@@ -123,6 +136,18 @@ def compare(ours: Scores, theirs: Scores, bootstrap: Bootstrap) -> Comparison:
     )
     harm = metrics.harmed_pct(ours.l1rc) - metrics.harmed_pct(theirs.l1rc)
     return Comparison(difference, harm)
+
+
+def simulates(summary: Summary, constant: float) -> bool:
+    """Whether a mitigator recovers more from the uniform distribution than circuits have in common.
+
+    A sufficient sign, not a necessary one: a simulated factor on each measured parity has nothing
+    to act on here, so that such a mitigator has to say itself that it simulates.
+
+    Args:
+        constant: median ``uniform_l1rc`` of the best constant distribution on the same circuits.
+    """
+    return summary.figures["uniform_l1rc"].value < constant - SIMULATION_MARGIN
 
 
 def reference(data: LabelledCircuits, bootstrap: Bootstrap) -> Interval | None:

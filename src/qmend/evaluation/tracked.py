@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from qmend.datasets.table import Dataset, LabelledCircuits
-from qmend.evaluation.scores import Scores, Summary, score, summarise
-from qmend.metrics import Bootstrap
+from qmend.evaluation.constant import best_constant
+from qmend.evaluation.scores import Scores, Summary, score, simulates, summarise
+from qmend.metrics import Bootstrap, l1rc, median_l1rc, uniform_l1rc
 from qmend.mitigation.base import Mitigator
+from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig, architectures, model_config
 from qmend.tracking.run import Run, start_run
@@ -53,6 +56,10 @@ class Entry:
         seconds: of training or fitting.
         history: metric -> one value an epoch; empty for baselines.
         run_id: its MLflow run.
+        shots_factor: shots that a circuit takes in all, over those that every mitigator gets.
+        simulates: it simulates the circuits instead of mitigating them; it can't win.
+        constant: median ``uniform_l1rc`` of the best constant distribution, below which (less a
+            margin) a mitigator simulates.
     """
 
     name: str
@@ -64,6 +71,9 @@ class Entry:
     seconds: float
     history: dict[str, list[float]]
     run_id: str
+    shots_factor: float = 1.0
+    simulates: bool = False
+    constant: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,16 @@ class Context:
     @property
     def scored(self) -> LabelledCircuits:
         return self.dataset.part(self.split)
+
+    @cached_property
+    def constant(self) -> FloatArray:
+        """(2^n,) the best constant distribution, fitted to the train split.
+
+        Without one, to the scored circuits themselves: it then is as good as one can be.
+        """
+        train = self.dataset.split == "train"
+        ideal = self.dataset.rows.ideal[train] if train.any() else self.scored.ideal
+        return best_constant(ideal)
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> Entry:
@@ -182,20 +202,67 @@ def run_evaluation(
     model: TrainedModel,
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
+    name: str | None = None,
 ) -> Entry:
-    """Score a network that was trained before, as one run that names where it comes from."""
-    name = model.config.name
-    tags = {
-        "kind": "evaluation",
-        "architecture": name,
+    """Score a network that was trained before, as one run that names where it comes from.
+
+    Args:
+        name: of the row; None: that of the architecture.
+    """
+    name = name or model.config.name
+    tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
+    return _evaluate(context, name, LearnedMitigator(model), tags, config)
+
+
+def run_ensemble(
+    context: Context,
+    members: Sequence[tuple[TrainedModel, Mapping[str, Any]]],
+    config: Mapping[str, Any],
+) -> Entry:
+    """Score the average of networks that were trained before, as one run that names them all.
+
+    Args:
+        members: each network with its provenance.
+
+    Raises:
+        QmendError: if they can't be averaged.
+    """
+    ensemble = Ensemble([LearnedMitigator(model) for model, _ in members])
+    each = [_provenance_tags(model, provenance) for model, provenance in members]
+    tags = {key: "+".join(dict.fromkeys(tags[key] for tags in each)) for key in each[0]}
+    name = f"ensemble of {len(members)}"
+    return _evaluate(context, name, ensemble, {"architecture": ensemble.name, **tags}, config)
+
+
+def _provenance_tags(model: TrainedModel, provenance: Mapping[str, Any]) -> dict[str, str]:
+    return {
         "head": _head(model.config),
         "loss": str(provenance.get("loss", "unknown")),
         "encoding": model.config.encoding,
         "seed": str(provenance.get("seed", "unknown")),
         "checkpoint_run": str(provenance.get("run_id", "unknown")),
     }
-    with _open(context, name, tags, config) as run:
-        return finish(run, context, name, "evaluation", LearnedMitigator(model), 0.0, {})
+
+
+def _evaluate(
+    context: Context,
+    name: str,
+    mitigator: Mitigator,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> Entry:
+    """Where the test split is scored and there is a validation split, the figure by which the
+    best of several models is chosen is that of the latter, as it is after a training."""
+    history: dict[str, list[float]] = {}
+    with _open(context, name, {"kind": "evaluation", **tags}, config) as run:
+        if context.split == "test" and (context.dataset.split == "val").any():
+            held_out = context.dataset.part("val")
+            change = l1rc(
+                held_out.ideal, held_out.circuits.noisy, mitigator.mitigate(held_out.circuits)
+            )
+            history["val/l1rc_median"] = [median_l1rc(change)]
+            run.metrics({"val/l1rc_median": history["val/l1rc_median"][0]})
+        return finish(run, context, name, "evaluation", mitigator, 0.0, history)
 
 
 def finish(
@@ -210,16 +277,20 @@ def finish(
     """Score a fitted mitigator and log figures, cost and per-circuit scores to its run."""
     data = context.scored
     mitigated = mitigator.mitigate(data.circuits)
-    scores = score(data, mitigated)
+    scores = score(data, mitigated, mitigator.mitigate_uniform(data.circuits))
     summary = summarise(scores, Bootstrap.over(data.job_id))
+    constant = median_l1rc(uniform_l1rc(data.ideal, context.constant))
+    simulating = mitigator.simulates or simulates(summary, constant)
     run.metrics(
         {
             **summary.metrics(f"{context.split}/"),
+            f"{context.split}/uniform_l1rc_constant": constant,
             "cost/seconds": seconds,
             "cost/parameters": float(mitigator.parameters),
+            "cost/shots_factor": mitigator.shots_factor,
         }
     )
-    run.tags({"bootstrap_unit": summary.unit})
+    run.tags({"bootstrap_unit": summary.unit, "simulates": str(simulating).lower()})
     with run.artifact_folder("scores") as folder:
         scores.write(folder / f"{context.split}.parquet", data)
     return Entry(
@@ -232,6 +303,9 @@ def finish(
         seconds,
         history,
         run.run_id,
+        mitigator.shots_factor,
+        simulating,
+        constant,
     )
 
 

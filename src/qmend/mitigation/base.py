@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Protocol
+
+import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
@@ -30,6 +34,15 @@ class Mitigator(ABC):
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """(N, 2^n) distributions in chain order, rows summing to one."""
 
+    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
+        """(N, 2^n) what it makes of the circuits if nothing was measured of them.
+
+        The uniform distribution stands in for each noisy one; shots, circuits and calibrations
+        stay. What still comes near the ideal does not come from the measurement.
+        """
+        uniform = np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])
+        return self.mitigate(replace(circuits, noisy=uniform))
+
 
 class Reruns(Protocol):
     """Runs more circuits under the noise that measured ones had."""
@@ -51,5 +64,41 @@ class RerunMitigator(Mitigator):
         reruns: measures its further circuits.
     """
 
+    #: Whether its further circuits are others than the one it mitigates, with an output of
+    #: their own; else they are the same circuit again, such as with its gates folded.
+    other_circuits: ClassVar[bool] = False
+
     def __init__(self, reruns: Reruns) -> None:
         self.reruns = reruns
+
+    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
+        """As :meth:`Mitigator.mitigate_uniform`: reruns of the circuit come out uniform too.
+
+        Other circuits are measured as they were, but for those that happen to be the circuit.
+        """
+        blind = copy.copy(self)
+        blind.reruns = _Unmeasured(self.reruns if self.other_circuits else None)
+        return super(RerunMitigator, blind).mitigate_uniform(circuits)
+
+
+class _Unmeasured:
+    """:class:`Reruns` in which the circuits themselves come out uniform.
+
+    Args:
+        others: measures the variants that are other circuits; None where none is.
+    """
+
+    def __init__(self, others: Reruns | None) -> None:
+        self.others = others
+
+    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
+        count, outcomes = len(circuits), 2**circuits.n_qubits
+        shape = (count, len(variants) // count, outcomes)
+        if self.others is None:
+            return np.full(shape, 1.0 / outcomes)
+        measured = self.others(circuits, variants)
+        every = np.arange(circuits.n_qubits)
+        own = circuits.instructions.circuit_ids(np.tile(every, (count, 1)))
+        theirs = variants.circuit_ids(np.tile(every, (len(variants), 1)))
+        same = np.array(theirs).reshape(shape[:2]) == np.array(own)[:, None]
+        return np.where(same[:, :, None], 1.0 / outcomes, measured)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
 from qmend.training.fit import TrainedModel
-from qmend.types import FloatArray
+from qmend.types import FloatArray, QmendError
 
 
 class LearnedMitigator(Mitigator):
@@ -20,4 +20,15 @@ class LearnedMitigator(Mitigator):
         self.parameters = model.parameters
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        """As :meth:`Mitigator.mitigate`.
+
+        Raises:
+            QmendError: if the circuits have another number of qubits than the network.
+        """
+        n_qubits = self.model.dimensions.n_qubits
+        if circuits.n_qubits != n_qubits:
+            raise QmendError(
+                f"This {self.model.config.name} was trained on {n_qubits} qubits, the circuits "
+                f"have {circuits.n_qubits}; choose circuits, or a model, of the same size."
+            )
         return self.model.mitigate(circuits)

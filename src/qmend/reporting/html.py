@@ -14,8 +14,9 @@ from qmend import __version__
 from qmend.datasets.manifest import write_atomically
 from qmend.datasets.table import Dataset
 from qmend.evaluation.leaderboard import Leaderboard
+from qmend.evaluation.tracked import Entry
 from qmend.reporting import figures
-from qmend.reporting.table import HEADINGS, caption, cells, interval_text, verdicts
+from qmend.reporting.table import caption, columns, interval_text, verdicts
 from qmend.types import QmendError
 
 
@@ -65,25 +66,28 @@ def check_writable(path: Path) -> None:
 
 def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
     """Write the page; replaced as a whole, never half written."""
-    best = board.best_model
+    example = board.best_model or board.models[0]
+    winner = board.winner
+    shown_columns = columns(board)
     # The two that change nothing or everything would only stretch the axis.
     shown = [e.name for e in board.entries if e.name not in ("none", "uniform")]
     colour_of = figures.colours(shown)
     plots = {
         "curves": figures.training_curves(board.models, colour_of),
         "gates": figures.by_two_qubit_gates(board, colour_of),
-        "examples": figures.example_circuits(board, best),
+        "examples": figures.example_circuits(board, example),
     }
     template = files("qmend.reporting").joinpath("report.html.j2").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     page = environment.from_string(template).render(
         title=facts.title,
         facts=facts.facts,
-        headings=HEADINGS,
-        baselines=[(e.name, cells(e)) for e in board.baselines],
-        models=[(e.name, cells(e)) for e in board.models],
-        best=board.ranked[0].name,
-        best_model=best.name,
+        headings=[column.heading for column in shown_columns],
+        groups=[
+            [(_row_class(e, winner), e.name, [c.text(e) for c in shown_columns]) for e in group]
+            for group in (board.baselines, board.models)
+        ],
+        example=example.name,
         reference=interval_text(board.reference) if board.reference else None,
         caption=caption(board),
         verdicts=verdicts(board),
@@ -92,6 +96,10 @@ def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda part: _write(part, page))
+
+
+def _row_class(entry: Entry, winner: Entry | None) -> str:
+    return "best" if entry is winner else "simulates" if entry.simulates else ""
 
 
 def _write(path: Path, text: str) -> None:

@@ -46,6 +46,7 @@ class CliffordDataRegression(RerunMitigator):
 
     name: ClassVar[str] = "clifford_data_regression"
     shots_factor = 11.0
+    other_circuits = True
 
     def __init__(self, reruns: Reruns, partners: int = 10, kept: int = 3) -> None:
         super().__init__(reruns)

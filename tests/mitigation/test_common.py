@@ -1,0 +1,342 @@
+"""What every mitigator must do: baselines, trained networks, their average. New ones are picked up
+by themselves, and must be given a bound in :data:`LEFT_ALONE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from qmend import metrics
+from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import compiled_probabilities
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.table import LabelledCircuits
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import DeviceConfig, load_device
+from qmend.mitigation.base import Mitigator, RerunMitigator, Reruns
+from qmend.mitigation.baselines import baselines
+from qmend.mitigation.ensemble import Ensemble
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.models.base import architectures, model_config
+from qmend.training.checkpoint import load_checkpoint, save_checkpoint
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import fit
+from qmend.types import QmendError
+
+SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
+TRANSFORMER = {"width": 8, "depth": 1, "heads": 2}
+NETWORKS = {
+    "blind_mlp": {"width": 8},
+    "mlp": {"width": 8},
+    "rnn": {"width": 8},
+    "perceiver": SIZES,
+    "physics_perceiver": SIZES,
+    "tf": TRANSFORMER,
+    "tfm": TRANSFORMER,
+    "noisy_enc": TRANSFORMER,
+}
+ENSEMBLE = "ensemble"
+NAMES = [*baselines(), *architectures(), ENSEMBLE]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fitted mitigator.
+
+    Attributes:
+        again: fits it anew, to the same data.
+        tolerance: of one circuit against its batch; networks compute in single precision.
+    """
+
+    name: str
+    mitigator: Mitigator
+    again: Callable[[], Mitigator]
+    tolerance: float
+
+
+def network(name: str, train: LabelledCircuits, val: LabelledCircuits) -> LearnedMitigator:
+    """A few steps, which is enough to leave the start."""
+    return LearnedMitigator(
+        fit(
+            model_config({"name": name, **NETWORKS[name]}),
+            LossConfig(name="l1"),
+            OptimizerConfig(lr=3e-3),
+            TrainerConfig(max_epochs=1, batch_size=24, threads=1),
+            train,
+            val,
+            0,
+        )
+    )
+
+
+def fitted(name: str, train: LabelledCircuits, val: LabelledCircuits, reruns: Reruns) -> Mitigator:
+    if name == ENSEMBLE:
+        return Ensemble([network(k, train, val) for k in ("blind_mlp", "physics_perceiver")])
+    if name in architectures():
+        return network(name, train, val)
+    kind = baselines()[name]
+    mitigator = kind(reruns) if issubclass(kind, RerunMitigator) else kind()
+    return mitigator.fit(train)
+
+
+@pytest.fixture(scope="module")
+def runs(exact_runs, algiers):
+    """Runs any circuit on the chain of algiers."""
+    return exact_runs(algiers.calibration, algiers.layout)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def case(request, tiny, runs) -> Case:
+    train, val = tiny.part("train"), tiny.part("val")
+
+    def again() -> Mitigator:
+        return fitted(request.param, train, val, runs)
+
+    learned = request.param not in baselines()
+    return Case(request.param, again(), again, 1e-6 if learned else 1e-12)
+
+
+@pytest.fixture(scope="module")
+def given(tiny) -> CircuitBatch:
+    return tiny.part("test").circuits.select(np.arange(8))
+
+
+def assert_distributions(mitigated: np.ndarray, circuits: CircuitBatch) -> None:
+    assert mitigated.shape == circuits.noisy.shape
+    assert mitigated.dtype == np.float64
+    assert np.isfinite(mitigated).all()
+    assert (mitigated >= 0).all()
+    np.testing.assert_allclose(mitigated.sum(axis=1), 1, atol=1e-9)
+
+
+def test_every_architecture_has_a_size():
+    assert set(NETWORKS) == set(architectures())
+
+
+def test_any_input_gives_distributions(case, given):
+    """Noise-free ones, one-hot, uniform, and frequencies that have nothing to do with the
+    circuit; what was given is left as it was."""
+    count, size = given.noisy.shape
+    rng = np.random.default_rng(0)
+    sparse = rng.dirichlet(np.full(size, 0.02), size=count)
+    sparse[sparse < 1e-6] = 0.0
+    inputs = {
+        "measured": given.noisy,
+        "noise-free": compiled_probabilities(given.instructions),
+        "one-hot": np.eye(size)[rng.integers(size, size=count)],
+        "uniform": np.full((count, size), 1 / size),
+        "foreign": sparse / sparse.sum(axis=1, keepdims=True),
+        "dense": rng.dirichlet(np.ones(size), size=count),
+    }
+    for noisy in inputs.values():
+        circuits = replace(given, noisy=noisy / noisy.sum(axis=1, keepdims=True))
+        before = circuits.noisy.copy()
+        assert_distributions(case.mitigator.mitigate(circuits), circuits)
+        np.testing.assert_array_equal(circuits.noisy, before)
+    few = replace(given, shots=np.ones_like(given.shots))
+    assert_distributions(case.mitigator.mitigate(few), few)
+
+
+#: (mitigator, what it is given) -> words of its refusal.
+REFUSALS = {
+    ("mlp", "deep"): "model.max_length",
+    ("mthree", "useless"): "can't invert the readout of qubit 0",
+}
+
+
+@pytest.fixture(scope="module")
+def extremes(given, algiers) -> dict[str, CircuitBatch]:
+    """Circuits and calibrations far from those of the training."""
+    table = given.instructions
+    gates = [table.circuit(k) * 25 for k in range(len(table))]
+
+    def calibrated(error: float, t_us: float) -> CircuitBatch:
+        return replace(given, calibrations=(calibration(algiers.calibration, error, t_us),))
+
+    return {
+        "deep": replace(given, instructions=InstructionTable.from_circuits(5, gates)),
+        "empty": replace(given, instructions=InstructionTable.from_circuits(5, [[]] * len(given))),
+        "perfect": calibrated(0.0, 1e9),
+        "useless": calibrated(0.5, 100.0),
+        "short-lived": calibrated(0.01, 1e-6),
+    }
+
+
+def calibration(base: Calibration, error: float, t_us: float) -> Calibration:
+    """One error for all gates and readouts, one T1 = T2 for all qubits."""
+    plain = base.model_dump(mode="json")
+    for item in plain["qubits"]:
+        item.update(readout_error=error, t1_us=t_us, t2_us=t_us)
+    for item in plain["gates"]:
+        item["error"] = 0.0 if item["gate"] == "rz" else error
+    return Calibration.parse(plain, "extreme")
+
+
+@pytest.mark.parametrize("which", ["deep", "empty", "perfect", "useless", "short-lived"])
+def test_extremes_give_distributions(case, extremes, which):
+    circuits = extremes[which]
+    refusal = REFUSALS.get((case.name, which))
+    if refusal:
+        with pytest.raises(QmendError, match=refusal):
+            case.mitigator.mitigate(circuits)
+    else:
+        assert_distributions(case.mitigator.mitigate(circuits), circuits)
+
+
+def test_the_same_bits_twice_and_after_another_fit(case, given):
+    once = case.mitigator.mitigate(given)
+    np.testing.assert_array_equal(case.mitigator.mitigate(given), once)
+    np.testing.assert_array_equal(case.again().mitigate(given), once)
+
+
+def test_a_circuit_alone_and_in_any_order_is_mitigated_as_in_its_batch(case, given):
+    together = case.mitigator.mitigate(given)
+    order = np.random.default_rng(0).permutation(len(given))
+    permuted = case.mitigator.mitigate(given.select(order))
+    np.testing.assert_allclose(permuted, together[order], rtol=0, atol=case.tolerance)
+    for row in range(3):
+        alone = case.mitigator.mitigate(given.select(np.array([row])))
+        np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=case.tolerance)
+
+
+def test_a_checkpoint_gives_the_same_bits(case, given, tmp_path):
+    """Of networks; baselines have none and are fitted again."""
+    if case.name in baselines():
+        assert not hasattr(case.mitigator, "model")
+        return
+
+    def reloaded(learned: LearnedMitigator, folder: str) -> LearnedMitigator:
+        save_checkpoint(tmp_path / folder, learned.model, {})
+        return LearnedMitigator(load_checkpoint(tmp_path / folder)[0])
+
+    if isinstance(case.mitigator, Ensemble):
+        members = [reloaded(m, str(k)) for k, m in enumerate(case.mitigator.members)]
+        again: Mitigator = Ensemble(members)
+    else:
+        again = reloaded(case.mitigator, "model")
+    np.testing.assert_array_equal(again.mitigate(given), case.mitigator.mitigate(given))
+    assert again.parameters == case.mitigator.parameters
+
+
+@pytest.mark.parametrize("layout", [(0, 1, 2, 3), (0, 1, 2, 3, 5, 8)], ids=["fewer", "more"])
+def test_one_qubit_fewer_or_more(case, layout, exact_runs, random_circuits):
+    """Baselines take any size; a network is of one size and says so."""
+    device = load_device(DeviceConfig(name="algiers", backend="FakeAlgiers", layout=layout))
+    other = exact_runs(device.calibration, layout)
+    pairs = list(pairwise(range(len(layout))))
+    circuits = other.measure(random_circuits(pairs, 0, count=4), 1000)
+    mitigator = case.mitigator
+    if case.name not in baselines():
+        sentence = rf"trained on 5 qubits, the circuits have {len(layout)}; choose"
+        with pytest.raises(QmendError, match=sentence):
+            mitigator.mitigate(circuits)
+        return
+    if isinstance(mitigator, RerunMitigator):
+        mitigator = type(mitigator)(other)
+    assert_distributions(mitigator.mitigate(circuits), circuits)
+
+
+# Without noise
+
+
+@pytest.fixture(scope="module")
+def noise_free(exact_runs, random_circuits, algiers):
+    """Circuits with their exact ideal distributions under a calibration without any error, and
+    what runs more of them."""
+    perfect = calibration(algiers.calibration, 0.0, 1e9)
+    perfect_runs = exact_runs(perfect, algiers.layout)
+
+    def draw(seed: int, count: int) -> LabelledCircuits:
+        gates = random_circuits([(0, 1), (1, 2), (2, 3), (3, 4)], seed, count, blocks=30)
+        circuits = perfect_runs.measure(gates, 100_000)
+        ideal = compiled_probabilities(circuits.instructions)
+        names = np.array([f"{seed} {k}" for k in range(count)])
+        zeros = np.zeros(count, dtype=int)
+        measured = np.tile(np.arange(5), (count, 1))
+        circuits = replace(circuits, noisy=ideal / ideal.sum(axis=1, keepdims=True))
+        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, measured)
+
+    return draw, perfect_runs
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Mean TV distance of the mitigated from the exact, noise-free input, at most.
+
+    Attributes:
+        fitted_alike: fitted to noise-free circuits too.
+        fitted_to_noise: fitted to the noise of algiers, whose TV distance is 0.17, and told by the
+            calibration that there is none; None: nothing is fitted.
+    """
+
+    fitted_alike: float
+    fitted_to_noise: float | None = None
+
+
+ROUNDING, SINGLE = 1e-12, 1e-6
+#: T1 is 1e9 us, not infinite.
+RERUN = Bound(1e-7)
+#: Their last layer is a softmax of a network's output: they have to learn to copy what they are
+#: given, and after a few steps are as far away as the uniform distribution.
+MUST_LEARN_TO_COPY = ("mlp", "rnn", "perceiver", "tf", "tfm", "noisy_enc")
+LEFT_ALONE = {
+    "none": Bound(ROUNDING),
+    "readout_inversion": Bound(ROUNDING),
+    "calibration_inversion": Bound(ROUNDING),
+    # Computes in single precision.
+    "mthree": Bound(SINGLE),
+    "zne_linear": RERUN,
+    "zne_exponential": RERUN,
+    "clifford_data_regression": RERUN,
+    # Shrinks each parity for the shot noise of 100,000 shots that exact input does not have.
+    "probabilistic_inversion": Bound(2e-3),
+    # Does not look at the calibration: undoes the noise it was fitted to, whatever it is given.
+    "depolarizing_inversion": Bound(1e-6, 0.15),
+    # Start at their input; a few steps lead away by their size. The first sees no calibration.
+    "blind_mlp": Bound(0.01, 0.02),
+    "physics_perceiver": Bound(0.01, 0.03),
+    ENSEMBLE: Bound(0.01, 0.02),
+}
+
+
+def changed(mitigator: Mitigator, test: LabelledCircuits) -> tuple[float, float]:
+    """Mean TV distance of the mitigated from the noise-free input, and that of the uniform."""
+    ideal = test.ideal / test.ideal.sum(axis=1, keepdims=True)
+    mitigated = mitigator.mitigate(replace(test.circuits, noisy=ideal))
+    uniform = np.full_like(ideal, 1 / ideal.shape[1])
+    distances = (metrics.total_variation(p, ideal).mean() for p in (mitigated, uniform))
+    return tuple(float(d) for d in distances)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_noise_nothing_changes(name, noise_free):
+    draw, perfect_runs = noise_free
+    train, val, test = (draw(seed, count) for seed, count in ((0, 48), (1, 8), (2, 16)))
+    change, of_uniform = changed(fitted(name, train, val, perfect_runs), test)
+    assert of_uniform > 0.3
+    if name == "uniform":
+        assert change == of_uniform
+    elif name in MUST_LEARN_TO_COPY:
+        assert change == pytest.approx(of_uniform, rel=0.1)
+    else:
+        assert change < LEFT_ALONE[name].fitted_alike
+
+
+def test_fitted_to_noise_and_given_none(case, tiny, algiers):
+    """Out of distribution for whoever was fitted: how far that leads is stated, not hidden."""
+    test = tiny.part("test")
+    perfect = calibration(algiers.calibration, 0.0, 1e9)
+    told = replace(test, circuits=replace(test.circuits, calibrations=(perfect,)))
+    noise = metrics.total_variation(test.circuits.noisy, test.ideal).mean()
+    change, of_uniform = changed(case.mitigator, told)
+    assert noise == pytest.approx(0.17, abs=0.01)
+    if case.name in MUST_LEARN_TO_COPY:
+        assert change == pytest.approx(of_uniform, rel=0.1)
+    elif case.name in LEFT_ALONE and LEFT_ALONE[case.name].fitted_to_noise:
+        assert change < LEFT_ALONE[case.name].fitted_to_noise < noise
+    else:
+        assert case.mitigator.parameters == 0
