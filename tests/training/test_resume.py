@@ -82,7 +82,7 @@ def assert_same(first: TrainedModel, second: TrainedModel) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(tiny, tmp_path, case):
-    """StoppedError twice, the second time within the first epoch after it was resumed."""
+    """Stopped twice, the second time within the first epoch after it was resumed."""
     fields = CASES[case]
     whole, epochs = train(tiny, **fields)
     stopped(tiny, tmp_path, 5, **fields)

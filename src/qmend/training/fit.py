@@ -48,7 +48,7 @@ from qmend.training.state import STATE, Say, StateKeeper
 from qmend.types import FloatArray, QmendError
 
 #: Circuits mitigated at once.
-_INFERENCE_BATCH = 512
+INFERENCE_BATCH = 512
 _LIGHTNING_LOGGERS = ("", ".utilities.rank_zero", ".accelerators.cuda")
 
 #: Must be set before the first matrix product on a GPU for it to be deterministic.
@@ -82,7 +82,7 @@ class TrainedModel:
         with torch.inference_mode():
             parts = [
                 self.network(model_inputs(batch)).double()
-                for batch in BatchLoader(tensors, _INFERENCE_BATCH)
+                for batch in BatchLoader(tensors, INFERENCE_BATCH)
             ]
         mitigated = torch.cat(parts).numpy()
         normalised: FloatArray = mitigated / mitigated.sum(axis=1, keepdims=True)
@@ -143,7 +143,7 @@ def fit(
         if start is not None:
             network.load_state_dict(start.network.state_dict())
         batches: TrainingBatches = ShuffledBatches(tensors, trainer.batch_size, seed)
-        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), _INFERENCE_BATCH)
+        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), INFERENCE_BATCH)
         module = MitigationModule(
             network,
             build_loss(loss.name),
