@@ -138,7 +138,8 @@ def _bare(train: LabelledCircuits, val: LabelledCircuits) -> tuple[float, Archit
         network.train()
         for batch in batches.epoch(epoch):
             optimizer.zero_grad()
-            loss_of(network(model_inputs(batch)), batch["ideal"], batch["noisy"]).backward()
+            loss = loss_of(network(model_inputs(batch)), batch["ideal"], batch["noisy"])
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), _TRAINER.gradient_clip)
             optimizer.step()
         network.eval()
