@@ -90,7 +90,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen, data or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -244,7 +244,8 @@ def command_help(command: Command) -> str:
         lines += [
             "",
             "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
-            "loading, against plain loops and pyarrow), scaling (a plot).",
+            "loading, against plain loops and pyarrow), training (against a bare PyTorch loop),",
+            "scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

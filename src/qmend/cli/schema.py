@@ -162,10 +162,28 @@ class EvaluateConfig(CommonConfig):
         return self
 
 
+class FineTuneConfig(BaseModel):
+    """How a training that starts from a checkpoint differs.
+
+    Attributes:
+        lr_factor: the learning rate is this times the checkpoint's, unless ``optimizer.lr`` is
+            given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    lr_factor: float = Field(0.1, gt=0, allow_inf_nan=False)
+
+
 class TrainConfig(CommonConfig, TrainingConfig):
-    """``conf/train.yaml``; ``experiment`` only overrides."""
+    """``conf/train.yaml``; ``experiment`` only overrides.
+
+    Attributes:
+        checkpoint: id of a training run, or a folder, to go on from; null: from scratch.
+    """
 
     seed: int = Field(0, ge=0)
+    checkpoint: str | None = None
+    fine_tune: FineTuneConfig = FineTuneConfig()
 
 
 class DemoConfig(CommonConfig):
