@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow.exceptions import MlflowException
 
 from qmend.circuits.instructions import GATES
 from qmend.cli.hydra_app import run_hydra
@@ -34,7 +32,7 @@ from qmend.mitigation.baselines import baselines
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
-from qmend.training.checkpoint import load_checkpoint
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
@@ -159,24 +157,3 @@ def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> li
             "scored circuits."
         )
     return runnable.mitigators
-
-
-def checkpoint_folder(store: Store, model: str) -> Path:
-    """A folder as it is, or the model of the run with that id.
-
-    Raises:
-        QmendError: if it is neither.
-    """
-    if Path(model).is_dir():
-        return Path(model)
-    if not re.fullmatch(r"[0-9a-f]{32}", model):
-        raise QmendError(
-            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits); "
-            "`qmend ui` lists the runs."
-        )
-    try:
-        return Path(store.client.download_artifacts(model, "model"))
-    except (MlflowException, OSError):
-        raise QmendError(
-            f"The store {store.root} has no run {model} with a model; `qmend ui` lists the runs."
-        ) from None

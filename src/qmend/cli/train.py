@@ -8,7 +8,6 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from qmend.cli.evaluate import checkpoint_folder
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.multirun import PARENT_VARIABLE
 from qmend.cli.schema import TrainConfig
@@ -20,7 +19,7 @@ from qmend.evaluation.tracked import Context, Parent, check_unseen, run_training
 from qmend.reporting.table import interval_text
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
-from qmend.training.checkpoint import load_checkpoint
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
 
 #: Folder in the store with one folder for each training that has not finished.

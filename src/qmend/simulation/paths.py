@@ -21,7 +21,7 @@ from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.simulation.noise import gate_error_channels, ideal_channel
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
-from qmend.types import AnyArray, FloatArray, IntArray
+from qmend.types import FloatArray, IntArray
 
 #: Meaning of the last axis of :func:`path_features`. All are means over paths, of sums over the
 #: circuit; rates are minus the logarithm of what is left of the parity.
@@ -175,7 +175,19 @@ ByteArray = NDArray[np.uint8]
 
 @numba.njit(cache=True, nogil=True)
 def _sample(  # type: ignore[no-untyped-def]
-    n, offsets, kind, clifford, first, second, value, relax, conjugation, idle_gate, paths, seed, out
+    n,
+    offsets,
+    kind,
+    clifford,
+    first,
+    second,
+    value,
+    relax,
+    conjugation,
+    idle_gate,
+    paths,
+    seed,
+    out,
 ):
     size = 2**n
     x = np.empty((n, size), np.uint8)
