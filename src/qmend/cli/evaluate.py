@@ -52,7 +52,7 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     if isinstance(config.dataset, ImportedDatasetConfig):
         for model, provenance, _ in models:
             check_unseen(model, provenance, {})
-        dataset, notes = _imported(config.dataset_folder, models)
+        dataset, notes = rows_for(config.dataset_folder, models)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         for model, provenance, _ in models:
@@ -102,7 +102,7 @@ def _models(store: Store, checkpoints: Sequence[str]) -> list[Loaded]:
     return [(model, source, name) for (model, source), name in zip(loaded, names, strict=True)]
 
 
-def _imported(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
+def rows_for(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
     """The rows of an imported dataset that all models can take, and what to say about them."""
     first, _, name = models[0]
     dataset = load_dataset(folder, first.dimensions.n_qubits)

@@ -76,6 +76,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
+        "study architectures",
+        "qmend.cli.architectures:main",
+        "every architecture, loss and baseline with several seeds, and how far they carry",
+        "qmend study architectures dataset=pauli_reference train_circuits=6000",
+    ),
+    Command(
         "study noise_fidelity",
         "qmend.cli.study:noise_fidelity_main",
         "how faithful noise models are to a device, and what fitting them does",

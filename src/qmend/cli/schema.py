@@ -209,6 +209,37 @@ class NoiseFidelityStudyConfig(CommonConfig):
     output: Path
 
 
+class ArchitecturesStudyConfig(CommonConfig):
+    """``conf/study/architectures.yaml``.
+
+    Attributes:
+        seeds: every training is run with each.
+        train_circuits: of the training split, for the cells; null: all.
+        baselines: names, or ``all`` that can run.
+        cells, whole: name of a row -> overrides of ``qmend train``, blanks between; those of
+            ``whole`` get the whole training split.
+        carried: rows of ``whole`` that are averaged over seeds, and scored elsewhere.
+        elsewhere: name of other data -> overrides of ``qmend evaluate`` that choose them.
+        output: folder for the tables, one a dataset.
+    """
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    train_circuits: int | None = Field(None, ge=1)
+    baselines: Literal["all"] | tuple[str, ...]
+    cells: dict[str, str] = {}
+    whole: dict[str, str] = {}
+    carried: tuple[str, ...] = ()
+    elsewhere: dict[str, str] = {}
+    output: Path
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in self.carried:
+            if name not in self.whole:
+                raise QmendError(f"carried: no row {name!r} in whole. {nearest(name, self.whole)}")
+        return self
+
+
 class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
     """``conf/study/published_noise.yaml``."""
 

@@ -84,8 +84,10 @@ class WalshOperator(Architecture):
             for _ in range(config.blocks)
         )
         self.outward = nn.Sequential(nn.Linear(c, c), nn.GELU(), nn.Linear(c, 1))
-        nn.init.zeros_(self.outward[2].weight)
-        nn.init.zeros_(self.outward[2].bias)
+        outward = self.outward[-1]
+        assert isinstance(outward, nn.Linear)
+        nn.init.zeros_(outward.weight)
+        nn.init.zeros_(outward.bias)
         self.register_buffer("walsh", walsh_hadamard(dimensions.n_qubits), persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:

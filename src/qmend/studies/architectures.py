@@ -26,8 +26,8 @@ from qmend.evaluation.tracked import (
 )
 from qmend.metrics import Interval
 from qmend.tracking.run import config_sha
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.best import EpochProgress
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
 
 #: Figures that every run logs for the scored split.
@@ -159,7 +159,7 @@ def run_average(context: Context, row: Row, config: Mapping[str, Any]) -> Row:
     if found is None:
         members = [load_checkpoint(checkpoint_folder(context.store, r)) for r in row.run_ids]
         found = _logged(context, run_ensemble(context, members, plain).run_id)
-    return Row.of(f"{row.name}, average of {len(row.run_ids)}", [found])
+    return Row.of(f"{row.name} average of {len(row.run_ids)}", [found])
 
 
 def run_elsewhere(context: Context, row: Row, config: Mapping[str, Any]) -> Row:
