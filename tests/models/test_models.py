@@ -54,6 +54,7 @@ CONFIGS = {
     "noisy_enc-token": {"name": "noisy_enc", **TRANSFORMER, "encoding": "token"},
     "physics-parity": {"name": "physics_perceiver", **SIZES, "basis": "parity"},
     "physics-probability": {"name": "physics_perceiver", **SIZES, "basis": "probability"},
+    "walsh_operator": {"name": "walsh_operator", "channels": 6, "blocks": 2},
 }
 every_model = pytest.mark.parametrize("name", CONFIGS)
 
@@ -62,7 +63,7 @@ every_model = pytest.mark.parametrize("name", CONFIGS)
 def encoded(tiny) -> dict[str, Inputs]:
     """Encoding -> inputs of 12 real circuits."""
     out = {}
-    for name in ("paper", "token"):
+    for name in ("paper", "paths", "token"):
         encoding = build_encoding(name).fit(tiny.part("train").circuits)
         out[name] = Inputs(**as_tensors(encoding(tiny.rows.select(np.arange(12)).circuits)))
     return out
@@ -264,6 +265,7 @@ def test_a_circuit_is_mitigated_alone_as_in_a_batch(name, encoded):
         ("noisy_enc", {"tokens", "context", "noisy"}),
         ("physics-parity", {"tokens", "context", "noisy", "readout", "shots"}),
         ("physics-probability", {"tokens", "context", "noisy", "readout", "shots"}),
+        ("walsh_operator", {"tokens", "context", "noisy", "readout", "shots"}),
     ],
 )
 def test_each_model_reads_exactly_what_it_may(name, seen, encoded):

@@ -57,6 +57,7 @@ def validation_loss(tiny, model: TrainedModel, loss: str) -> float:
         {"name": "tf", **TRANSFORMER},
         {"name": "tfm", **TRANSFORMER},
         {"name": "noisy_enc", **TRANSFORMER},
+        {"name": "walsh_operator", "channels": 4, "blocks": 2},
     ],
     ids=lambda m: m["name"],
 )
@@ -75,7 +76,7 @@ def test_a_seed_gives_the_same_network(tiny, model):
 def test_all_architectures_are_trained_here():
     """In :func:`test_a_seed_gives_the_same_network`."""
     trained = {"blind_mlp", "mlp", "noisy_enc", "perceiver", "physics_perceiver", "rnn"}
-    assert set(architectures()) == trained | {"tf", "tfm"}
+    assert set(architectures()) == trained | {"tf", "tfm", "walsh_operator"}
 
 
 def test_torchs_random_state_is_left_as_it_was(tiny):

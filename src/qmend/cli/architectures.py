@@ -10,13 +10,13 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from qmend.cli.evaluate import rows_for
+from qmend.cli.evaluate import Loaded, rows_for
 from qmend.cli.hydra_app import compose_config, run_hydra
 from qmend.cli.schema import ArchitecturesStudyConfig, EvaluateConfig, TrainConfig
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
-from qmend.datasets.table import Dataset, load_dataset
+from qmend.datasets.table import load_dataset
 from qmend.evaluation.tracked import Context, dataset_tags
 from qmend.metrics import Interval
 from qmend.reporting.html import check_writable
@@ -93,25 +93,30 @@ def _elsewhere(
     carried: list[Row],
 ) -> None:
     """The carried networks beside baselines that were fitted to the other data themselves."""
-    dataset = _target_data(store, target, carried)
+    models: dict[str, Loaded] = {}
+    for row in carried:
+        model, source = load_checkpoint(checkpoint_folder(store, row.run_ids[0]))
+        models[row.name] = (model, source, row.name)
+    if isinstance(target.dataset, ImportedDatasetConfig):
+        size = target.n_qubits or 0
+        models = {k: m for k, m in models.items() if not size or m[0].mitigates(size)}
+        if not models:
+            console.print(f"  {name}: none of the carried networks takes {size} qubits")
+            return
+        dataset, notes = rows_for(target.dataset_folder, list(models.values()), target.n_qubits)
+    else:
+        generate_with_progress(target)
+        dataset, notes = load_dataset(target.dataset_folder), []
     context = Context(store, dataset, parent=parent.run_id)
     asked = {"elsewhere": name}
     names = None if target.baselines == "all" else target.baselines
     rows = list(run_baselines(context, names, asked))
-    rows += [run_elsewhere(context, row, asked) for row in carried]
+    rows += [run_elsewhere(context, row, asked) for row in carried if row.name in models]
     reference = shot_noise_reference(context)
     _write(config, parent, name, rows, reference)
     console.print(terminal_table(rows, reference, f"elsewhere: {name}"))
-
-
-def _target_data(store: Store, target: EvaluateConfig, carried: list[Row]) -> Dataset:
-    models = [load_checkpoint(checkpoint_folder(store, row.run_ids[0])) for row in carried]
-    if isinstance(target.dataset, ImportedDatasetConfig):
-        return rows_for(
-            target.dataset_folder, [(model, source, "the model") for model, source in models]
-        )[0]
-    generate_with_progress(target)
-    return load_dataset(target.dataset_folder)
+    for line in notes:
+        console.print(f"  {line}")
 
 
 def _write(

@@ -52,7 +52,7 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     if isinstance(config.dataset, ImportedDatasetConfig):
         for model, provenance, _ in models:
             check_unseen(model, provenance, {})
-        dataset, notes = rows_for(config.dataset_folder, models)
+        dataset, notes = rows_for(config.dataset_folder, models, config.n_qubits)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         for model, provenance, _ in models:
@@ -88,7 +88,8 @@ def _models(store: Store, checkpoints: Sequence[str]) -> list[Loaded]:
         QmendError: if one can't be read, or they can't be scored on the same circuits.
     """
     loaded = [load_checkpoint(checkpoint_folder(store, name)) for name in checkpoints]
-    sizes = sorted({model.dimensions.n_qubits for model, _ in loaded})
+    fixed = [model for model, _ in loaded if not model.network.any_size]
+    sizes = sorted({model.dimensions.n_qubits for model in fixed})
     if len(sizes) > 1:
         raise QmendError(
             f"The checkpoints were trained on {' and '.join(map(str, sizes))} qubits and can't be "
@@ -102,17 +103,33 @@ def _models(store: Store, checkpoints: Sequence[str]) -> list[Loaded]:
     return [(model, source, name) for (model, source), name in zip(loaded, names, strict=True)]
 
 
-def rows_for(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
-    """The rows of an imported dataset that all models can take, and what to say about them."""
+def rows_for(
+    folder: Path, models: Sequence[Loaded], n_qubits: int | None
+) -> tuple[Dataset, list[str]]:
+    """The rows of an imported dataset that all models can take, and what to say about them.
+
+    Args:
+        n_qubits: of the rows; None: as many as the first model was trained on.
+
+    Raises:
+        QmendError: if a model can't take such rows.
+    """
     first, _, name = models[0]
-    dataset = load_dataset(folder, first.dimensions.n_qubits)
+    n_qubits = n_qubits or first.dimensions.n_qubits
+    for model, _, other in models:
+        if not model.mitigates(n_qubits):
+            raise QmendError(
+                f"{other} was trained on {model.dimensions.n_qubits} qubits and can't take rows of "
+                f"{n_qubits}; choose n_qubits={model.dimensions.n_qubits}, or another model."
+            )
+    dataset = load_dataset(folder, n_qubits)
     for encoding in dict.fromkeys(model.encoding.name for model, _, _ in models):
         taken = set(build_encoding(encoding).gates)
         gates = dataset.rows.circuits.instructions.count(*set(GATES) - taken)
         readable = np.flatnonzero(gates == 0)
         if not len(readable):
             raise QmendError(
-                f"{folder} has no circuit on {first.dimensions.n_qubits} qubits whose gates the "
+                f"{folder} has no circuit on {n_qubits} qubits whose gates the "
                 f"{encoding} encoding of the model has a place for; score a model with "
                 "encoding=token."
             )

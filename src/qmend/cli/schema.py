@@ -117,12 +117,15 @@ class EvaluateConfig(CommonConfig):
         scored_split: what is scored; ``all`` only of data that the model can't have seen.
         baselines: names of those beside the models; ``all``: every one that can run.
         ensemble: score the average of the models too.
+        n_qubits: of the rows of an imported dataset; null: as many as the first model was trained
+            on. Another number is for models that take circuits of any size.
     """
 
     checkpoint: tuple[str, ...] = Field(min_length=1)
     scored_split: Literal["train", "val", "test", "all"] = "test"
     baselines: Literal["all"] | tuple[str, ...] = tuple(kind.name for kind in BASELINES)
     ensemble: bool = False
+    n_qubits: int | None = Field(None, ge=1)
 
     @field_validator("checkpoint", mode="before")
     @classmethod

@@ -242,7 +242,7 @@ def check_unseen(
     """
     if not dataset:
         return
-    if dataset["family"]["n_qubits"] != model.dimensions.n_qubits:
+    if not model.mitigates(dataset["family"]["n_qubits"]):
         raise QmendError(
             f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
             f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."

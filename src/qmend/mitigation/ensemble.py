@@ -36,7 +36,8 @@ class Ensemble(Mitigator):
             raise QmendError(
                 f"An ensemble needs at least two trained models, not {len(members)}; name more."
             )
-        sizes = sorted({member.model.dimensions.n_qubits for member in members})
+        fixed = [m.model for m in members if not m.model.network.any_size]
+        sizes = sorted({model.dimensions.n_qubits for model in fixed})
         if len(sizes) > 1:
             raise QmendError(
                 f"An ensemble's models must have one number of qubits, not "

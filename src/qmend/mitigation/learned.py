@@ -26,7 +26,7 @@ class LearnedMitigator(Mitigator):
             QmendError: if the circuits have another number of qubits than the network.
         """
         n_qubits = self.model.dimensions.n_qubits
-        if circuits.n_qubits != n_qubits:
+        if not self.model.mitigates(circuits.n_qubits):
             raise QmendError(
                 f"This {self.model.config.name} was trained on {n_qubits} qubits, the circuits "
                 f"have {circuits.n_qubits}; choose circuits, or a model, of the same size."

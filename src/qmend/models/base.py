@@ -79,6 +79,8 @@ class Architecture(nn.Module, ABC):
     head: ClassVar[str]
     #: False for models that never look at the tokens: none are sliced for them.
     reads_circuit: ClassVar[bool] = True
+    #: True if the weights fit circuits of any number of qubits.
+    any_size: ClassVar[bool] = False
 
     def __init__(self, config: Any, dimensions: Dimensions) -> None:
         super().__init__()

@@ -54,6 +54,7 @@ class WalshOperator(Architecture):
     kind: ClassVar[str] = "walsh_operator"
     config_type: ClassVar[type[ModelConfig]] = WalshOperatorConfig
     head: ClassVar[str] = "residual"
+    any_size: ClassVar[bool] = True
 
     walsh: Tensor
 
@@ -62,7 +63,7 @@ class WalshOperator(Architecture):
         c, features = config.channels, len(FEATURES)
         self.log_gates = nn.Parameter(torch.tensor(0.0))
         self.log_idle = nn.Parameter(torch.tensor(-2.0))
-        self.log_counts = nn.Parameter(torch.full((len(_COUNTS),), -8.0))
+        self.log_counts = nn.Parameter(torch.full((len(_COUNTS),), -9.0))
         # More loss, log of the extra variance, logit of the prior variance.
         self.channel = nn.Sequential(
             nn.Linear(features + dimensions.context, 32), nn.GELU(), nn.Linear(32, 3)
@@ -71,7 +72,7 @@ class WalshOperator(Architecture):
         assert isinstance(last, nn.Linear)
         nn.init.zeros_(last.weight)
         with torch.no_grad():
-            last.bias.copy_(torch.tensor([0.0, -8.0, -1.0]))
+            last.bias.copy_(torch.tensor([0.0, -10.0, -1.0]))
         self.inward = nn.Linear(_OUTCOME, c)
         self.filters = nn.ModuleList(
             nn.Sequential(nn.Linear(_PARITY + features + c, 32), nn.GELU(), nn.Linear(32, c))
@@ -92,7 +93,8 @@ class WalshOperator(Architecture):
 
     def forward(self, inputs: Inputs) -> Tensor:
         size = inputs.noisy.shape[-1]
-        paths = inputs.tokens  # (B, 2^n, F)
+        # No tokens are no gates, as zeros are.
+        paths = nn.functional.pad(inputs.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^n, F)
         scaled = torch.log1p(paths)
         context = inputs.context[:, None].expand(-1, size, -1)
         loss, variance, prior = self.channel(torch.cat([scaled, context], -1)).unbind(-1)
@@ -123,7 +125,7 @@ class WalshOperator(Architecture):
         outcome += [torch.log(torch.maximum(x, floor) * size) for x in known]
         spread = torch.sqrt(error) / survival
         condition = [survival, torch.log(survival), torch.log(error), spread, gain * survival]
-        condition += [torch.log(shot + 1e-9), nothing.expand_as(survival).float()]
+        condition += [torch.log(shot + 1e-9), nothing.expand_as(survival).to(survival.dtype)]
         condition += [parity.abs(), (filtered / spread.clamp_min(1e-4)).abs().log1p()]
         features = torch.cat([torch.stack(condition, -1), scaled], -1)
 
@@ -141,5 +143,5 @@ class WalshOperator(Architecture):
 def _contrast(error: Tensor, walsh: Tensor) -> Tensor:
     """(B, 2^n) factor by which readout error shrinks each parity: prod over its qubits 1 - 2 e."""
     n = error.shape[1]
-    inside = torch.stack([(walsh[:, 1 << q] < 0).float() for q in range(n)], 0)  # (n, 2^n)
+    inside = torch.stack([(walsh[:, 1 << q] < 0).to(error.dtype) for q in range(n)], 0)  # (n, 2^n)
     return torch.exp(torch.log((1 - 2 * error).abs().clamp_min(1e-3)) @ inside)

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -75,8 +75,14 @@ class TrainedModel:
     def parameters(self) -> int:
         return count_parameters(self.network)
 
+    def mitigates(self, n_qubits: int) -> bool:
+        """Whether it can take circuits of so many qubits."""
+        return self.network.any_size or n_qubits == self.dimensions.n_qubits
+
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """(N, 2^n) mitigated distributions, chain order, float64, rows summing to one."""
+        if circuits.n_qubits != self.dimensions.n_qubits and self.network.any_size:
+            return self._resized(circuits.n_qubits).mitigate(circuits)
         self.network.eval()
         tensors = as_tensors(self.encoding(circuits), self.network.reads_circuit)
         with torch.inference_mode():
@@ -87,6 +93,13 @@ class TrainedModel:
         mitigated = torch.cat(parts).numpy()
         normalised: FloatArray = mitigated / mitigated.sum(axis=1, keepdims=True)
         return normalised
+
+    def _resized(self, n_qubits: int) -> TrainedModel:
+        """The same weights for circuits of another size."""
+        dimensions = replace(self.dimensions, n_qubits=n_qubits)
+        network = build_model(self.config, dimensions)
+        network.load_state_dict(self.network.state_dict())
+        return replace(self, network=network, dimensions=dimensions)
 
 
 def fit(

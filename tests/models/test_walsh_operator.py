@@ -1,0 +1,116 @@
+"""The Walsh-Hadamard neural operator: its symmetries, its start, and circuits of another size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from qmend.models.base import Dimensions, Inputs, build_model, model_config
+from qmend.models.walsh_operator import WalshOperator
+from qmend.simulation.paths import FEATURES
+
+N = 4
+SIZE = 2**N
+CONFIG = model_config({"name": "walsh_operator", "encoding": "paths", "channels": 6, "blocks": 3})
+
+
+def network(n: int = N, trained: bool = True) -> WalshOperator:
+    torch.manual_seed(3)
+    model = build_model(CONFIG, Dimensions(n, len(FEATURES), 3))
+    assert isinstance(model, WalshOperator)
+    if trained:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.double().eval()
+
+
+def inputs(n: int = N, rows: int = 5, readout: float = 0.03) -> Inputs:
+    generator = torch.Generator().manual_seed(1)
+    size = 2**n
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    tokens = draw(rows, size, len(FEATURES))
+    tokens[..., 5:] *= 20
+    tokens[:, 0] = 0
+    noisy = draw(rows, size) ** 3
+    return Inputs(
+        tokens=tokens,
+        mask=torch.ones(rows, size, dtype=torch.bool),
+        context=draw(rows, 3),
+        noisy=noisy / noisy.sum(1, keepdim=True),
+        readout=torch.full((rows, n), readout, dtype=torch.float64),
+        shots=torch.full((rows, 1), 20000.0, dtype=torch.float64),
+    )
+
+
+@pytest.mark.parametrize("mask", [1, 6, 15])
+def test_it_commutes_with_bit_flips(mask: int) -> None:
+    """Flipped outcomes in, the same outcomes flipped out: parities only change their sign."""
+    model, given = network(), inputs()
+    flipped = torch.arange(SIZE) ^ mask
+    turned = model(replace(given, noisy=given.noisy[:, flipped]))
+    torch.testing.assert_close(turned, model(given)[:, flipped], atol=1e-12, rtol=0)
+
+
+def relabelled(order: list[int]) -> torch.Tensor:
+    """Index of each outcome whose bit k is bit order[k] of the new one."""
+    new = np.arange(SIZE)
+    return torch.from_numpy(sum(((new >> k) & 1) << q for k, q in enumerate(order)))
+
+
+def test_it_commutes_with_a_relabelling_of_qubits() -> None:
+    model, given = network(), inputs()
+    at = relabelled([2, 0, 3, 1])
+    moved = replace(given, noisy=given.noisy[:, at], tokens=given.tokens[:, at])
+    torch.testing.assert_close(model(moved), model(given)[:, at], atol=1e-12, rtol=0)
+
+
+def test_before_training_it_is_the_filtered_inverse() -> None:
+    """With sharp statistics and no idle time: the calibration's own factors, divided out."""
+    model = network(trained=False)
+    with torch.no_grad():
+        model.log_counts.fill_(-100.0)
+        model.log_idle.fill_(-100.0)
+        model.channel[-1].bias[1:] = torch.tensor([-100.0, 10.0])  # no further error
+    rng = np.random.default_rng(0)
+    ideal = rng.dirichlet(np.ones(SIZE), 5)
+    given = inputs(readout=0.0)
+    given = replace(given, shots=torch.full((5, 1), 1e12, dtype=torch.float64))
+    walsh = model.walsh.double()
+    rate = given.tokens[..., FEATURES.index("survival_rate")]
+    parities = torch.from_numpy(ideal) @ walsh * torch.exp(-rate)
+    out = model(replace(given, noisy=parities @ walsh / SIZE))
+    np.testing.assert_allclose(out.detach().numpy(), ideal, atol=1e-6)
+
+
+def test_the_same_weights_take_any_number_of_qubits() -> None:
+    """An idle, noise-free qubit more changes nothing before the learned part."""
+    small = network(3, trained=False)
+    large = network(4, trained=False)
+    large.load_state_dict(small.state_dict())
+    given = inputs(3, readout=0.0)
+    padded = torch.zeros(5, SIZE, dtype=torch.float64)
+    padded[:, :8] = given.noisy
+    more = replace(
+        inputs(4, readout=0.0),
+        tokens=given.tokens.repeat(1, 2, 1),
+        noisy=padded,
+        context=given.context,
+    )
+    alike = large(more)[:, :8]
+    # The idle qubit's own parity, whose factor is not exactly one here, is all that differs.
+    assert (alike / alike.sum(1, keepdim=True) - small(given)).abs().max() < 0.05
+    assert large(more)[:, 8:].sum(1).max() < 0.05
+
+
+def test_nothing_measured_gives_nothing() -> None:
+    """Uniform in, uniform out, whatever the circuit and the weights: it can't simulate."""
+    given = replace(inputs(readout=0.0), noisy=torch.full((5, SIZE), 1 / SIZE).double())
+    out = network()(given)
+    torch.testing.assert_close(out, given.noisy, atol=1e-9, rtol=0)
