@@ -31,8 +31,9 @@ class PathsEncoding(Encoding):
         tokens = np.zeros((len(batch), size, len(FEATURES)), dtype=np.float32)
         for k in np.unique(batch.calibration_index):
             rows = np.flatnonzero(batch.calibration_index == k)
+            calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
-            tokens[rows] = path_features(table, *batch.chains[k], paths=PATHS)
+            tokens[rows] = path_features(table, calibration, layout, PATHS)
         context = per_calibration(batch, [_context(*chain) for chain in batch.chains])
         return tokens, np.ones(tokens.shape[:2], dtype=bool), context
 
