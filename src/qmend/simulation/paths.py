@@ -61,14 +61,14 @@ def path_features(
 
     Args:
         table: compiled circuits.
-        calibration: the snapshot, without missing values.
+        calibration: the snapshot; it needs the values of the qubits and of gates that occur.
         layout: physical qubits of the chain.
         paths: at least 1; the standard error of a feature falls with their square root.
 
     Raises:
         QmendError: if a circuit has a gate that the device lacks, or a value is missing.
     """
-    noise = SurrogateNoise(calibration, layout, _SCHEDULE)
+    noise = SurrogateNoise(_of_gates(table, calibration, layout), layout, _SCHEDULE)
     plan = noise.plan(table)
     sequence, n = plan.sequence, table.n_qubits
     relax = _relaxation(noise)
@@ -97,6 +97,27 @@ def path_features(
     s = np.arange(2**n)
     out[:, :, FEATURES.index("weight")] = ((s[:, None] >> np.arange(n)) & 1).sum(axis=1)
     return out
+
+
+def _of_gates(
+    table: InstructionTable, calibration: Calibration, layout: Sequence[int]
+) -> Calibration:
+    """The part of a snapshot that concerns the gates of some circuits."""
+    occurs = np.zeros((len(GATES), table.n_qubits, table.n_qubits + 1), dtype=bool)
+    occurs[table.gate, table.first, table.second] = True  # -1, no second qubit, comes last
+    wanted = {
+        (GATES[gate], first) if second == table.n_qubits else (GATES[gate], first, second)
+        for gate, first, second in np.argwhere(occurs).tolist()
+    }
+    position = {physical: k for k, physical in enumerate(layout)}
+    return Calibration(
+        device=calibration.device,
+        time=calibration.time,
+        qubits=calibration.qubits,
+        gates=tuple(
+            g for g in calibration.gates if (g.gate, *map(position.get, g.qubits)) in wanted
+        ),
+    )
 
 
 def _rates(noise: SurrogateNoise, relax: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
