@@ -11,7 +11,7 @@ from qmend.devices.calibration import Calibration
 from qmend.simulation.paths import FEATURES, path_features
 from qmend.types import FloatArray
 
-#: Paths sampled for each circuit: -log of a parity's survival is then known to 0.006.
+#: Paths sampled for each circuit: -log of a parity's survival is then known to 0.007.
 PATHS = 32
 
 
