@@ -171,7 +171,7 @@ def test_random_circuits_on_average(two):
     true = -np.log([parity_factors(c, 3, noise, pumping=True)[1:] for c in circuits])
     assert true.mean() > 0.3
     error = ours - true
-    assert np.sqrt((error**2).mean()) < 0.03 * true.mean()
+    assert np.sqrt((error**2).mean()) < 0.04 * true.mean()
     assert abs(error.mean()) < 0.01 * true.mean()
 
 
