@@ -31,6 +31,17 @@ KEYS = {
         "max_abs_diff",
         "circuits",
     },
+    "training": {
+        "bench",
+        "ratio",
+        "ratio_lo",
+        "ratio_hi",
+        "ms_a_step",
+        "ms_a_step_bare",
+        "max_abs_diff",
+        "load",
+        "circuits",
+    },
     "scaling": {"bench", "ms_by_qubits", "ms_by_cx", "ms_by_batch", "plot"},
 }
 
@@ -48,6 +59,9 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     if what == "data":
         assert found["max_abs_diff"] <= 1e-6
         assert min(found[f"{name}_per_second"] for name in ("paper", "token", "paths", "load")) > 0
+    if what == "training":
+        assert found["max_abs_diff"] <= 1e-6
+        assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
     if what == "scaling":
         assert "<svg" in (tmp_path / found["plot"]).read_text()
 

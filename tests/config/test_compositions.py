@@ -32,10 +32,11 @@ ROOTS: dict[str, type[BaseModel]] = {
     "train": schema.TrainConfig,
     "evaluate": schema.EvaluateConfig,
     "demo": schema.DemoConfig,
+    "study/architectures": schema.ArchitecturesStudyConfig,
     "study/noise_fidelity": schema.NoiseFidelityStudyConfig,
     "study/published_noise": schema.PublishedNoiseStudyConfig,
 }
-EXPERIMENTS = {"pauli_perceiver": "train", "demo_tiny": "demo"}
+EXPERIMENTS = {"pauli_perceiver": "train", "walsh_operator": "train", "demo_tiny": "demo"}
 
 
 def options(group: str) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from qmend.cli.terminal import console
 from qmend.types import QmendError, nearest
 
-_BENCHES = ("simulator", "datagen", "data", "scaling")
+_BENCHES = ("simulator", "datagen", "data", "training", "scaling")
 
 
 def main(arguments: list[str]) -> None:
@@ -45,6 +45,10 @@ def main(arguments: list[str]) -> None:
         from qmend.benchmarks.data import bench_data
 
         table, summary = bench_data(options.circuits, options.repeats)
+    elif options.what == "training":
+        from qmend.benchmarks.training import bench_training
+
+        table, summary = bench_training(options.circuits, options.repeats)
     else:
         from qmend.benchmarks.scaling import bench_scaling
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow.exceptions import MlflowException
 
 from qmend.circuits.instructions import GATES
 from qmend.cli.hydra_app import run_hydra
@@ -34,7 +32,7 @@ from qmend.mitigation.baselines import baselines
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
-from qmend.training.checkpoint import load_checkpoint
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
@@ -54,7 +52,7 @@ def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     if isinstance(config.dataset, ImportedDatasetConfig):
         for model, provenance, _ in models:
             check_unseen(model, provenance, {})
-        dataset, notes = _imported(config.dataset_folder, models)
+        dataset, notes = rows_for(config.dataset_folder, models)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         for model, provenance, _ in models:
@@ -104,7 +102,7 @@ def _models(store: Store, checkpoints: Sequence[str]) -> list[Loaded]:
     return [(model, source, name) for (model, source), name in zip(loaded, names, strict=True)]
 
 
-def _imported(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
+def rows_for(folder: Path, models: Sequence[Loaded]) -> tuple[Dataset, list[str]]:
     """The rows of an imported dataset that all models can take, and what to say about them."""
     first, _, name = models[0]
     dataset = load_dataset(folder, first.dimensions.n_qubits)
@@ -159,24 +157,3 @@ def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> li
             "scored circuits."
         )
     return runnable.mitigators
-
-
-def checkpoint_folder(store: Store, model: str) -> Path:
-    """A folder as it is, or the model of the run with that id.
-
-    Raises:
-        QmendError: if it is neither.
-    """
-    if Path(model).is_dir():
-        return Path(model)
-    if not re.fullmatch(r"[0-9a-f]{32}", model):
-        raise QmendError(
-            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits); "
-            "`qmend ui` lists the runs."
-        )
-    try:
-        return Path(store.client.download_artifacts(model, "model"))
-    except (MlflowException, OSError):
-        raise QmendError(
-            f"The store {store.root} has no run {model} with a model; `qmend ui` lists the runs."
-        ) from None

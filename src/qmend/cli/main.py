@@ -76,6 +76,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
     ),
     Command(
+        "study architectures",
+        "qmend.cli.architectures:main",
+        "every architecture, loss and baseline with several seeds, and how far they carry",
+        "qmend study architectures dataset=pauli_reference train_circuits=6000",
+    ),
+    Command(
         "study noise_fidelity",
         "qmend.cli.study:noise_fidelity_main",
         "how faithful noise models are to a device, and what fitting them does",
@@ -90,7 +96,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen, data or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -244,7 +250,8 @@ def command_help(command: Command) -> str:
         lines += [
             "",
             "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
-            "loading, against plain loops and pyarrow), scaling (a plot).",
+            "loading, against plain loops and pyarrow), training (against a bare PyTorch loop),",
+            "scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

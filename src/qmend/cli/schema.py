@@ -162,10 +162,28 @@ class EvaluateConfig(CommonConfig):
         return self
 
 
+class FineTuneConfig(BaseModel):
+    """How a training that starts from a checkpoint differs.
+
+    Attributes:
+        lr_factor: the learning rate is this times the checkpoint's, unless ``optimizer.lr`` is
+            given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    lr_factor: float = Field(0.1, gt=0, allow_inf_nan=False)
+
+
 class TrainConfig(CommonConfig, TrainingConfig):
-    """``conf/train.yaml``; ``experiment`` only overrides."""
+    """``conf/train.yaml``; ``experiment`` only overrides.
+
+    Attributes:
+        checkpoint: id of a training run, or a folder, to go on from; null: from scratch.
+    """
 
     seed: int = Field(0, ge=0)
+    checkpoint: str | None = None
+    fine_tune: FineTuneConfig = FineTuneConfig()
 
 
 class DemoConfig(CommonConfig):
@@ -189,6 +207,37 @@ class NoiseFidelityStudyConfig(CommonConfig):
     iterations: int = Field(80, ge=1)
     replicates: int = Field(500, ge=2)
     output: Path
+
+
+class ArchitecturesStudyConfig(CommonConfig):
+    """``conf/study/architectures.yaml``.
+
+    Attributes:
+        seeds: every training is run with each.
+        train_circuits: of the training split, for the cells; null: all.
+        baselines: names, or ``all`` that can run.
+        cells, whole: name of a row -> overrides of ``qmend train``, blanks between; those of
+            ``whole`` get the whole training split.
+        carried: rows of ``whole`` that are averaged over seeds, and scored elsewhere.
+        elsewhere: name of other data -> overrides of ``qmend evaluate`` that choose them.
+        output: folder for the tables, one a dataset.
+    """
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    train_circuits: int | None = Field(None, ge=1)
+    baselines: Literal["all"] | tuple[str, ...]
+    cells: dict[str, str] = {}
+    whole: dict[str, str] = {}
+    carried: tuple[str, ...] = ()
+    elsewhere: dict[str, str] = {}
+    output: Path
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        for name in self.carried:
+            if name not in self.whole:
+                raise QmendError(f"carried: no row {name!r} in whole. {nearest(name, self.whole)}")
+        return self
 
 
 class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):

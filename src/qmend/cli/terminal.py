@@ -22,7 +22,7 @@ from qmend.cli.schema import CommonConfig
 from qmend.datasets.generation import Generation, generate
 
 if TYPE_CHECKING:  # Lightning takes seconds to import, and not every command trains
-    from qmend.training.fit import EpochProgress
+    from qmend.training.best import EpochProgress
 
 #: Wide enough for the table where the output is no terminal.
 _FILE_WIDTH = 120

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
+from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from qmend.datasets.table import Dataset, LabelledCircuits
@@ -21,10 +23,12 @@ from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig, architectures, model_config
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
+from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import save_checkpoint
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import EpochProgress, TrainedModel, fit
+from qmend.training.fit import TrainedModel, fit
 from qmend.training.logger import OwnedRunLogger
+from qmend.training.state import Say, claimed, discard, read_state
 from qmend.types import FloatArray, QmendError, Split
 
 #: ``all``: every row, of data that no model was trained on.
@@ -117,6 +121,14 @@ def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, An
         return finish(run, context, mitigator.name, "baseline", mitigator, seconds, {})
 
 
+@dataclass(frozen=True)
+class Parent:
+    """A trained network that a training goes on from, and where it comes from."""
+
+    model: TrainedModel
+    provenance: Mapping[str, Any]
+
+
 def run_training(
     context: Context,
     name: str,
@@ -124,8 +136,19 @@ def run_training(
     config: Mapping[str, Any],
     seed: int,
     progress: EpochProgress = lambda done, total, values: None,
+    parent: Parent | None = None,
+    state: Path | None = None,
+    say: Say = lambda sentence: None,
 ) -> Entry:
-    """Train a network and score it, as one run with its model as an artifact."""
+    """Train a network and score it, as one run with its model as an artifact.
+
+    Args:
+        parent: a network to fine-tune.
+        state: folder of this very training's state, while it is unfinished. If one was left
+            there, training goes on from it, in the same run. While another process holds the
+            folder, the training runs without.
+        say: told in one sentence what becomes of a state.
+    """
     model = training.model
     tags = {
         "kind": "train",
@@ -135,22 +158,67 @@ def run_training(
         "encoding": model.encoding,
         "seed": str(seed),
     }
-    with _open(context, name, tags, config) as run:
-        trained = fit(
-            model,
-            training.loss,
-            training.optimizer,
-            training.trainer,
-            context.dataset.part("train"),
-            context.dataset.part("val"),
-            seed,
-            loggers=[OwnedRunLogger(run)],
-            progress=progress,
-        )
-        mitigator = LearnedMitigator(trained)
-        entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
-        _log_model(run, context, trained, training, seed, entry.summary)
+    if parent is not None:
+        tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
+    with _claimed(state, say) as folder:
+        unfinished = None if folder is None else _unfinished_run(context.store, folder, say)
+        with _open(context, name, tags, config, unfinished) as run:
+            if folder is not None:
+                (folder / _RUN).write_text(run.run_id)
+            trained = fit(
+                model,
+                training.loss,
+                training.optimizer,
+                training.trainer,
+                context.dataset.part("train"),
+                context.dataset.part("val"),
+                seed,
+                loggers=[OwnedRunLogger(run)],
+                progress=progress,
+                start=None if parent is None else parent.model,
+                state=folder,
+                say=say,
+            )
+            mitigator = LearnedMitigator(trained)
+            entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
+            _log_model(run, context, trained, training, seed, entry.summary, parent)
+        if folder is not None:
+            discard(folder)
     return entry
+
+
+#: Beside the state: the id of the run that the training belongs to.
+_RUN = "run_id"
+
+
+@contextmanager
+def _claimed(state: Path | None, say: Say) -> Iterator[Path | None]:
+    if state is None:
+        yield None
+        return
+    with claimed(state) as folder:
+        if folder is None:
+            say("Another process is at the same training: this one can't be resumed if stopped.")
+        yield folder
+
+
+def _unfinished_run(store: Store, folder: Path, say: Say) -> str | None:
+    """The run that a state belongs to; a state without its run is removed."""
+    if read_state(folder).state is None:
+        return None  # fit says why
+    try:
+        run_id = (folder / _RUN).read_text()
+        run = store.client.get_run(run_id).info
+        if run.lifecycle_stage == "active" and run.status != "FINISHED":
+            return run_id
+        gone = run.lifecycle_stage != "active"
+    except (OSError, MlflowException):
+        gone = True
+    if gone:
+        say("The run of the unfinished training is not in the store any more: starts anew.")
+    for file in folder.iterdir():
+        file.unlink()
+    return None
 
 
 def check_unseen(
@@ -162,8 +230,9 @@ def check_unseen(
     """Refuse a dataset that the model does not fit, or whose scored split it may have seen.
 
     A circuit follows from its dataset's seed and its place in it: equal seeds give equal
-    circuits, in equal splits only if size, jobs and shares are equal too. Imported
-    measurements are never trained on: no model has seen them.
+    circuits, in equal splits only if size, jobs and shares are equal too. A fine-tuned model has
+    also seen what its ancestors were trained on. Imported measurements are never trained on: no
+    model has seen them.
 
     Args:
         dataset: the dataset's part of its recipe; empty for imported measurements.
@@ -178,9 +247,15 @@ def check_unseen(
             f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
             f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."
         )
-    trained = provenance.get("recipe")
-    if not isinstance(trained, Mapping):
-        return
+    for known in (provenance, *provenance.get("ancestors", ())):
+        if isinstance(known.get("recipe"), Mapping):
+            _check_recipe(known["recipe"], dataset, split)
+
+
+def _check_recipe(
+    trained: Mapping[str, Any], dataset: Mapping[str, Any], split: ScoredSplit
+) -> None:
+    """Refuse a dataset whose scored split holds circuits that were trained on."""
     same = all(trained.get(key) == dataset.get(key) for key in ("family", "seed"))
     if same and split != "test":
         raise QmendError(
@@ -316,18 +391,28 @@ def _log_model(
     training: TrainingConfig,
     seed: int,
     summary: Summary,
+    parent: Parent | None,
 ) -> None:
     provenance = {
         "run_id": run.run_id,
         "dataset": context.dataset.manifest.name,
         "dataset_sha": context.dataset.manifest.dataset_sha,
         "loss": training.loss.name,
+        "optimizer": training.optimizer.model_dump(mode="json"),
         "seed": seed,
         "recipe": context.dataset.manifest.recipe["dataset"],
         "metrics": summary.metrics(f"{context.split}/"),
+        "ancestors": [] if parent is None else _ancestors(parent.provenance),
     }
     with run.artifact_folder("model") as folder:
         save_checkpoint(folder, trained, provenance)
+
+
+def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A parent and its own ancestors: which run each is, and what it was trained on."""
+    keys = ("run_id", "dataset", "dataset_sha", "recipe")
+    own = {key: provenance[key] for key in keys if key in provenance}
+    return [own, *provenance.get("ancestors", ())]
 
 
 def _head(config: ModelConfig) -> str:
@@ -337,12 +422,16 @@ def _head(config: ModelConfig) -> str:
 
 @contextmanager
 def _open(
-    context: Context, name: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    context: Context,
+    name: str,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+    unfinished: str | None = None,
 ) -> Iterator[Run]:
-    """A run whose dataset is tagged and logged as soon as it is open."""
+    """A run whose dataset is tagged and logged as soon as it is open; new, or one to go on with."""
     dataset = context.dataset
     tags = {**dataset_tags(dataset), **tags}
-    with start_run(context.store, name, tags, config, context.parent) as run:
+    with start_run(context.store, name, tags, config, context.parent, unfinished) as run:
         manifest = dataset.manifest
         for use in ("train", context.split):
             run.dataset(manifest.name, manifest.dataset_sha, str(dataset.folder.resolve()), use)

@@ -78,12 +78,16 @@ class WalshOperator(Architecture):
             for _ in range(config.blocks)
         )
         self.pointwise = nn.ModuleList(
-            nn.Sequential(nn.Linear(3 * c, 2 * c), nn.GELU(), nn.Linear(2 * c, c))
+            nn.Sequential(
+                nn.LayerNorm(3 * c), nn.Linear(3 * c, 2 * c), nn.GELU(), nn.Linear(2 * c, c)
+            )
             for _ in range(config.blocks)
         )
         self.outward = nn.Sequential(nn.Linear(c, c), nn.GELU(), nn.Linear(c, 1))
-        nn.init.zeros_(self.outward[2].weight)
-        nn.init.zeros_(self.outward[2].bias)
+        outward = self.outward[-1]
+        assert isinstance(outward, nn.Linear)
+        nn.init.zeros_(outward.weight)
+        nn.init.zeros_(outward.bias)
         self.register_buffer("walsh", walsh_hadamard(dimensions.n_qubits), persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
@@ -98,14 +102,15 @@ class WalshOperator(Architecture):
             + paths[..., _COUNTS] @ self.log_counts.exp()
         )
         nothing = torch.arange(size, device=rate.device) == 0  # its parity is always 1
-        rate = (rate * torch.exp(loss)).masked_fill(nothing, 0.0)
+        # Bounded, so that no step can lose all or nothing of a parity for good.
+        rate = (rate * torch.exp(2 * torch.tanh(loss / 2))).masked_fill(nothing, 0.0)
         survival = torch.exp(-rate).clamp_min(_LEAST_SURVIVAL)  # (B, 2^n)
 
         undone = invert_readout(inputs.noisy, inputs.readout)  # (B, 2^n)
         parity = undone @ self.walsh
         contrast = _contrast(inputs.readout, self.walsh)
         shot = (1 - (parity * contrast).square()).clamp_min(0) / (inputs.shots * contrast.square())
-        error = shot + torch.exp(variance)
+        error = shot + torch.exp(variance.clamp(-16, 0))
         gain = torch.sigmoid(prior)
         gain = survival * gain / (survival.square() * gain + error)
         inverse = parity / survival

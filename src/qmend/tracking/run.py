@@ -26,6 +26,8 @@ from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
 #: Keys that say where and how fast, not what: left out of ``config_sha``.
 _INCIDENTAL = ("tracking", "data", "report", "resume")
 _MAX_PARAM = 500
+#: Tag that counts how many times a run was stopped and gone on with.
+RESUMED_TAG = "qmend.resumed"
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ def start_run(
     tags: Mapping[str, str],
     config: Mapping[str, Any],
     parent: str | None = None,
+    unfinished: str | None = None,
 ) -> Iterator[Run]:
     """Open a run; FINISHED at the end of the block, FAILED with the error, or KILLED.
 
@@ -97,6 +100,8 @@ def start_run(
         tags: by the run contract, ``kind`` among them; ``config_sha`` and ``git_sha`` are added.
         config: the resolved config, logged whole.
         parent: id of the parent run.
+        unfinished: id of a run of the same config, stopped before its end, to go on with in
+            place of a new one.
     """
     extra = {
         MLFLOW_RUN_NAME: name,
@@ -106,11 +111,15 @@ def start_run(
     }
     if parent:
         extra[MLFLOW_PARENT_RUN_ID] = parent
-    with reported(store.root):
-        created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
-    run = Run(store, created.info.run_id)
+    if unfinished:
+        run = _reopened(store, unfinished, {**tags, **extra})
+    else:
+        with reported(store.root):
+            created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
+        run = Run(store, created.info.run_id)
     try:
-        run.config(config)
+        if not unfinished:
+            run.config(config)
         run.text(_environment(), "environment.txt")
         yield run
         with reported(store.root):
@@ -121,6 +130,19 @@ def start_run(
     except BaseException as error:
         _end(run, "FAILED", f"{type(error).__name__}: {error}")
         raise
+
+
+def _reopened(store: Store, run_id: str, tags: Mapping[str, str]) -> Run:
+    """A run that was stopped, RUNNING again and owned by this process."""
+    run = Run(store, run_id)
+    with reported(store.root):
+        before = store.client.get_run(run_id).data.tags
+        # The owner first: a run that says RUNNING must never name a process that is gone.
+        run.tags({**tags, RESUMED_TAG: str(int(before.get(RESUMED_TAG, "0")) + 1)})
+        store.client.update_run(run_id, status="RUNNING")
+        if "error" in before:
+            store.client.delete_tag(run_id, "error")
+    return run
 
 
 def _end(run: Run, status: str, error: str) -> None:

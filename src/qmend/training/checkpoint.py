@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from qmend.datasets.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
+from qmend.tracking.store import Store
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
@@ -81,3 +84,24 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
         ) from None
     network.eval()
     return TrainedModel(network, config, dimensions, encoding, {}, 0.0), provenance
+
+
+def checkpoint_folder(store: Store, model: str) -> Path:
+    """A folder as it is, or the model of the run with that id.
+
+    Raises:
+        QmendError: if it is neither.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    if not re.fullmatch(r"[0-9a-f]{32}", model):
+        raise QmendError(
+            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits); "
+            "`qmend ui` lists the runs."
+        )
+    try:
+        return Path(store.client.download_artifacts(model, "model"))
+    except (MlflowException, OSError):
+        raise QmendError(
+            f"The store {store.root} has no run {model} with a model; `qmend ui` lists the runs."
+        ) from None

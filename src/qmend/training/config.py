@@ -29,8 +29,10 @@ class OptimizerConfig(_Frozen):
     """AdamW and its schedule.
 
     Attributes:
+        lr: the highest learning rate; ``constant`` and ``plateau`` start with it.
         schedule: ``one_cycle`` rises to ``lr`` in the first tenth and falls to zero by the last
-            epoch; ``plateau`` halves after 10 epochs without a better validation loss.
+            epoch; ``plateau`` halves after 10 epochs without a better ``val/loss``, whatever
+            ``trainer.monitor`` is; ``constant`` stays.
     """
 
     name: Literal["adamw"] = "adamw"
@@ -40,12 +42,23 @@ class OptimizerConfig(_Frozen):
 
 
 class TrainerConfig(_Frozen):
-    """Length and shape of a training.
+    """Length, shape and place of a training.
 
     Attributes:
+        gradient_clip: the gradient of all weights together is scaled down to this 2-norm.
         patience: epochs without a better ``monitor`` after which training stops; null: never.
         monitor: the validation metric whose best epoch's weights are kept.
+        ema: decay d of the exponential moving average of the weights, a <- d a + (1 - d) w after
+            each step; null: none. The averaged weights are the ones that are validated, kept and
+            saved. Step t uses min(d, (1 + t) / (10 + t)), so that the start is soon forgotten.
         threads: processors torch may use; results are equal only for an equal number.
+        accelerator: ``gpu`` is CUDA; ``auto`` takes it where there is one.
+        precision: Lightning's; the mixed ones multiply matrices in 16 bits, keep the weights in
+            32 and compute the loss in 32. ``16-mixed`` needs a GPU. Whatever is chosen, the
+            trained network is scored in 32 bits.
+        deterministic: only operations that give the same bits each time; the slower ones of a GPU.
+        save_every_seconds: the state of a training that can be resumed is written after an epoch,
+            if this long has passed since it was last written.
     """
 
     max_epochs: int = Field(30, ge=1)
@@ -53,4 +66,9 @@ class TrainerConfig(_Frozen):
     gradient_clip: float = Field(1.0, gt=0)
     patience: int | None = Field(None, ge=1)
     monitor: Literal["val/loss", "val/l1rc_median"] = "val/loss"
+    ema: float | None = Field(None, gt=0, lt=1)
     threads: int = Field(2, ge=1)
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    deterministic: bool = True
+    save_every_seconds: float = Field(30.0, ge=0, allow_inf_nan=False)

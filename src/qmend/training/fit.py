@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import copy
+import hashlib
+import json
 import logging
+import os
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
+from pydantic import BaseModel
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 
@@ -29,17 +34,25 @@ from qmend.models.base import (
     build_model,
     count_parameters,
 )
+from qmend.training.batches import (
+    EpochLoader,
+    ShuffledBatches,
+    TrainingBatches,
+    tensors_digest,
+)
+from qmend.training.best import EpochProgress, KeepBest
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.losses import build_loss
 from qmend.training.module import MitigationModule, model_inputs
+from qmend.training.state import STATE, Say, StateKeeper
 from qmend.types import FloatArray, QmendError
 
 #: Circuits mitigated at once.
-_INFERENCE_BATCH = 512
+INFERENCE_BATCH = 512
 _LIGHTNING_LOGGERS = ("", ".utilities.rank_zero", ".accelerators.cuda")
 
-#: Called after each epoch with (epochs done, epochs at most, metrics).
-EpochProgress = Callable[[int, int, dict[str, float]], None]
+#: Must be set before the first matrix product on a GPU for it to be deterministic.
+_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -69,31 +82,11 @@ class TrainedModel:
         with torch.inference_mode():
             parts = [
                 self.network(model_inputs(batch)).double()
-                for batch in BatchLoader(tensors, _INFERENCE_BATCH)
+                for batch in BatchLoader(tensors, INFERENCE_BATCH)
             ]
         mitigated = torch.cat(parts).numpy()
         normalised: FloatArray = mitigated / mitigated.sum(axis=1, keepdims=True)
         return normalised
-
-
-class _KeepBest(Callback):
-    """Remembers the weights of the best epoch, the history, and reports progress."""
-
-    def __init__(self, monitor: str, epochs: int, progress: EpochProgress) -> None:
-        self.monitor, self.epochs, self.progress = monitor, epochs, progress
-        self.best = float("inf")
-        self.weights: dict[str, torch.Tensor] | None = None
-        self.history: dict[str, list[float]] = {}
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {k: float(v) for k, v in trainer.callback_metrics.items()}
-        for name, value in values.items():
-            self.history.setdefault(name, []).append(value)
-        if values[self.monitor] < self.best:
-            self.best = values[self.monitor]
-            assert isinstance(pl_module, MitigationModule)
-            self.weights = copy.deepcopy(pl_module.model.state_dict())
-        self.progress(trainer.current_epoch + 1, self.epochs, values)
 
 
 def fit(
@@ -106,14 +99,33 @@ def fit(
     seed: int,
     loggers: Sequence[Logger] = (),
     progress: EpochProgress = lambda done, total, values: None,
+    start: TrainedModel | None = None,
+    state: Path | None = None,
+    say: Say = lambda sentence: None,
 ) -> TrainedModel:
     """Train a network; the weights of the best validation epoch are kept.
 
-    The same arguments give the same network on one type of processor.
+    The same arguments give the same network on one type of processor, whether or not the
+    training was stopped and resumed in between.
+
+    Args:
+        start: a trained network to go on from: its weights and its encoding are taken over. Its
+            config must be ``model``.
+        state: an existing folder that no other training uses meanwhile. The state is kept there,
+            and one that a training of the same arguments left there is gone on from, to the same
+            network. The caller removes it.
+        say: told in one sentence what becomes of a state that was found.
+
+    Raises:
+        QmendError: if ``trainer`` asks for a GPU that is not there, ``start`` does not fit, or
+            no epoch gave a number.
     """
     started = time.perf_counter()
+    accelerator = _accelerator(trainer)
     torch.set_num_threads(trainer.threads)
     encoding = build_encoding(model.encoding).fit(train.circuits)
+    if start is not None:
+        encoding = _encoding_of(start, model, train)
     with_tokens = architectures()[model.name].reads_circuit
     tensors = labelled_tensors(encoding, train, with_tokens)
     dimensions = Dimensions(
@@ -121,50 +133,160 @@ def fit(
         token=tensors["tokens"].shape[2],
         context=tensors["context"].shape[1],
     )
-    with _isolated_random_state(seed):
+    with (
+        _isolated_random_state(seed, accelerator),
+        _deterministic(trainer.deterministic),
+        _quiet_lightning(),
+        _interruptible(),
+    ):
         network = build_model(model, dimensions)
-        loader = BatchLoader(tensors, trainer.batch_size, seed)
+        if start is not None:
+            network.load_state_dict(start.network.state_dict())
+        batches: TrainingBatches = ShuffledBatches(tensors, trainer.batch_size, seed)
+        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), INFERENCE_BATCH)
         module = MitigationModule(
-            network, build_loss(loss.name), optimizer, trainer.max_epochs * len(loader)
+            network,
+            build_loss(loss.name),
+            optimizer,
+            trainer.max_epochs * len(batches),
+            trainer.ema,
         )
-        keep = _KeepBest(trainer.monitor, trainer.max_epochs, progress)
-        callbacks: list[Callback] = [keep]
-        if trainer.patience is not None:
-            callbacks.append(EarlyStopping(trainer.monitor, patience=trainer.patience))
-        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), _INFERENCE_BATCH)
-        with _quiet_lightning(), _interruptible():
-            pl.Trainer(
-                accelerator="cpu",
-                max_epochs=trainer.max_epochs,
-                gradient_clip_val=trainer.gradient_clip,
-                callbacks=callbacks,
-                logger=list(loggers),
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                log_every_n_steps=1,
-                num_sanity_val_steps=0,
-            ).fit(module, loader, held_out)
+        keep = KeepBest(trainer.monitor, trainer.max_epochs, progress)
+        stopping = (
+            None
+            if trainer.patience is None
+            else EarlyStopping(trainer.monitor, patience=trainer.patience)
+        )
+        callbacks: list[Callback] = [keep, *([stopping] if stopping else [])]
+        before = 0.0
+        if state is not None:
+            identity = _identity(
+                [model, loss, optimizer, trainer],
+                [seed, accelerator, batches.identity, tensors_digest(held_out.tensors)],
+                network,
+            )
+            keeper = StateKeeper(state, identity, keep, trainer.save_every_seconds, say, stopping)
+            if keeper.epochs:
+                say(f"Goes on after epoch {keeper.epochs} of {trainer.max_epochs}.")
+            before = keeper.before
+            callbacks.append(keeper)
+        pl.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=trainer.precision,
+            max_epochs=trainer.max_epochs,
+            gradient_clip_val=trainer.gradient_clip,
+            callbacks=callbacks,
+            logger=list(loggers),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=1,
+            num_sanity_val_steps=0,
+        ).fit(module, EpochLoader(batches), held_out)
     if keep.weights is None:
+        if state is not None:
+            (state / STATE).unlink(missing_ok=True)
         raise QmendError(
             f"The training of {model.name} diverged: {trainer.monitor} was no number in any epoch; "
             "lower optimizer.lr."
         )
-    network.load_state_dict(keep.weights)
+    network.cpu().load_state_dict(keep.weights)
     network.eval()
-    trained = TrainedModel(network, model, dimensions, encoding, keep.history, 0.0)
-    return replace(trained, seconds=time.perf_counter() - started)
+    seconds = before + time.perf_counter() - started
+    return TrainedModel(network, model, dimensions, encoding, keep.history, seconds)
+
+
+def _accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
+    """Where to train.
+
+    Raises:
+        QmendError: if a GPU is asked for or needed, and there is none.
+    """
+    has_gpu = torch.cuda.is_available()
+    if trainer.accelerator == "gpu" and not has_gpu:
+        raise QmendError(
+            "trainer.accelerator=gpu, but torch finds no CUDA GPU here; use "
+            "trainer.accelerator=cpu, or auto, which takes a GPU where there is one."
+        )
+    accelerator: Literal["cpu", "gpu"] = (
+        "gpu" if has_gpu and trainer.accelerator != "cpu" else "cpu"
+    )
+    if trainer.precision == "16-mixed" and accelerator == "cpu":
+        raise QmendError(
+            "trainer.precision=16-mixed needs a GPU (trainer.accelerator=gpu); on a CPU use "
+            "bf16-mixed or 32-true."
+        )
+    return accelerator
+
+
+def _encoding_of(start: TrainedModel, model: ModelConfig, train: LabelledCircuits) -> Encoding:
+    """The encoding of the network that a training goes on from.
+
+    Raises:
+        QmendError: if that network is another model, or of another number of qubits.
+    """
+    if start.config != model:
+        raise QmendError(
+            f"The checkpoint is a {start.config.name} of another config than model; leave model "
+            "to the checkpoint."
+        )
+    if start.dimensions.n_qubits != train.circuits.n_qubits:
+        raise QmendError(
+            f"The model was trained on {start.dimensions.n_qubits} qubits, the dataset has "
+            f"{train.circuits.n_qubits}; choose a dataset and layout of the same size."
+        )
+    return start.encoding
+
+
+def _identity(configs: Sequence[BaseModel], more: Sequence[object], network: Architecture) -> str:
+    """SHA-256 (first 32 hex digits) of all that decides a training."""
+    plain = [c.model_dump(mode="json", exclude={"save_every_seconds"}) for c in configs]
+    weights = tensors_digest(dict(network.state_dict()))
+    text = json.dumps([*plain, *more, weights], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @contextmanager
-def _isolated_random_state(seed: int) -> Iterator[None]:
+def _isolated_random_state(seed: int, accelerator: str) -> Iterator[None]:
     """Seed torch inside, restore its state afterwards."""
-    state = torch.get_rng_state()
-    torch.manual_seed(seed)
+    devices = [torch.cuda.current_device()] if accelerator == "gpu" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """Allow torch only operations that give the same bits each time; as before afterwards.
+
+    Raises:
+        QmendError: if the model needs one that has no such form.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.get_deterministic_debug_mode()
+    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+    workspace = os.environ.get(_CUBLAS)
+    os.environ.setdefault(_CUBLAS, ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    # Memory is filled to find bugs; it costs time and changes nothing here.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     try:
         yield
+    except RuntimeError as error:
+        if "does not have a deterministic implementation" not in str(error):
+            raise
+        operation = str(error).split(" ")[0]
+        raise QmendError(
+            f"{operation} is not deterministic on this device; give trainer.deterministic=false."
+        ) from None
     finally:
-        torch.set_rng_state(state)
+        torch.set_deterministic_debug_mode(before)
+        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+        if workspace is None:
+            os.environ.pop(_CUBLAS, None)
 
 
 @contextmanager

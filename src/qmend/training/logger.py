@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pytorch_lightning.loggers import MLFlowLogger
 
 from qmend.tracking.run import Run
 
 
 class OwnedRunLogger(MLFlowLogger):
-    """Logs epoch metrics to an open run; the run's owner ends it, with its true status."""
+    """Logs epoch metrics to an open run; the run's owner ends it, with its true status.
+
+    A value that the run holds already is not logged again: a training that is resumed repeats
+    the epochs since its last state, and Lightning logs ``epoch`` twice in each.
+    """
 
     def __init__(self, run: Run) -> None:
         super().__init__(
@@ -16,6 +22,22 @@ class OwnedRunLogger(MLFlowLogger):
             tracking_uri=run.store.uri,
             run_id=run.run_id,
         )
+        client = run.store.client
+        self._logged = {
+            (name, metric.step): metric.value
+            for name in client.get_run(run.run_id).data.metrics
+            for metric in client.get_metric_history(run.run_id, name)
+        }
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        new = {
+            name: float(value)
+            for name, value in metrics.items()
+            if self._logged.get((name, step or 0)) != float(value)
+        }
+        if new:
+            self._logged |= {(name, step or 0): value for name, value in new.items()}
+            super().log_metrics(new, step)
 
     def finalize(self, status: str = "success") -> None:
         """Nothing: evaluation still follows."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from qmend.models.base import log_floored
+from qmend.models.base import FLOOR, log_floored
 from qmend.types import QmendError, nearest
 
 #: (mitigated, ideal, noisy) -> scalar.
@@ -35,7 +35,66 @@ def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     return ((mitigated - ideal).abs().sum(-1) / before).mean()
 
 
-LOSSES: dict[str, Loss] = {"kl": kl, "l1": l1, "relative_l1": relative_l1}
+def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """Mean KL(mitigated || ideal): dear where weight lies on outcomes that can't occur.
+
+    The ideal is floored at 1e-9 and normalised again, else every such outcome would cost infinity.
+    """
+    possible = ideal.clamp_min(FLOOR)
+    possible = possible / possible.sum(-1, keepdim=True)
+    return (mitigated * (log_floored(mitigated) - torch.log(possible))).sum(-1).mean()
+
+
+def jensen_shannon(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """Mean Jensen-Shannon divergence in nats: [KL(m || q) + KL(i || q)] / 2, q = (m + i) / 2.
+
+    Symmetric, and at most ln 2 for each circuit. Source: Lin, IEEE Trans. Inf. Theory 37 (1991).
+    """
+    middle = log_floored((mitigated + ideal) / 2)
+    terms = (p * (log_floored(p) - middle) for p in (mitigated, ideal))
+    return (sum(terms, torch.zeros_like(ideal)).sum(-1) / 2).mean()
+
+
+def hellinger(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """Mean squared Hellinger distance, sum_x (sqrt(m_x) - sqrt(i_x))^2 / 2.
+
+    1e-9 is added to every probability: the slope of the root is then finite at zero, and still
+    lifts an outcome that was ruled out wrongly.
+    """
+    roots = torch.sqrt(mitigated + FLOOR) - torch.sqrt(ideal + FLOOR)
+    return roots.square().sum(-1).mean() / 2
+
+
+#: The slope is 0.25 at the line, 0.2 at the ideal and still 0.05 at four times the noisy error,
+#: where a prediction starts. Smaller is closer to the share but gives such circuits up: after 40
+#: epochs on 1,050 Pauli circuits a small Perceiver had improved 6 % of the test circuits at 1, 2 %
+#: at 0.5 and none at 0.1 (in float32 nothing is left of the slope there).
+IMPROVED_TEMPERATURE = 1.0
+
+
+def improved(
+    mitigated: Tensor, ideal: Tensor, noisy: Tensor, temperature: float = IMPROVED_TEMPERATURE
+) -> Tensor:
+    """Smooth share of circuits that are not improved.
+
+    Mean of sigmoid((|m - i|_1 / |n - i|_1 - 1) / temperature), which tends to the share of
+    circuits with a positive L1RC as the temperature goes to zero. The noisy error is floored as
+    in :func:`relative_l1`.
+    """
+    before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
+    change = (mitigated - ideal).abs().sum(-1) / before - 1
+    return torch.sigmoid(change / temperature).mean()
+
+
+LOSSES: dict[str, Loss] = {
+    "kl": kl,
+    "reverse_kl": reverse_kl,
+    "jensen_shannon": jensen_shannon,
+    "hellinger": hellinger,
+    "l1": l1,
+    "relative_l1": relative_l1,
+    "improved": improved,
+}
 
 
 def build_loss(name: str) -> Loss:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from qmend import metrics
 from qmend.datasets.tensors import Batch
@@ -28,23 +30,42 @@ class MitigationModule(pl.LightningModule):
     """Minimises a loss between mitigated and ideal distributions.
 
     Logs each epoch ``train/loss``, ``val/loss`` and ``val/l1rc_median``.
+
+    Args:
+        ema: decay of the moving average of the weights, which is then what is validated.
     """
 
     def __init__(
-        self, model: Architecture, loss: Loss, optimizer: OptimizerConfig, total_steps: int
+        self,
+        model: Architecture,
+        loss: Loss,
+        optimizer: OptimizerConfig,
+        total_steps: int,
+        ema: float | None = None,
     ) -> None:
         super().__init__()
         self.model, self.loss, self.optimizer_config = model, loss, optimizer
         self.total_steps = total_steps
+        self.average = None if ema is None else AveragedModel(model, multi_avg_fn=_moving(ema))
         self._changes: list[np.ndarray] = []
 
+    @property
+    def validated(self) -> torch.nn.Module:
+        """The network that is validated and kept: the averaged one where there is one."""
+        return self.model if self.average is None else self.average.module
+
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        loss = self.loss(self.model(model_inputs(batch)), batch["ideal"], batch["noisy"])
+        mitigated = self.model(model_inputs(batch)).float()
+        loss = self.loss(mitigated, batch["ideal"], batch["noisy"])
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["ideal"]))
         return loss
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
     def validation_step(self, batch: Batch, _: int) -> None:
-        mitigated = self.model(model_inputs(batch))
+        mitigated = self.validated(model_inputs(batch)).float()
         loss = self.loss(mitigated, batch["ideal"], batch["noisy"])
         self.log("val/loss", loss, batch_size=len(batch["ideal"]))
         rows = (batch["ideal"], batch["noisy"], mitigated)
@@ -74,3 +95,17 @@ class MitigationModule(pl.LightningModule):
             )
             return [optimizer], [{"scheduler": plateau, "monitor": "val/loss"}]
         return optimizer
+
+
+def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
+    """a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) at step t of the average.
+
+    Torch starts the average with the weights after the first step. A constant decay would keep
+    those for 1 / (1 - decay) steps; here 0.9 of the weight is younger than about t / 4 steps.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], count: Tensor) -> None:
+        t = int(count)
+        torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + t) / (10 + t)))
+
+    return update

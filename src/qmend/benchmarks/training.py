@@ -1,0 +1,190 @@
+"""A tracked training against a bare PyTorch loop over the same batches."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.table import Table
+
+from qmend import metrics
+from qmend.benchmarks.alternating import Timings, one_core
+from qmend.benchmarks.simulator import ALGIERS, SHOTS
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.encodings import build_encoding
+from qmend.datasets.generation import generate
+from qmend.datasets.table import LabelledCircuits, load_dataset
+from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.models.base import Architecture, Dimensions, build_model, model_config
+from qmend.tracking.run import start_run
+from qmend.tracking.store import Store, open_store
+from qmend.training.batches import ShuffledBatches
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import INFERENCE_BATCH, fit
+from qmend.training.logger import OwnedRunLogger
+from qmend.training.losses import build_loss
+from qmend.training.module import model_inputs
+
+#: ``conf/model/perceiver.yaml`` without dropout, which costs both the same.
+_MODEL = model_config(
+    {
+        "name": "perceiver",
+        "encoding": "paper",
+        "output": "prediction",
+        "latents": 16,
+        "width": 64,
+        "depth": 2,
+        "cross_heads": 4,
+        "self_heads": 8,
+        "dropout": 0.0,
+    }
+)
+_LOSS, _SEED, _CIRCUITS_A_JOB = "kl", 0, 10
+_OPTIMIZER = OptimizerConfig(schedule="constant")
+#: The first epoch is not counted: it warms both up.
+_TRAINER = TrainerConfig(max_epochs=5, batch_size=256, threads=1)
+_OURS, _BARE = "qmend, tracked", "bare loop"
+
+
+def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
+    """Seconds a training step of Pauli circuits, each epoch's validation and logging included.
+
+    Ours is what ``qmend train`` does: Lightning, an MLflow run, the best weights kept, a folder
+    for the state. The bare loop does the forward and backward passes, clips, steps and validates.
+    Both start from the same weights, see the same batches and end with the same weights.
+    """
+    circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        generate(_config(circuits), ALGIERS, folder / "bench")
+        data = load_dataset(folder / "bench")
+        train, val = data.part("train"), data.part("val")
+        steps = -(-len(train) // _TRAINER.batch_size) * (_TRAINER.max_epochs - 1)
+        store = open_store(folder / "mlruns")
+        seconds: dict[str, list[float]] = {_OURS: [], _BARE: []}
+        difference = 0.0
+        with one_core():
+            for repeat in range(repeats + 1):
+                ours, first = _tracked(store, train, val, folder / f"state {repeat}")
+                bare, second = _bare(train, val)
+                if repeat:  # the first pass warms up, uncounted
+                    seconds[_OURS].append(ours / steps)
+                    seconds[_BARE].append(bare / steps)
+                difference = max(difference, _difference(first, second))
+    timings = Timings(seconds)
+    ratio, low, high = timings.ratio(_OURS, _BARE)
+    summary = {
+        "bench": "training",
+        "ratio": round(ratio, 3),
+        "ratio_lo": round(low, 3),
+        "ratio_hi": round(high, 3),
+        "ms_a_step": round(1e3 * timings.median(_OURS), 2),
+        "ms_a_step_bare": round(1e3 * timings.median(_BARE), 2),
+        "steps_an_epoch": steps // (_TRAINER.max_epochs - 1),
+        "max_abs_diff": difference,
+        "load": round(os.getloadavg()[0], 2),
+        "circuits": circuits,
+    }
+    return _table(timings, circuits), summary
+
+
+def _tracked(
+    store: Store, train: LabelledCircuits, val: LabelledCircuits, state: Path
+) -> tuple[float, Architecture]:
+    """Seconds of all epochs but the first, and the network."""
+    ends: list[float] = []
+    state.mkdir()
+    with start_run(store, "bench", {"kind": "bench"}, {}) as run:
+        trained = fit(
+            _MODEL,
+            LossConfig(name=_LOSS),
+            _OPTIMIZER,
+            _TRAINER,
+            train,
+            val,
+            _SEED,
+            loggers=[OwnedRunLogger(run)],
+            progress=lambda *_: ends.append(time.perf_counter()),
+            state=state,
+        )
+    return ends[-1] - ends[0], trained.network
+
+
+def _bare(train: LabelledCircuits, val: LabelledCircuits) -> tuple[float, Architecture]:
+    """The same by hand."""
+    encoding = build_encoding(_MODEL.encoding).fit(train.circuits)
+    tensors = labelled_tensors(encoding, train, True)
+    held_out = BatchLoader(labelled_tensors(encoding, val, True), INFERENCE_BATCH)
+    torch.manual_seed(_SEED)
+    network = build_model(
+        _MODEL,
+        Dimensions(
+            train.circuits.n_qubits, tensors["tokens"].shape[2], tensors["context"].shape[1]
+        ),
+    )
+    loss_of = build_loss(_LOSS)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=_OPTIMIZER.lr, weight_decay=_OPTIMIZER.weight_decay
+    )
+    batches = ShuffledBatches(tensors, _TRAINER.batch_size, _SEED)
+    ends: list[float] = []
+    best, weights = np.inf, network.state_dict()
+    for epoch in range(_TRAINER.max_epochs):
+        network.train()
+        for batch in batches.epoch(epoch):
+            optimizer.zero_grad()
+            loss = loss_of(network(model_inputs(batch)), batch["ideal"], batch["noisy"])
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(network.parameters(), _TRAINER.gradient_clip)
+            optimizer.step()
+        network.eval()
+        total, changes = 0.0, []
+        with torch.no_grad():
+            for batch in held_out:
+                mitigated = network(model_inputs(batch))
+                rows = (batch["ideal"], batch["noisy"], mitigated)
+                total += len(mitigated) * loss_of(mitigated, *rows[:2]).item()
+                changes.append(metrics.l1rc(*(r.double().numpy() for r in rows)))
+        metrics.median_l1rc(np.concatenate(changes))
+        if total < best:
+            best, weights = total, {k: v.clone() for k, v in network.state_dict().items()}
+        ends.append(time.perf_counter())
+    network.load_state_dict(weights)
+    return ends[-1] - ends[0], network
+
+
+def _difference(first: Architecture, second: Architecture) -> float:
+    """Largest difference between two networks' weights."""
+    pairs = zip(first.parameters(), second.parameters(), strict=True)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
+
+
+def _config(circuits: int) -> DatasetConfig:
+    return DatasetConfig.model_validate(
+        {
+            "name": "bench",
+            "family": {"name": "pauli", "n_qubits": 5},
+            "circuits": circuits,
+            "job_size": _CIRCUITS_A_JOB,
+            "shots": SHOTS,
+        }
+    )
+
+
+def _table(timings: Timings, circuits: int) -> Table:
+    table = Table(
+        title=f"Small Perceiver, {circuits} Pauli circuits, batches of {_TRAINER.batch_size}, "
+        "one core",
+        title_justify="left",
+    )
+    for heading in ("program", "ms a step", "time"):
+        table.add_column(heading, justify="left" if heading == "program" else "right")
+    for name in timings.seconds:
+        share = timings.median(name) / timings.median(_BARE)
+        table.add_row(name, f"{1e3 * timings.median(name):.2f}", f"{share:.3f}x")
+    return table

@@ -1,0 +1,152 @@
+"""``qmend study architectures``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from qmend.cli.evaluate import rows_for
+from qmend.cli.hydra_app import compose_config, run_hydra
+from qmend.cli.schema import ArchitecturesStudyConfig, EvaluateConfig, TrainConfig
+from qmend.cli.terminal import console, epoch_progress, generate_with_progress
+from qmend.config.errors import validate
+from qmend.datasets.config import ImportedDatasetConfig
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.evaluation.tracked import Context, dataset_tags
+from qmend.metrics import Interval
+from qmend.reporting.html import check_writable
+from qmend.reporting.results import markdown, terminal_table
+from qmend.studies.architectures import (
+    Cell,
+    Row,
+    run_average,
+    run_baselines,
+    run_cell,
+    run_elsewhere,
+    shortened,
+    shot_noise_reference,
+)
+from qmend.tracking.run import Run, start_run
+from qmend.tracking.store import Store, open_store
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+
+
+def main(arguments: list[str]) -> None:
+    """Compare everything that can be trained or fitted on one dataset."""
+    run_hydra("study/architectures", ArchitecturesStudyConfig, _study, arguments)
+
+
+def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
+    check_writable(config.output / "table.md")
+    trained = {name: _cell(name, words, config, plain) for name, words in config.cells.items()}
+    whole = {name: _cell(name, words, config, plain) for name, words in config.whole.items()}
+    others = {name: _composed("evaluate", words) for name, words in config.elsewhere.items()}
+    targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
+    store = open_store(config.tracking.root)
+    generate_with_progress(config)
+    dataset = load_dataset(config.dataset_folder)
+    short = shortened(dataset, config.train_circuits)
+    name = f"study architectures on {dataset.folder.name}"
+    tags = {"kind": "study", **dataset_tags(dataset)}
+    with start_run(store, name, tags, plain) as parent:
+        context = Context(store, dataset, parent=parent.run_id)
+        names = None if config.baselines == "all" else config.baselines
+        asked = {key: plain[key] for key in ("device", "dataset")}
+        rows: list[Row] = []
+
+        def keep(row: Row) -> Row:
+            rows.append(row)
+            console.print(f"  {row.name}: {row.figures['l1rc_median'].value:.3f}")
+            _write(config, parent, dataset.folder.name, rows, shot_noise_reference(context))
+            return row
+
+        for row in run_baselines(context, names, asked):
+            keep(row)
+        part = Context(store, short, parent=parent.run_id)
+        for cell in trained.values():
+            keep(run_cell(part, cell, config.seeds, epoch_progress))
+        carried: list[Row] = []
+        for cell in whole.values():
+            row = keep(run_cell(context, cell, config.seeds, epoch_progress))
+            if cell.name in config.carried:
+                carried.append(row)
+                if len(row.run_ids) > 1:
+                    keep(run_average(context, row, asked))
+        console.print(terminal_table(rows, shot_noise_reference(context), name))
+        for other, target in targets.items():
+            _elsewhere(config, store, parent, other, target, carried)
+    console.print(f"  Tables: {config.output}")
+    console.print(f"  Run {parent.run_id}")
+
+
+def _elsewhere(
+    config: ArchitecturesStudyConfig,
+    store: Store,
+    parent: Run,
+    name: str,
+    target: EvaluateConfig,
+    carried: list[Row],
+) -> None:
+    """The carried networks beside baselines that were fitted to the other data themselves."""
+    dataset = _target_data(store, target, carried)
+    context = Context(store, dataset, parent=parent.run_id)
+    asked = {"elsewhere": name}
+    names = None if target.baselines == "all" else target.baselines
+    rows = list(run_baselines(context, names, asked))
+    rows += [run_elsewhere(context, row, asked) for row in carried]
+    reference = shot_noise_reference(context)
+    _write(config, parent, name, rows, reference)
+    console.print(terminal_table(rows, reference, f"elsewhere: {name}"))
+
+
+def _target_data(store: Store, target: EvaluateConfig, carried: list[Row]) -> Dataset:
+    models = [load_checkpoint(checkpoint_folder(store, row.run_ids[0])) for row in carried]
+    if isinstance(target.dataset, ImportedDatasetConfig):
+        return rows_for(
+            target.dataset_folder, [(model, source, "the model") for model, source in models]
+        )[0]
+    generate_with_progress(target)
+    return load_dataset(target.dataset_folder)
+
+
+def _write(
+    config: ArchitecturesStudyConfig,
+    parent: Run,
+    name: str,
+    rows: list[Row],
+    reference: Interval | None,
+) -> None:
+    folder = config.output
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.md").write_text(markdown(rows, reference))
+    plain = json.dumps([asdict(row) for row in rows], indent=1)
+    (folder / f"{name}.json").write_text(plain + "\n")
+    parent.text(markdown(rows, reference), f"tables/{name}.md")
+
+
+def _cell(
+    name: str, words: str, config: ArchitecturesStudyConfig, plain: Mapping[str, Any]
+) -> Cell:
+    composed = _composed("train", words)
+    training = validate(TrainConfig, composed)
+    own = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(own, dict)
+    kept = {key: own[key] for key in ("model", "loss", "optimizer", "trainer")}
+    kept |= {key: plain[key] for key in ("device", "dataset")}
+    kept["train_circuits"] = config.train_circuits if name in config.cells else None
+    return Cell(name, training, kept)
+
+
+def _composed(root: str, words: str) -> DictConfig:
+    """Another command's config, composed inside this one's Hydra application."""
+    before = GlobalHydra.instance().hydra
+    composed = OmegaConf.create(compose_config(root, words.split()))
+    GlobalHydra.instance().hydra = before
+    for key in OmegaConf.missing_keys(composed):
+        OmegaConf.update(composed, key, ["none"] if key == "checkpoint" else "none")
+    return composed

@@ -1,0 +1,243 @@
+"""The state of an unfinished training: one file, there whole or not at all, never unpickled."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+
+from qmend.training.best import KeepBest
+
+STATE = "training.state"
+#: Rises with every change of what is stored or how a training runs.
+_STATE_VERSION = 1
+_PACKAGES = ("qmend", "torch", "pytorch-lightning", "numpy")
+_DIGEST_BYTES = 32
+
+#: Called with one sentence for a person.
+Say = Callable[[str], None]
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[Path | None]:
+    """The folder, made and locked for this process; None while another process holds it.
+
+    The lock is on the folder itself and goes with the process, however it ends.
+    """
+    handle = _locked(folder)
+    try:
+        yield None if handle is None else folder
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _locked(folder: Path) -> int | None:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(handle).st_ino == folder.stat().st_ino:
+                return handle
+        except FileNotFoundError:
+            pass  # its owner finished and removed it: make a new one
+        except OSError:
+            os.close(handle)
+            return None
+        os.close(handle)
+
+
+def discard(folder: Path) -> None:
+    """Remove the state of a training that is over."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain values whole or not at all, behind their SHA-256."""
+    content = io.BytesIO()
+    torch.save({"state_version": _STATE_VERSION, "packages": _packages(), **state}, content)
+    part = folder / f".{STATE}.part"
+    with part.open("wb") as file:
+        file.write(hashlib.sha256(content.getbuffer()).digest())
+        file.write(content.getbuffer())
+    os.replace(part, folder / STATE)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds: a state, or the reason why it can't be used (empty if there is none)."""
+
+    state: dict[str, Any] | None = None
+    reason: str = ""
+
+
+def read_state(folder: Path) -> Found:
+    """Read a state of this version of the package; whose it is remains to be compared."""
+    try:
+        content = (folder / STATE).read_bytes()
+    except FileNotFoundError:
+        return Found()
+    except OSError as error:
+        return Found(reason=f"it can't be read ({error.strerror})")
+    digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        return Found(reason="it is damaged")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        made_by = (state["state_version"], state["packages"])
+    except (UnpicklingError, RuntimeError, ValueError, KeyError, TypeError):
+        return Found(reason="it is damaged")
+    if made_by != (_STATE_VERSION, _packages()):
+        return Found(reason="other versions of the packages wrote it")
+    return Found(state)
+
+
+def _packages() -> dict[str, str]:
+    return {name: version(name) for name in _PACKAGES}
+
+
+class StateKeeper(Callback):
+    """Writes the state between epochs, and sets a training to one before its first epoch.
+
+    A state is everything that the rest of a training depends on: weights, their average,
+    optimizer, schedule, loss scale, best weights and history, patience, random numbers, and how
+    many epochs and steps are done. Lightning's own checkpoints are not used: written at the end
+    of an epoch they miss the step of a plateau schedule, which comes after.
+
+    Args:
+        folder: where it lies.
+        identity: of the training; a state of another is never used.
+        keep: the callback that holds best weights and history.
+        seconds: between two writings, at least.
+        say: told when a state can't be used, or written; the training goes on.
+        stopping: the early stop, if there is one.
+
+    Attributes:
+        epochs: done by the training that is resumed; 0 if there is none.
+        before: seconds that it took.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: str,
+        keep: KeepBest,
+        seconds: float,
+        say: Say,
+        stopping: EarlyStopping | None,
+    ) -> None:
+        self.folder, self.identity, self.keep = folder, identity, keep
+        self.seconds, self.say, self.stopping = seconds, say, stopping
+        self.started = self.written = time.monotonic()
+        self.broken = False
+        self.found = self._own()
+        self.before = float(self.found["seconds"]) if self.found else 0.0
+        self.epochs = int(self.found["epochs"]) if self.found else 0
+
+    def _own(self) -> dict[str, Any] | None:
+        """The folder's state if it belongs to this training."""
+        found = read_state(self.folder)
+        state, reason = found.state, found.reason
+        if state is not None and state.get("identity") != self.identity:
+            state, reason = None, "it belongs to another training"
+        if reason:
+            self.say(f"The state in {self.folder} is not used, as {reason}: starts anew.")
+        return state
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.found is None:
+            return
+        state = self.found
+        pl_module.load_state_dict(state["module"])
+        trainer.optimizers[0].load_state_dict(state["optimizer"])
+        for config, values in zip(trainer.lr_scheduler_configs, state["schedules"], strict=True):
+            config.scheduler.load_state_dict(values)
+        trainer.precision_plugin.load_state_dict(state["precision"])
+        self.keep.load_state_dict(state["keep"])
+        if self.stopping is not None:
+            self.stopping.load_state_dict(state["stopping"])
+        _set_progress(trainer, state["epochs"], state["steps"])
+        trainer.should_stop = state["stopped"]
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.found is not None:
+            _set_random(self.found["random"])
+            self.found = None
+        elif trainer.current_epoch and time.monotonic() - self.written >= self.seconds:
+            self._write(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.found is None:
+            self._write(trainer, pl_module)
+
+    def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        state = {
+            "identity": self.identity,
+            "epochs": trainer.current_epoch,
+            "steps": trainer.global_step,
+            "stopped": trainer.should_stop,
+            "seconds": self.before + time.monotonic() - self.started,
+            "module": pl_module.state_dict(),
+            "optimizer": trainer.optimizers[0].state_dict(),
+            "schedules": [c.scheduler.state_dict() for c in trainer.lr_scheduler_configs],
+            "precision": trainer.precision_plugin.state_dict(),
+            "keep": self.keep.state_dict(),
+            "stopping": self.stopping.state_dict() if self.stopping else {},
+            "random": _random(trainer),
+        }
+        try:
+            write_state(self.folder, state)
+            self.broken = False
+        except (OSError, RuntimeError) as error:
+            if not self.broken:
+                self.say(
+                    f"The state could not be written to {self.folder} ({error}): if this training "
+                    "is stopped, it goes on from an earlier epoch."
+                )
+            self.broken = True
+            with suppress(OSError):
+                (self.folder / f".{STATE}.part").unlink(missing_ok=True)
+        self.written = time.monotonic()
+
+
+def _set_progress(trainer: pl.Trainer, epochs: int, steps: int) -> None:
+    """Tell Lightning's loops how far the training is, as if they had come there themselves."""
+    batches = trainer.fit_loop.epoch_loop
+    batches._batches_that_stepped = steps  # the step that metrics are logged at
+    optimizer = batches.automatic_optimization.optim_progress.optimizer.step
+    optimizer.total.load_state_dict({"ready": steps, "completed": steps})
+    stages = ("ready", "started", "processed", "completed")
+    batches.batch_progress.total.load_state_dict(dict.fromkeys(stages, steps))
+    for progress in (
+        trainer.fit_loop.epoch_progress.current,
+        trainer.fit_loop.epoch_progress.total,
+    ):
+        progress.load_state_dict(dict.fromkeys(stages, epochs))
+
+
+def _random(trainer: pl.Trainer) -> dict[str, torch.Tensor]:
+    states = {"cpu": torch.get_rng_state()}
+    if trainer.strategy.root_device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(trainer.strategy.root_device)
+    return states
+
+
+def _set_random(states: Mapping[str, torch.Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])

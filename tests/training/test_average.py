@@ -1,0 +1,113 @@
+"""The moving average of the weights against one computed by hand."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+
+from qmend.datasets.encodings import build_encoding
+from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.models.base import Dimensions, build_model, model_config
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import fit
+from qmend.training.losses import build_loss
+from qmend.training.module import MitigationModule, model_inputs
+
+BLIND = model_config({"name": "blind_mlp", "width": 8})
+
+
+def train(tiny, ema, **trainer):
+    return fit(
+        BLIND,
+        LossConfig(name="kl"),
+        OptimizerConfig(lr=0.03, schedule="constant"),
+        TrainerConfig(**{"max_epochs": 6, "batch_size": 24, "threads": 1, "ema": ema, **trainer}),
+        tiny.part("train"),
+        tiny.part("val"),
+        0,
+    )
+
+
+class Watch(Callback):
+    """Copies of the weights and of their average after each step."""
+
+    def __init__(self) -> None:
+        self.weights: list[list[np.ndarray]] = []
+        self.averages: list[list[np.ndarray]] = []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step:
+            self.take(pl_module)
+
+    def on_train_end(self, trainer, pl_module) -> None:
+        self.take(pl_module)
+
+    def take(self, module: MitigationModule) -> None:
+        for place, network in ((self.weights, module.model), (self.averages, module.average)):
+            place.append([p.detach().double().numpy().copy() for p in network.parameters()])
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec", "ignore:.*does not have many workers")
+@pytest.mark.parametrize("decay", [0.5, 0.97])
+def test_the_average_is_that_by_hand(tiny, decay):
+    """d = min(decay, (1 + t) / (10 + t)) for the t-th step after the first, which is copied."""
+    train_part = tiny.part("train")
+    encoding = build_encoding(BLIND.encoding).fit(train_part.circuits)
+    tensors = labelled_tensors(encoding, train_part, False)
+    dimensions = Dimensions(5, tensors["tokens"].shape[2], tensors["context"].shape[1])
+    torch.manual_seed(0)
+    module = MitigationModule(
+        build_model(BLIND, dimensions),
+        build_loss("l1"),
+        OptimizerConfig(lr=0.03, schedule="constant"),
+        total_steps=1,
+        ema=decay,
+    )
+    watch = Watch()
+    loader = BatchLoader(tensors, 16)
+    pl.Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[watch],
+        log_every_n_steps=1,
+        num_sanity_val_steps=0,
+    ).fit(module, loader, BatchLoader(tensors, 96))
+    assert len(watch.weights) == 4 * len(loader)
+    expected = watch.weights[0]
+    for t, weights in enumerate(watch.weights):
+        if t:
+            d = min(decay, (1 + t) / (10 + t))
+            expected = [d * a + (1 - d) * w for a, w in zip(expected, weights, strict=True)]
+        for found, by_hand in zip(watch.averages[t], expected, strict=True):
+            np.testing.assert_allclose(found, by_hand, atol=1e-6)
+    assert not np.allclose(watch.averages[-1][0], watch.weights[-1][0], atol=1e-3)
+
+
+@pytest.mark.parametrize("monitor", ["val/loss", "val/l1rc_median"])
+def test_the_averaged_weights_are_validated_and_kept(tiny, monitor):
+    """The network that comes back has the best validation loss of the history."""
+    model = train(tiny, 0.9, monitor=monitor)
+    tensors = labelled_tensors(model.encoding, tiny.part("val"), False)
+    with torch.no_grad():
+        out = model.network(model_inputs(tensors))
+    found = build_loss("kl")(out, tensors["ideal"], tensors["noisy"]).item()
+    best = int(np.argmin(model.history[monitor]))
+    assert found == pytest.approx(model.history["val/loss"][best], rel=1e-5)
+
+
+def test_an_average_changes_what_is_validated_and_not_how_it_is_trained(tiny):
+    plain, averaged = train(tiny, None), train(tiny, 0.9)
+    assert plain.history["train/loss"] == averaged.history["train/loss"]
+    assert plain.history["val/loss"] != averaged.history["val/loss"]
+
+
+def test_the_start_is_soon_forgotten(tiny):
+    """With a constant decay of 0.9999, twelve steps would leave the average at the start."""
+    plain, averaged = train(tiny, None), train(tiny, 0.9999)
+    fallen = [m.history["val/loss"][0] - min(m.history["val/loss"]) for m in (plain, averaged)]
+    assert fallen[1] > 0.3 * fallen[0] > 0
