@@ -27,6 +27,7 @@ KEYS = {
         "paper_per_second",
         "token_per_second",
         "load_per_second",
+        "paths_per_second",
         "max_abs_diff",
         "circuits",
     },
@@ -57,7 +58,7 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
         assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
     if what == "data":
         assert found["max_abs_diff"] <= 1e-6
-        assert min(found[f"{name}_per_second"] for name in ("paper", "token", "load")) > 0
+        assert min(found[f"{name}_per_second"] for name in ("paper", "token", "paths", "load")) > 0
     if what == "training":
         assert found["max_abs_diff"] <= 1e-6
         assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]

@@ -16,7 +16,7 @@ from mlflow.entities import Run
 
 from qmend.datasets.manifest import read_manifest
 
-BASELINES = ["none", "uniform", "readout_inversion", "depolarizing_inversion"]
+BASELINES = ["none", "uniform", "readout_inversion", "depolarizing_inversion", "path_inversion"]
 MODELS = ["blind_mlp", "perceiver", "physics_perceiver"]
 MITIGATORS = [*BASELINES, *MODELS]
 EPOCHS = 2

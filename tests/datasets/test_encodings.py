@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.encodings import Encoding, build_encoding
 from qmend.datasets.encodings.base import Standardiser
 from qmend.datasets.encodings.paper import decode_layers, encode_layers
+from qmend.datasets.encodings.paths import PATHS
 from qmend.devices.calibration import Calibration
 from qmend.devices.vector import calibration_vector
+from qmend.simulation.paths import FEATURES, path_features
 from qmend.types import QmendError
 from reference import qiskit_circuit
 
@@ -239,6 +242,66 @@ def test_tokens_need_every_value_they_hold(algiers):
         build_encoding("token").raw(batch)
 
 
+# Parities
+
+
+def test_a_parity_holds_what_its_paths_meet_under_its_own_calibration(algiers):
+    """Two snapshots and two layouts in one batch."""
+    plain = algiers.calibration.model_dump(mode="json")
+    for item in plain["gates"]:
+        item["error"] = None if item["error"] is None else min(2 * item["error"], 1.0)
+    worse = Calibration.parse(plain, "x")
+    gates = [("sx", 1, -1, 0.0), ("rz", 1, -1, 0.4), ("cx", 0, 1, 0.0), ("sx", 2, -1, 0.0)]
+    table = InstructionTable.from_circuits(3, [gates, gates[::-1], gates * 3, gates])
+    batch = CircuitBatch(
+        table,
+        np.full((4, 8), 1 / 8),
+        np.full(4, 10),
+        ((0, 1, 2), (5, 3, 2), (1, 2, 3)),
+        (algiers.calibration, worse, worse),
+        np.array([1, 0, 1, 0]),
+    )
+    tokens, mask, context = build_encoding("paths").raw(batch)
+    assert tokens.dtype == np.float32
+    assert tokens.shape == (4, 8, len(FEATURES))
+    assert mask.all()
+    for row, k in enumerate(batch.calibration_index):
+        calibration, layout = batch.chains[k]
+        alone = path_features(table.select(np.array([row])), calibration, layout, PATHS)
+        np.testing.assert_array_equal(tokens[row], alone[0].astype(np.float32))
+        qubits = [calibration.qubit(q) for q in layout]
+        expected = [
+            np.mean([getattr(q, field) for q in qubits])
+            for field in ("readout_error", "t1_us", "t2_us")
+        ]
+        np.testing.assert_allclose(context[row], expected, rtol=1e-12)
+    assert np.abs(tokens[2] - tokens[1]).max() > 0.01
+
+
+def test_parities_are_read_from_ecr_and_cz_too(algiers):
+    """Every native gate has its place; the others of the device need no values."""
+    plain = algiers.calibration.model_dump(mode="json")
+    for item in plain["gates"]:
+        item["gate"] = item["gate"].replace("cx", "cz")
+        if item["gate"] == "id":
+            item["error"] = None
+    batch = batch_of([[("cz", 0, 1, 0.0), ("sx", 1, -1, 0.0)]], algiers)
+    batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
+    tokens, _, _ = build_encoding("paths").raw(batch)
+    parity = 0b00010
+    assert tokens[0, parity, FEATURES.index("two_qubit_gates")] == 1
+    assert build_encoding("paths").gates == GATES
+
+
+def test_parities_need_every_value_they_hold(algiers):
+    plain = algiers.calibration.model_dump(mode="json")
+    plain["qubits"][2]["t2_us"] = None
+    batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
+    batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
+    with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
+        build_encoding("paths").raw(batch)
+
+
 # Standardisation
 
 
@@ -257,7 +320,7 @@ def test_rounding_noise_is_no_spread():
     assert not Standardiser.fit(column)(column + 0.05).any()
 
 
-@pytest.mark.parametrize("name", ["paper", "token"])
+@pytest.mark.parametrize("name", ["paper", "paths", "token"])
 def test_an_encoding_survives_json(tiny, name):
     encoding = build_encoding(name).fit(tiny.rows.circuits)
     again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
@@ -268,7 +331,7 @@ def test_an_encoding_survives_json(tiny, name):
     assert ours.shots[:, 0].tolist() == [2000.0] * 96
 
 
-@pytest.mark.parametrize("name", ["paper", "token"])
+@pytest.mark.parametrize("name", ["paper", "paths", "token"])
 def test_an_encoding_must_be_fitted_and_of_this_version(tiny, name):
     encoding = build_encoding(name)
     with pytest.raises(QmendError, match=f"The {name} encoding has not been fitted"):

@@ -194,7 +194,8 @@ def test_baselines_on_simulated_noise_rank_as_physics_says(tiny):
         for kind in BASELINES
     }
     assert found["none"] == 0
-    assert found["depolarizing_inversion"] < found["readout_inversion"] < 0 < found["uniform"]
+    assert found["path_inversion"] < found["depolarizing_inversion"] < found["readout_inversion"]
+    assert found["readout_inversion"] < 0 < found["uniform"]
 
 
 def test_names_and_parameters():
@@ -203,6 +204,7 @@ def test_names_and_parameters():
         "uniform": 0,
         "readout_inversion": 0,
         "depolarizing_inversion": 3,
+        "path_inversion": 3,
     }
 
 

@@ -299,6 +299,8 @@ LEFT_ALONE = {
     "probabilistic_inversion": Bound(2e-3),
     # Does not look at the calibration: undoes the noise it was fitted to, whatever it is given.
     "depolarizing_inversion": Bound(1e-6, 0.15),
+    # Reads the calibration, which leaves it its two-qubit gates' share.
+    "path_inversion": Bound(1e-6, 0.03),
     # Start at their input; a few steps lead away by their size. The first sees no calibration.
     "blind_mlp": Bound(0.01, 0.02),
     "physics_perceiver": Bound(0.01, 0.03),

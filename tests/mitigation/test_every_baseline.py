@@ -113,6 +113,7 @@ def test_names_and_costs():
         "mthree": (0, 1.0),
         "depolarizing_inversion": (3, 1.0),
         "calibration_inversion": (0, 1.0),
+        "path_inversion": (3, 1.0),
         "zne_linear": (0, 3.0),
         "zne_exponential": (0, 3.0),
         "clifford_data_regression": (0, 11.0),

@@ -25,7 +25,7 @@ def test_rows_are_baselines_models_and_last_the_reference(printed, board):
     names = [e.name for e in board.entries]
     rows = [line.split()[0] for line in printed if line.split()[0] in names]
     assert rows == names
-    assert [e.kind for e in board.entries] == ["baseline"] * 4 + ["train"] * 2
+    assert [e.kind for e in board.entries] == ["baseline"] * 5 + ["train"] * 2
     last = [k for k, line in enumerate(printed) if line.startswith("shot-noise reference")]
     assert len(last) == 1
     assert last[0] > max(k for k, line in enumerate(printed) if line.split()[0] in names)

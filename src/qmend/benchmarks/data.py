@@ -37,6 +37,7 @@ _RIVALS = {
 def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     """Encode and load Pauli circuits (T uniform on 3..9, Qiskit level 1) of one dataset.
 
+    The encoding ``paths``, a Monte Carlo sum, stands alone: a plain loop takes minutes.
     Ours go from the stored instruction table to all arrays that a network reads; the plain
     loops from Qiskit circuits, built beforehand, to the circuits' part alone.
     """
@@ -61,12 +62,15 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         batch = data.rows.circuits
         table, (calibration, layout) = batch.instructions, batch.chains[0]
         plain = [aer_circuit(table, i) for i in range(len(table))]
-        paper, token = (build_encoding(name).fit(batch) for name in ("paper", "token"))
+        paper, token, paths = (
+            build_encoding(name).fit(batch) for name in ("paper", "token", "paths")
+        )
         programs: dict[str, Callable[[], object]] = {
             "paper": lambda: paper(batch),
             "paper, plain loop": lambda: [plain_layers(c) for c in plain],
             "token": lambda: token(batch),
             "token, plain loop": lambda: [plain_tokens(c, calibration, layout) for c in plain],
+            "paths": lambda: paths(batch),
             "load": lambda: load_dataset(folder),
             "load, pyarrow alone": lambda: [
                 pq.read_table(folder / entry.file) for entry in data.manifest.shards
@@ -90,6 +94,7 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
             f"{name}_per_second": round(rate[name]),
         }
     summary |= {
+        "paths_per_second": round(rate["paths"]),
         "max_abs_diff": difference,
         "two_qubit_median": float(np.median(data.rows.n_two_qubit)),
         "circuits": circuits,

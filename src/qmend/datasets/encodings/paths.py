@@ -11,7 +11,7 @@ from qmend.devices.calibration import Calibration
 from qmend.simulation.paths import FEATURES, path_features
 from qmend.types import FloatArray
 
-#: Paths sampled for each circuit: -log of a parity's survival is then known to 0.006.
+#: Paths sampled for each circuit: -log of a parity's survival is then known to 0.007.
 PATHS = 32
 
 
@@ -31,7 +31,7 @@ class PathsEncoding(Encoding):
         tokens = np.zeros((len(batch), size, len(FEATURES)), dtype=np.float32)
         for k in np.unique(batch.calibration_index):
             rows = np.flatnonzero(batch.calibration_index == k)
-            calibration, layout = batch.chains[k]
+            calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
             tokens[rows] = path_features(table, calibration, layout, PATHS)
         context = per_calibration(batch, [_context(*chain) for chain in batch.chains])

@@ -3,6 +3,7 @@
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.depolarizing_inversion import DepolarizingInversion
 from qmend.mitigation.baselines.none import NoMitigation
+from qmend.mitigation.baselines.path_inversion import PathInversion
 from qmend.mitigation.baselines.readout_inversion import ReadoutInversion
 from qmend.mitigation.baselines.registry import baselines
 from qmend.mitigation.baselines.uniform import Uniform
@@ -13,12 +14,14 @@ BASELINES: tuple[type[Mitigator], ...] = (
     Uniform,
     ReadoutInversion,
     DepolarizingInversion,
+    PathInversion,
 )
 
 __all__ = [
     "BASELINES",
     "DepolarizingInversion",
     "NoMitigation",
+    "PathInversion",
     "ReadoutInversion",
     "Uniform",
     "baselines",
