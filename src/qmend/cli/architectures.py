@@ -65,11 +65,6 @@ def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
             _write(config, parent, dataset.folder.name, rows, shot_noise_reference(context))
             return row
 
-        for row in run_baselines(context, names, asked):
-            keep(row)
-        part = Context(store, short, parent=parent.run_id)
-        for cell in trained.values():
-            keep(run_cell(part, cell, config.seeds, epoch_progress))
         carried: list[Row] = []
         for cell in whole.values():
             row = keep(run_cell(context, cell, config.seeds, epoch_progress))
@@ -77,6 +72,11 @@ def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
                 carried.append(row)
                 if len(row.run_ids) > 1:
                     keep(run_average(context, row, asked))
+        part = Context(store, short, parent=parent.run_id)
+        for cell in trained.values():
+            keep(run_cell(part, cell, config.seeds, epoch_progress))
+        for row in run_baselines(context, names, asked):
+            keep(row)
         console.print(terminal_table(rows, shot_noise_reference(context), name))
         for other, target in targets.items():
             _elsewhere(config, store, parent, other, target, carried)
