@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     runs = client.search_runs([client.get_experiment_by_name("qmend").experiment_id])
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     assert len(runs) - len(children) == 1, "one parent run"
-    assert len(children) == 7, f"three trainings and four baselines, not {len(children)}"
+    assert len(children) == 9, f"four trainings and five baselines, not {len(children)}"
     for run in runs:
         assert run.info.status == "FINISHED", f"{run.info.run_name} is {run.info.status}"
     for run in children:

@@ -17,7 +17,7 @@ from mlflow.entities import Run
 from qmend.datasets.manifest import read_manifest
 
 BASELINES = ["none", "uniform", "readout_inversion", "depolarizing_inversion", "path_inversion"]
-MODELS = ["blind_mlp", "perceiver", "physics_perceiver"]
+MODELS = ["blind_mlp", "perceiver", "physics_perceiver", "walsh_operator"]
 MITIGATORS = [*BASELINES, *MODELS]
 EPOCHS = 2
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")

@@ -29,7 +29,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "demo",
         "qmend.cli.demo:main",
-        "dataset, three trainings, five baselines, a table and a report, in a few minutes",
+        "dataset, four trainings, five baselines, a table and a report, in a few minutes",
         "qmend demo device=hanoi dataset.name=demo report=reports/hanoi.html",
     ),
     Command(
