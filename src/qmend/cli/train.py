@@ -20,7 +20,7 @@ from qmend.reporting.table import interval_text
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.fresh import Fresh
+from qmend.training.fresh import Fresh, chosen_noise
 from qmend.types import QmendError
 
 #: Folder in the store with one folder for each training that has not finished.
@@ -37,6 +37,8 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> float:
     parent = None
     if config.checkpoint is not None:
         config, plain, parent = _fine_tune(config, plain, store)
+    if config.fresh is not None:
+        chosen_noise(config.fresh, config.simulated, config.seed)  # refused before any work
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
     fresh = None

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from qmend.datasets.config import DatasetConfig, dataset_recipe
 from qmend.datasets.encodings import Encoding
-from qmend.datasets.fresh import FreshCircuits, fresh_noise
+from qmend.datasets.fresh import FreshCircuits, FreshNoise, fresh_noise
 from qmend.datasets.runners import exit_with_parent
 from qmend.datasets.table import Dataset
 from qmend.datasets.tensors import Batch, labelled_tensors
@@ -53,10 +53,10 @@ class Fresh:
             seed: of the training.
 
         Raises:
-            QmendError: if the noise must not be read or can't be, or the stored circuits were
-                measured on hardware and it is the dataset's own.
+            QmendError: as :func:`chosen_noise`, and for its own noise where the dataset was
+                measured on hardware.
         """
-        noise = fresh_noise(options.noise, options.strength, dataset, seed)
+        noise = chosen_noise(options, dataset, seed)
         return Fresh(options, FreshCircuits.like(stored, dataset, device, noise, seed))
 
     @property
@@ -77,8 +77,7 @@ def check_fresh(options: FreshConfig, dataset: DatasetConfig, batch_size: int) -
     """Refuse what the configs alone show to be impossible, before any work.
 
     Raises:
-        QmendError: if a draw fills no batch or makes no whole jobs, or its noise must not be
-            read.
+        QmendError: if a draw fills no batch, or makes no whole jobs.
     """
     if options.circuits < batch_size:
         raise QmendError(
@@ -92,7 +91,15 @@ def check_fresh(options: FreshConfig, dataset: DatasetConfig, batch_size: int) -
             f"fresh.circuits ({options.circuits}) must be a multiple of dataset.job_size ({size}); "
             f"use {near} or {near + size}."
         )
-    fresh_noise(options.noise, options.strength, dataset, 0)
+
+
+def chosen_noise(options: FreshConfig, dataset: DatasetConfig, seed: int) -> FreshNoise:
+    """The noise that the options ask for.
+
+    Raises:
+        QmendError: as :func:`qmend.datasets.fresh.fresh_noise`.
+    """
+    return fresh_noise(options.noise, options.strength, dataset, seed)
 
 
 class FreshBatches:
@@ -253,7 +260,7 @@ def _encoded(circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job
     return labelled_tensors(encoding, circuits.job(job), with_tokens)
 
 
-def _plain(noise: Any) -> dict[str, Any]:
+def _plain(noise: FreshNoise) -> dict[str, Any]:
     """A noise as JSON holds it."""
     if isinstance(noise, BaseModel):
         return noise.model_dump(mode="json")
