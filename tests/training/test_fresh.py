@@ -186,10 +186,14 @@ def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
 
 
 def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> None:
-    with pytest.raises(QmendError) as found:
-        choice = FreshConfig(**{"circuits": 12, "noise": "worlds", **options})
+    choice = FreshConfig(**{"circuits": 12, "noise": "worlds", **options})
+
+    def checked() -> None:
         check_fresh(choice, dataset, 8)
         chosen_noise(choice, dataset, 0)
+
+    with pytest.raises(QmendError) as found:
+        checked()
     for part in parts:
         assert part in str(found.value)
 
