@@ -13,6 +13,8 @@ from qmend.devices.device import DeviceConfig
 from qmend.evaluation.tracked import TrainingConfig
 from qmend.mitigation.baselines import BASELINES, baselines
 from qmend.studies.published_noise import PublishedNoiseConfig
+from qmend.training.config import FreshConfig
+from qmend.training.fresh import check_fresh
 from qmend.types import QmendError, nearest
 
 
@@ -182,11 +184,19 @@ class TrainConfig(CommonConfig, TrainingConfig):
 
     Attributes:
         checkpoint: id of a training run, or a folder, to go on from; null: from scratch.
+        fresh: circuits to simulate during the training; null: the stored ones only.
     """
 
     seed: int = Field(0, ge=0)
     checkpoint: str | None = None
     fine_tune: FineTuneConfig = FineTuneConfig()
+    fresh: FreshConfig | None = None
+
+    @model_validator(mode="after")
+    def _fresh_can_be_drawn(self) -> Self:
+        if self.fresh is not None:
+            check_fresh(self.fresh, self.simulated, self.trainer.batch_size)
+        return self
 
 
 class DemoConfig(CommonConfig):

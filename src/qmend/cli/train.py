@@ -20,6 +20,7 @@ from qmend.reporting.table import interval_text
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.fresh import Fresh, chosen_noise
 from qmend.types import QmendError
 
 #: Folder in the store with one folder for each training that has not finished.
@@ -36,8 +37,14 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> float:
     parent = None
     if config.checkpoint is not None:
         config, plain, parent = _fine_tune(config, plain, store)
+    if config.fresh is not None:
+        chosen_noise(config.fresh, config.simulated, config.seed)  # refused before any work
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
+    fresh = None
+    if config.fresh is not None:
+        device = resolve(config.device)
+        fresh = Fresh.like(dataset, config.simulated, device, config.fresh, config.seed)
     context = Context(store, dataset, parent=os.environ.get(PARENT_VARIABLE))
     name = f"{config.model.name} {config.loss.name} seed {config.seed}"
     if parent is not None:
@@ -54,6 +61,7 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> float:
             parent,
             store.root / _UNFINISHED / training,
             lambda sentence: console.print(f"  {sentence}", markup=False),
+            fresh,
         )
     figures = entry.summary.figures
     console.print(

@@ -148,11 +148,7 @@ def make_job(task: JobTask) -> pa.Table:
     dataset = task.dataset
     shared = machinery(dataset, task.device)
     drawn = draw_job(shared, task.job, dict(task.attempts))
-    executor = shared.executor(task.job)
-    exact = apply_readout(executor.probabilities(drawn.table, task.job), executor.readout)
-    noisy_exact = to_bit_order(exact, drawn.measured)
-    seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
-    counts = sample_counts(noisy_exact, dataset.shots, seeds)
+    counts, noisy_exact = simulate_job(drawn, shared.executor(task.job), task.job, dataset.shots)
     calibration = shared.calibration(task.job)
     return job_rows(
         shared,
@@ -165,6 +161,16 @@ def make_job(task: JobTask) -> pa.Table:
         executed_at=calibration.time,
         split=task.split,
     )
+
+
+def simulate_job(
+    drawn: DrawnJob, executor: Executor, job: int, shots: int
+) -> tuple[IntArray, FloatArray]:
+    """(N, 2^n) counts, and the distributions they were sampled from, in the source's bit order."""
+    exact = apply_readout(executor.probabilities(drawn.table, job), executor.readout)
+    noisy_exact = to_bit_order(exact, drawn.measured)
+    seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
+    return sample_counts(noisy_exact, shots, seeds), noisy_exact
 
 
 def job_rows(

@@ -51,7 +51,7 @@ def _processes(workers: int) -> Iterator[Runner]:
     # Workers fork from one server that has imported everything and started no threads.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qmend.datasets.job"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_exit_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent)
 
     def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
         waiting = iter(tasks)
@@ -72,7 +72,7 @@ def _processes(workers: int) -> Iterator[Runner]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _exit_with_parent() -> None:
+def exit_with_parent() -> None:
     """End a worker when the process that started it is gone, even by SIGKILL."""
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -27,6 +27,7 @@ from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import save_checkpoint
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import TrainedModel, fit
+from qmend.training.fresh import Fresh
 from qmend.training.logger import OwnedRunLogger
 from qmend.training.state import Say, claimed, discard, read_state
 from qmend.types import FloatArray, QmendError, Split
@@ -139,6 +140,7 @@ def run_training(
     parent: Parent | None = None,
     state: Path | None = None,
     say: Say = lambda sentence: None,
+    fresh: Fresh | None = None,
 ) -> Entry:
     """Train a network and score it, as one run with its model as an artifact.
 
@@ -148,6 +150,7 @@ def run_training(
             there, training goes on from it, in the same run. While another process holds the
             folder, the training runs without.
         say: told in one sentence what becomes of a state.
+        fresh: draws circuits to train on, by the recipe of the context's dataset.
     """
     model = training.model
     tags = {
@@ -160,6 +163,8 @@ def run_training(
     }
     if parent is not None:
         tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
+    if fresh is not None:
+        tags["fresh"] = str(fresh.options.noise)
     with _claimed(state, say) as folder:
         unfinished = None if folder is None else _unfinished_run(context.store, folder, say)
         with _open(context, name, tags, config, unfinished) as run:
@@ -178,10 +183,14 @@ def run_training(
                 start=None if parent is None else parent.model,
                 state=folder,
                 say=say,
+                fresh=fresh,
             )
+            seen = None if fresh is None else fresh.describe(len(trained.history["train/loss"]))
+            if seen is not None:
+                run.metrics({"cost/fresh_circuits": seen["circuits"]})
             mitigator = LearnedMitigator(trained)
             entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
-            _log_model(run, context, trained, training, seed, entry.summary, parent)
+            _log_model(run, context, trained, training, seed, entry.summary, parent, seen)
         if folder is not None:
             discard(folder)
     return entry
@@ -233,6 +242,10 @@ def check_unseen(
     circuits, in equal splits only if size, jobs and shares are equal too. A fine-tuned model has
     also seen what its ancestors were trained on. Imported measurements are never trained on: no
     model has seen them.
+
+    Circuits that were simulated during a training are no further case: their seeds derive from
+    the dataset's and the training's, not as those of any dataset's circuits do, and what coincided
+    with the validation and test splits of that dataset was redrawn.
 
     Args:
         dataset: the dataset's part of its recipe; empty for imported measurements.
@@ -392,6 +405,7 @@ def _log_model(
     seed: int,
     summary: Summary,
     parent: Parent | None,
+    fresh: Mapping[str, Any] | None,
 ) -> None:
     provenance = {
         "run_id": run.run_id,
@@ -402,6 +416,7 @@ def _log_model(
         "seed": seed,
         "recipe": context.dataset.manifest.recipe["dataset"],
         "metrics": summary.metrics(f"{context.split}/"),
+        **({} if fresh is None else {"fresh": dict(fresh)}),
         "ancestors": [] if parent is None else _ancestors(parent.provenance),
     }
     with run.artifact_folder("model") as folder:
@@ -410,7 +425,7 @@ def _log_model(
 
 def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A parent and its own ancestors: which run each is, and what it was trained on."""
-    keys = ("run_id", "dataset", "dataset_sha", "recipe")
+    keys = ("run_id", "dataset", "dataset_sha", "recipe", "fresh")
     own = {key: provenance[key] for key in keys if key in provenance}
     return [own, *provenance.get("ancestors", ())]
 

@@ -1,10 +1,12 @@
-"""How a network is trained: the fields of ``conf/optimizer``, ``conf/loss``, ``conf/trainer``."""
+"""How a network is trained: the fields of ``conf/optimizer``, ``conf/loss``, ``conf/trainer``,
+``conf/fresh``."""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qmend.training.losses import build_loss
 
@@ -72,3 +74,37 @@ class TrainerConfig(_Frozen):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     deterministic: bool = True
     save_every_seconds: float = Field(30.0, ge=0, allow_inf_nan=False)
+
+
+class FreshConfig(_Frozen):
+    """Training circuits that are simulated while the network trains, by the dataset's recipe.
+
+    Attributes:
+        circuits: fresh ones an epoch, a multiple of ``dataset.job_size``.
+        every: epochs that a draw is used for, each time in another order.
+        noise: ``dataset``: the dataset's own, only where the calibration alone decides it;
+            ``worlds``: surrogate hardware with other random constants for each job; or the path
+            of a noise config that was fitted to training circuits.
+        strength: range of the uniform distribution that a world's strength is drawn from.
+        with_stored: the stored training circuits take part in each epoch, among the fresh ones.
+        workers: processes that draw the next epoch's circuits meanwhile; 0: none, they are drawn
+            when they are needed. The circuits are the same.
+    """
+
+    circuits: int = Field(9000, ge=1)
+    every: int = Field(1, ge=1)
+    noise: Literal["dataset", "worlds"] | Path
+    strength: tuple[float, float] = (0.5, 2.0)
+    with_stored: bool = False
+    workers: int = Field(1, ge=0, le=256)
+
+    @model_validator(mode="after")
+    def _a_range(self) -> Self:
+        low, high = self.strength
+        if not 0 <= low <= high < float("inf"):
+            raise ValueError(f"strength must be two numbers, 0 <= low <= high, not [{low}, {high}]")
+        return self
+
+    def seen(self, epochs: int) -> int:
+        """Fresh circuits that so many epochs train on."""
+        return self.circuits * -(-epochs // self.every)

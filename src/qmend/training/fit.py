@@ -25,7 +25,7 @@ from pytorch_lightning.loggers import Logger
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.encodings import Encoding, build_encoding
 from qmend.datasets.table import LabelledCircuits
-from qmend.datasets.tensors import BatchLoader, as_tensors, labelled_tensors
+from qmend.datasets.tensors import Batch, BatchLoader, as_tensors, labelled_tensors
 from qmend.models.base import (
     Architecture,
     Dimensions,
@@ -42,6 +42,7 @@ from qmend.training.batches import (
 )
 from qmend.training.best import EpochProgress, KeepBest
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fresh import Fresh, FreshBatches
 from qmend.training.losses import build_loss
 from qmend.training.module import MitigationModule, model_inputs
 from qmend.training.state import STATE, Say, StateKeeper
@@ -115,6 +116,7 @@ def fit(
     start: TrainedModel | None = None,
     state: Path | None = None,
     say: Say = lambda sentence: None,
+    fresh: Fresh | None = None,
 ) -> TrainedModel:
     """Train a network; the weights of the best validation epoch are kept.
 
@@ -128,10 +130,11 @@ def fit(
             and one that a training of the same arguments left there is gone on from, to the same
             network. The caller removes it.
         say: told in one sentence what becomes of a state that was found.
+        fresh: draws circuits to train on. The encoding is still fitted to ``train``.
 
     Raises:
-        QmendError: if ``trainer`` asks for a GPU that is not there, ``start`` does not fit, or
-            no epoch gave a number.
+        QmendError: if ``trainer`` asks for a GPU that is not there, ``start`` does not fit,
+            ``fresh`` does not fill a batch, or no epoch gave a number.
     """
     started = time.perf_counter()
     accelerator = _accelerator(trainer)
@@ -151,11 +154,11 @@ def fit(
         _deterministic(trainer.deterministic),
         _quiet_lightning(),
         _interruptible(),
+        _batches(fresh, encoding, with_tokens, tensors, trainer, seed) as batches,
     ):
         network = build_model(model, dimensions)
         if start is not None:
             network.load_state_dict(start.network.state_dict())
-        batches: TrainingBatches = ShuffledBatches(tensors, trainer.batch_size, seed)
         held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), INFERENCE_BATCH)
         module = MitigationModule(
             network,
@@ -208,6 +211,24 @@ def fit(
     network.eval()
     seconds = before + time.perf_counter() - started
     return TrainedModel(network, model, dimensions, encoding, keep.history, seconds)
+
+
+@contextmanager
+def _batches(
+    fresh: Fresh | None,
+    encoding: Encoding,
+    with_tokens: bool,
+    tensors: Batch,
+    trainer: TrainerConfig,
+    seed: int,
+) -> Iterator[TrainingBatches]:
+    """The stored circuits in ever new order, or fresh ones."""
+    if fresh is None:
+        yield ShuffledBatches(tensors, trainer.batch_size, seed)
+        return
+    size, epochs = trainer.batch_size, trainer.max_epochs
+    with FreshBatches(fresh, encoding, with_tokens, tensors, size, epochs, seed) as batches:
+        yield batches
 
 
 def _accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
