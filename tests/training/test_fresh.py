@@ -375,3 +375,23 @@ def test_no_process_outlives_a_killed_training(tiny_folder, tmp_path):
             with suppress(psutil.NoSuchProcess):
                 left.kill()
         process.communicate()
+
+
+def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config, device_config):
+    """Same circuits, calibrations and labels; other counts, each time, and Aer's exactly."""
+    train = tiny.part("train")
+    args = (tiny, tiny_config, device_config)
+    again = FreshCircuits.like(*args, Worlds((1.0, 1.0), 3), 0, "noise")
+    size = tiny_config.job_size
+    jobs = len(train) // size
+    first, second, later = again.job(0), again.job(1), again.job(jobs)
+    np.testing.assert_array_equal(first.circuit_id, train.circuit_id[:size])
+    np.testing.assert_array_equal(second.circuit_id, train.circuit_id[size : 2 * size])
+    np.testing.assert_array_equal(later.circuit_id, train.circuit_id[:size])
+    np.testing.assert_array_equal(first.ideal, train.ideal[:size])
+    assert np.abs(later.noisy_exact - first.noisy_exact).sum(axis=1).min() > 1e-3
+    same_noise = FreshCircuits.like(*args, AER, 0, "noise").job(0)
+    np.testing.assert_allclose(same_noise.noisy_exact, train.noisy_exact[:size], atol=1e-12)
+    assert not np.array_equal(same_noise.circuits.noisy, train.circuits.noisy[:size])
+    spread = np.abs(same_noise.circuits.noisy - same_noise.noisy_exact).sum(axis=1)
+    assert spread.max() < 8 * np.sqrt(32 / tiny_config.shots)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import yaml
@@ -25,6 +26,8 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.execution.base import AerNoiseConfig, NoiseConfig, build_executor
 from qmend.simulation.fitted import FittedConfig
+from qmend.simulation.readout import apply_readout
+from qmend.simulation.sampling import sample_counts
 from qmend.simulation.surrogate import SurrogateConfig
 from qmend.types import QmendError
 
@@ -71,6 +74,7 @@ class FreshCircuits:
         noise: that the circuits run under.
         seed: of circuits and shots, see :func:`fresh_seed`.
         held_out: ``circuit_id`` of the circuits that must not be drawn.
+        again: stored training circuits to be measured again instead of new ones; None: new ones.
     """
 
     dataset: DatasetConfig
@@ -79,6 +83,7 @@ class FreshCircuits:
     noise: FreshNoise
     seed: int
     held_out: frozenset[str]
+    again: LabelledCircuits | None = None
 
     @staticmethod
     def like(
@@ -87,6 +92,7 @@ class FreshCircuits:
         device: DeviceConfig,
         noise: FreshNoise,
         seed: int,
+        redraw: Literal["circuits", "noise"] = "circuits",
     ) -> FreshCircuits:
         """Circuits like those of a dataset, and none of its validation and test splits.
 
@@ -94,6 +100,7 @@ class FreshCircuits:
             stored: the dataset.
             dataset, device: what it was made of.
             seed: of the training.
+            redraw: ``noise``: its own training circuits, measured again.
 
         Raises:
             QmendError: for its own noise where it was measured on hardware.
@@ -103,14 +110,16 @@ class FreshCircuits:
                 f"{stored.folder} was measured on hardware, whose noise no config holds; use "
                 "fresh.noise=worlds, or the path of a noise config fitted to training circuits."
             )
-        train = stored.part("train").circuits
+        train = stored.part("train")
+        used = np.unique(train.circuits.calibration_index)
         return FreshCircuits(
             dataset,
             device,
-            tuple(train.calibrations[k] for k in np.unique(train.calibration_index)),
+            tuple(train.circuits.calibrations[k] for k in used),
             noise,
             fresh_seed(dataset.seed, seed),
             frozenset(stored.rows.circuit_id[stored.split != "train"].tolist()),
+            train if redraw == "noise" else None,
         )
 
     def job(self, number: int) -> LabelledCircuits:
@@ -121,11 +130,13 @@ class FreshCircuits:
             QmendError: if a label is not the compiled circuit's own noiseless distribution, or
                 the family has too few circuits outside ``held_out``.
         """
+        if self.again is not None:
+            return self._measured_again(self.again, number)
         number += self.dataset.jobs
         shared = self._machinery()
         drawn, ids = self._draw(shared, number)
         calibration = shared.calibration(number)
-        noise = self.noise.world(number) if isinstance(self.noise, Worlds) else self.noise
+        noise = self._noise(number)
         executor = build_executor("ptm", noise, calibration, shared.device.layout)
         counts, exact = simulate_job(drawn, executor, number, self.dataset.shots)
         size, shots = len(drawn.seeds), self.dataset.shots
@@ -145,6 +156,36 @@ class FreshCircuits:
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
             measured=drawn.measured,
+        )
+
+    def _noise(self, number: int) -> NoiseConfig:
+        return self.noise.world(number) if isinstance(self.noise, Worlds) else self.noise
+
+    def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
+        """The stored circuits whose turn it is, under the noise of a job of their own.
+
+        Their calibrations stay, so that whatever is encoded of them stays, too.
+        """
+        size = self.dataset.job_size
+        turn = stored.select((number * size + np.arange(size)) % len(stored))
+        circuits = turn.circuits
+        exact = np.empty_like(turn.ideal)
+        for k in np.unique(circuits.calibration_index):
+            at = np.flatnonzero(circuits.calibration_index == k)
+            calibration, layout = circuits.chains[k]
+            executor = build_executor("ptm", self._noise(number), calibration, layout)
+            before = executor.probabilities(circuits.instructions.select(at), number)
+            exact[at] = apply_readout(before, executor.readout)
+        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
+        counts = np.empty(exact.shape)
+        for shots in np.unique(circuits.shots).tolist():
+            at = np.flatnonzero(circuits.shots == shots)
+            counts[at] = sample_counts(exact[at], shots, [seeds[row] for row in at]) / shots
+        return replace(
+            turn,
+            circuits=replace(circuits, noisy=counts),
+            noisy_exact=exact,
+            job_id=np.full(size, f"again-{number:06d}"),
         )
 
     def _machinery(self) -> Machinery:

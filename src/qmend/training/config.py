@@ -82,6 +82,8 @@ class FreshConfig(_Frozen):
     Attributes:
         circuits: fresh ones an epoch, a multiple of ``dataset.job_size``.
         every: epochs that a draw is used for, each time in another order.
+        redraw: ``circuits``: new ones; ``noise``: the stored training circuits, one after the
+            other, measured again under fresh noise, which costs a tenth and less.
         noise: ``dataset``: the dataset's own, only where the calibration alone decides it;
             ``worlds``: surrogate hardware with other random constants for each job; or the path
             of a noise config that was fitted to training circuits.
@@ -94,6 +96,7 @@ class FreshConfig(_Frozen):
     circuits: int = Field(9000, ge=1)
     every: int = Field(1, ge=1)
     noise: Literal["dataset", "worlds"] | Path
+    redraw: Literal["circuits", "noise"] = "circuits"
     strength: tuple[float, float] = (0.5, 2.0)
     with_stored: bool = False
     workers: int = Field(1, ge=0, le=256)

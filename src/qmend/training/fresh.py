@@ -57,7 +57,8 @@ class Fresh:
                 measured on hardware.
         """
         noise = chosen_noise(options, dataset, seed)
-        return Fresh(options, FreshCircuits.like(stored, dataset, device, noise, seed))
+        circuits = FreshCircuits.like(stored, dataset, device, noise, seed, options.redraw)
+        return Fresh(options, circuits)
 
     @property
     def jobs(self) -> int:
@@ -160,6 +161,7 @@ class FreshBatches:
             [c.model_dump(mode="json") for c in circuits.calibrations],
             _plain(circuits.noise),
             circuits.seed,
+            None if circuits.again is None else sorted(circuits.again.circuit_id.tolist()),
             sorted(circuits.held_out),
             self.encoding.to_json(),
             self.with_tokens,
