@@ -16,7 +16,8 @@ from qmend.cli.schema import ArchitecturesStudyConfig, EvaluateConfig, TrainConf
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
-from qmend.datasets.table import load_dataset
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import resolve
 from qmend.evaluation.tracked import Context, dataset_tags
 from qmend.metrics import Interval
 from qmend.reporting.html import check_writable
@@ -34,6 +35,7 @@ from qmend.studies.architectures import (
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.fresh import Fresh, check_fresh, chosen_noise
 
 
 def main(arguments: list[str]) -> None:
@@ -43,8 +45,14 @@ def main(arguments: list[str]) -> None:
 
 def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
     check_writable(config.output / "table.md")
-    trained = {name: _cell(name, words, config, plain) for name, words in config.cells.items()}
-    whole = {name: _cell(name, words, config, plain) for name, words in config.whole.items()}
+    composed = {
+        name: _composed("train", words) for name, words in {**config.cells, **config.whole}.items()
+    }
+    asked_for = {name: validate(TrainConfig, each) for name, each in composed.items()}
+    for each in asked_for.values():
+        if each.fresh is not None:
+            check_fresh(each.fresh, config.simulated, each.trainer.batch_size)
+            chosen_noise(each.fresh, config.simulated, 0)
     others = {name: _composed("evaluate", words) for name, words in config.elsewhere.items()}
     targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
     store = open_store(config.tracking.root)
@@ -66,14 +74,18 @@ def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
             return row
 
         carried: list[Row] = []
-        for cell in whole.values():
+        cells = {
+            name: _cell(name, asked_for[name], composed[name], config, plain, dataset)
+            for name in composed
+        }
+        for cell in (cells[name] for name in config.whole):
             row = keep(run_cell(context, cell, config.seeds, epoch_progress))
             if cell.name in config.carried:
                 carried.append(row)
                 if len(row.run_ids) > 1:
                     keep(run_average(context, row, asked))
         part = Context(store, short, parent=parent.run_id)
-        for cell in trained.values():
+        for cell in (cells[name] for name in config.cells):
             keep(run_cell(part, cell, config.seeds, epoch_progress))
         for row in run_baselines(context, names, asked):
             keep(row)
@@ -135,16 +147,28 @@ def _write(
 
 
 def _cell(
-    name: str, words: str, config: ArchitecturesStudyConfig, plain: Mapping[str, Any]
+    name: str,
+    training: TrainConfig,
+    composed: DictConfig,
+    config: ArchitecturesStudyConfig,
+    plain: Mapping[str, Any],
+    dataset: Dataset,
 ) -> Cell:
-    composed = _composed("train", words)
-    training = validate(TrainConfig, composed)
     own = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(own, dict)
     kept = {key: own[key] for key in ("model", "loss", "optimizer", "trainer")}
     kept |= {key: plain[key] for key in ("device", "dataset")}
     kept["train_circuits"] = config.train_circuits if name in config.cells else None
-    return Cell(name, training, kept)
+    options = training.fresh
+    if options is None:
+        return Cell(name, training, kept)
+    kept["fresh"] = own["fresh"]
+    device = resolve(config.device)
+
+    def fresh(seed: int) -> Fresh:
+        return Fresh.like(dataset, config.simulated, device, options, seed)
+
+    return Cell(name, training, kept, fresh)
 
 
 def _composed(root: str, words: str) -> DictConfig:

@@ -15,16 +15,12 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
-from qmend.evaluation.tracked import Context, Parent, check_unseen, run_training
+from qmend.evaluation.tracked import Context, Parent, check_unseen, run_training, unfinished
 from qmend.reporting.table import interval_text
-from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fresh import Fresh, chosen_noise
 from qmend.types import QmendError
-
-#: Folder in the store with one folder for each training that has not finished.
-_UNFINISHED = "unfinished"
 
 
 def main(arguments: list[str]) -> None:
@@ -49,7 +45,7 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> float:
     name = f"{config.model.name} {config.loss.name} seed {config.seed}"
     if parent is not None:
         name += " fine-tuned"
-    training = f"{config_sha(plain)}-{dataset.manifest.dataset_sha}"
+    state = unfinished(store, plain, dataset.manifest.dataset_sha)
     with epoch_progress(name, config.trainer.max_epochs) as progress:
         entry = run_training(
             context,
@@ -59,7 +55,7 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> float:
             config.seed,
             progress,
             parent,
-            store.root / _UNFINISHED / training,
+            state,
             lambda sentence: console.print(f"  {sentence}", markup=False),
             fresh,
         )

@@ -21,7 +21,7 @@ from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig, architectures, model_config
-from qmend.tracking.run import Run, start_run
+from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import Store
 from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import save_checkpoint
@@ -196,8 +196,15 @@ def run_training(
     return entry
 
 
+#: Folder in the store with one folder for each training that has not finished.
+_UNFINISHED = "unfinished"
 #: Beside the state: the id of the run that the training belongs to.
 _RUN = "run_id"
+
+
+def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Path:
+    """Where the state of a training lies until it is finished."""
+    return store.root / _UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
 
 
 @contextmanager

@@ -23,11 +23,12 @@ from qmend.evaluation.tracked import (
     run_ensemble,
     run_evaluation,
     run_training,
+    unfinished,
 )
 from qmend.metrics import Interval
 from qmend.tracking.run import config_sha
-from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.fresh import Fresh
 from qmend.types import QmendError
 
 #: Figures that every run logs for the scored split.
@@ -40,11 +41,13 @@ class Cell:
 
     Attributes:
         config: the whole config as plain values, without the seed.
+        fresh: by seed, what draws circuits to train on; None: the stored ones only.
     """
 
     name: str
     training: TrainingConfig
     config: Mapping[str, Any]
+    fresh: Callable[[int], Fresh] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,18 @@ def run_cell(context: Context, cell: Cell, seeds: Sequence[int], watch: Watch) -
         found = _finished(context, plain)
         if found is None:
             name = f"{cell.name} seed {seed}"
+            state = unfinished(context.store, plain, context.dataset.manifest.dataset_sha)
             with watch(name, cell.training.trainer.max_epochs) as progress:
-                entry = run_training(context, name, cell.training, plain, seed, progress)
+                entry = run_training(
+                    context,
+                    name,
+                    cell.training,
+                    plain,
+                    seed,
+                    progress,
+                    state=state,
+                    fresh=None if cell.fresh is None else cell.fresh(seed),
+                )
             found = _logged(context, entry.run_id)
         runs.append(found)
     return Row.of(cell.name, runs)
@@ -192,16 +205,3 @@ def _logged(context: Context, run_id: str) -> MlflowRun:
 def shot_noise_reference(context: Context) -> Interval | None:
     """Median L1RC with all bias gone and the shot noise left; None for measured data."""
     return Leaderboard.build(context.scored, []).reference
-
-
-__all__ = [
-    "Cell",
-    "EpochProgress",
-    "Row",
-    "run_average",
-    "run_baselines",
-    "run_cell",
-    "run_elsewhere",
-    "shortened",
-    "shot_noise_reference",
-]
