@@ -84,14 +84,14 @@ def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
                 carried.append(row)
                 if len(row.run_ids) > 1:
                     keep(run_average(context, row, asked))
+        for row in run_baselines(context, names, asked):
+            keep(row)
+        for other, target in targets.items():
+            _elsewhere(config, store, parent, other, target, carried)
         part = Context(store, short, parent=parent.run_id)
         for cell in (cells[name] for name in config.cells):
             keep(run_cell(part, cell, config.seeds, epoch_progress))
-        for row in run_baselines(context, names, asked):
-            keep(row)
         console.print(terminal_table(rows, shot_noise_reference(context), name))
-        for other, target in targets.items():
-            _elsewhere(config, store, parent, other, target, carried)
     console.print(f"  Tables: {config.output}")
     console.print(f"  Run {parent.run_id}")
 
