@@ -15,7 +15,8 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.providers import runtime_calibration
 from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Context, TrainingConfig, run_baseline, run_training
+from qmend.evaluation.tracked import Context, run_baseline
+from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.baselines import BASELINES
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store

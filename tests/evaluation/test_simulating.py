@@ -16,7 +16,8 @@ from qmend.evaluation.constant import best_constant, constant_of_least_mean
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.reruns import runnable_baselines
 from qmend.evaluation.scores import SIMULATION_MARGIN
-from qmend.evaluation.tracked import Context, TrainingConfig, run_baseline, run_training
+from qmend.evaluation.tracked import Context, run_baseline
+from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import NoMitigation, baselines
 from qmend.mitigation.baselines.clifford_data_regression import CliffordDataRegression

@@ -8,14 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from qmend.datasets.encodings import build_encoding
-from qmend.evaluation.tracked import (
-    Context,
-    TrainingConfig,
-    check_unseen,
-    dataset_tags,
-    run_evaluation,
-    run_training,
-)
+from qmend.evaluation.checkpoints import check_unseen, run_evaluation
+from qmend.evaluation.tracked import Context, dataset_tags
+from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.tracking.run import start_run
 from qmend.training.checkpoint import load_checkpoint

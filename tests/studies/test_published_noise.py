@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qmend.datasets.config import DatasetConfig
-from qmend.evaluation.tracked import TrainingConfig
+from qmend.evaluation.trainings import TrainingConfig
 from qmend.studies.published_noise import (
     Hypothesis,
     PublishedNoiseConfig,

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from qmend.evaluation.tracked import Context, Parent, TrainingConfig, check_unseen, run_training
+from qmend.evaluation.checkpoints import check_unseen
+from qmend.evaluation.tracked import Context
+from qmend.evaluation.trainings import Parent, TrainingConfig, run_training
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import load_checkpoint
 from qmend.training.state import claimed

@@ -18,15 +18,10 @@ from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
 from qmend.datasets.encodings import build_encoding
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
+from qmend.evaluation.checkpoints import check_unseen, run_ensemble, run_evaluation
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.tracked import (
-    Context,
-    check_unseen,
-    run_baseline,
-    run_ensemble,
-    run_evaluation,
-)
+from qmend.evaluation.tracked import Context, run_baseline
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import baselines
 from qmend.reporting.table import leaderboard_table, verdicts

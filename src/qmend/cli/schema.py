@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.evaluation.tracked import TrainingConfig
+from qmend.evaluation.trainings import TrainingConfig
 from qmend.mitigation.baselines import BASELINES, baselines
 from qmend.studies.published_noise import PublishedNoiseConfig
 from qmend.training.config import FreshConfig

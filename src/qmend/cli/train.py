@@ -15,7 +15,9 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
-from qmend.evaluation.tracked import Context, Parent, check_unseen, run_training, unfinished
+from qmend.evaluation.checkpoints import check_unseen
+from qmend.evaluation.tracked import Context
+from qmend.evaluation.trainings import Parent, run_training, unfinished
 from qmend.reporting.table import interval_text
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint

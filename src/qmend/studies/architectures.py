@@ -14,17 +14,11 @@ import numpy as np
 from mlflow.entities import Run as MlflowRun
 
 from qmend.datasets.table import Dataset
+from qmend.evaluation.checkpoints import run_ensemble, run_evaluation
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.tracked import (
-    Context,
-    TrainingConfig,
-    run_baseline,
-    run_ensemble,
-    run_evaluation,
-    run_training,
-    unfinished,
-)
+from qmend.evaluation.tracked import Context, run_baseline
+from qmend.evaluation.trainings import TrainingConfig, run_training, unfinished
 from qmend.metrics import Interval
 from qmend.tracking.run import config_sha
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint

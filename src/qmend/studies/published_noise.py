@@ -25,7 +25,8 @@ from qmend.datasets.generation import generate
 from qmend.datasets.job import DrawnJob, Machinery, draw_job, machinery
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.evaluation.tracked import Context, TrainingConfig, run_training
+from qmend.evaluation.tracked import Context
+from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.execution.base import build_executor
 from qmend.simulation.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
