@@ -15,7 +15,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.evaluation.constant import best_constant, constant_of_least_mean
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.scores import SIMULATION_MARGIN
+from qmend.evaluation.scores import SIMULATION_MARGIN, score, simulates, summarise
 from qmend.evaluation.tracked import Context, run_baseline
 from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.base import Mitigator
@@ -268,3 +268,20 @@ def test_without_a_train_split_the_constant_is_fitted_to_what_is_scored(tiny, st
     np.testing.assert_array_equal(
         Context(store, tiny, "all").constant, best_constant(tiny.part("train").ideal)
     )
+
+
+def test_a_constant_that_carries_badly_marks_nobody(tiny):
+    """Fitted to few circuits it may be worse than uniform elsewhere: uniform is a constant, too."""
+    data = tiny.part("test")
+    uniform = np.full_like(data.ideal, 1 / data.ideal.shape[1])
+    scored = score(data, data.circuits.noisy, uniform)
+    summary = summarise(scored, metrics.Bootstrap.over(data.job_id))
+    assert summary.figures["uniform_l1rc"].value == 0
+    assert not simulates(summary, 0.4)
+    recovered = summarise(
+        score(data, data.circuits.noisy, 0.9 * uniform + 0.1 * data.ideal),
+        metrics.Bootstrap.over(data.job_id),
+    )
+    assert recovered.figures["uniform_l1rc"].value == pytest.approx(-0.1)
+    assert simulates(recovered, 0.4)
+    assert not simulates(recovered, -0.1)

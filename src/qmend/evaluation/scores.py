@@ -145,9 +145,10 @@ def simulates(summary: Summary, constant: float) -> bool:
     to act on here, so that such a mitigator has to say itself that it simulates.
 
     Args:
-        constant: median ``uniform_l1rc`` of the best constant distribution on the same circuits.
+        constant: median ``uniform_l1rc`` of the best constant distribution on the same circuits;
+            one that fits them worse than the uniform distribution counts as that, 0.
     """
-    return summary.figures["uniform_l1rc"].value < constant - SIMULATION_MARGIN
+    return summary.figures["uniform_l1rc"].value < min(constant, 0.0) - SIMULATION_MARGIN
 
 
 def reference(data: LabelledCircuits, bootstrap: Bootstrap) -> Interval | None:
