@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.baselines import BASELINES
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
+
+# A shell that starts the tests in the background has interrupts ignored, in all children, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SHORT = {
     "loss": {"name": "l1"},

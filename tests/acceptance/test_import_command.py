@@ -112,7 +112,7 @@ def test_a_model_is_scored_on_the_rows_that_it_can_take(
     assert scored.info.status == "FINISHED"
     assert 0 < scored.data.metrics["all/tv"] < 1
     assert scored.data.tags["source"] == "hardware"
-    assert len(runs.kind("baseline")) == 4
+    assert len(runs.kind("baseline")) == 5
 
 
 def test_a_model_that_has_no_place_for_the_gates(demo: Tracked, here: Command) -> None:
