@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -183,3 +184,19 @@ def test_opening_waits_for_another_process_that_is_opening(tmp_path):
         assert not (root / "mlflow.db").exists()
     thread.join(60)
     assert opened.is_set()
+
+
+def test_killed_while_the_database_is_made_the_next_command_makes_it(tmp_path):
+    opening = "import sys; from pathlib import Path; from qmend.tracking.store import open_store;"
+    opening += " open_store(Path(sys.argv[1]))"
+    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", opening, str(tmp_path)])
+    making = tmp_path / ".making" / "mlflow.db"
+    while not (making.exists() and making.stat().st_size):
+        assert process.poll() is None, "the database was made in one step: nothing to kill"
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    assert making.exists()
+    store = open_store(tmp_path)
+    assert store.runs() == []
+    assert not making.parent.exists()

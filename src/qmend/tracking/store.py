@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -83,6 +84,8 @@ def open_store(root: Path) -> Store:
     uri = f"sqlite:///{root / 'mlflow.db'}"
     with lock, reported(root):
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "mlflow.db").exists():
+            _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(EXPERIMENT)
@@ -94,6 +97,16 @@ def open_store(root: Path) -> Store:
         store = Store(root, uri, EXPERIMENT, str(experiment_id))
         reconcile(store)
     return store
+
+
+def _make_database(path: Path) -> None:
+    """Migrate a new database beside its place, then move it: a kill leaves no half-made one."""
+    beside = path.with_name(".making")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir()
+    MlflowClient(tracking_uri=f"sqlite:///{beside / path.name}").search_experiments()
+    (beside / path.name).rename(path)
+    shutil.rmtree(beside)
 
 
 def _check_database(path: Path) -> None:
