@@ -88,6 +88,13 @@ def test_an_unknown_key(root: str, key: str, near: str, plus: str) -> None:
     assert f"{near}'?" in text or f", {near}" in text or f" {near}," in text
 
 
+def test_a_key_of_a_group_that_is_not_chosen() -> None:
+    text = sentence("train", "fresh.circuits=30")
+    assert text == (
+        "fresh.circuits: there is no fresh here; choose one first, fresh=dataset|fitted|worlds."
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [

@@ -34,8 +34,8 @@ RNN = {"name": "rnn", "width": 16, "depth": 2}
 CONFIGS = {
     "blind_mlp": {"name": "blind_mlp", "width": 24},
     "perceiver-prediction": {"name": "perceiver", **SIZES, "output": "prediction"},
+    "perceiver-normalised": {"name": "perceiver", **SIZES, "output": "normalised_correction"},
     "perceiver-correction": {"name": "perceiver", **SIZES, "output": "correction"},
-    "perceiver-paper": {"name": "perceiver", **SIZES, "output": "paper_correction"},
     "perceiver-token": {"name": "perceiver", **SIZES, "encoding": "token"},
     "mlp-prediction": {**MLP, "output": "prediction"},
     "mlp-correction": {**MLP, "output": "correction"},
@@ -194,10 +194,6 @@ def test_gradients_are_finite_for_a_point_mass(name, encoded):
     assert any(g.abs().max() > 0 for g in gradients)
 
 
-#: Idle in this head; it stays because checkpoints of the head hold it.
-IDLE = {"perceiver-correction": {"embed_noisy.weight", "embed_noisy.bias"}}
-
-
 @every_model
 def test_gradients_reach_all_parameters(name, encoded):
     model, inputs = build(name, encoded)
@@ -209,7 +205,7 @@ def test_gradients_reach_all_parameters(name, encoded):
         for parameter, value in model.named_parameters()
         if value.grad is None or not value.grad.abs().max() > 0
     }
-    assert idle == IDLE.get(name, set())
+    assert idle == set()
 
 
 @every_model
@@ -253,8 +249,8 @@ def test_a_circuit_is_mitigated_alone_as_in_a_batch(name, encoded):
     [
         ("blind_mlp", {"noisy", "shots"}),
         ("perceiver-prediction", {"tokens", "context", "noisy"}),
-        ("perceiver-correction", {"tokens", "context", "noisy", "shots"}),
-        ("perceiver-paper", {"tokens", "context", "noisy"}),
+        ("perceiver-normalised", {"tokens", "context", "noisy", "shots"}),
+        ("perceiver-correction", {"tokens", "context", "noisy"}),
         ("mlp-prediction", {"tokens", "context", "noisy"}),
         ("mlp-correction", {"tokens", "context", "noisy"}),
         ("rnn-gru-prediction", {"tokens", "context", "noisy"}),
@@ -289,9 +285,9 @@ def test_each_model_reads_exactly_what_it_may(name, seen, encoded):
     assert model.reads_circuit == ("tokens" in seen)
 
 
-def test_the_correction_head_scales_outcomes_whatever_was_measured(encoded):
+def test_the_normalised_correction_scales_outcomes_whatever_was_measured(encoded):
     """c(C, B) * P_noisy with c blind to P_noisy: the log ratio stays when P_noisy changes."""
-    model, inputs = build("perceiver-correction", encoded)
+    model, inputs = build("perceiver-normalised", encoded)
     inputs = replace(inputs, shots=torch.full((12, 1), 1e9))
     other = replace(inputs, noisy=torch.rand(12, 32, generator=torch.manual_seed(1)) + 0.1)
     other = replace(other, noisy=other.noisy / other.noisy.sum(dim=1, keepdim=True))
@@ -305,7 +301,7 @@ def test_the_correction_head_scales_outcomes_whatever_was_measured(encoded):
 @pytest.mark.parametrize(
     "name",
     [
-        "perceiver-paper",
+        "perceiver-correction",
         "mlp-correction",
         "rnn-gru-correction",
         "rnn-lstm-correction",

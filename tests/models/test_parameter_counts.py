@@ -126,7 +126,7 @@ def perceiver_polynomial(w: int, depth: int, latents: int) -> int:
             perceiver(64, 2, 16),
         ),
         (
-            {"name": "perceiver", "width": 64, "depth": 2, "output": "paper_correction"},
+            {"name": "perceiver", "width": 64, "depth": 2, "output": "correction"},
             perceiver(64, 2, 16, noisy=False),
         ),
         (

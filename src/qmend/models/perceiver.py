@@ -36,7 +36,7 @@ class PerceiverConfig(PerceiverSizes):
 
     name: Literal["perceiver"]
     encoding: str = "paper"
-    output: Literal["correction", "paper_correction", "prediction"] = "prediction"
+    output: Literal["correction", "normalised_correction", "prediction"] = "prediction"
 
 
 @register
@@ -44,9 +44,9 @@ class Perceiver(Architecture):
     """Latents cross-attend the layers of the circuit, the calibration and the noisy
     distribution; self-attention, mean over latents, MLP, softmax.
 
-    prediction: softmax(f(C, B, P_noisy)). paper_correction: softmax(c(C, B) * P_noisy).
-    correction: c(C, B) * P_noisy, normalised, with c = exp(f): the same idea with a head that
-    can leave P_noisy as it is. Both are blind to P_noisy elsewhere.
+    prediction: softmax(f(C, B, P_noisy)). correction: softmax(c(C, B) * P_noisy).
+    normalised_correction: c(C, B) * P_noisy, normalised, with c = exp(f): the same idea with a
+    head that can leave P_noisy as it is. Both are blind to P_noisy elsewhere.
     """
 
     kind: ClassVar[str] = "perceiver"
@@ -66,7 +66,7 @@ class Perceiver(Architecture):
             config.dropout,
         )
         self.embed_context = nn.Linear(dimensions.context, width)
-        if config.output != "paper_correction":  # idle in a correction, whose weights have it
+        if config.output == "prediction":
             self.embed_noisy = nn.Linear(dimensions.outcomes, width)
         self.readout_mlp = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, dimensions.outcomes)
@@ -79,8 +79,8 @@ class Perceiver(Architecture):
             extra.append(self.embed_noisy(inputs.noisy * self.dimensions.outcomes))
         latents = self.encoder(inputs.tokens, inputs.mask, torch.stack(extra, dim=1))  # (B, M, W)
         logits = self.readout_mlp(latents.mean(dim=1))  # (B, 2^n)
-        if self.config.output == "paper_correction":
-            return distribution(logits, inputs.noisy, "correction")
         if self.config.output == "correction":
+            return distribution(logits, inputs.noisy, "correction")
+        if self.config.output == "normalised_correction":
             logits = logits + torch.log(inputs.noisy + 0.5 / inputs.shots)
         return torch.softmax(logits, dim=-1)
