@@ -83,7 +83,8 @@ def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) 
         group = key.partition(".")[0]
         if group != key and (folder / group).is_dir() and defaults.get(group, "") is None:
             options = sorted({p.stem for p in (folder / group).glob("*.yaml")} - {"none"})
-            return f"{key}: there is no {group} here; choose one first, {group}={'|'.join(options)}."
+            choice = f"{group}={'|'.join(options)}"
+            return f"{key}: there is no {group} here; choose one first, {choice}."
         groups = [p.name for p in folder.iterdir() if p.is_dir()]
         return f"{key}: unknown key. {nearest(key, [*_keys(defaults), *groups])}"
     if isinstance(error, OverrideParseException):
