@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from qiskit import QuantumCircuit
+from qiskit.circuit.library import CXGate
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import reset_error, thermal_relaxation_error
 
@@ -17,6 +18,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.execution.aer import device_noise_model
 from qmend.simulation import differentiable
+from qmend.simulation.channels import pauli_matrices, rotation, tensor, unitary_channel
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
@@ -212,3 +214,31 @@ def test_gradients_by_the_constants_equal_finite_differences(algiers, table, nam
         slope = float(value(angles.detach() + step) - value(angles.detach() - step)) / 2e-6
         assert abs(slope) > 1e-6
         assert float(gradient[k]) == pytest.approx(slope, rel=1e-4)
+
+
+def test_twirled_two_qubit_layers_are_the_mean_over_all_pauli_frames(table, algiers):
+    """Random Paulis before each gate, those they become behind it, and every spectator's own."""
+    plain = SurrogateConfig(**{**OFF, **PARTS, "leakage": 0.0, "idle_zz": 0.0, "drift": 0.0})
+    twirled = plain.model_copy(update={"name": "surrogate_twirled"})
+    one = SurrogateNoise(algiers.calibration, algiers.layout, plain)
+    other = SurrogateNoise(algiers.calibration, algiers.layout, twirled)
+    plan = one.plan(table)
+    ones, twos = one.channels(plan, one.constants(0))
+    twirled_ones, twirled_twos = other.channels(plan, other.constants(0))
+    paulis = [unitary_channel(p) for p in pauli_matrices(1)]
+    pairs = [tensor(a, b) for a in paulis for b in paulis]
+    ideal = unitary_channel(CXGate().to_matrix())
+    framed = torch.stack([ideal @ p @ ideal.T @ twos @ p for p in pairs]).mean(0)
+    torch.testing.assert_close(twirled_twos, framed, atol=1e-12, rtol=0)
+    assert (twirled_twos - twos).abs().max() > 0.05
+    # Of the one-qubit channels only the phases of spectators change.
+    changed = (twirled_ones - ones).abs().amax((1, 2)) > 1e-12
+    phases = rotation("Z", torch.as_tensor(one.constants(0).stark).reshape(-1))
+    start = len(ones) - len(plan.idle_qubit) - len(phases)
+    assert changed.nonzero().min() >= start
+    assert changed.nonzero().max() < start + len(phases)
+    framed = torch.stack([p @ phases @ p for p in paulis]).mean(0)
+    torch.testing.assert_close(twirled_ones[start : start + len(phases)], framed)
+    distribution = probabilities(other.program(table, 0))
+    np.testing.assert_allclose(distribution.sum(axis=1), 1.0, atol=1e-12)
+    assert np.abs(distribution - probabilities(one.program(table, 0))).max() > 0.01

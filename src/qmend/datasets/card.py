@@ -61,6 +61,10 @@ _NOISE_LIMITS = {
     "device model with idle relaxation, coherent ZZ and ZX errors, Stark phases, over-rotations "
     "and drift from job to job, whose strengths are chosen, not measured. It resembles hardware "
     "in kind, not in detail.",
+    "surrogate_twirled": "Simulated noise is a model. This one is surrogate hardware measured by "
+    "randomized compiling in the limit of many randomizations: coherent errors of two-qubit "
+    "layers become random Pauli errors, those of one-qubit gates stay. Its strengths are chosen, "
+    "not measured.",
 }
 _OTHER_NOISE = "Simulated noise is a model, and shows what the model holds alone."
 

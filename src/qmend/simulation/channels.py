@@ -173,6 +173,11 @@ def swap_qubits(channel: Tensor) -> Tensor:
     return split.transpose(-4, -3).transpose(-2, -1).reshape(channel.shape)
 
 
+def pauli_twirled(error: Tensor) -> Tensor:
+    """Mean of P error P over all Pauli strings P: a Pauli channel, its diagonal."""
+    return torch.diag_embed(torch.diagonal(error, dim1=-2, dim2=-1))
+
+
 def average_gate_fidelity(error: Tensor) -> Tensor:
     """Average fidelity of a channel with the identity: (d F_pro + 1) / (d + 1)."""
     strings = error.shape[-1]

@@ -20,7 +20,7 @@ from torch import Tensor
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.simulation import channels
-from qmend.simulation.noise import DeviceNoise, NoiseParameters, z_rotations
+from qmend.simulation.noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
 from qmend.simulation.program import Program
 from qmend.simulation.timeline import TimedChannels
 from qmend.types import FloatArray, IntArray
@@ -30,6 +30,10 @@ class SurrogateConfig(BaseModel):
     """``conf/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
 
     Attributes:
+        name: ``surrogate_twirled``: measured by randomized compiling (arXiv 1512.01098) in the
+            limit of many randomizations: in each layer of two-qubit gates random Paulis enclose
+            every qubit's gate, so that errors there become Pauli channels. Errors after SX and X
+            and of waiting qubits stay as they are.
         strength: scales all parts; 0 is Aer's device model.
         device_seed: of the device's constants.
         idle_relaxation: factor on the time for which idle qubits relax.
@@ -43,7 +47,7 @@ class SurrogateConfig(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    name: Literal["surrogate_hardware"]
+    name: Literal["surrogate_hardware", "surrogate_twirled"]
     strength: float = Field(1.0, ge=0)
     device_seed: int = Field(0, ge=0)
     idle_relaxation: float = Field(1.0, ge=0)
@@ -137,6 +141,16 @@ class SurrogateNoise:
         order = np.argsort(self.base.two_row[tuple(rows.T)])
         return rows[order][:, 1:]
 
+    @property
+    def twirled(self) -> bool:
+        return self.config.name == "surrogate_twirled"
+
+    @cached_property
+    def _ideal_two(self) -> Tensor:
+        """(R2, 16, 16) each directed two-qubit gate without noise."""
+        known = self.base.parameters
+        return torch.stack([ideal_channel(GATES[k]) for k in known.gate[known.second >= 0]])
+
     def constants(self, job: int) -> Constants:
         """The device's constants as they are in one job."""
         config, n, edges = self.config, self.n_qubits, len(self.edges)
@@ -225,6 +239,8 @@ class SurrogateNoise:
             base.parameters.excited[qubit],
         )
         stark = channels.rotation("Z", torch.as_tensor(constants.stark).reshape(-1))
+        if self.twirled:
+            stark = channels.pauli_twirled(stark)
         one = torch.cat([one, z_rotations(torch.from_numpy(plan.angle)), stark, idle])
         if len(plan.pair):
             a, b = plan.pair.T
@@ -251,6 +267,9 @@ class SurrogateNoise:
             lost = channels.depolarizing(loss)
             lost[3, 0] = -loss
             two = channels.tensor(lost, lost) @ two
+        if self.twirled:
+            ideal = self._ideal_two
+            two = channels.pauli_twirled(two @ ideal.mT) @ ideal
         return torch.cat(blocks), two.reshape(-1, 16, 16)
 
     def _spectators(self, table: InstructionTable, layer: IntArray) -> TimedChannels:
