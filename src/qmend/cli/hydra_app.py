@@ -52,15 +52,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             failed.append(QmendError(hydra_sentence(error, folder, {})))
         except Exception as error:
             failed.append(error)
-        _, sentence = told(failed[-1])
-        if current_cell() is not None:
-            if os.environ.get("QMEND_DEBUG"):
-                traceback.print_exception(failed[-1])
-            console.print(f"  {sentence}", markup=False)
-            return Outcome("failed", error=sentence)
-        if os.getpid() != driver:  # of a multirun without a run: nothing else tells the driver
-            raise QmendError(sentence.rstrip("."))
-        return None
+        return _outcome(failed[-1], driver)
 
     # Errors come to us as they are, to be told in one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -76,6 +68,19 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         end_multirun(sys.exc_info()[1])
     if failed:
         raise failed[0]
+
+
+def _outcome(error: Exception, driver: int) -> Outcome | None:
+    """What becomes of a job that failed."""
+    _, sentence = told(error)
+    if current_cell() is not None:
+        if os.environ.get("QMEND_DEBUG"):
+            traceback.print_exception(error)
+        console.print(f"  {sentence}", markup=False)
+        return Outcome("failed", error=sentence)
+    if os.getpid() != driver:  # of a multirun without a run: nothing else tells the driver
+        raise QmendError(sentence)
+    return None
 
 
 class _Parser(argparse.ArgumentParser):

@@ -236,8 +236,7 @@ def command_help(command: Command) -> str:
         groups = []
         for folder in sorted(p for p in conf_dir().iterdir() if p.is_dir()):
             names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-            if names:
-                groups.append(f"  {folder.name}: {names}")
+            groups.append(f"  {folder.name}: {names}")
         if command.words == "train":
             lines += ["", _MULTIRUN_HELP.rstrip()]
         lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]

@@ -35,7 +35,6 @@ def main(arguments: list[str]) -> None:
 def _train(config: TrainConfig, plain: dict[str, Any]) -> Outcome:
     store = open_store(config.tracking.root)
     cell = current_cell()
-    automatic = cell is not None and cell.threads is not None
     if cell is not None and cell.threads is not None:
         config, plain = _with_threads(config, plain, cell.threads)
     parent = None
@@ -50,7 +49,7 @@ def _train(config: TrainConfig, plain: dict[str, Any]) -> Outcome:
     if cell is not None and cell.name:
         name = cell.name
     if config.resume:
-        earlier = finished(store, _hashes(plain, automatic), done.manifest.dataset_sha)
+        earlier = finished(store, _hashes(plain), done.manifest.dataset_sha)
         if earlier is not None:
             _reuse(store, earlier, cell)
             console.print(f"  {name}: run {earlier} has finished it", markup=False)
@@ -93,14 +92,11 @@ def _with_threads(
     return changed, {**plain, "trainer": {**plain["trainer"], "threads": threads}}
 
 
-def _hashes(plain: dict[str, Any], automatic: bool) -> list[str]:
-    """Hashes of the configs that a finished run may have.
-
-    Args:
-        automatic: nobody asked for this number of threads: any will do.
-    """
+def _hashes(plain: dict[str, Any]) -> list[str]:
+    """Hashes of the configs that a finished run may have; any number of threads will do if the
+    command line asks for none, as it then depends on how many trainings run at once."""
     shas = [config_sha(plain)]
-    if automatic:
+    if "trainer.threads" not in _given_keys():
         every = range(1, cpu_count() + 1)
         shas += [
             config_sha({**plain, "trainer": {**plain["trainer"], "threads": n}}) for n in every
