@@ -94,6 +94,20 @@ COMMANDS: tuple[Command, ...] = (
         "qmend study published_noise dataset.circuits=3000",
     ),
     Command(
+        "models promote",
+        "qmend.cli.models:promote_main",
+        "register a run's network, as champion if it beats the present one",
+        "qmend models promote RUN_ID",
+        hydra=False,
+    ),
+    Command(
+        "models list",
+        "qmend.cli.models:list_main",
+        "the registered networks, and which is the champion",
+        "qmend models list",
+        hydra=False,
+    ),
+    Command(
         "bench",
         "qmend.cli.bench:main",
         "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
@@ -257,6 +271,22 @@ def command_help(command: Command) -> str:
             "  --seed N           of the split, default 0",
             "  --replace          overwrite another dataset of that name",
         ]
+    elif command.words == "models promote":
+        lines += [
+            "",
+            "The alias champion moves to the run's network if that has a lower median L1RC on the",
+            "same test circuits, with the 95 % interval of the paired difference below 0, and",
+            "harms no larger share. Where there is no champion yet, it must improve on no",
+            "mitigation, with the interval below 0. A champion that was scored on other data is",
+            "scored on the run's test split first. checkpoint=models:/qmend@champion loads it.",
+            "",
+            "Options:",
+            "  --force     champion whatever the comparison says, recorded in the version's tags;",
+            "              not for a network that simulates its circuits. Takes one back, too",
+            "  --root DIR  the tracking store, default mlruns",
+        ]
+    elif command.words == "models list":
+        lines += ["", "Options:", "  --root DIR  the tracking store, default mlruns"]
     elif command.words == "bench":
         lines += [
             "",

@@ -234,6 +234,8 @@ class _Multirun:
             self._log(rows)
         if any(row.status != "not finished" for row in rows):
             console.print(multirun_table(rows, self.run.run_id))
+        if isinstance(error, KeyboardInterrupt):
+            console.print("  With resume=true the same command skips what has finished.")
         # Marked here; the error itself is raised by the command.
         with suppress(QmendError, KeyboardInterrupt, SystemExit):
             self.stack.__exit__(type(error) if error else None, error, None)

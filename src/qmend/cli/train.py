@@ -22,7 +22,7 @@ from qmend.evaluation.trainings import Parent, finished, run_training, unfinishe
 from qmend.reporting.table import interval_text
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store, open_store, reported
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
 from qmend.training.fresh import Fresh, chosen_noise
 from qmend.types import QmendError
 
@@ -128,7 +128,8 @@ def _fine_tune(
         QmendError: if the checkpoint can't be read, has seen the dataset's test split, does not
             fit the dataset, or is another model than the one that the command line asks for.
     """
-    model, provenance = load_checkpoint(checkpoint_folder(store, str(config.checkpoint)))
+    checkpoint = fixed_checkpoint(store, str(config.checkpoint))
+    model, provenance = load_checkpoint(checkpoint_folder(store, checkpoint))
     recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
     check_unseen(model, provenance, recipe)
     given = _given_keys()
@@ -149,6 +150,7 @@ def _fine_tune(
     changed = config.model_copy(update={"model": model.config, "optimizer": optimizer})
     values = {
         **plain,
+        "checkpoint": checkpoint,
         "model": model.config.model_dump(mode="json"),
         "optimizer": {**plain["optimizer"], "lr": optimizer.lr},
     }
