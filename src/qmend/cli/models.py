@@ -70,9 +70,12 @@ def _sentences(done: Promotion) -> list[str]:
     if done.verdict is not None:
         compared = done.verdict.comparison
         word = "beats" if done.verdict.wins else "does not beat"
+        harms = compared.difference.hi < 0 and not done.verdict.wins
+        because = ": it harms more circuits" if harms else ""
         lines.append(
             f"Version {done.version} {word} {other}: median L1RC "
-            f"{interval_text(compared.difference)} in pairs, harmed {compared.harm:+.1f} %."
+            f"{interval_text(compared.difference)} in pairs, harmed {compared.harm:+.1f} %"
+            f"{because}."
         )
     elif done.forced:
         lines.append(f"Not compared: {done.reason}")
@@ -88,23 +91,31 @@ def _sentences(done: Promotion) -> list[str]:
 
 
 def _table(store: Store, found: list[Version]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
-    table.add_column("version", justify="right")
-    for heading in ("aliases", "run", "architecture", "dataset"):
-        table.add_column(heading, overflow="fold", min_width=32 if heading == "run" else None)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        collapse_padding=True,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("ver-\nsion", justify="right")
+    table.add_column("aliases", overflow="fold", max_width=12)
+    table.add_column("run", no_wrap=True, min_width=32)
+    table.add_column("architecture", overflow="fold")
+    table.add_column("dataset", overflow="fold")
     for heading in ("median L1RC [95 %]", "harmed\n%"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("registered (UTC)", no_wrap=True)
+    table.add_column("when (UTC)", no_wrap=True)
     for version in found:
         aliases = ", ".join(version.aliases)
-        if version.tags.get("promotion.forced") == "true":
+        if aliases and version.tags.get("promotion.forced") == "true":
             aliases += " (forced)"
         table.add_row(
             str(version.number),
-            aliases.strip(),
+            aliases,
             version.run_id,
             *_figures(store, version),
-            f"{version.created:%Y-%m-%d %H:%M}",
+            f"{version.created:%Y-%m-%d}",
             style="bold green" if version.aliases else "",
         )
     return table
