@@ -106,20 +106,33 @@ def test_scores_of_other_circuits_are_not_compared() -> None:
         judge(ours, other)
 
 
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, tiny: Dataset, trainings) -> dict[str, str]:
+    """A store's root, and its two trainings: better, and worse than no mitigation."""
+    store = open_store(tmp_path_factory.mktemp("two") / "mlruns")
+    return {
+        "root": str(store.root),
+        "better": trained(store, tiny, trainings["physics_perceiver"]),
+        "worse": trained(store, tiny, trainings["blind_mlp"]),
+    }
+
+
 @pytest.fixture
-def own(tmp_path: Path) -> Store:
+def own(two: dict[str, str], tmp_path: Path) -> Store:
+    """A copy with a registry of its own."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(Path(two["root"]) / "mlflow.db", tmp_path / "mlruns")
     return open_store(tmp_path / "mlruns")
 
 
 @pytest.fixture
-def better(own: Store, tiny: Dataset, trainings) -> str:
-    return trained(own, tiny, trainings["physics_perceiver"])
+def better(two: dict[str, str]) -> str:
+    return two["better"]
 
 
 @pytest.fixture
-def worse(own: Store, tiny: Dataset, trainings) -> str:
-    """No mitigation would be better."""
-    return trained(own, tiny, trainings["blind_mlp"])
+def worse(two: dict[str, str]) -> str:
+    return two["worse"]
 
 
 def trained(store: Store, dataset: Dataset, training) -> str:
@@ -159,10 +172,9 @@ def test_the_better_one_becomes_champion_and_the_worse_one_only_by_force(
     assert registered_run(own, "models:/qmend/2") == better
     assert checkpoint_folder(own, "models:/qmend/2").joinpath("model.json").exists()
 
-    own.client.delete_run(worse)  # the champion's: nothing to be compared with
-    other = own.client.get_run(better).info.run_id
-    back = promote(own, other, force=True)
-    assert back.champion
+    back = promote(own, better, force=True)  # needs none
+    assert (back.version, back.champion, back.forced) == (2, True, False)
+    assert versions(own)[0].tags["promotion.forced"] == "false"
 
 
 def test_one_that_simulates_is_never_champion(own: Store, better: str) -> None:
@@ -176,9 +188,11 @@ def test_one_that_simulates_is_never_champion(own: Store, better: str) -> None:
 
 
 def test_a_run_without_a_finished_network_is_refused(own: Store, better: str) -> None:
-    with start_run(own, "empty", {"kind": "train"}, {}) as run:
-        with pytest.raises(QmendError, match="RUNNING"):
-            promote(own, run.run_id)
+    with (
+        start_run(own, "empty", {"kind": "train"}, {}) as run,
+        pytest.raises(QmendError, match="RUNNING"),
+    ):
+        promote(own, run.run_id)
     with pytest.raises(QmendError, match="with a model"):
         promote(own, run.run_id)
     with pytest.raises(QmendError, match="no run nonsense"):
