@@ -23,9 +23,14 @@ Progress = Callable[[int, int], None]
 class QmendError(Exception):
     """One clear sentence that names what is wrong and the way out.
 
-    The command line prints the message alone and exits with 2; a traceback appears
+    The command line prints the message alone and exits with ``status``; a traceback appears
     only with ``QMEND_DEBUG=1``.
+
+    Attributes:
+        status: exit status of a command that ends with it.
     """
+
+    status = 2
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

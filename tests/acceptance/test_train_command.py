@@ -49,6 +49,11 @@ def test_a_multirun_has_one_parent_and_a_run_for_each_cell(sweep: Tracked) -> No
     assert parent.data.metrics["jobs"] == 4
     assert parent.data.metrics["jobs_failed"] == 0
     assert "error" not in parent.data.tags
+    names = {f"model={m} seed={s}" for m in ("blind_mlp", "physics_perceiver") for s in (0, 1)}
+    assert {r.info.run_name for r in cells} == names
+    table = sweep.result.out.partition(f"Cells of multirun {parent.info.run_id}")[2]
+    for run in cells:
+        assert re.search(rf"{run.data.tags['seed']} .* finished +{run.info.run_id}", table)
     assert len({r.data.tags["config_sha"] for r in cells}) == 4
 
 
@@ -83,7 +88,7 @@ def test_a_failed_cell_stops_no_other_and_fails_the_parent(
 ) -> None:
     cells = ("model=blind_mlp", "model.width=-1,8")
     result = here("train", "-m", *cells, *QUICK)
-    assert result.code != 0
+    assert result.code == 3
     assert re.search(r"model\.width: .*greater than or equal to 1.*-1", result.err)
     assert all(line.startswith("qmend: ") for line in result.err.splitlines())
     assert "Traceback" not in result.out + result.err
@@ -92,5 +97,5 @@ def test_a_failed_cell_stops_no_other_and_fails_the_parent(
     assert finished.info.status == "FINISHED"
     assert finished.data.params["model.width"] == "8"
     assert parent.info.status == "FAILED"
-    assert "1 of 2 jobs failed" in parent.data.tags["error"]
+    assert "1 of 2 cells failed" in parent.data.tags["error"]
     assert parent.data.metrics["jobs_failed"] == 1

@@ -27,7 +27,7 @@ from qmend.mitigation.baselines import baselines
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
@@ -43,7 +43,10 @@ Loaded = tuple[TrainedModel, dict[str, Any], str]
 
 def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
     store = open_store(config.tracking.root)
-    models = _models(store, config.checkpoint)
+    checkpoints = tuple(fixed_checkpoint(store, name) for name in config.checkpoint)
+    if checkpoints != config.checkpoint:
+        plain = {**plain, "checkpoint": list(checkpoints)}
+    models = _models(store, checkpoints)
     if isinstance(config.dataset, ImportedDatasetConfig):
         for model, provenance, _ in models:
             check_unseen(model, provenance, {})

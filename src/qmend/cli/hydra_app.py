@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,7 +19,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from qmend.cli.multirun import FailedJob, close_parent
+from qmend.cli.main import told
+from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
+from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir
 from qmend.types import QmendError
@@ -35,7 +38,8 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         QmendError: if the config is wrong.
     """
     folder = conf_dir()
-    failed: list[FailedJob] = []
+    failed: list[Exception] = []
+    driver = os.getpid()
 
     def job(composed: DictConfig) -> Any:
         # Never raises: Hydra would print a line of its own, and end a multirun without an end.
@@ -45,10 +49,10 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             assert isinstance(plain, dict)
             return task(config, {str(k): v for k, v in plain.items()})
         except CONFIG_ERRORS as error:
-            failed.append(FailedJob(QmendError(hydra_sentence(error, folder, {}))))
+            failed.append(QmendError(hydra_sentence(error, folder, {})))
         except Exception as error:
-            failed.append(FailedJob(error))
-        return failed[-1]
+            failed.append(error)
+        return _outcome(failed[-1], driver)
 
     # Errors come to us as they are, to be told in one sentence.
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -56,13 +60,27 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
     _check_groups(arguments, folder)
     sys.argv = ["qmend", *arguments]
     try:
-        hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
+        with carried():
+            hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
         raise QmendError(hydra_sentence(error, folder, compose_config(name))) from None
     finally:
-        close_parent(sys.exc_info()[1])
+        end_multirun(sys.exc_info()[1])
     if failed:
-        raise failed[0].error
+        raise failed[0]
+
+
+def _outcome(error: Exception, driver: int) -> Outcome | None:
+    """What becomes of a job that failed."""
+    _, sentence = told(error)
+    if current_cell() is not None:
+        if os.environ.get("QMEND_DEBUG"):
+            traceback.print_exception(error)
+        console.print(f"  {sentence}", markup=False)
+        return Outcome("failed", error=sentence)
+    if os.getpid() != driver:  # of a multirun without a run: nothing else tells the driver
+        raise QmendError(sentence)
+    return None
 
 
 class _Parser(argparse.ArgumentParser):

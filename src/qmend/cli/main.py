@@ -94,6 +94,20 @@ COMMANDS: tuple[Command, ...] = (
         "qmend study published_noise dataset.circuits=3000",
     ),
     Command(
+        "models promote",
+        "qmend.cli.models:promote_main",
+        "register a run's network, as champion if it beats the present one",
+        "qmend models promote RUN_ID",
+        hydra=False,
+    ),
+    Command(
+        "models list",
+        "qmend.cli.models:list_main",
+        "the registered networks, and which is the champion",
+        "qmend models list",
+        hydra=False,
+    ),
+    Command(
         "bench",
         "qmend.cli.bench:main",
         "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
@@ -117,6 +131,12 @@ COMMANDS: tuple[Command, ...] = (
 )
 
 _DISK_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+_MULTIRUN_HELP = """\
+Many at once (-m): one parent run, one run a combination, a table at the end.
+  hydra/launcher=joblib   several at a time; hydra.launcher.n_jobs=2 sets how many
+  resume=true             skip what a finished run has, by the hashes of config and data
+Exit status 3 if some failed and the others went on.
+"""
 _HYDRA_HELP = """\
 Configuration:
   key=value           set a value, such as dataset.circuits=1200
@@ -129,7 +149,11 @@ Configuration:
 
 
 def main() -> None:
-    """Run a command; exit status 0, 1 (unexpected), 2 (bad input) or 130 (interrupted)."""
+    """Run a command and exit.
+
+    Exit status 0, 1 (unexpected), 2 (bad input), 3 (cells of a multirun failed, the others went
+    on) or 130 (interrupted).
+    """
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
@@ -139,29 +163,28 @@ def run(arguments: list[str]) -> int:
     debug = bool(os.environ.get("QMEND_DEBUG"))
     try:
         _dispatch(arguments)
-    except QmendError as error:
-        if debug:
-            raise
-        print(f"qmend: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("qmend: interrupted; the same command goes on where it can.", file=sys.stderr)
         return 130
-    except OSError as error:
-        if debug:
-            raise
-        print(f"qmend: {_os_sentence(error)}", file=sys.stderr)
-        return 2 if error.errno in (*_DISK_FULL, errno.EACCES, errno.EROFS) else 1
     except Exception as error:
         if debug:
             raise
-        reason = (str(error).strip().splitlines() or [""])[0]
-        print(
-            f"qmend: unexpected {type(error).__name__}: {reason} (QMEND_DEBUG=1 shows where).",
-            file=sys.stderr,
-        )
-        return 1
+        status, sentence = told(error)
+        print(f"qmend: {sentence}", file=sys.stderr)
+        return status
     return 0
+
+
+def told(error: Exception) -> tuple[int, str]:
+    """Exit status and one sentence for an error."""
+    if isinstance(error, QmendError):
+        return error.status, str(error)
+    if isinstance(error, OSError):
+        refused = error.errno in (*_DISK_FULL, errno.EACCES, errno.EROFS)
+        return 2 if refused else 1, _os_sentence(error)
+    reason = (str(error).strip().splitlines() or [""])[0]
+    kind = type(error).__name__
+    return 1, f"unexpected {kind}: {reason} (QMEND_DEBUG=1 shows where)."
 
 
 def _interrupt(*_: Any) -> None:
@@ -228,6 +251,8 @@ def command_help(command: Command) -> str:
         for folder in sorted(p for p in conf_dir().iterdir() if p.is_dir()):
             names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
             groups.append(f"  {folder.name}: {names}")
+        if command.words == "train":
+            lines += ["", _MULTIRUN_HELP.rstrip()]
         lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]
     elif command.words == "ui":
         lines += ["", "Options:", "  --port N    default 5000", "  --root DIR  default mlruns"]
@@ -246,6 +271,22 @@ def command_help(command: Command) -> str:
             "  --seed N           of the split, default 0",
             "  --replace          overwrite another dataset of that name",
         ]
+    elif command.words == "models promote":
+        lines += [
+            "",
+            "The alias champion moves to the run's network if that has a lower median L1RC on the",
+            "same test circuits, with the 95 % interval of the paired difference below 0, and",
+            "harms no larger share. Where there is no champion yet, it must improve on no",
+            "mitigation, with the interval below 0. A champion that was scored on other data is",
+            "scored on the run's test split first. checkpoint=models:/qmend@champion loads it.",
+            "",
+            "Options:",
+            "  --force     champion whatever the comparison says, recorded in the version's tags;",
+            "              not for a network that simulates its circuits. Takes one back, too",
+            "  --root DIR  the tracking store, default mlruns",
+        ]
+    elif command.words == "models list":
+        lines += ["", "Options:", "  --root DIR  the tracking store, default mlruns"]
     elif command.words == "bench":
         lines += [
             "",

@@ -185,12 +185,14 @@ class TrainConfig(CommonConfig, TrainingConfig):
     Attributes:
         checkpoint: id of a training run, or a folder, to go on from; null: from scratch.
         fresh: circuits to simulate during the training; null: the stored ones only.
+        resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
     seed: int = Field(0, ge=0)
     checkpoint: str | None = None
     fine_tune: FineTuneConfig = FineTuneConfig()
     fresh: FreshConfig | None = None
+    resume: bool = False
 
     @model_validator(mode="after")
     def _fresh_can_be_drawn(self) -> Self:

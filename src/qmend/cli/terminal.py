@@ -29,6 +29,14 @@ _FILE_WIDTH = 120
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
 
 
+_bars = [True]
+
+
+def without_bars() -> None:
+    """Show no progress bars from now on: this process is not alone in the terminal."""
+    _bars.clear()
+
+
 @contextmanager
 def _bar() -> Iterator[Progress]:
     with Progress(
@@ -39,6 +47,7 @@ def _bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
+        disable=not _bars,
     ) as progress:
         yield progress
 
@@ -57,8 +66,12 @@ def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], N
         yield update
 
 
-def generate_with_progress(config: CommonConfig) -> Generation:
-    """Make or reuse a dataset under a progress bar, and say what was done."""
+def generate_with_progress(config: CommonConfig, wait: bool = False) -> Generation:
+    """Make or reuse a dataset under a progress bar, and say what was done.
+
+    Args:
+        wait: for another process that makes it, in place of refusing.
+    """
     folder = config.dataset_folder
     with circuits_progress() as progress:
         done = generate(
@@ -69,6 +82,7 @@ def generate_with_progress(config: CommonConfig) -> Generation:
             progress,
             config.data.replace,
             (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
+            wait,
         )
     manifest = done.manifest
     word = f"made {done.circuits_made:,} circuits" if done.circuits_made else "reused"

@@ -60,6 +60,7 @@ def generate(
     progress: Progress = lambda done, total: None,
     replace: bool = False,
     ray_address: str | None = None,
+    wait: bool = False,
 ) -> Generation:
     """Make a dataset, or finish one that was interrupted, or return one that is complete.
 
@@ -69,6 +70,7 @@ def generate(
         replace: whether a dataset of another config, or damaged files, may be overwritten.
         ray_address: run the jobs on this Ray cluster instead; ``auto`` is the one that
             RAY_ADDRESS names, or one started here.
+        wait: for another process that is at the same folder, in place of refusing.
 
     Raises:
         QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
@@ -87,7 +89,7 @@ def generate(
     splits = split_jobs(shared.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
         return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
-    with exclusive(folder):
+    with exclusive(folder, wait):
         if replace:
             _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():

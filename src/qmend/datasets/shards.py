@@ -18,8 +18,15 @@ RECIPE_KEY = b"qmend.recipe_sha"
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """One writer a folder; the lock goes with the process, however it ends."""
+def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
+    """One writer a folder; the lock goes with the process, however it ends.
+
+    Args:
+        wait: for another writer to finish, in place of refusing.
+
+    Raises:
+        QmendError: if the folder can't be written, or another process writes it.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder.parent / f".{folder.name}.lock").open("w")
@@ -29,7 +36,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         ) from None
     with handle:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except OSError:
             raise QmendError(
                 f"Another process is writing {folder}; wait for it to finish."

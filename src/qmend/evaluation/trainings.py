@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from qmend.evaluation.tracked import Context, Entry, finish, open_run
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig, architectures, model_config
 from qmend.tracking.run import Run, config_sha
-from qmend.tracking.store import Store
+from qmend.tracking.store import Store, reported
 from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import save_checkpoint
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
@@ -124,6 +124,23 @@ _RUN = "run_id"
 def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Path:
     """Where the state of a training lies until it is finished."""
     return store.root / _UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
+
+
+def finished(store: Store, shas: Collection[str], dataset_sha: str) -> str | None:
+    """The newest finished training on a dataset whose config has one of these hashes.
+
+    Raises:
+        QmendError: if the store can't be used.
+    """
+    query = (
+        f"tags.kind = 'train' and attributes.status = 'FINISHED' "
+        f"and tags.dataset_sha = '{dataset_sha}'"
+    )
+    with reported(store.root):
+        for sha in shas:
+            for run in store.runs(f"{query} and tags.config_sha = '{sha}'", limit=1):
+                return str(run.info.run_id)
+    return None
 
 
 @contextmanager

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fcntl
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 
 from qmend.tracking.store import Store, reported
+from qmend.types import QmendError
 
 #: The registered model that all versions belong to: ``models:/qmend@champion``.
 MODEL = "qmend"
+#: Alias of the version that nothing has beaten yet.
+CHAMPION = "champion"
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of the registered model.
+
+    Attributes:
+        run_id: the run whose network it is.
+        created: when it was registered, UTC.
+    """
+
+    number: int
+    run_id: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+    created: datetime
 
 
 def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -> int:
@@ -34,6 +64,80 @@ def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -
     return int(version.version)
 
 
+def versions(store: Store) -> list[Version]:
+    """All versions, newest first.
+
+    Raises:
+        QmendError: if the store can't be used.
+    """
+    with reported(store.root):
+        try:
+            aliases = store.client.get_registered_model(MODEL).aliases
+        except MlflowException as error:
+            if _is(error, RESOURCE_DOES_NOT_EXIST):
+                return []
+            raise
+        found = store.client.search_model_versions(f"name = '{MODEL}'")
+    return sorted(
+        (
+            Version(
+                int(v.version),
+                str(v.run_id),
+                tuple(sorted(a for a, number in aliases.items() if int(number) == int(v.version))),
+                dict(v.tags),
+                datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
+            )
+            for v in found
+        ),
+        key=lambda version: -version.number,
+    )
+
+
+def champion(store: Store) -> Version | None:
+    """The version with the alias :data:`CHAMPION`; None where there is none yet."""
+    return next((v for v in versions(store) if CHAMPION in v.aliases), None)
+
+
+def crown(store: Store, number: int) -> None:
+    """Give a version the alias :data:`CHAMPION`, which the one that had it loses."""
+    with reported(store.root):
+        store.client.set_registered_model_alias(MODEL, CHAMPION, str(number))
+
+
+@contextmanager
+def promoting(store: Store) -> Iterator[None]:
+    """One promotion at a time, so that none is judged against a champion that is no more."""
+    with (store.root / ".promotion.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def registered_run(store: Store, uri: str) -> str:
+    """The run behind ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        QmendError: if there is none, or the store can't be used.
+    """
+    parts = _URI.fullmatch(uri)
+    if parts is None:
+        raise QmendError(
+            f"{uri} is not of the form models:/{MODEL}@{CHAMPION} or models:/{MODEL}/3; "
+            "`qmend models list` lists the versions."
+        )
+    name, alias, number = parts["name"], parts["alias"], parts["version"]
+    with reported(store.root):
+        try:
+            if alias:
+                return str(store.client.get_model_version_by_alias(name, alias).run_id)
+            return str(store.client.get_model_version(name, number).run_id)
+        except MlflowException as error:
+            if not _is(error, RESOURCE_DOES_NOT_EXIST, INVALID_PARAMETER_VALUE):
+                raise
+    raise QmendError(
+        f"The registry of {store.root} has no {uri}; `qmend models list` lists the versions."
+    )
+
+
 def _version_of(store: Store, run_id: str) -> ModelVersion | None:
     found = store.client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'")
     return found[0] if found else None
@@ -43,5 +147,9 @@ def _make_model(store: Store) -> None:
     try:
         store.client.create_registered_model(MODEL)
     except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+        if not _is(error, RESOURCE_ALREADY_EXISTS):
             raise
+
+
+def _is(error: MlflowException, *codes: int) -> bool:
+    return error.error_code in [ErrorCode.Name(code) for code in codes]

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from qmend.datasets.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
+from qmend.tracking.registry import registered_run
 from qmend.tracking.store import Store
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
@@ -86,18 +87,30 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
     return TrainedModel(network, config, dimensions, encoding, {}, 0.0), provenance
 
 
-def checkpoint_folder(store: Store, model: str) -> Path:
-    """A folder as it is, or the model of the run with that id.
+def fixed_checkpoint(store: Store, model: str) -> str:
+    """The run behind ``models:/qmend@champion`` or ``models:/qmend/3``, all else as it is.
+
+    An alias moves: what is logged of a run must name the network that it meant then.
 
     Raises:
-        QmendError: if it is neither.
+        QmendError: if the registry has no such version.
     """
+    return registered_run(store, model) if model.startswith("models:/") else model
+
+
+def checkpoint_folder(store: Store, model: str) -> Path:
+    """A folder as it is, or the model of the run with that id, or of a registered version.
+
+    Raises:
+        QmendError: if it is none of them.
+    """
+    model = fixed_checkpoint(store, model)
     if Path(model).is_dir():
         return Path(model)
     if not re.fullmatch(r"[0-9a-f]{32}", model):
         raise QmendError(
-            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits); "
-            "`qmend ui` lists the runs."
+            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits) nor a "
+            "registered model (models:/qmend@champion); `qmend ui` lists the runs."
         )
     try:
         return Path(store.client.download_artifacts(model, "model"))

@@ -1,0 +1,201 @@
+"""`qmend train -m`: several cells at once, killed and gone on with, each result once."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from commandline import Command, Tracked, end_tree, outcome, start, tracked, wait_until
+from joblib import cpu_count
+from mlflow.entities import Run
+
+QUICK = (
+    "dataset=tiny",
+    "trainer=tiny",
+    "trainer.max_epochs=60",
+    "trainer.save_every_seconds=0",
+    "model=blind_mlp",
+    "model.width=8",
+    "data.workers=1",
+)
+SEEDS = "seed=0,1,2,-1"
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def one_done_others_at_work(database: Path) -> bool:
+    """Whether a cell has finished and each one at work has logged three epochs."""
+    query = """\
+        select status, (select count(*) from metrics m
+                        where m.run_uuid = r.run_uuid and key = 'train/loss')
+        from runs r join tags t on t.run_uuid = r.run_uuid
+        where t.key = 'kind' and t.value = 'train'"""
+    try:
+        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+        with contextlib.closing(connection):
+            found = connection.execute(query).fetchall()
+    except sqlite3.OperationalError:
+        return False
+    at_work = [epochs for status, epochs in found if status == "RUNNING"]
+    return len(at_work) < len(found) and bool(at_work) and 3 <= min(at_work) <= max(at_work) < 50
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A multirun whose driver alone was killed, and the same command with resume=true."""
+
+    killed: Tracked
+    left: list[psutil.Process]
+    resumed: Tracked
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    """Begun in an empty folder: the cells make the dataset, too, at once."""
+    folder = tmp_path_factory.mktemp("swept")
+    process = start("train", "-m", *JOBLIB, *QUICK, SEEDS, folder=folder)
+    try:
+        database = folder / "mlruns" / "mlflow.db"
+        wait_until(lambda: one_done_others_at_work(database), "a finished cell", process)
+        family = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _, left = psutil.wait_procs(family, timeout=60)
+        for member in left:
+            member.kill()
+        killed = tracked(folder, outcome(process))
+    finally:
+        end_tree(process)
+    process = start("train", "-m", *JOBLIB, *QUICK, SEEDS, "resume=true", folder=folder)
+    try:
+        return Interrupted(killed, left, tracked(folder, outcome(process)))
+    finally:
+        end_tree(process)
+
+
+def ids(runs: list[Run]) -> set[str]:
+    return {run.info.run_id for run in runs}
+
+
+def said(found: Tracked) -> str:
+    """What a command printed, lines that were folded put together."""
+    return " ".join(found.result.out.split())
+
+
+def test_workers_end_with_their_driver(swept: Interrupted) -> None:
+    assert swept.killed.result.code == -signal.SIGKILL
+    assert swept.left == []
+
+
+def test_cells_that_need_the_same_dataset_make_it_once(swept: Interrupted) -> None:
+    out = said(swept.killed)
+    assert out.count("made 300 circuits") == 1
+    assert out.count("300 rows in 3 shards") >= 3
+    assert "Another process" not in out
+
+
+def test_a_killed_multirun_goes_on_under_its_own_parent(swept: Interrupted) -> None:
+    (before,), (after,) = swept.killed.kind("multirun"), swept.resumed.kind("multirun")
+    assert before.info.status == "RUNNING"  # as it was killed; the next command saw to it
+    assert before.info.run_id == after.info.run_id
+    assert after.data.tags["qmend.resumed"] == "1"
+    assert after.info.run_name == "multirun seed=0,1,2,-1"
+
+
+def test_no_cell_is_lost_or_repeated(swept: Interrupted) -> None:
+    (parent,), cells = swept.resumed.kind("multirun"), swept.resumed.kind("train")
+    assert [run.info.run_name for run in sorted(cells, key=lambda r: r.info.run_name)] == [
+        "seed=0",
+        "seed=1",
+        "seed=2",
+    ]
+    assert {run.info.status for run in cells} == {"FINISHED"}
+    assert {run.data.tags["mlflow.parentRunId"] for run in cells} == {parent.info.run_id}
+    before = {run.info.run_id: run.info for run in swept.killed.kind("train")}
+    for run in cells:
+        was = before.get(run.info.run_id)
+        resumed = run.data.tags.get("qmend.resumed")
+        if was is None:
+            assert resumed is None  # had not begun
+        elif was.status == "FINISHED":
+            assert resumed is None
+            assert run.info.end_time == was.end_time
+        else:
+            assert resumed == "1"
+        history = swept.resumed.client.get_metric_history(run.info.run_id, "train/loss")
+        assert len({metric.step for metric in history}) == len(history) == 60
+    assert set(before) <= ids(cells)
+
+
+def test_cells_at_once_share_the_processors(swept: Interrupted) -> None:
+    threads = {run.data.params["trainer.threads"] for run in swept.resumed.kind("train")}
+    assert threads == {str(max(1, cpu_count() // 2))}
+
+
+def test_a_failed_cell_is_told_in_the_table_and_by_the_exit_status(swept: Interrupted) -> None:
+    sentence = swept.resumed.result.refused("1 of 4 cells failed", "seed=-1", code=3)
+    assert "resume=true" in sentence
+    (parent,) = swept.resumed.kind("multirun")
+    assert parent.info.status == "FAILED"
+    assert "1 of 4 cells failed" in parent.data.tags["error"]
+    table = swept.resumed.result.out.partition(f"Cells of multirun {parent.info.run_id}")[2]
+    for run in swept.resumed.kind("train"):
+        (line,) = [line for line in table.splitlines() if run.info.run_id in line]
+        first = run.data.metrics["test/l1rc_median"]
+        assert f"{first:.3f} [" in line
+        finished_before = run.info.run_id in ids(
+            [r for r in swept.killed.kind("train") if r.info.status == "FINISHED"]
+        )
+        assert ("reused" if finished_before else "finished") in line
+    assert [line for line in table.splitlines() if "failed" in line and " -1 " in line]
+    assert "4: seed: input should be greater than or equal to 0 (it is -1)." in table
+
+
+def test_the_parent_names_all_its_cells(swept: Interrupted) -> None:
+    (parent,) = swept.resumed.kind("multirun")
+    assert parent.data.metrics["jobs"] == 4
+    assert parent.data.metrics["jobs_failed"] == 1
+    cells = json.loads(swept.resumed.artifacts(parent, "cells.json").read_text())
+    assert [cell["overrides"] for cell in cells] == [[f"seed={s}"] for s in (0, 1, 2, -1)]
+    assert {cell["run_id"] for cell in cells[:3]} == ids(swept.resumed.kind("train"))
+    assert cells[3]["run_id"] is None
+
+
+def test_another_multirun_takes_finished_cells_over_whatever_ran_them(
+    swept: Interrupted, here: Command
+) -> None:
+    """One after the other, each cell would get more threads; its results are there already."""
+    folder = swept.resumed.folder
+    (earlier,) = swept.resumed.kind("multirun")
+    result = here("train", "-m", *QUICK, "resume=true", "seed=1,2", folder=folder).succeeded()
+    found = tracked(folder, result)
+    assert ids(found.kind("train")) == ids(swept.resumed.kind("train"))
+    (parent,) = [r for r in found.kind("multirun") if r.info.run_id != earlier.info.run_id]
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["jobs_reused"] == 2
+    for run in found.kind("train"):
+        assert run.data.tags["mlflow.parentRunId"] == earlier.info.run_id
+        taken = run.info.run_name != "seed=0"
+        assert run.data.tags.get("reused_by") == (parent.info.run_id if taken else None)
+    assert "2 reused" in result.out
+
+    alone = here("train", *QUICK, "resume=true", "seed=1", folder=folder).succeeded()
+    assert "has finished it" in alone.out
+    assert ids(tracked(folder, alone).kind("train")) == ids(found.kind("train"))
+
+
+@pytest.mark.parametrize("number", ["0", "many"])
+def test_a_number_of_processes_that_is_none_is_refused(here: Command, number: str) -> None:
+    arguments = ("train", "-m", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={number}")
+    here(*arguments, "seed=0,1").refused("n_jobs", number)
+
+
+def test_a_multirun_is_refused_where_the_store_can_not_be(here: Command, tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("a file")
+    result = here("train", "-m", "seed=0,1")
+    result.refused("tracking", "mlruns")
