@@ -94,6 +94,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend study published_noise dataset.circuits=3000",
     ),
     Command(
+        "report",
+        "qmend.cli.report:main",
+        "one HTML page from tracked runs: tables, paired differences, curves, searches",
+        "qmend report report.runs=parent=RUN_ID output=reports/search.html",
+    ),
+    Command(
         "bench",
         "qmend.cli.bench:main",
         "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",

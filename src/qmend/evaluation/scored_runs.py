@@ -277,9 +277,7 @@ def _configurations(
     ]
     older = [tuple(r for newest in seeds.values() for r in newest[1:]) for seeds in by_key.values()]
     names = _names(members)
-    made = [
-        Configuration(*each) for each in zip(names, map(tuple, members), older, strict=True)
-    ]
+    made = [Configuration(*each) for each in zip(names, map(tuple, members), older, strict=True)]
     return sorted(made, key=lambda c: (np.isnan(c.median), c.median))
 
 
@@ -314,15 +312,24 @@ def _names(members: Sequence[Sequence[ScoredRun]]) -> list[str]:
     names = []
     for stem, runs in zip(stems, members, strict=True):
         twins = [m[0].run for s, m in zip(stems, members, strict=True) if s == stem]
-        varied = differing(twins)
-        own = compared_params(runs[0].run)
-        told = [f"{k.rpartition('.')[2]}={own[k]}" for k in varied if k in own]
-        fits = 0 < len(told) <= 3 and sum(map(len, told)) <= 40
-        names.append(f"{stem} ({', '.join(told)})" if len(twins) > 1 and fits else stem)
+        names.append(stem if len(twins) == 1 else f"{stem} ({_told_apart(runs[0].run, twins)})")
     return [
         name if names.count(name) == 1 else f"{name} {runs[0].run.info.run_id[:6]}"
         for name, runs in zip(names, members, strict=True)
     ]
+
+
+def _told_apart(run: MlflowRun, twins: Sequence[MlflowRun]) -> str:
+    """What tells a run from others of the same name: tags, or a few params, or its id."""
+    tags = [
+        str(run.data.tags[key])
+        for key in ("architecture", "loss", "head")
+        if len({twin.data.tags.get(key) for twin in twins}) == len(twins)
+    ]
+    own = compared_params(run)
+    params = [f"{k.rpartition('.')[2]}={own[k]}" for k in differing(twins) if k in own]
+    fits = 0 < len(params) <= 3 and sum(map(len, params)) <= 40
+    return tags[0] if tags else ", ".join(params) if fits else str(run.info.run_id)[:6]
 
 
 def differing(runs: Sequence[MlflowRun]) -> list[str]:

@@ -40,7 +40,8 @@ def parent_of(run: MlflowRun) -> str | None:
 
 def artifact_path(run: MlflowRun, name: str = "") -> Path:
     """Where an artifact of the run lies, whether it is there or not."""
-    return Path(local_file_uri_to_path(run.info.artifact_uri)) / name
+    folder: str = local_file_uri_to_path(run.info.artifact_uri)  # type: ignore[no-untyped-call]
+    return Path(folder) / name
 
 
 def all_runs(store: Store) -> list[MlflowRun]:
