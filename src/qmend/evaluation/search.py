@@ -174,7 +174,7 @@ class Importance:
     """How much of the objective's variance a parameter explains.
 
     Attributes:
-        share: of the variance, with its interactions' parts; over all parameters they sum to 1.
+        share: of the variance; those of the parameters that every trial has sum to 1.
         finished_only: the same from finished trials alone; None where they are too few.
         trials: in which the parameter has a meaning.
     """

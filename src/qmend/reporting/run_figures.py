@@ -22,7 +22,7 @@ BASELINE, MODEL, SIMULATING = COLOURS[4], COLOURS[0], "#9AA5B1"
 #: Shortest time that a log axis shows, in seconds.
 _FASTEST = 0.01
 #: More axes than this can't be told apart.
-MAX_AXES = 11
+MAX_AXES = 9
 #: Numeric params that span more than this factor get a log axis.
 _WIDE = 30.0
 #: Where lines pass an axis on which they have no value.
@@ -38,10 +38,11 @@ def cost_against_quality(rows: Sequence[Row]) -> Figure:
             by_parameters = axes is left
             _scatter(axes, rows, by_parameters)
         left.set_xscale("symlog", linthresh=1)
+        left.set_xlim(-0.4, 4 * max(1, *(row.parameters for row in rows)))
         left.set(xlabel="parameters", ylabel="median L1RC")
         left.xaxis.set_minor_locator(NullLocator())
         right.set_xscale("log")
-        right.set_xlabel("seconds of training or fitting (0.01 and less at the left end)")
+        right.set_xlabel("seconds of training or fitting")
         left.set_title("Quality against size", fontsize=10)
         right.set_title("Quality against time", fontsize=10)
         values = [row.figures["l1rc_median"].value for row in rows]
@@ -55,6 +56,8 @@ def cost_against_quality(rows: Sequence[Row]) -> Figure:
 
 def _scatter(axes: Axes, rows: Sequence[Row], by_parameters: bool) -> None:
     for number, row in enumerate(rows, 1):
+        if row.kind == "evaluation" and not by_parameters:
+            continue  # trained before, nobody says here how long
         change = row.figures["l1rc_median"]
         cost = float(row.parameters) if by_parameters else max(row.seconds, _FASTEST)
         colour, marker, label = MODEL, "o", "model"
@@ -76,7 +79,7 @@ def _scatter(axes: Axes, rows: Sequence[Row], by_parameters: bool) -> None:
             axes.annotate(
                 str(number),
                 (cost, change.value),
-                xytext=(4 + 8 * (number % 2), 3),
+                xytext=((5, 3), (5, -9), (-12, 3), (-12, -9))[number % 4],
                 textcoords="offset points",
                 fontsize=8,
             )
@@ -141,7 +144,7 @@ class Coordinate:
         """(lines,) height 0 to 1 of each line, NaN without a value; heights and texts of ticks."""
         known = [value for value in self.values if value is not None]
         if any(isinstance(value, str) for value in known):
-            names = sorted({str(value) for value in known})
+            names = sorted({str(value) for value in known}, key=_in_order)
             at = {n: k / max(len(names) - 1, 1) if names[1:] else 0.5 for k, n in enumerate(names)}
             heights = [math.nan if value is None else at[str(value)] for value in self.values]
             return np.array(heights), [(place, name) for name, place in at.items()]
@@ -159,6 +162,12 @@ class Coordinate:
             (((math.log10(v) if self.log else v) - low) / (high - low), f"{v:.3g}") for v in marks
         ]
         return (scaled - low) / (high - low), ticks
+
+
+def _in_order(text: str) -> tuple[bool, float, str]:
+    """Numbers by their size, before words."""
+    number = _number(text)
+    return number is None, number or 0.0, text
 
 
 def _number(text: str) -> float | None:
@@ -186,8 +195,8 @@ def parallel_coordinates(
     order = np.argsort(np.argsort(result if minimised else -result))
     shades = mpl.colormaps["viridis"](0.85 * order / max(len(result) - 1, 1))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(max(6.0, 1.25 * (len(coordinates) + 2)), 4.4))
-        figure.subplots_adjust(left=0.09, right=0.91, top=0.93, bottom=0.2)
+        figure = Figure(figsize=(10, 4.4))
+        figure.subplots_adjust(left=0.02, right=0.99, top=0.95, bottom=0.17)
         axes = figure.subplots()
         drawn = [c.places() for c in coordinates]
         low, high = float(np.nanmin(result)), float(np.nanmax(result))
@@ -221,7 +230,7 @@ def parallel_coordinates(
         axes.grid(visible=False)
         axes.spines[["left", "bottom"]].set_visible(False)
         axes.tick_params(axis="x", length=0, pad=8)
-        axes.set_xlim(-0.35, len(lines) - 0.6)
+        axes.set_xlim(-0.3, len(lines) - 0.4)
         axes.set_ylim(_NOWHERE - 0.05 if absent else -0.05, 1.05)
     return figure
 

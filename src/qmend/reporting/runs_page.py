@@ -141,7 +141,7 @@ def _board(board: Board, number: int, plots: _Plots) -> dict[str, Any]:
         "matrix_lines": lines,
         "cost": plots.inline(
             f"cost_{number}",
-            run_figures.cost_against_quality(board.rows) if len(board.rows) > 1 else None,
+            run_figures.cost_against_quality(board.rows) if board.trained else None,
         ),
         "curves": plots.inline(
             f"curves_{number}",
@@ -165,6 +165,10 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
             search.minimised,
             [trial.outcome == "pruned" for trial in trials],
         )
+    curves = None
+    if any(len(each.history.get("train/loss", ())) > 1 for each in part.curves):
+        best = {c.name: figures.COLOURS[1] for c in part.curves if c.name.startswith("best")}
+        curves = figures.training_curves(part.curves, best)
     partial_ = [f"{each.key} in {each.trials}" for each in found if each.trials < len(trials)]
     counted = f"{len(trials)} trials count"
     if partial_:
@@ -177,6 +181,7 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
         "importance": plots.inline(f"importance_{number}", figure),
         "counted": counted + ".",
         "coordinates": plots.inline(f"trials_{number}", coordinates),
+        "curves": plots.inline(f"trial_curves_{number}", curves),
     }
 
 

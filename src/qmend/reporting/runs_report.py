@@ -16,6 +16,7 @@ from qmend.evaluation.scored_runs import (
     compared_params,
     differing,
     groups,
+    history,
     read_scored,
     scored_split,
 )
@@ -93,14 +94,19 @@ class Board:
             *([] if shots else ["shots"]),
             *([] if seeds else ["seeds"]),
         }
-        return [k for k, heading in enumerate(results.HEADINGS) if k and heading not in hidden]
+        shown = [k for k, heading in enumerate(results.HEADINGS) if k and heading not in hidden]
+        # The widest column is the first to be out of sight on a narrow screen.
+        return sorted(shown, key=lambda k: results.HEADINGS[k] == "seeds")
 
     @property
     def headings(self) -> list[str]:
         """After the number and the name."""
         judged = self.group.judged
         own = [results.HEADINGS[k] for k in self.shown]
-        return own if judged is None else [own[0], f"minus {judged.name}", *own[1:]]
+        if judged is None:
+            return own
+        number = [row.name for row in self.rows].index(judged.name) + 1
+        return [own[0], f"minus row {number} [95 %]", *own[1:]]
 
     def cells(self, row: Row) -> list[tuple[str, str]]:
         """(class, text) below each heading."""
@@ -179,6 +185,12 @@ class Board:
         ]
 
     @property
+    def trained(self) -> list[Row]:
+        """Rows whose seconds say what they cost: all but evaluations of what was trained before."""
+        rows = [row for row in self.rows if row.kind != "evaluation"]
+        return rows if any(row.kind != "baseline" for row in rows) else []
+
+    @property
     def varied(self) -> tuple[list[dict[str, str]], list[str], list[float]]:
         """Params of each training, the keys that differ, and its median L1RC."""
         trained = [run for c in self.group.configurations for run in c.runs if c.kind != "baseline"]
@@ -218,20 +230,30 @@ class SearchPart:
     """What is said of one search.
 
     Attributes:
+        curves: of its trials, the best under a name of its own.
         importances: empty where ``sentence`` says why there are none.
     """
 
     search: Search
+    curves: list[Curves]
     importances: list[Importance]
     sentence: str
 
     @staticmethod
-    def of(search: Search) -> SearchPart:
+    def of(store: Store, search: Search, runs: Sequence[MlflowRun]) -> SearchPart:
         """With importances where the trials tell any."""
+        by_id = {run.info.run_id: run for run in runs}
+        curves = [
+            Curves(
+                f"best, trial {trial.number}" if trial is search.best else "other trials",
+                history(store, by_id[trial.run_id]),
+            )
+            for trial in search.trials
+        ]
         try:
-            return SearchPart(search, importances(search), "")
+            return SearchPart(search, curves, importances(search), "")
         except QmendError as error:
-            return SearchPart(search, [], str(error))
+            return SearchPart(search, curves, [], str(error))
 
     @property
     def caption(self) -> str:
@@ -302,7 +324,7 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
             "which can't be compared in pairs and are left out."
         )
     searches = [
-        SearchPart.of(read_search(run, selection.all)) for run in selection.all if is_search(run)
+        SearchPart.of(store, read_search(run, selection.all), selection.all) for run in selection.all if is_search(run)
     ]
     if not scored and not any(part.search.trials for part in searches):
         raise QmendError(
