@@ -25,7 +25,7 @@ from qmend.metrics import Interval
 from qmend.reporting import results
 from qmend.reporting.table import SIMULATES, interval_text, seconds_text
 from qmend.studies.architectures import Row
-from qmend.tracking.finding import Selection, kind_of, name_of
+from qmend.tracking.finding import Selection, kind_of, name_of, status_of
 from qmend.tracking.store import Store
 from qmend.types import QmendError
 
@@ -324,7 +324,9 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
             "which can't be compared in pairs and are left out."
         )
     searches = [
-        SearchPart.of(store, read_search(run, selection.all), selection.all) for run in selection.all if is_search(run)
+        SearchPart.of(store, read_search(run, selection.all), selection.all)
+        for run in selection.all
+        if is_search(run)
     ]
     if not scored and not any(part.search.trials for part in searches):
         raise QmendError(
@@ -368,9 +370,3 @@ def run_cells(run: MlflowRun) -> list[str]:
         "" if seconds is None else seconds_text(seconds),
         run.info.run_id[:12],
     ]
-
-
-def status_of(run: MlflowRun) -> str:
-    """``finished``, ``running``, ``failed``, ``killed``, or ``pruned``."""
-    outcome = run.data.tags.get("outcome")
-    return "pruned" if outcome == "pruned" else str(run.info.status).lower()

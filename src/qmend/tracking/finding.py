@@ -32,6 +32,12 @@ def kind_of(run: MlflowRun) -> str:
     return str(run.data.tags.get("kind", "-"))
 
 
+def status_of(run: MlflowRun) -> str:
+    """``finished``, ``running``, ``failed``, ``killed``, or ``pruned``."""
+    outcome = run.data.tags.get("outcome")
+    return "pruned" if outcome == "pruned" else str(run.info.status).lower()
+
+
 def parent_of(run: MlflowRun) -> str | None:
     """Id of the parent run."""
     parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
@@ -68,7 +74,8 @@ def find_run(runs: Sequence[MlflowRun], text: str) -> MlflowRun:
         raise QmendError(f"the store has no run {lowered}; `qmend runs list` shows those it has.")
     by_name = {name_of(run): run for run in reversed(runs)}
     known = [*by_name, *(run.info.run_id[: max(len(lowered), 4)] for run in runs)]
-    close = difflib.get_close_matches(lowered, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(text.strip(), known, n=1, cutoff=0.6)
+    close = close or [name for name in by_name if lowered and lowered in name.lower()][-1:]
     hint = "`qmend runs list` shows the runs and their ids."
     if close and close[0] in by_name:
         named = by_name[close[0]]
