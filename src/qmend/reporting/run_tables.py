@@ -106,7 +106,7 @@ def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int) -> 
     """
     wide = width >= WIDE
     table = _table()
-    table.padding = (0, 1, 0, 0)
+    table.padding = (0, 0)
     table.add_column("name", no_wrap=True, overflow="ellipsis", min_width=16, ratio=1)
     table.add_column("kind", no_wrap=True)
     table.add_column("status", no_wrap=True)

@@ -111,6 +111,8 @@ class Board:
     def cells(self, row: Row) -> list[tuple[str, str]]:
         """(class, text) below each heading."""
         texts = results.cells(row)
+        if row.kind == "evaluation":
+            texts[results.HEADINGS.index("seconds")] = ""  # trained before
         cells = [("", texts[k]) for k in self.shown]
         if self.group.judged is None:
             return cells
