@@ -115,6 +115,7 @@ SPACE: dict[str, dict[str, Any]] = {
         "condition": {"model.name": "perceiver"},
     },
     "trainer.batch_size": {"type": "categorical", "choices": [32, 64, 128]},
+    "loss": {"type": "categorical", "choices": ["l1", "kl"]},
 }
 
 
@@ -139,6 +140,7 @@ def search(store: Store, trials: int = 24, prune_above: float = math.inf) -> str
                 "optimizer": {"lr": lr},
                 "model": {"width": width, "name": name, "depth": depth},
                 "trainer": {"batch_size": batch},
+                "loss": {"name": ["l1", "kl"][number // 2 % 2]},
                 "seed": 0,
             }
             outcome = "pruned" if value > prune_above else "finished"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tracked_runs import blank_store
 
 from qmend.tracking.finding import all_runs, children_of, find_run, select
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
 from qmend.types import QmendError
+from tracked_runs import blank_store
 
 
 def run_of(store: Store, name: str, parent: str | None = None, **tags: str) -> str:
@@ -19,7 +19,7 @@ def run_of(store: Store, name: str, parent: str | None = None, **tags: str) -> s
 
 @pytest.fixture(scope="module")
 def tree(store, tmp_path_factory) -> tuple[Store, dict[str, str]]:
-    """Two parents, one below the other, and a run alone; the newest has neither child nor figure."""
+    """Two parents, one below the other, and a run alone; the newest holds nothing."""
     own = blank_store(store, tmp_path_factory.mktemp("finding") / "mlruns")
     ids = {"alone": run_of(own, "alone", colour="red")}
     ids["top"] = run_of(own, "top", kind="study")
@@ -47,7 +47,7 @@ def test_the_head_of_an_id_is_enough(tree):
     ("text", "says"),
     [
         ("0" * 32, "the store has no run 0+"),
-        ("lonely", "no run's id begins with 'lonely'. `qmend runs list`"),
+        ("zzz", "no run's id begins with 'zzz'. `qmend runs list`"),
         ("midle", "Did you mean 'middle', run [0-9a-f]{12}"),
         ("eaf", "Did you mean 'leaf'"),
         ("", "no run's id begins with ''"),
@@ -80,7 +80,8 @@ def test_selections(tree):
         {"top", "middle"},
         {"leaf"},
     )
-    assert select(own, f"parent={ids['top'][:9]}") == latest
+    same = select(own, f"parent={ids['top'][:9]}")
+    assert (same.title, names(same.all)) == ("top", names(latest.all))
     assert names(select(own, "tag=colour:red").all) == {"alone"}
     assert names(select(own, "tag=kind:multirun").all) == {"middle", "leaf"}
     assert names(select(own, [ids["alone"], ids["leaf"][:10]]).all) == {"alone", "leaf"}

@@ -58,9 +58,14 @@ class Parameter(BaseModel):
             return True
         for key, wanted in self.condition.items():
             options = wanted if isinstance(wanted, list | tuple) else (wanted,)
-            if key in params and params[key] not in {str(option) for option in options}:
+            if logged_value(params, key) not in {str(option) for option in options}:
                 return False
         return True
+
+
+def logged_value(params: Mapping[str, str], key: str) -> str | None:
+    """A param of a run; ``loss`` stands for ``loss.name``."""
+    return params.get(key, params.get(f"{key}.name"))
 
 
 @dataclass(frozen=True)
@@ -153,9 +158,9 @@ def _trial(run: MlflowRun, space: Mapping[str, Parameter]) -> Trial:
     tags, logged = run.data.tags, run.data.params
     value = run.data.metrics.get("tune/best", math.nan)
     params = {
-        key: parameter.read(logged[key])
+        key: parameter.read(text)
         for key, parameter in space.items()
-        if key in logged and parameter.met(logged)
+        if (text := logged_value(logged, key)) is not None and parameter.met(logged)
     }
     number = str(tags.get("trial", "-1"))
     ended = (run.info.end_time or run.info.start_time) - run.info.start_time
