@@ -44,7 +44,7 @@ def test_the_report_of_the_latest_runs(shell: Command, made) -> None:
     assert (folder / "reports" / "report_figures" / "cost_1.png").exists()
 
 
-@pytest.mark.parametrize("which", ["parent={parent}", "tag=kind:multirun", "[{good},{bad}]"])
+@pytest.mark.parametrize("which", ["parent={parent}", "tag=kind:multirun"])
 def test_every_way_to_name_runs(here: Command, made, tmp_path: Path, which: str) -> None:
     folder, ids = made
     chosen = which.format(**{name: run_id[:10] for name, run_id in ids.items()})

@@ -95,7 +95,7 @@ def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> 
                 "linewidth": 1.5 if entry.name in colour_of else 0.7,
                 "label": entry.name if known else None,
             }
-            labelled.add(entry.name)
+            labelled |= {entry.name} & set(colour_of)
             curves = [(loss, "train/loss", "-"), (loss, "val/loss", "--")]
             for axes, metric, style in [*curves, (change, "val/l1rc_median", "-")]:
                 values = entry.history.get(metric, [])
@@ -107,7 +107,7 @@ def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> 
         change.axhline(0, color="grey", linewidth=0.8)
         if len(labelled) > _FEW:
             change.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        else:
+        elif labelled:
             change.legend()
     return figure
 
