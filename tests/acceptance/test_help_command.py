@@ -41,7 +41,7 @@ def test_every_command_has_help_with_an_example(here: Command, command: Describe
 def test_the_example_of_every_command_composes(here: Command, command: Described) -> None:
     words = [w for w in command.example.split()[1:] if w != "-m"]
     words = [w.split(",")[0] for w in words]  # the first of a multirun's values
-    assert "data:" in here(*words, "--cfg", "job").succeeded().out
+    assert "tracking:" in here(*words, "--cfg", "job").succeeded().out
 
 
 def test_the_composed_config_is_shown_and_nothing_is_done(here: Command, tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_training_curves_are_the_history(board, colour_of):
         assert line.get_color() == colour_of[entry.name]
 
 
+def test_curves_without_a_colour_are_grey_and_have_no_legend(board):
+    _, change = figures.training_curves(board.models, {}).axes
+    assert change.get_legend() is None
+    assert {line.get_color() for line in change.lines[:-1]} == {"#9AA5B1"}
+
+
 @pytest.mark.parametrize("bins", [1, 3, 8])
 def test_bins_of_two_qubit_gates_hold_medians(board, colour_of, bins):
     """Every circuit is in one bin; computed anew from the plotted centres."""

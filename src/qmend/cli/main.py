@@ -23,6 +23,7 @@ class Command:
     summary: str
     example: str
     hydra: bool = True
+    notes: tuple[str, ...] = ()
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -106,6 +107,79 @@ COMMANDS: tuple[Command, ...] = (
         "the registered networks, and which is the champion",
         "qmend models list",
         hydra=False,
+    ),
+    Command(
+        "report",
+        "qmend.cli.report:main",
+        "one HTML page from tracked runs: tables, paired differences, curves, searches",
+        "qmend report report.runs=parent=RUN_ID output=reports/search.html",
+        notes=(
+            "report.runs is latest (the newest run with children, with them, or with figures),",
+            "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
+            "Plots go beside the page as PNG and SVG.",
+        ),
+    ),
+    Command(
+        "runs list",
+        "qmend.cli.runs:list_main",
+        "the runs of the store, parents with their children",
+        "qmend runs list --kind train --dataset demo",
+        hydra=False,
+        notes=(
+            "Options:",
+            "  --kind, --dataset, --architecture, --status  only such runs",
+            "  --limit N   default 40",
+            "  --root DIR  default mlruns",
+        ),
+    ),
+    Command(
+        "runs show",
+        "qmend.cli.runs:show_main",
+        "one run: config, metrics, curves, tags, artifacts",
+        "qmend runs show 3fb03150",
+        hydra=False,
+        notes=("RUN is the first digits of an id.", "Options:", "  --root DIR  default mlruns"),
+    ),
+    Command(
+        "runs compare",
+        "qmend.cli.runs:compare_main",
+        "runs side by side: params that differ, metrics, paired differences",
+        "qmend runs compare 3fb03150 9a01c4",
+        hydra=False,
+        notes=(
+            "RUN is the first digits of an id; the others are compared with the first.",
+            "Options:",
+            "  --root DIR  default mlruns",
+        ),
+    ),
+    Command(
+        "runs prune",
+        "qmend.cli.runs:prune_main",
+        "remove old failed and killed runs and what is left of deleted ones",
+        "qmend runs prune --days 30 --yes",
+        hydra=False,
+        notes=(
+            "Options:",
+            "  --days N    keep failed and killed runs that are younger, default 7",
+            "  --yes       remove; without it nothing is",
+            "  --root DIR  default mlruns",
+            "Never removed: runs that finished or run, parents of those, what a registered model",
+            "comes from, trainings that can go on, trials of a search that is kept.",
+        ),
+    ),
+    Command(
+        "runs reproduce",
+        "qmend.cli.runs:reproduce_main",
+        "run a training or baseline again by its own config; do the metrics agree?",
+        "qmend runs reproduce 3fb03150",
+        hydra=False,
+        notes=(
+            "RUN is the first digits of an id. Exit status 2 if the median L1RC leaves the 95 %",
+            "interval of the first run.",
+            "Options:",
+            "  --data DIR  where datasets lie, beside where the run found its own; default data",
+            "  --root DIR  default mlruns",
+        ),
     ),
     Command(
         "bench",
@@ -244,6 +318,8 @@ def overview() -> str:
 def command_help(command: Command) -> str:
     """The text of ``qmend COMMAND --help``."""
     lines = [f"qmend {command.words}: {command.summary}.", "", "Example:", f"  {command.example}"]
+    if command.notes:
+        lines += ["", *command.notes]
     if command.hydra:
         from qmend.config.paths import conf_dir
 

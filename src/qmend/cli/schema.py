@@ -259,3 +259,25 @@ class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConf
     """``conf/study/published_noise.yaml``."""
 
     seed: int = Field(0, ge=0)
+
+
+class ReportOptions(BaseModel):
+    """Which runs: see :func:`qmend.tracking.finding.select`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    runs: str | tuple[str, ...] = "latest"
+
+    @field_validator("runs", mode="before")
+    @classmethod
+    def _texts(cls, value: Any) -> Any:
+        # The head of an id may be a number to Hydra.
+        return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+class ReportConfig(BaseModel):
+    """``conf/report.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    tracking: TrackingConfig
+    report: ReportOptions
+    output: Path

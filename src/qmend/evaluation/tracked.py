@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -54,12 +54,13 @@ class Entry:
 
 @dataclass(frozen=True)
 class Context:
-    """Where runs are logged, on which data, under which parent."""
+    """Where runs are logged, on which data, under which parent, with which further tags."""
 
     store: Store
     dataset: Dataset
     split: ScoredSplit = "test"
     parent: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scored(self) -> LabelledCircuits:
@@ -147,7 +148,7 @@ def open_run(
 ) -> Iterator[Run]:
     """A run whose dataset is tagged and logged as soon as it is open; new, or one to go on with."""
     dataset = context.dataset
-    tags = {**dataset_tags(dataset), **tags}
+    tags = {**dataset_tags(dataset), **context.tags, **tags}
     with start_run(context.store, name, tags, config, context.parent, unfinished) as run:
         manifest = dataset.manifest
         for use in ("train", context.split):

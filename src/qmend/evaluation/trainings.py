@@ -88,7 +88,7 @@ def run_training(
         unfinished = None if folder is None else _unfinished_run(context.store, folder, say)
         with open_run(context, name, tags, config, unfinished) as run:
             if folder is not None:
-                (folder / _RUN).write_text(run.run_id)
+                (folder / RUN_FILE).write_text(run.run_id)
             trained = fit(
                 model,
                 training.loss,
@@ -116,14 +116,14 @@ def run_training(
 
 
 #: Folder in the store with one folder for each training that has not finished.
-_UNFINISHED = "unfinished"
+UNFINISHED = "unfinished"
 #: Beside the state: the id of the run that the training belongs to.
-_RUN = "run_id"
+RUN_FILE = "run_id"
 
 
 def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Path:
     """Where the state of a training lies until it is finished."""
-    return store.root / _UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
+    return store.root / UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
 
 
 def finished(store: Store, shas: Collection[str], dataset_sha: str) -> str | None:
@@ -159,7 +159,7 @@ def _unfinished_run(store: Store, folder: Path, say: Say) -> str | None:
     if read_state(folder).state is None:
         return None  # fit says why
     try:
-        run_id = (folder / _RUN).read_text()
+        run_id = (folder / RUN_FILE).read_text()
         run = store.client.get_run(run_id).info
         if run.lifecycle_stage == "active" and run.status != "FINISHED":
             return run_id

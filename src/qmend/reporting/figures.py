@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -44,6 +45,13 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
+def themed(text: str) -> str:
+    """An SVG whose black is the page's text colour, and whose background is the page's."""
+    text = re.sub(r"(fill|stroke): ?#000000", r"\1: currentColor", text)
+    text = re.sub(r"fill: ?#ffffff", "fill: none", text)
+    return text.replace("<svg ", '<svg fill="currentColor" ', 1)
+
+
 def namespaced(text: str, prefix: str) -> str:
     """Make the ids of an SVG unique in a page that holds several."""
     text = re.sub(r'\bid="([^"]+)"', rf'id="{prefix}-\1"', text)
@@ -51,25 +59,56 @@ def namespaced(text: str, prefix: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
 
 
-def training_curves(models: list[Entry], colour_of: dict[str, str]) -> Figure:
-    """Training and validation loss, and validation median L1RC, by epoch."""
+class Learned(Protocol):
+    """What learning curves are drawn from: a name, and metric -> one value an epoch."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def history(self) -> Mapping[str, Sequence[float]]: ...
+
+
+#: As many curves as a legend inside the plot has room for.
+_FEW = 4
+#: Of curves whose name has no colour of its own.
+_OTHERS = "#9AA5B1"
+
+
+def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> Figure:
+    """Training and validation loss, and validation median L1RC, by epoch.
+
+    Models of one name (seeds) share a colour and a line of the legend; a name without a colour
+    is drawn thin and grey.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         loss, change = figure.subplots(1, 2)
-        for entry in models:
-            colour = colour_of[entry.name]
+        labelled: set[str] = set()
+        for entry in sorted(models, key=lambda m: m.name in colour_of):
             epochs = np.arange(1, len(entry.history.get("train/loss", [])) + 1)
             if not len(epochs):
                 continue
-            loss.plot(epochs, entry.history["train/loss"], color=colour, label=entry.name)
-            loss.plot(epochs, entry.history["val/loss"], color=colour, linestyle="--")
-            change.plot(epochs, entry.history["val/l1rc_median"], color=colour, label=entry.name)
+            known = entry.name in colour_of and entry.name not in labelled
+            look = {
+                "color": colour_of.get(entry.name, _OTHERS),
+                "linewidth": 1.5 if entry.name in colour_of else 0.7,
+                "label": entry.name if known else None,
+            }
+            labelled |= {entry.name} & set(colour_of)
+            curves = [(loss, "train/loss", "-"), (loss, "val/loss", "--")]
+            for axes, metric, style in [*curves, (change, "val/l1rc_median", "-")]:
+                values = entry.history.get(metric, [])
+                axes.plot(np.arange(1, len(values) + 1), values, linestyle=style, **look)
         loss.set(xlabel="epoch", ylabel="loss (each its own)", yscale="log")
         loss.set_title("Loss: training solid, validation dashed", fontsize=10)
         change.set(xlabel="epoch", ylabel="median L1RC")
         change.set_title("Validation median L1RC", fontsize=10)
         change.axhline(0, color="grey", linewidth=0.8)
-        change.legend()
+        if len(labelled) > _FEW:
+            change.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        elif labelled:
+            change.legend()
     return figure
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import re
 import tempfile
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from matplotlib.figure import Figure
 
 from qmend import __version__
 from qmend.datasets.manifest import write_atomically
@@ -48,8 +50,11 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
     ]
 
 
-def check_writable(path: Path) -> None:
+def check_writable(path: Path, key: str = "report") -> None:
     """Fail before the work, not after it.
+
+    Args:
+        key: of the config, that says where it goes.
 
     Raises:
         QmendError: if the report's folder can't be made or written.
@@ -60,8 +65,25 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise QmendError(
-            f"Can't write to {path.parent} ({error.strerror}); choose another report=..."
+            f"Can't write to {path.parent} ({error.strerror}); choose another {key}=..."
         ) from None
+
+
+def style() -> str:
+    """The style sheet of all pages: light or dark as the reader's system is, and printable."""
+    return files("qmend.reporting").joinpath("page.css").read_text()
+
+
+def made_by() -> str:
+    """For the foot of a page."""
+    return f"qmend {__version__}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def inline(figure: Figure, name: str) -> str:
+    """A figure as SVG in the page's colours; ``name`` must be no other figure's."""
+    text = re.sub(r"<metadata>.*?</metadata>", "", figures.svg(figure), flags=re.DOTALL)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # of no use inside HTML
+    return figures.themed(figures.namespaced(text, name))
 
 
 def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
@@ -91,8 +113,9 @@ def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
         reference=interval_text(board.reference) if board.reference else None,
         caption=caption(board),
         verdicts=verdicts(board),
-        plots={k: figures.namespaced(figures.svg(f), k) for k, f in plots.items()},
-        made=f"qmend {__version__}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
+        plots={k: inline(f, k) for k, f in plots.items()},
+        made=made_by(),
+        style=style(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, lambda part: _write(part, page))

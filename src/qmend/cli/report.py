@@ -1,0 +1,48 @@
+"""``qmend report``."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import ReportConfig
+from qmend.cli.terminal import console
+from qmend.reporting.html import check_writable
+from qmend.reporting.results import terminal_table
+from qmend.reporting.runs_page import figures_folder, write_runs_page
+from qmend.reporting.runs_report import read_report
+from qmend.tracking.finding import all_runs, select
+from qmend.tracking.store import open_store
+
+
+def main(arguments: list[str]) -> None:
+    """Write the report of a set of runs."""
+    run_hydra("report", ReportConfig, _report, [_quoted(text) for text in arguments])
+
+
+def _quoted(argument: str) -> str:
+    """``report.runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
+    found = re.fullmatch(r"report\.runs=([^\[\]'\",]+)", argument)
+    return f"report.runs='{found[1]}'" if found else argument
+
+
+def _report(config: ReportConfig, _: dict[str, Any]) -> None:
+    check_writable(config.output, "output")
+    store = open_store(config.tracking.root)
+    report = read_report(store, select(store, config.report.runs), all_runs(store))
+    plots = write_runs_page(config.output, report)
+    for board in report.boards[:1]:
+        console.print(terminal_table(board.rows, board.reference, board.title))
+        for line in board.verdicts:
+            console.print(f"  {line}", markup=False)
+    for part in report.searches:
+        console.print(f"  {part.caption}", markup=False)
+        for each in part.importances[:5]:
+            console.print(f"    {each.key}: {100 * each.share:.0f} % of the variance", markup=False)
+    for line in report.notes:
+        console.print(f"  {line}", markup=False)
+    if len(report.boards) > 1:
+        console.print(f"  {len(report.boards) - 1} more tables are on the page.")
+    console.print(f"Plots:  {len(plots)} files in {figures_folder(config.output)}", markup=False)
+    console.print(f"Report: {config.output.resolve()}", markup=False)

@@ -1,0 +1,212 @@
+"""``qmend runs list|show|compare|prune|reproduce``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mlflow.entities import Run as MlflowRun
+from rich.table import Table
+
+from qmend.cli.terminal import console, epoch_progress
+from qmend.evaluation.scored_runs import history, read_scored
+from qmend.reporting import run_tables
+from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, name_of, status_of
+from qmend.tracking.store import Store, open_store
+from qmend.types import QmendError, nearest
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its complaints in one sentence."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__(f"qmend {words}", add_help=False)
+        self.add_argument("--root", type=Path, default=Path("mlruns"))
+
+    def error(self, message: str) -> NoReturn:
+        raise QmendError(f"{self.prog}: {message}; see `{self.prog} --help`.")
+
+    def read(self, arguments: list[str]) -> argparse.Namespace:
+        """Parse, refusing what is unknown with the nearest that is known."""
+        options, extra = self.parse_known_args(arguments)
+        if extra:
+            known = [text for action in self._actions for text in action.option_strings]
+            raise QmendError(f"{self.prog} does not know {extra[0]!r}. {nearest(extra[0], known)}")
+        return options
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def list_main(arguments: list[str]) -> None:
+    """The runs of the store, parents with their children below."""
+    parser = _Parser("runs list")
+    for name in ("kind", "dataset", "architecture", "status"):
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--limit", type=int, default=40)
+    options = parser.read(arguments)
+    if options.limit < 1:
+        raise QmendError("--limit must be at least 1.")
+    store = open_store(options.root)
+    runs = all_runs(store)
+    if not runs:
+        console.print("No runs yet; `qmend train` makes one.")
+        return
+    for name in ("kind", "dataset", "architecture", "status"):
+        wanted = getattr(options, name)
+        if wanted is not None:
+            runs = _filtered(runs, name, str(wanted))
+    lines = run_tables.indented(runs)
+    shown = lines[: options.limit]
+    console.print(run_tables.list_table(shown, _now(), console.width))
+    if len(lines) > len(shown):
+        console.print(
+            f"{len(shown)} of {len(lines)} runs; --limit {len(lines)} shows all.", style="dim"
+        )
+
+
+def _filtered(runs: Sequence[MlflowRun], name: str, wanted: str) -> list[MlflowRun]:
+    values = [_value(run, name) for run in runs]
+    if wanted not in values:
+        known = sorted({value for value in values if value})
+        raise QmendError(f"--{name} {wanted}: no such run. {nearest(wanted, known)}")
+    return [run for run, value in zip(runs, values, strict=True) if value == wanted]
+
+
+def _value(run: MlflowRun, name: str) -> str:
+    if name == "status":
+        return status_of(run)
+    return kind_of(run) if name == "kind" else str(run.data.tags.get(name, ""))
+
+
+def _chosen(
+    parser: _Parser, arguments: list[str], least: int, most: int
+) -> tuple[argparse.Namespace, Store, list[MlflowRun]]:
+    """The runs that the words name."""
+    parser.add_argument("run", nargs="*")
+    options = parser.read(arguments)
+    if not least <= len(options.run) <= most:
+        wanted = "one run" if most == 1 else f"{least} to {most} runs"
+        raise QmendError(
+            f"{parser.prog} takes {wanted}, by the first digits of their ids; `qmend runs list` "
+            "shows them."
+        )
+    store = open_store(options.root)
+    runs = all_runs(store)
+    chosen = [find_run(runs, text) for text in options.run]
+    twice = [run.info.run_id for run in chosen if chosen.count(run) > 1]
+    if twice:
+        raise QmendError(f"run {twice[0][:12]} is named more than once; name each run once.")
+    return options, store, chosen
+
+
+def show_main(arguments: list[str]) -> None:
+    """Everything about one run."""
+    _, store, (run,) = _chosen(_Parser("runs show"), arguments, 1, 1)
+    now = _now()
+    logged = store.client.get_run(run.info.run_id)
+    curves = history(store, logged, sorted(logged.data.metrics))
+    parts: list[tuple[str, Sequence[run_tables.Pair]]] = [
+        (name_of(run), run_tables.fact_pairs(run, now)),
+        ("Learning curves", run_tables.curve_pairs(curves)),
+        ("Metrics", run_tables.metric_pairs(run)),
+        ("Config", [(key, run.data.params[key]) for key in sorted(run.data.params)]),
+        ("Tags", run_tables.tag_pairs(run)),
+        ("Artifacts", run_tables.artifact_pairs(run)),
+    ]
+    for title, pairs in parts:
+        if pairs:
+            _print(run_tables.pairs_table(title, pairs))
+    below = children_of(all_runs(store), run.info.run_id)
+    if below:
+        lines = run_tables.indented(below)
+        _print(run_tables.list_table(lines[:20], now, console.width))
+        if len(lines) > 20:
+            console.print(f"20 of {len(lines)} runs below it.", style="dim")
+
+
+def _print(table: Table) -> None:
+    console.print(table)
+    console.print()
+
+
+def compare_main(arguments: list[str]) -> None:
+    """What differs between runs, and which is better."""
+    _, store, runs = _chosen(_Parser("runs compare"), arguments, 2, 8)
+    for table in run_tables.side_by_side(runs):
+        _print(table)
+    found = [read_scored(store, run) for run in runs]
+    scored = [each for each in found if each is not None]
+    paired = run_tables.paired_table(scored) if len(scored) > 1 else None
+    if paired is not None:
+        _print(paired)
+    alike = [each for each in scored if each.place == scored[0].place]
+    if len(alike) < len(runs):
+        missing = len(runs) - max(len(alike), 1)
+        console.print(
+            f"{missing} of them {'was' if missing == 1 else 'were'} not scored on the circuits of "
+            "the first: no paired difference."
+        )
+
+
+def prune_main(arguments: list[str]) -> None:
+    """Remove what nobody can want any more."""
+    parser = _Parser("runs prune")
+    parser.add_argument("--days", type=float, default=7.0)
+    parser.add_argument("--yes", action="store_true")
+    options = parser.read(arguments)
+    if not (options.days >= 0 and math.isfinite(options.days)):
+        raise QmendError("--days must be 0 or more.")
+    # Reading the state of a training takes torch, which takes seconds.
+    from qmend.evaluation.pruning import plan_pruning, prune
+
+    store = open_store(options.root)
+    plan = plan_pruning(store, options.days, _now())
+    sizes = {leftover: leftover.size for leftover in plan.leftovers}
+    for leftover in plan.leftovers:
+        size = run_tables.size_text(sizes[leftover])
+        run_id = f", {leftover.run_id[:8]}" if leftover.run_id else ""
+        console.print(f"  {leftover.what}: {leftover.name}{run_id}, {size}", markup=False)
+    for reason, count in sorted(plan.kept.items()):
+        console.print(f"  kept: {count} failed or killed, {reason}", style="dim", markup=False)
+    total = f"{sum(sizes.values()) / 1e6:.1f} MB"
+    if not plan.leftovers:
+        console.print("Nothing to remove.")
+    elif options.yes:
+        gone = list(prune(store, plan.leftovers))
+        freed = sum(sizes[leftover] for leftover in gone) / 1e6
+        console.print(f"Removed {len(gone)}, {freed:.1f} MB.")
+    else:
+        console.print(
+            f"{len(plan.leftovers)} to remove, {total}; nothing is removed without --yes."
+        )
+
+
+def reproduce_main(arguments: list[str]) -> None:
+    """Run a run again and say whether it comes out the same.
+
+    Raises:
+        QmendError: if it can't be run again, or does not agree.
+    """
+    parser = _Parser("runs reproduce")
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    options, store, (run,) = _chosen(parser, arguments, 1, 1)
+    # Lightning takes seconds to import.
+    from qmend.studies.reproduction import reproduce
+
+    console.print(f"  Again: {name_of(run)}, run {run.info.run_id}", markup=False)
+    found = reproduce(store, run, [options.data], epoch_progress)
+    for line in found.differences:
+        console.print(f"  Note: {line}", markup=False)
+    if not found.equal:
+        table = run_tables.side_by_side([found.original, found.again])[1]
+        console.print(table)
+    console.print(f"  Run {found.again.info.run_id}")
+    if not found.agrees:
+        raise QmendError(f"run {run.info.run_id[:12]} is not reproduced. {found.verdict}")
+    console.print(f"  {found.verdict}")

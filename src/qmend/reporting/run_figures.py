@@ -1,0 +1,270 @@
+"""Plots of any set of runs: cost against quality, importances, parallel coordinates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from qmend.evaluation.search import Importance, Search, Trial
+from qmend.reporting.figures import COLOURS, STYLE
+from qmend.studies.architectures import Row
+from qmend.types import FloatArray
+
+BASELINE, MODEL, SIMULATING = COLOURS[4], COLOURS[0], "#9AA5B1"
+#: Shortest time that a log axis shows, in seconds.
+_FASTEST = 0.01
+#: More axes than this can't be told apart.
+MAX_AXES = 9
+#: Numeric params that span more than this factor get a log axis.
+_WIDE = 30.0
+#: Where lines pass an axis on which they have no value.
+_NOWHERE = -0.14
+
+
+def cost_against_quality(rows: Sequence[Row]) -> Figure:
+    """Median L1RC with its interval against parameters and seconds; numbers as in the table."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes in (left, right):
+            by_parameters = axes is left
+            _scatter(axes, rows, by_parameters)
+        left.set_xscale("symlog", linthresh=1)
+        left.set_xlim(-0.4, 4 * max(1, *(row.parameters for row in rows)))
+        left.set(xlabel="parameters", ylabel="median L1RC")
+        left.xaxis.set_minor_locator(NullLocator())
+        right.set_xscale("log")
+        right.set_xlabel("seconds of training or fitting")
+        left.set_title("Quality against size", fontsize=10)
+        right.set_title("Quality against time", fontsize=10)
+        values = [row.figures["l1rc_median"].value for row in rows]
+        if max(values) > 0.3:  # those far worse than nothing would flatten all others
+            left.set_ylim(min(values) - 0.06, 0.3)
+        handles, labels = right.get_legend_handles_labels()
+        once = dict(zip(labels, handles, strict=True))
+        right.legend(once.values(), once.keys(), loc="best", fontsize=9)
+    return figure
+
+
+def _scatter(axes: Axes, rows: Sequence[Row], by_parameters: bool) -> None:
+    for number, row in enumerate(rows, 1):
+        if row.kind == "evaluation" and not by_parameters:
+            continue  # trained before, nobody says here how long
+        change = row.figures["l1rc_median"]
+        cost = float(row.parameters) if by_parameters else max(row.seconds, _FASTEST)
+        colour, marker, label = MODEL, "o", "model"
+        if row.simulates:
+            colour, marker, label = SIMULATING, "X", "simulates its circuits"
+        elif row.kind == "baseline":
+            colour, marker, label = BASELINE, "s", "baseline"
+        axes.errorbar(
+            [cost],
+            [change.value],
+            yerr=[[change.value - change.lo], [change.hi - change.value]],
+            fmt=marker,
+            color=colour,
+            markersize=5,
+            elinewidth=1,
+            label=label,
+        )
+        if change.value <= 0.3:
+            axes.annotate(
+                str(number),
+                (cost, change.value),
+                xytext=((5, 3), (5, -9), (-12, 3), (-12, -9))[number % 4],
+                textcoords="offset points",
+                fontsize=8,
+            )
+    axes.axhline(0, color="grey", linewidth=0.8)
+
+
+def importance_bars(found: Sequence[Importance]) -> Figure:
+    """A bar each parameter, and a second one from finished trials alone."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 0.9 + 0.42 * len(found)), layout="constrained")
+        axes = figure.subplots()
+        places = np.arange(len(found))[::-1]
+        both = any(each.finished_only is not None for each in found)
+        height = 0.36 if both else 0.6
+        shift = 0.19 if both else 0.0
+        axes.barh(
+            places + shift,
+            [100 * each.share for each in found],
+            height,
+            color=COLOURS[0],
+            label="finished and pruned trials",
+        )
+        if both:
+            axes.barh(
+                places - shift,
+                [100 * (each.finished_only or 0.0) for each in found],
+                height,
+                color=COLOURS[5],
+                label="finished trials alone",
+            )
+            axes.legend(loc="lower right")
+        axes.set_yticks(places, [each.key for each in found])
+        axes.set_xlabel("share of the objective's variance, %")
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """One axis of a parallel-coordinates plot.
+
+    Attributes:
+        values: a number or text a line; None where the line has no value.
+        log: numbers on a log scale.
+    """
+
+    label: str
+    values: tuple[float | str | None, ...]
+    log: bool = False
+
+    @staticmethod
+    def of_texts(label: str, texts: Sequence[str | None]) -> Coordinate:
+        """Numbers where all are, on a log axis where they span orders of magnitude."""
+        numbers = [None if text is None else _number(text) for text in texts]
+        known = [number for number in numbers if number is not None]
+        if len(known) < sum(text is not None for text in texts) or not known:
+            return Coordinate(label, tuple(texts))
+        wide = min(known) > 0 and max(known) / min(known) > _WIDE
+        return Coordinate(label, tuple(numbers), wide)
+
+    def places(self) -> tuple[FloatArray, list[tuple[float, str]]]:
+        """(lines,) height 0 to 1 of each line, NaN without a value; heights and texts of ticks."""
+        known = [value for value in self.values if value is not None]
+        if any(isinstance(value, str) for value in known):
+            names = sorted({str(value) for value in known}, key=_in_order)
+            at = {n: k / max(len(names) - 1, 1) if names[1:] else 0.5 for k, n in enumerate(names)}
+            heights = [math.nan if value is None else at[str(value)] for value in self.values]
+            return np.array(heights), [(place, name) for name, place in at.items()]
+        numbers = np.array([math.nan if v is None else float(v) for v in self.values])
+        scaled = np.log10(numbers) if self.log else numbers
+        low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
+        if high == low:
+            return np.where(np.isnan(numbers), np.nan, 0.5), [(0.5, f"{known[0]:g}")]
+        distinct = sorted({float(v) for v in known})
+        if len(distinct) <= 5:
+            marks = distinct
+        else:
+            marks = [float(10**v if self.log else v) for v in np.linspace(low, high, 5)]
+        ticks = [
+            (((math.log10(v) if self.log else v) - low) / (high - low), f"{v:.3g}") for v in marks
+        ]
+        return (scaled - low) / (high - low), ticks
+
+
+def _in_order(text: str) -> tuple[bool, float, str]:
+    """Numbers by their size, before words."""
+    number = _number(text)
+    return number is None, number or 0.0, text
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def parallel_coordinates(
+    coordinates: Sequence[Coordinate],
+    objective: str,
+    values: Sequence[float],
+    minimised: bool = True,
+    faint: Sequence[bool] = (),
+) -> Figure:
+    """A line each run or trial through its params to its objective, whose better end is up.
+
+    Args:
+        values: of the objective, one a line.
+        faint: lines to be drawn thin, such as pruned trials.
+    """
+    result = np.array(values, dtype=float)
+    order = np.argsort(np.argsort(result if minimised else -result))
+    shades = mpl.colormaps["viridis"](0.85 * order / max(len(result) - 1, 1))
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(10, 4.4))
+        figure.subplots_adjust(left=0.02, right=0.99, top=0.95, bottom=0.17)
+        axes = figure.subplots()
+        drawn = [c.places() for c in coordinates]
+        low, high = float(np.nanmin(result)), float(np.nanmax(result))
+        end = Coordinate(objective, tuple(values)).places()
+        if minimised and high > low:
+            end = 1 - end[0], [(1 - place, text) for place, text in end[1]]
+        lines = np.array([heights for heights, _ in [*drawn, end]])
+        absent = bool(np.isnan(lines).any())
+        lines = np.where(np.isnan(lines), _NOWHERE, lines)
+        best = int(np.nanargmin(result if minimised else -result))
+        x = np.arange(len(lines))
+        for k in sorted(range(len(result)), key=lambda k: (k == best, -order[k])):
+            light = bool(faint) and faint[k]
+            axes.plot(
+                x,
+                lines[:, k],
+                color=COLOURS[1] if k == best else shades[k],
+                linewidth=2.6 if k == best else 0.6 if light else 1.2,
+                linestyle="--" if light else "-",
+                alpha=1.0 if k == best else 0.5 if light else 0.8,
+                zorder=3 if k == best else 2,
+            )
+        for place, (heights, ticks) in enumerate([*drawn, end]):
+            _axis(axes, place, ticks, bool(np.isnan(heights).any()))
+        labels = [
+            *(c.label.replace(".", ".\n") for c in coordinates),
+            f"{objective}\n(up is better)",
+        ]
+        axes.set_xticks(x, labels, fontsize=8)
+        axes.yaxis.set_major_locator(FixedLocator([]))
+        axes.grid(visible=False)
+        axes.spines[["left", "bottom"]].set_visible(False)
+        axes.tick_params(axis="x", length=0, pad=8)
+        axes.set_xlim(-0.3, len(lines) - 0.4)
+        axes.set_ylim(_NOWHERE - 0.05 if absent else -0.05, 1.05)
+    return figure
+
+
+def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bool) -> None:
+    axes.plot([place, place], [0, 1], color="#000000", linewidth=0.8, zorder=1)
+    marks = [*ticks, *([(_NOWHERE, "none")] if absent else [])]
+    for height, text in marks:
+        axes.annotate(
+            text if len(text) <= 18 else f"{text[:17]}…",
+            (place, height),
+            xytext=(3, 1),
+            textcoords="offset points",
+            fontsize=7.5,
+            zorder=4,
+        )
+
+
+def search_coordinates(search: Search, trials: Sequence[Trial]) -> list[Coordinate]:
+    """An axis each parameter of a search."""
+    return [
+        Coordinate(key, tuple(trial.params.get(key) for trial in trials), bool(parameter.log))
+        for key, parameter in list(search.space.items())[:MAX_AXES]
+    ]
+
+
+def run_coordinates(texts: Sequence[dict[str, str]], keys: Sequence[str]) -> list[Coordinate]:
+    """An axis each param that differs, those first that most runs have and that vary most."""
+
+    def rank(key: str) -> tuple[Any, ...]:
+        known = [params[key] for params in texts if key in params]
+        return -len(known), -len(set(known)), key
+
+    chosen = sorted(keys, key=rank)[: MAX_AXES - 1]
+    return [
+        Coordinate.of_texts(key, [params.get(key) for params in texts]) for key in sorted(chosen)
+    ]

@@ -1,0 +1,267 @@
+"""Does a tracked run come out the same again? Its own config on its own data, as a new run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from mlflow.entities import Run as MlflowRun
+
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.manifest import MANIFEST, read_manifest
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import DeviceConfig, resolve
+from qmend.evaluation.reruns import runnable_baselines
+from qmend.evaluation.scored_runs import read_scored, scored_split
+from qmend.evaluation.tracked import Context, run_baseline
+from qmend.evaluation.trainings import Parent, TrainingConfig, run_training
+from qmend.metrics import Interval
+from qmend.studies.architectures import shortened
+from qmend.tracking.finding import artifact_path, kind_of, name_of
+from qmend.tracking.store import Store
+from qmend.training.best import EpochProgress
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.config import FreshConfig
+from qmend.training.fresh import Fresh
+from qmend.types import QmendError
+
+#: Kinds of runs that can be run again.
+TRAININGS, BASELINES = ("train", "cell"), ("baseline",)
+#: Metrics that say how long it took.
+_INCIDENTAL = ("cost/seconds",)
+_PARTS = ("model", "loss", "optimizer", "trainer")
+
+#: (name, epochs) -> context manager that yields an epoch progress.
+Watch = Callable[[str, int], AbstractContextManager[EpochProgress]]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """Both runs and their figures.
+
+    Attributes:
+        figures: metric -> (before, again), of all that both logged.
+        interval: of the median L1RC of the first run.
+        differences: sentences on what else differs: commit, packages.
+    """
+
+    original: MlflowRun
+    again: MlflowRun
+    figures: dict[str, tuple[float, float]]
+    interval: Interval
+    differences: list[str]
+
+    @property
+    def equal(self) -> bool:
+        """Every figure is the same to the last bit."""
+        return all(_same(*pair) for pair in self.figures.values())
+
+    @property
+    def agrees(self) -> bool:
+        """The median L1RC lies in the 95 % interval of the first run."""
+        return self.equal or self.interval.lo <= self.median[1] <= self.interval.hi
+
+    @property
+    def median(self) -> tuple[float, float]:
+        """Median L1RC before and again."""
+        return self.figures[f"{scored_split(self.original)}/l1rc_median"]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.equal:
+            return f"The metrics agree: all {len(self.figures)} are equal."
+        before, again = self.median
+        inside = "inside" if self.agrees else "outside"
+        different = sum(not _same(*pair) for pair in self.figures.values())
+        agree = "agree" if self.agrees else "do not agree"
+        return (
+            f"The metrics {agree}: {different} of {len(self.figures)} differ; median L1RC "
+            f"{again:.4f} against {before:.4f}, a difference of {again - before:+.2g}, {inside} "
+            f"the 95 % interval [{self.interval.lo:.4f}, {self.interval.hi:.4f}]."
+        )
+
+
+def _same(before: float, again: float) -> bool:
+    return before == again or (math.isnan(before) and math.isnan(again))
+
+
+def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch) -> Reproduction:
+    """Run a training or a baseline again, as a new run tagged ``reproduces``.
+
+    Args:
+        roots: folders that may hold the dataset, beside where it lay.
+
+    Raises:
+        QmendError: if it is no such run, has no figures, or its data are not there.
+    """
+    kind, split = kind_of(run), scored_split(run)
+    if kind not in (*TRAININGS, *BASELINES):
+        raise QmendError(
+            f"run {run.info.run_id[:12]} ({name_of(run)}) is of kind {kind}: only trainings and "
+            "baselines can be reproduced; `qmend runs list --kind train` shows some."
+        )
+    if split is None:
+        raise QmendError(
+            f"run {run.info.run_id[:12]} ({name_of(run)}) is {run.info.status} and has no figures "
+            "to agree with; choose one that finished."
+        )
+    config = read_config(run)
+    dataset = _dataset(store, run, config, roots)
+    context = Context(store, dataset, split, tags={"reproduces": run.info.run_id})  # type: ignore[arg-type]
+    _check_circuits(store, run, context)
+    if kind in BASELINES:
+        again = _baseline(context, run, config)
+    else:
+        again = _training(context, run, config, watch)
+    return compare_runs(run, store.client.get_run(again))
+
+
+def read_config(run: MlflowRun) -> dict[str, Any]:
+    """The resolved config that a run logged.
+
+    Raises:
+        QmendError: if it is missing or damaged.
+    """
+    path = artifact_path(run, "config.yaml")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        config = None
+    if not isinstance(config, dict):
+        raise QmendError(f"{path} is missing or damaged: the run's config is not known.")
+    return config
+
+
+def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:
+    """The figures of two finished runs side by side, and what else differs between them."""
+    before, after = original.data.metrics, again.data.metrics
+    figures = {
+        key: (before[key], after[key])
+        for key in sorted(before)
+        if key in after and key not in _INCIDENTAL
+    }
+    split = scored_split(original)
+    interval = Interval(*(before[f"{split}/l1rc_median{end}"] for end in ("", "_lo", "_hi")))
+    return Reproduction(original, again, figures, interval, list(_differences(original, again)))
+
+
+def _differences(original: MlflowRun, again: MlflowRun) -> Iterator[str]:
+    commits = [str(run.data.tags.get("git_sha", "none")) for run in (original, again)]
+    if commits[0] != commits[1]:
+        yield f"Commit {_commit(commits[0])} then, {_commit(commits[1])} now."
+    elif commits[0].endswith("-dirty"):
+        yield f"Both were run on changed files of commit {_commit(commits[0])}."
+    then, now = (packages(run) for run in (original, again))
+    if not then:
+        yield "What was installed then is not known."
+        return
+    changed = [
+        f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    if changed:
+        more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
+        yield f"Packages differ: {', '.join(changed[:8])}{more}."
+
+
+def _commit(sha: str) -> str:
+    head, dash, dirty = sha.partition("-")
+    return f"{head[:12]}{dash}{dirty}"
+
+
+def packages(run: MlflowRun) -> dict[str, str]:
+    """Name -> version of what was installed, the interpreter among them; empty if not known."""
+    try:
+        lines = artifact_path(run, "environment.txt").read_text().splitlines()
+    except OSError:
+        return {}
+    found = dict(line.split("==", 1) for line in lines if "==" in line)
+    python = [line.removeprefix("# python ") for line in lines if line.startswith("# python ")]
+    return found | {"python": python[0]} if python else found
+
+
+def _dataset(
+    store: Store, run: MlflowRun, config: Mapping[str, Any], roots: Sequence[Path]
+) -> Dataset:
+    sha, name = (str(run.data.tags.get(key, "?")) for key in ("dataset_sha", "dataset"))
+    inputs = store.client.get_run(run.info.run_id).inputs
+    logged = inputs.dataset_inputs if inputs else []
+    folders = [Path(json.loads(each.dataset.source).get("uri", ".")) for each in logged]
+    for root in roots:
+        folders += sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
+    for folder in dict.fromkeys(folders):
+        if not (folder / MANIFEST).exists() or read_manifest(folder).dataset_sha != sha:
+            continue
+        size = config.get("n_qubits")
+        dataset = load_dataset(folder, size if isinstance(size, int) else None)
+        return shortened(dataset, config.get("train_circuits"))
+    device = config.get("device")
+    where = device.get("name", "...") if isinstance(device, Mapping) else "..."
+    raise QmendError(
+        f"the dataset {name} with the hash {sha} is not in {_listed(roots)}; make it with "
+        f"`dvc repro`, or with `qmend data generate dataset={name} device={where}` where that is "
+        "its config, then run this again."
+    )
+
+
+def _listed(roots: Sequence[Path]) -> str:
+    return " or ".join(str(root) for root in roots)
+
+
+def _check_circuits(store: Store, run: MlflowRun, context: Context) -> None:
+    """Evaluations of some rows score others than the dataset's own split."""
+    scored = read_scored(store, run)
+    if scored is None:
+        return
+    if not np.array_equal(np.sort(scored.circuit_id), np.sort(context.scored.circuit_id)):
+        raise QmendError(
+            f"run {run.info.run_id[:12]} was scored on {len(scored.circuit_id):,} circuits chosen "
+            f"from {context.dataset.folder}, by what its config does not say; it can't be "
+            "reproduced alone."
+        )
+
+
+def _baseline(context: Context, run: MlflowRun, config: Mapping[str, Any]) -> str:
+    name = str(run.data.tags["architecture"])
+    runnable = runnable_baselines(context.dataset, [name])
+    if not runnable.mitigators:
+        raise QmendError(runnable.skipped[name])
+    return run_baseline(context, runnable.mitigators[0], config).run_id
+
+
+def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch: Watch) -> str:
+    missing = [key for key in (*_PARTS, "seed") if key not in config]
+    if missing:
+        raise QmendError(
+            f"the config of run {run.info.run_id[:12]} lacks {' and '.join(missing)}: it can't be "
+            "trained again."
+        )
+    training = TrainingConfig.model_validate({key: config[key] for key in _PARTS})
+    seed = int(config["seed"])
+    parent = None
+    if config.get("checkpoint") is not None:
+        folder = checkpoint_folder(context.store, str(config["checkpoint"]))
+        parent = Parent(*load_checkpoint(folder))
+    fresh = None
+    if config.get("fresh") is not None:
+        fresh = Fresh.like(
+            context.dataset,
+            DatasetConfig.model_validate(config["dataset"]),
+            resolve(DeviceConfig.model_validate(config["device"])),
+            FreshConfig.model_validate(config["fresh"]),
+            seed,
+        )
+    with watch(name_of(run), training.trainer.max_epochs) as progress:
+        entry = run_training(
+            context, name_of(run), training, config, seed, progress, parent, fresh=fresh
+        )
+    return entry.run_id

@@ -1,0 +1,192 @@
+"""Finding runs in the store: by the head of an id, the latest, a parent's, those with a tag."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Run as MlflowRun
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+from qmend.tracking.store import Store, reported
+from qmend.types import QmendError
+
+#: More runs than any store of this kind holds.
+_EVERY = 50_000
+_SHOWN = 5
+#: What a selection may be, for messages and help.
+SELECTIONS = "latest, parent=RUN, tag=KEY:VALUE or a list of runs [RUN,RUN]"
+
+
+def name_of(run: MlflowRun) -> str:
+    """What a person reads in the list of runs."""
+    return str(run.info.run_name)
+
+
+def kind_of(run: MlflowRun) -> str:
+    """``train``, ``baseline``, ...; ``-`` where a run does not say."""
+    return str(run.data.tags.get("kind", "-"))
+
+
+def status_of(run: MlflowRun) -> str:
+    """``finished``, ``running``, ``failed``, ``killed``, or ``pruned``."""
+    outcome = run.data.tags.get("outcome")
+    return "pruned" if outcome == "pruned" else str(run.info.status).lower()
+
+
+def parent_of(run: MlflowRun) -> str | None:
+    """Id of the parent run."""
+    parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
+    return None if parent is None else str(parent)
+
+
+def artifact_path(run: MlflowRun, name: str = "") -> Path:
+    """Where an artifact of the run lies, whether it is there or not."""
+    folder: str = local_file_uri_to_path(run.info.artifact_uri)  # type: ignore[no-untyped-call]
+    return Path(folder) / name
+
+
+def all_runs(store: Store) -> list[MlflowRun]:
+    """Every run that is not deleted, newest first."""
+    with reported(store.root):
+        return store.runs(limit=_EVERY)
+
+
+def find_run(runs: Sequence[MlflowRun], text: str) -> MlflowRun:
+    """The run whose id begins with ``text``.
+
+    Raises:
+        QmendError: if there is none, or more than one.
+    """
+    lowered = text.strip().lower()
+    found = [r for r in runs if r.info.run_id.startswith(lowered)] if lowered else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        some = ", ".join(f"{r.info.run_id[:12]} ({name_of(r)})" for r in found[:_SHOWN])
+        more = ", ..." if len(found) > _SHOWN else ""
+        raise QmendError(f"{len(found)} runs begin with {text!r}: {some}{more}; give more digits.")
+    if re.fullmatch(r"[0-9a-f]{32}", lowered):
+        raise QmendError(f"the store has no run {lowered}; `qmend runs list` shows those it has.")
+    by_name = {name_of(run): run for run in reversed(runs)}
+    known = [*by_name, *(run.info.run_id[: max(len(lowered), 4)] for run in runs)]
+    close = difflib.get_close_matches(text.strip(), known, n=1, cutoff=0.6)
+    close = close or [name for name in by_name if lowered and lowered in name.lower()][-1:]
+    hint = "`qmend runs list` shows the runs and their ids."
+    if close and close[0] in by_name:
+        named = by_name[close[0]]
+        hint = f"Did you mean {close[0]!r}, run {named.info.run_id[:12]}?"
+    elif close:
+        hint = f"Did you mean {close[0]!r}?"
+    raise QmendError(f"no run's id begins with {text!r}. {hint}")
+
+
+def children_of(runs: Sequence[MlflowRun], parent: str) -> list[MlflowRun]:
+    """Runs below a parent at any depth, oldest first."""
+    by_parent: dict[str, list[MlflowRun]] = {}
+    for run in runs:
+        above = parent_of(run)
+        if above is not None:
+            by_parent.setdefault(above, []).append(run)
+    below: list[MlflowRun] = []
+    waiting = [parent]
+    while waiting:
+        found = by_parent.pop(waiting.pop(), [])
+        below += found
+        waiting += [run.info.run_id for run in found]
+    return sorted(below, key=lambda run: (run.info.start_time, run.info.run_id))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A set of runs to be looked at together.
+
+    Attributes:
+        title: what they are.
+        parents: those of them that others of them belong to.
+        runs: the others, oldest first.
+    """
+
+    title: str
+    parents: list[MlflowRun]
+    runs: list[MlflowRun]
+
+    @property
+    def all(self) -> list[MlflowRun]:
+        return [*self.parents, *self.runs]
+
+
+def select(store: Store, which: str | Sequence[str]) -> Selection:
+    """The runs that a person names.
+
+    Args:
+        which: ``latest``: the newest run that has children, with them, or that has figures of
+            its own; ``parent=RUN``; ``tag=KEY:VALUE``, with the children of those that have any;
+            or runs by the heads of their ids.
+
+    Raises:
+        QmendError: if that names no run.
+    """
+    runs = all_runs(store)
+    if not runs:
+        raise QmendError(f"The store {store.root} has no runs yet; `qmend train` makes one.")
+    if not isinstance(which, str):
+        chosen = [find_run(runs, text) for text in which]
+        names = ", ".join(dict.fromkeys(name_of(run) for run in chosen))
+        return _gathered(names if len(chosen) <= 3 else f"{len(chosen)} runs", chosen, runs)
+    word, _, rest = which.partition("=")
+    if which == "latest":
+        newest = _latest(runs)
+        return _gathered(name_of(newest), [newest], runs)
+    if word == "parent" and rest:
+        parent = find_run(runs, rest)
+        return _gathered(name_of(parent), [parent], runs)
+    if word == "tag" and ":" in rest:
+        key, _, value = rest.partition(":")
+        tagged = [run for run in runs if run.data.tags.get(key) == value]
+        if not tagged:
+            raise QmendError(_no_such_tag(runs, key, value))
+        return _gathered(f"runs with {key} {value}", tagged, runs)
+    if re.fullmatch(r"[0-9a-f]{4,32}", which):
+        run = find_run(runs, which)
+        return _gathered(name_of(run), [run], runs)
+    raise QmendError(f"report.runs={which} is none of {SELECTIONS}.")
+
+
+def _no_such_tag(runs: Sequence[MlflowRun], key: str, value: str) -> str:
+    values = {str(run.data.tags[key]) for run in runs if key in run.data.tags}
+    if values:
+        close = difflib.get_close_matches(value, values, n=1, cutoff=0.5)
+        some = sorted(values)[:8]
+        hint = f"Did you mean {close[0]!r}?" if close else f"It is one of {', '.join(some)}."
+        return f"no run has the tag {key} with the value {value!r}. {hint}"
+    keys = {k for run in runs for k in run.data.tags if not k.startswith("mlflow.")}
+    close = difflib.get_close_matches(key, keys, n=1, cutoff=0.5)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Tags: {', '.join(sorted(keys))}."
+    return f"no run has a tag {key!r}. {hint}"
+
+
+def _latest(runs: Sequence[MlflowRun]) -> MlflowRun:
+    """Newest run at the top that has children or figures; the newest at the top if none has."""
+    ids = {run.info.run_id for run in runs}
+    parents = {parent_of(run) for run in runs}
+    top = [run for run in runs if parent_of(run) not in ids]
+    telling = (run for run in top if run.info.run_id in parents or run.data.metrics)
+    return next(telling, top[0])
+
+
+def _gathered(title: str, chosen: list[MlflowRun], runs: Sequence[MlflowRun]) -> Selection:
+    members = {run.info.run_id: run for run in chosen}
+    for run in chosen:
+        members |= {child.info.run_id: child for child in children_of(runs, run.info.run_id)}
+    above = {parent_of(run) for run in members.values()}
+    order = sorted(members.values(), key=lambda run: (run.info.start_time, run.info.run_id))
+    return Selection(
+        title,
+        [run for run in order if run.info.run_id in above],
+        [run for run in order if run.info.run_id not in above],
+    )

@@ -1,0 +1,110 @@
+"""Runs are found by the head of an id, a parent or a tag, and typos are answered with a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from qmend.tracking.finding import all_runs, children_of, find_run, select
+from qmend.tracking.run import start_run
+from qmend.tracking.store import Store
+from qmend.types import QmendError
+from tracked_runs import blank_store
+
+
+def run_of(store: Store, name: str, parent: str | None = None, **tags: str) -> str:
+    with start_run(store, name, {"kind": "train", **tags}, {}, parent) as run:
+        run.metrics({"x": 1.0})
+    return run.run_id
+
+
+@pytest.fixture(scope="module")
+def tree(store, tmp_path_factory) -> tuple[Store, dict[str, str]]:
+    """Two parents, one below the other, and a run alone; the newest holds nothing."""
+    own = blank_store(store, tmp_path_factory.mktemp("finding") / "mlruns")
+    ids = {"alone": run_of(own, "alone", colour="red")}
+    ids["top"] = run_of(own, "top", kind="study")
+    ids["middle"] = run_of(own, "middle", ids["top"], kind="multirun")
+    ids["leaf"] = run_of(own, "leaf", ids["middle"], colour="blue")
+    with start_run(own, "empty", {"kind": "train"}, {}) as run:
+        ids["empty"] = run.run_id
+    return own, ids
+
+
+def names(runs) -> set[str]:
+    return {run.info.run_name for run in runs}
+
+
+def test_the_head_of_an_id_is_enough(tree):
+    own, ids = tree
+    runs = all_runs(own)
+    for name, run_id in ids.items():
+        heads = [run_id[:k] for k in range(1, 33)]
+        unique = [h for h in heads if sum(i.startswith(h) for i in ids.values()) == 1]
+        assert {find_run(runs, head).info.run_name for head in unique} == {name}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("0" * 32, "the store has no run 0+"),
+        ("zzz", "no run's id begins with 'zzz'. `qmend runs list`"),
+        ("midle", "Did you mean 'middle', run [0-9a-f]{12}"),
+        ("eaf", "Did you mean 'leaf'"),
+        ("", "no run's id begins with ''"),
+    ],
+)
+def test_what_names_no_run_is_answered_with_a_way_out(tree, text, says):
+    with pytest.raises(QmendError, match=says):
+        find_run(all_runs(tree[0]), text)
+
+
+def test_an_ambiguous_head_names_the_candidates(tree):
+    runs = all_runs(tree[0])
+    for run in runs:
+        run.info._run_id = "abc" + run.info.run_id[3:]
+    with pytest.raises(QmendError, match=r"5 runs begin with 'abc': abc.*give more digits"):
+        find_run(runs, "abc")
+
+
+def test_children_are_found_at_any_depth(tree):
+    own, ids = tree
+    assert names(children_of(all_runs(own), ids["top"])) == {"middle", "leaf"}
+    assert children_of(all_runs(own), ids["leaf"]) == []
+
+
+def test_selections(tree):
+    own, ids = tree
+    latest = select(own, "latest")  # not the run that holds nothing
+    assert (latest.title, names(latest.parents), names(latest.runs)) == (
+        "top",
+        {"top", "middle"},
+        {"leaf"},
+    )
+    same = select(own, f"parent={ids['top'][:9]}")
+    assert (same.title, names(same.all)) == ("top", names(latest.all))
+    assert names(select(own, "tag=colour:red").all) == {"alone"}
+    assert names(select(own, "tag=kind:multirun").all) == {"middle", "leaf"}
+    assert names(select(own, [ids["alone"], ids["leaf"][:10]]).all) == {"alone", "leaf"}
+    assert names(select(own, ids["alone"]).all) == {"alone"}
+
+
+@pytest.mark.parametrize(
+    ("which", "says"),
+    [
+        ("newest", "report.runs=newest is none of latest"),
+        ("tag=colour:rad", "no run has the tag colour with the value 'rad'. Did you mean 'red'"),
+        ("tag=color:red", "no run has a tag 'color'. Did you mean 'colour'"),
+        ("parent=", "is none of"),
+        ("parent=leaves", "Did you mean 'leaf'"),
+    ],
+)
+def test_impossible_selections_are_one_sentence(tree, which, says):
+    with pytest.raises(QmendError, match=says) as caught:
+        select(tree[0], which)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_store_is_one_sentence(store, tmp_path):
+    own = blank_store(store, tmp_path / "mlruns")
+    with pytest.raises(QmendError, match="has no runs yet"):
+        select(own, "latest")
