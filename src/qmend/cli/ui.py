@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from qmend.tracking.store import open_store
+from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
 
@@ -32,7 +33,16 @@ def main(arguments: list[str]) -> None:
                 f"Port {options.port} is taken or out of range; choose another with --port."
             ) from None
     store = open_store(options.root)
-    print(f"MLflow UI on http://127.0.0.1:{options.port} (ctrl-C ends it)", flush=True)
+    address = f"http://127.0.0.1:{options.port}"
+    print(f"MLflow UI on {address} (ctrl-C ends it)")
+    views = prepare_views(store)
+    first = [next((v for v in views if v.charts == charts), None) for charts in (False, True)]
+    for view in first:
+        if view is not None:
+            print(f"  {view.title}:\n    {view.link(address, store.experiment_id)}")
+    if len(views) > 1:
+        print(f"  All {len(views)} prepared views: menu Views above the list of runs")
+    sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.root / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
