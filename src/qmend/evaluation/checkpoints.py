@@ -124,10 +124,13 @@ def _evaluate(
     tags: Mapping[str, str],
     config: Mapping[str, Any],
 ) -> Entry:
-    """Where the test split is scored and there is a validation split, the figure by which the
+    """The run's name says which seed of the network and which data, that of the entry does not.
+
+    Where the test split is scored and there is a validation split, the figure by which the
     best of several models is chosen is that of the latter, as it is after a training."""
     history: dict[str, list[float]] = {}
-    with open_run(context, name, {"kind": "evaluation", **tags}, config) as run:
+    run_name = f"{name} seed {tags['seed']} on {context.dataset.folder.name}"
+    with open_run(context, run_name, {"kind": "evaluation", **tags}, config) as run:
         if context.split == "test" and (context.dataset.split == "val").any():
             held_out = context.dataset.part("val")
             change = l1rc(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,21 +12,8 @@ from matplotlib.figure import Figure
 
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Entry
-
-#: Okabe-Ito colours, told apart by the colour-blind too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "qmend",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-}
+from qmend.plot_style import COLOURS as COLOURS
+from qmend.plot_style import STYLE as STYLE
 
 
 def colours(names: list[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.mlflow_tags import MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME, MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.tracking.store import Store, reported
 
@@ -31,7 +31,7 @@ _LONGEST = 20_000
 #: What an experiment is for, in MLflow's words; else it opens as one of generative AI.
 _SETTINGS = {
     "mlflow.experimentKind": "custom_model_development",
-    MLFLOW_EXPERIMENT_PRIMARY_METRIC_NAME: "test/l1rc_median",
+    "mlflow.experiment.primaryMetric.name": "test/l1rc_median",
 }
 #: Splits that a run can have been scored on, the one that counts first.
 _SPLITS = ("test", "all", "val", "train")
@@ -150,7 +150,7 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
     children: dict[str, list[MlflowRun]] = {}
     for run in runs:
         # Baselines and evaluations elsewhere have no config of a model.
-        if _IS_TRAINING in run.data.params:
+        if _IS_TRAINING in run.data.params and "dataset_sha" in run.data.tags:
             children.setdefault(run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""), []).append(run)
     shown = 0
     for parent in runs:
@@ -159,9 +159,8 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
         if objective is None or shown == _FAMILIES:
             continue
         found = [run for run in family if objective in run.data.metrics]
-        shas = Counter(run.data.tags.get("dataset_sha", "") for run in found)
-        sha = shas.most_common(1)[0][0]
-        members = [run for run in found if run.data.tags.get("dataset_sha", "") == sha]
+        sha = Counter(run.data.tags["dataset_sha"] for run in found).most_common(1)[0][0]
+        members = [run for run in found if run.data.tags["dataset_sha"] == sha]
         params = _varying(members)
         if len(members) < 2 or not params:
             continue
