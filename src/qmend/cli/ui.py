@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from qmend.tracking.store import open_store
+from qmend.tracking.store import Store, open_store
 from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
@@ -35,13 +35,7 @@ def main(arguments: list[str]) -> None:
     store = open_store(options.root)
     address = f"http://127.0.0.1:{options.port}"
     print(f"MLflow UI on {address} (ctrl-C ends it)")
-    views = prepare_views(store)
-    first = [next((v for v in views if v.charts == charts), None) for charts in (False, True)]
-    for view in first:
-        if view is not None:
-            print(f"  {view.title}:\n    {view.link(address, store.experiment_id)}")
-    if len(views) > 1:
-        print(f"  All {len(views)} prepared views: menu Views above the list of runs")
+    _print_views(store, address)
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.root / "artifacts")]
@@ -49,3 +43,18 @@ def main(arguments: list[str]) -> None:
     # Its job runners are not needed here, and outlive the server.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, command)
+
+
+def _print_views(store: Store, address: str) -> None:
+    """The links to open first: the newest leaderboard, and the newest charts."""
+    try:
+        views = prepare_views(store)
+    except QmendError as error:
+        print(f"  No prepared views: {error}")
+        return
+    for charts in (False, True):
+        view = next((view for view in views if view.charts == charts), None)
+        if view is not None:
+            print(f"  {view.title}:\n    {view.link(address, store.experiment_id)}")
+    if len(views) > 1:
+        print(f"  All {len(views)}: menu Views above the list of runs")

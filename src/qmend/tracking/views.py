@@ -89,13 +89,16 @@ def prepare_views(store: Store, most: int = 1000) -> list[View]:
     """
     with reported(store.root):
         runs = store.runs(limit=most)
-        views = [*_leaderboards(runs), *_families(runs)]
         tags = store.client.get_experiment(store.experiment_id).tags
         wanted = {key: value for key, value in _SETTINGS.items() if key not in tags}
-        for place, view in enumerate(views):
-            wanted[_TAG + view.key] = _envelope(view, place)
+        views = []
+        for view in (*_leaderboards(runs), *_families(runs)):
+            envelope = _envelope(view, len(views))
+            if len(envelope) <= _LONGEST:
+                wanted[_TAG + view.key] = envelope
+                views.append(view)
         for key, value in wanted.items():
-            if tags.get(key) != value and len(value) <= _LONGEST:
+            if tags.get(key) != value:
                 store.client.set_experiment_tag(store.experiment_id, key, value)
         for key in tags:
             if key.startswith(_TAG + _OURS) and key not in wanted:
@@ -171,7 +174,7 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
         started = datetime.fromtimestamp(parent.info.start_time / 1000, UTC)
         yield View(
             f"{_OURS}family-{parent.info.run_id}",
-            f"{(parent.info.run_name or parent.info.run_id)[:60]}, {started:%Y-%m-%d %H:%M}",
+            f"{(parent.info.run_name or parent.info.run_id)[:100]}, {started:%Y-%m-%d %H:%M}",
             _state(
                 search=f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent.info.run_id}' and "
                 f"tags.dataset_sha = '{sha}' and params.`{_IS_TRAINING}` LIKE '%' and "
