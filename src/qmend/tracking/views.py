@@ -215,9 +215,10 @@ def _varying(runs: Sequence[MlflowRun]) -> list[str]:
         if not name.startswith(_NO_PARAMS):
             values[name] = {run.data.params.get(name) for run in runs}
 
-    def place(name: str) -> tuple[int, str]:
+    def place(name: str) -> tuple[int, bool, str]:
         groups = [k for k, group in enumerate(_PARAM_GROUPS) if name.startswith(group)]
-        return (groups or [len(_PARAM_GROUPS) + (name == "seed")])[0], name
+        last = len(_PARAM_GROUPS) + (name == "seed")
+        return (groups or [last])[0], not name.endswith(".name"), name
 
     return sorted((name for name, found in values.items() if len(found) > 1), key=place)
 
@@ -240,6 +241,11 @@ def _is_number(value: str | None) -> bool:
 
 def _columns(kind: str, names: Sequence[str]) -> list[str]:
     return [f"{kind}.`{name}`" for name in names]
+
+
+def _width(column: str) -> int:
+    """Pixels in which a column's title can be read, and the first digits or letters below."""
+    return max(90, 6 * len(column.split("`")[1]) + 22)
 
 
 def _state(
@@ -284,7 +290,7 @@ def _state(
         "datasetsFilter": [],
         "selectedColumns": list(columns),
         "columnOrder": [_NAME_COLUMN, *columns, "runDateAndNestInfo", "duration"],
-        "columnWidths": {_NAME_COLUMN: 300, **dict.fromkeys(columns, 125)},
+        "columnWidths": {_NAME_COLUMN: 270, **{column: _width(column) for column in columns}},
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": charts,
         "compareRunSections": sections,
