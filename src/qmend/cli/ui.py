@@ -8,7 +8,8 @@ import socket
 import sys
 from pathlib import Path
 
-from qmend.tracking.store import open_store
+from qmend.tracking.store import Store, open_store
+from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
 
@@ -32,10 +33,28 @@ def main(arguments: list[str]) -> None:
                 f"Port {options.port} is taken or out of range; choose another with --port."
             ) from None
     store = open_store(options.root)
-    print(f"MLflow UI on http://127.0.0.1:{options.port} (ctrl-C ends it)", flush=True)
+    address = f"http://127.0.0.1:{options.port}"
+    print(f"MLflow UI on {address} (ctrl-C ends it)")
+    _print_views(store, address)
+    sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.root / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
     # Its job runners are not needed here, and outlive the server.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, command)
+
+
+def _print_views(store: Store, address: str) -> None:
+    """The links to open first: the newest leaderboard, and the newest charts."""
+    try:
+        views = prepare_views(store)
+    except QmendError as error:
+        print(f"  No prepared views: {error}")
+        return
+    for charts in (False, True):
+        view = next((view for view in views if view.charts == charts), None)
+        if view is not None:
+            print(f"  {view.title}:\n    {view.link(address, store.experiment_id)}")
+    if len(views) > 1:
+        print(f"  All {len(views)}: menu Views above the list of runs")

@@ -84,7 +84,7 @@ def run_evaluation(
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
-    return _evaluate(context, name, LearnedMitigator(model), tags, config)
+    return _evaluate(context, name, name, LearnedMitigator(model), tags, config)
 
 
 def run_ensemble(
@@ -104,7 +104,9 @@ def run_ensemble(
     each = [_provenance_tags(model, provenance) for model, provenance in members]
     tags = {key: "+".join(dict.fromkeys(tags[key] for tags in each)) for key in each[0]}
     name = f"ensemble of {len(members)}"
-    return _evaluate(context, name, ensemble, {"architecture": ensemble.name, **tags}, config)
+    kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
+    tags = {"architecture": ensemble.name, **tags}
+    return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
 
 
 def _provenance_tags(model: TrainedModel, provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -120,14 +122,21 @@ def _provenance_tags(model: TrainedModel, provenance: Mapping[str, Any]) -> dict
 def _evaluate(
     context: Context,
     name: str,
+    network: str,
     mitigator: Mitigator,
     tags: Mapping[str, str],
     config: Mapping[str, Any],
 ) -> Entry:
     """Where the test split is scored and there is a validation split, the figure by which the
-    best of several models is chosen is that of the latter, as it is after a training."""
+    best of several models is chosen is that of the latter, as it is after a training.
+
+    Args:
+        name: of the row.
+        network: begins the run's name, which says its seed and the data too.
+    """
     history: dict[str, list[float]] = {}
-    with open_run(context, name, {"kind": "evaluation", **tags}, config) as run:
+    run_name = f"{network} seed {tags['seed']} on {context.dataset.folder.name}"
+    with open_run(context, run_name, {"kind": "evaluation", **tags}, config) as run:
         if context.split == "test" and (context.dataset.split == "val").any():
             held_out = context.dataset.part("val")
             change = l1rc(

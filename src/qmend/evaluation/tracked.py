@@ -14,6 +14,7 @@ from qmend.evaluation.constant import best_constant
 from qmend.evaluation.scores import Scores, Summary, score, simulates, summarise
 from qmend.metrics import Bootstrap, median_l1rc, uniform_l1rc
 from qmend.mitigation.base import Mitigator
+from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
 from qmend.types import FloatArray, Split
@@ -103,7 +104,7 @@ def finish(
     seconds: float,
     history: dict[str, list[float]],
 ) -> Entry:
-    """Score a fitted mitigator and log figures, cost and per-circuit scores to its run."""
+    """Score a fitted mitigator; log figures, cost, per-circuit scores and plots to its run."""
     data = context.scored
     mitigated = mitigator.mitigate(data.circuits)
     scores = score(data, mitigated, mitigator.mitigate_uniform(data.circuits))
@@ -122,6 +123,11 @@ def finish(
     run.tags({"bootstrap_unit": summary.unit, "simulates": str(simulating).lower()})
     with run.artifact_folder("scores") as folder:
         scores.write(folder / f"{context.split}.parquet", data)
+    with run.artifact_folder("figures") as folder:
+        fared = l1rc_of_circuits(scores.l1rc, data.n_two_qubit)
+        (folder / f"l1rc_{context.split}.png").write_bytes(png(fared))
+        if len(history.get("train/loss", ())) > 1:
+            (folder / "learning.png").write_bytes(png(learning_curves(history)))
     return Entry(
         name,
         kind,

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from qmend.datasets.description import Description, Distances
 from qmend.devices.calibration import Calibration
-from qmend.reporting.figures import COLOURS, STYLE
+from qmend.plots.style import COLOURS, STYLE
 from qmend.types import AnyArray, IntArray
 
 #: Kinds of circuits with a colour of their own; the rest share grey.

@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from qmend.metrics import Interval
-from qmend.reporting.figures import COLOURS, STYLE, svg
+from qmend.plots.style import COLOURS, STYLE
+from qmend.reporting.figures import svg
 from qmend.simulation.fidelity import (
     BINS,
     DEFAULT,

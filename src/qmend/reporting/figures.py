@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import matplotlib as mpl
 import numpy as np
@@ -14,21 +14,7 @@ from matplotlib.figure import Figure
 
 from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.tracked import Entry
-
-#: Okabe-Ito colours, told apart by the colour-blind too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-STYLE: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "qmend",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-}
+from qmend.plots.style import COLOURS, STYLE
 
 
 def colours(names: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from qmend.evaluation.search import Importance, Search, Trial
-from qmend.reporting.figures import COLOURS, STYLE
+from qmend.plots.style import COLOURS, STYLE
 from qmend.studies.architectures import Row
 from qmend.types import FloatArray
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from qmend.datasets.manifest import write_atomically
 from qmend.evaluation.search import Parameter, Search
+from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
 from qmend.reporting.html import inline, made_by, style
 from qmend.reporting.runs_report import (
@@ -89,7 +90,7 @@ def _save(folder: Path, drawn: dict[str, Figure]) -> list[Path]:
         for name, figure in drawn.items():
             for kind in ("png", "svg"):
                 target = folder / f"{name}.{kind}"
-                with mpl.rc_context(figures.STYLE):
+                with mpl.rc_context(STYLE):
                     figure.savefig(
                         target, dpi=_DPI, metadata={"Date": None} if kind == "svg" else {}
                     )
@@ -167,7 +168,7 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
         )
     curves = None
     if any(len(each.history.get("train/loss", ())) > 1 for each in part.curves):
-        best = {c.name: figures.COLOURS[1] for c in part.curves if c.name.startswith("best")}
+        best = {c.name: COLOURS[1] for c in part.curves if c.name.startswith("best")}
         curves = figures.training_curves(part.curves, best)
     partial_ = [f"{each.key} in {each.trials}" for each in found if each.trials < len(trials)]
     counted = f"{len(trials)} trials count"
