@@ -70,6 +70,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
     ),
     Command(
+        "tune",
+        "qmend.cli.tune:main",
+        "search for an architecture's best config, or go on with a search",
+        "qmend tune experiment=pauli_perceiver tune.trials=50",
+    ),
+    Command(
         "evaluate",
         "qmend.cli.evaluate:main",
         "score a trained model beside the baselines on a dataset's test split",

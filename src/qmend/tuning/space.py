@@ -99,26 +99,44 @@ class Parameter(BaseModel):
         return self
 
     @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest value; an upper end that no step meets is lowered to one."""
+        assert self.low is not None
+        assert self.high is not None
+        if self.step is None:
+            return self.low, self.high
+        return self.low, self.low + math.floor(
+            (self.high - self.low) / self.step + 1e-8
+        ) * self.step
+
+    @property
     def ends(self) -> tuple[Value, ...]:
         """Both ends of the range, or all choices."""
         if self.choices is not None:
             return self.choices
-        assert self.low is not None
-        assert self.high is not None
         cast = int if self.type == "int" else float
-        return (cast(self.low), cast(self.high))
+        return tuple(cast(end) for end in self.range)
 
     def distribution(self) -> optuna.distributions.BaseDistribution:
         """The same for Optuna."""
         if self.choices is not None:
             return optuna.distributions.CategoricalDistribution(self.choices)
-        low, high = self.ends
+        low, high = self.range
         if self.type == "int":
-            # An upper end that no step meets is lowered to the last that one does.
             step = int(self.step or 1)
-            high = low + (high - low) // step * step  # type: ignore[operator]
-            return optuna.distributions.IntDistribution(low, high, self.log, step)
+            return optuna.distributions.IntDistribution(int(low), int(high), self.log, step)
         return optuna.distributions.FloatDistribution(low, high, self.log, self.step)
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Value:
+        """A value by Optuna."""
+        if self.choices is not None:
+            chosen: Value = trial.suggest_categorical(key, self.choices)
+            return chosen
+        low, high = self.range
+        if self.type == "int":
+            step = int(self.step or 1)
+            return trial.suggest_int(key, int(low), int(high), step=step, log=self.log)
+        return trial.suggest_float(key, low, high, step=self.step, log=self.log)
 
     def contains(self, value: Any) -> bool:
         """Whether it is one of the values."""
@@ -126,7 +144,11 @@ class Parameter(BaseModel):
             return any(value == c and type(value) is type(c) for c in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return bool(self.distribution()._contains(value))
+        low, high = self.range
+        if self.type == "int" and value != int(value):
+            return False
+        steps = 0.0 if self.step is None else (value - low) / self.step
+        return low <= value <= high and abs(steps - round(steps)) < 1e-8
 
     def nearest(self, value: Any) -> Any:
         """The value itself, or the end of the range beyond which it lies; None if there is none."""
@@ -135,10 +157,10 @@ class Parameter(BaseModel):
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.choices is not None or not number or not math.isfinite(value):
             return None
-        low, high = self.ends
+        low, high = self.range
         if self.step is not None:
-            value = low + round((value - low) / self.step) * self.step  # type: ignore[operator]
-        value = min(max(value, low), self.distribution().high)  # type: ignore[attr-defined]
+            value = low + round((value - low) / self.step) * self.step
+        value = min(max(value, low), high)
         return int(round(value)) if self.type == "int" else float(value)
 
     def to_json(self) -> dict[str, Any]:
@@ -192,7 +214,7 @@ class SearchSpace:
         values: dict[str, Value] = {}
         for key, parameter in self.parameters.items():
             if self._varied(parameter, values, base):
-                value = trial._suggest(key, parameter.distribution())
+                value = parameter.suggest(trial, key)
                 values[key] = self._multiple(parameter, value, values, base)
         return values
 
