@@ -1,1 +1,1 @@
-"""Hyper-parameter searches: Ray Tune runs trials, Optuna proposes, ASHA prunes, a journal resumes."""
+"""Searches for a config: Ray Tune runs trials, Optuna proposes, ASHA prunes, a journal resumes."""

@@ -63,7 +63,8 @@ class TuneConfig(_Frozen):
         seed: of the proposals; every trial trains with the command's own ``seed``.
         metric: validation metric that is minimised: a trial's value is that of its best epoch.
         parallel: trials at a time.
-        address: of a Ray cluster on this host; ``local``: one is started, and ended with the search.
+        address: of a Ray cluster that sees the same files; ``local``: one is started here, and
+            ended with the search.
         output: folder for the best config.
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """

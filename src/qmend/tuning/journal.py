@@ -1,4 +1,4 @@
-"""The journal of a search: one JSON line an event, only ever appended; the truth that it resumes from.
+"""The journal of a search: one JSON line an event, only ever appended; a search resumes from it.
 
     trial    number, sampled values and where they come from, before the trial starts
     report   a trial's epoch, its validation value, and whether ASHA stops it there

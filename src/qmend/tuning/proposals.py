@@ -1,4 +1,4 @@
-"""What to try next: a pure function of the trials so far, so that nothing needs to be remembered."""
+"""What to try next: a pure function of the trials so far, so that nothing else is remembered."""
 
 from __future__ import annotations
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from qmend.tuning.config import ResourcesConfig, TuneConfig
-from qmend.tuning.journal import Report, Trial
+from qmend.tuning.journal import Trial
 from qmend.tuning.search import Search
 from qmend.tuning.trial import NUMBER, RUN_ID, Shared, TrialTrainable
 from qmend.types import QmendError
@@ -50,7 +49,7 @@ class _Numbered:
     trial_id: int
 
 
-class JournalledAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
+class JournalledAsha(AsyncHyperBandScheduler):
     """Ray's ASHA on each trial's best value so far; verdicts are journalled before they act.
 
     What a killed search had recorded is replayed, in the order in which it came.
@@ -77,7 +76,10 @@ class JournalledAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
         """Nothing: there is one bracket for all."""
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number = trial.config[NUMBER]
+        with self.search.noted():
+            return self._decision(trial.config[NUMBER], result)
+
+    def _decision(self, number: int, result: dict[str, Any]) -> str:
         known = self.search.journal.trials[number]
         epoch, value = int(result[_EPOCH]), float(result["value"])
         if epoch <= known.epochs:  # repeated since the last state: judged before
@@ -95,9 +97,14 @@ class JournalledAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The process of a trial died; errors of a training come as results."""
-        reason = str(trial.get_error() or "").strip().splitlines()
-        said = next((line for line in reason if line.strip()), "it ended without a word")
-        self.search.end(trial.config[NUMBER], "failed", error=f"the trial's process died: {said}")
+        said = "it ended without a word"
+        with suppress(OSError, TypeError):
+            lines = Path(trial.error_file).read_text().strip().splitlines()
+            said = lines[-1].strip()[:300]
+        with self.search.noted():
+            self.search.end(
+                trial.config[NUMBER], "failed", error=f"the trial's process died: {said}"
+            )
 
     def _exempt(self, trial: Trial, epoch: int) -> bool:
         return epoch >= self.max_epochs or self.search.protected(trial)
@@ -107,11 +114,12 @@ class JournalledAsha(AsyncHyperBandScheduler):  # type: ignore[misc]
         if not self.search.options.asha.enabled:
             return False
         reward = -min(best, _WORST)
-        action = self._brackets[0].on_result(_Numbered(number), epoch, reward)
+        known: Any = _Numbered(number)
+        action = self._brackets[0].on_result(known, epoch, reward)
         return bool(action == TrialScheduler.STOP)
 
 
-class JournalledSearcher(Searcher):  # type: ignore[misc]
+class JournalledSearcher(Searcher):
     """Hands the search's trials to Ray, and their ends to the search."""
 
     def __init__(self, search: Search) -> None:
@@ -120,7 +128,8 @@ class JournalledSearcher(Searcher):  # type: ignore[misc]
         self.numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        trial = self.search.next()
+        with self.search.noted():
+            trial = self.search.next()
         if trial is None:
             return Searcher.FINISHED
         self.numbers[trial_id] = trial.number
@@ -136,14 +145,15 @@ class JournalledSearcher(Searcher):  # type: ignore[misc]
         number = self.numbers[trial_id]
         result = result or {}
         outcome = result.get("outcome")
-        if outcome == "finished":
-            self.search.end(number, "finished", result["seconds"], int(result["parameters"]))
-        elif outcome == "failed":
-            self.search.end(number, "failed", error=str(result["error"]))
-        elif self.search.journal.trials[number].stopped:
-            self.search.end(number, "pruned")
-        elif error:
-            self.search.end(number, "failed", error="the trial's process died")
+        with self.search.noted():
+            if outcome == "finished":
+                self.search.end(number, "finished", result["seconds"], int(result["parameters"]))
+            elif outcome == "failed":
+                self.search.end(number, "failed", error=str(result["error"]))
+            elif self.search.journal.trials[number].stopped:
+                self.search.end(number, "pruned")
+            elif error:
+                self.search.end(number, "failed", error="the trial's process died")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal holds all."""
@@ -166,7 +176,7 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
         with _cluster(options, size, Path(scratch)):
             resources = {"cpu": options.resources.cpu, "gpu": options.resources.gpu}
             trainable = tune.with_parameters(TrialTrainable, shared=shared)
-            tune.Tuner(
+            tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=tune.TuneConfig(
                     search_alg=JournalledSearcher(search),
@@ -182,7 +192,14 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
                 ),
-            ).fit()
+            )
+            try:
+                tuner.fit()
+            except ray.tune.TuneError as error:
+                if search.error is not None:
+                    raise search.error from None
+                reason = str(error).strip().splitlines()[-1]
+                raise QmendError(f"Ray stopped the search ({reason}); start it again.") from None
 
 
 @contextmanager
@@ -217,7 +234,7 @@ def _cluster(options: TuneConfig, data_bytes: int, scratch: Path) -> Iterator[No
 
 def _check_resources(wanted: ResourcesConfig) -> None:
     """Ray would wait for ever for what no machine has."""
-    found: dict[str, float] = ray.cluster_resources()
+    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, key, amount in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
         if amount > found.get(key, 0.0):
             raise QmendError(

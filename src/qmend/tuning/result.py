@@ -1,4 +1,4 @@
-"""What a search ends with: its best trial, scored once on the test split, and that trial's config."""
+"""What a search ends with: its best trial, registered and scored on the test split."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,9 +60,10 @@ class Search:
     earlier: tuple[str, Mapping[str, Any]] | None = None
     watch: Watch = lambda trial: None
     runs: dict[int, str] = field(default_factory=dict)
-    started: dict[int, float] = field(default_factory=dict)
     #: Trials that a killed search left, to be gone on with.
     waiting: list[Trial] = field(default_factory=list)
+    #: What went wrong here while Ray was in control.
+    error: Exception | None = None
     _before: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,9 +76,8 @@ class Search:
                 self.waiting.append(trial)
                 continue
             run = found.get(trial.number)
-            if run is None or run.info.status != _STATUS[str(trial.outcome)]:
-                self._settle(trial)
-            elif "outcome" not in run.data.tags:
+            status = _STATUS[str(trial.outcome)]
+            if run is None or run.info.status != status or "outcome" not in run.data.tags:
                 self._settle(trial)
 
     @property
@@ -149,6 +149,15 @@ class Search:
             if trial.outcome is None and trial.number in self.runs:
                 end_run(Run(self.context.store, self.runs[trial.number]), "KILLED", reason)
 
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep an error that Ray would wrap into one of its own."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
+
     def run(self, trial: Trial) -> Run:
         """The run of a trial."""
         return Run(self.context.store, self.runs[trial.number])
@@ -195,7 +204,6 @@ class Search:
             **dataset_tags(self.context.dataset),
             **training_tags(training, self.seed),
         }
-        self.started[trial.number] = time.monotonic()
         run = begin_run(
             self.context.store,
             trial_name(trial),

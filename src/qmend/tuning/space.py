@@ -161,7 +161,7 @@ class Parameter(BaseModel):
         if self.step is not None:
             value = low + round((value - low) / self.step) * self.step
         value = min(max(value, low), high)
-        return int(round(value)) if self.type == "int" else float(value)
+        return round(value) if self.type == "int" else float(value)
 
     def to_json(self) -> dict[str, Any]:
         """Every field, null where it does not apply."""

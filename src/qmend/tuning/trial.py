@@ -80,7 +80,7 @@ def state_folder(search: Path, number: int) -> Path:
     return search / f"trial-{number:04}"
 
 
-class TrialTrainable(tune.Trainable):  # type: ignore[misc]
+class TrialTrainable(tune.Trainable):
     """A training, one step an epoch; what it gives is journalled by the search's own process.
 
     The training runs in a thread that hands over each epoch's value and waits: whether it goes on
@@ -88,7 +88,15 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
     it; the worker logs epochs and, at the end, the network.
     """
 
-    def setup(self, config: dict[str, Any], shared: Shared) -> None:
+    shared: Shared
+    prepared: Prepared
+    given: queue.Queue[dict[str, Any]]
+    may_go_on: threading.Semaphore
+    thread: threading.Thread
+    stops: bool
+    waits: bool
+
+    def setup(self, config: dict[str, Any], shared: Shared) -> None:  # type: ignore[override]
         _exit_with(shared.owner)
         self.shared = shared
         self.prepared = shared.prepared()
@@ -113,7 +121,7 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         self.thread.join()
 
     def _start(self, config: Mapping[str, Any]) -> None:
-        self.given: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.given = queue.Queue()
         self.may_go_on = threading.Semaphore(0)
         self.stops = self.waits = False
         self.thread = threading.Thread(target=self._run, args=(dict(config),), daemon=True)
