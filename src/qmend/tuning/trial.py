@@ -140,10 +140,12 @@ class TrialTrainable(tune.Trainable):
         resolved = with_values(shared.config, config)
         training = TrainingConfig.model_validate({name: resolved[name] for name in SECTIONS})
         run = Run(shared.store, run_id)
+        logger = _EpochLogger(run)
         started = time.perf_counter()
 
         def progress(done: int, total: int, values: dict[str, float]) -> bool:
             seconds = time.perf_counter() - started
+            logger.log_metrics(values, logger.step)
             self.given.put({"epoch": done, "value": values[shared.metric], "seconds": seconds})
             self.may_go_on.acquire()
             return self.stops
@@ -156,7 +158,7 @@ class TrialTrainable(tune.Trainable):
                 training.trainer,
                 self.prepared,
                 shared.seed,
-                loggers=[OwnedRunLogger(run)],
+                loggers=[logger],
                 progress=progress,
                 state=folder,
             )
@@ -168,6 +170,20 @@ class TrialTrainable(tune.Trainable):
             "seconds": trained.seconds,
             "parameters": trained.parameters,
         }
+
+
+class _EpochLogger(OwnedRunLogger):
+    """Knows the step of an epoch, whose figures are all logged before it is handed over.
+
+    Lightning logs the training's own after the callbacks: too late where the worker is killed
+    once ASHA has stopped the trial. What is logged already, it does not log again.
+    """
+
+    step: int | None = None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.step = step
+        super().log_metrics(metrics, step)
 
 
 @contextmanager
