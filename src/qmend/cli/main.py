@@ -102,7 +102,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data, training, tuning...",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -257,7 +257,7 @@ def command_help(command: Command) -> str:
             "",
             "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
             "loading, against plain loops and pyarrow), training (against a bare PyTorch loop),",
-            "scaling (a plot).",
+            "tuning (a search against its trials alone), scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

@@ -149,6 +149,12 @@ class Search:
             if trial.outcome is None and trial.number in self.runs:
                 end_run(Run(self.context.store, self.runs[trial.number]), "KILLED", reason)
 
+    def sweep(self) -> None:
+        """Remove states of trials that have ended: a stopped training may have written one since."""
+        for trial in self.journal.trials:
+            if trial.outcome is not None:
+                shutil.rmtree(state_folder(self.folder, trial.number), ignore_errors=True)
+
     @contextmanager
     def noted(self) -> Iterator[None]:
         """Keep an error that Ray would wrap into one of its own."""
@@ -219,7 +225,6 @@ class Search:
         self, trial: Trial, outcome: Outcome, seconds: float, parameters: int = 0, error: str = ""
     ) -> None:
         self.journal.end(trial.number, outcome, seconds, parameters, error)
-        shutil.rmtree(state_folder(self.folder, trial.number), ignore_errors=True)
 
     def _settle(self, trial: Trial) -> None:
         """Bring a trial's run to what the journal says of its end."""
