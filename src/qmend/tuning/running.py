@@ -113,7 +113,6 @@ def run_search(
         ):
             say(f"All {len(journal.trials)} trials of this search are done: nothing to train.")
             search = _search(context, plan, folder, journal, parent.info.run_id, watch)
-            search.sweep()
             return SearchDone(search, conclude(search), parent.info.run_id, 0)
         if journal.trials:
             left = [t for t in journal.trials if t.outcome is None]

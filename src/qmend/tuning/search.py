@@ -67,11 +67,12 @@ class Search:
     _before: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.sweep()
         found = _runs_of(self.context, self.parent)
         self.runs = {number: run.info.run_id for number, run in found.items()}
         for trial in self.journal.trials:
             if trial.outcome is None and trial.stopped:
-                self._journal_end(trial, "pruned", trial.reports[-1].seconds)
+                self.journal.end(trial.number, "pruned", trial.reports[-1].seconds)
             if trial.outcome is None:
                 self.waiting.append(trial)
                 continue
@@ -139,7 +140,7 @@ class Search:
             return
         if seconds is None:
             seconds = trial.reports[-1].seconds if trial.reports else 0.0
-        self._journal_end(trial, outcome, seconds, parameters, error)
+        self.journal.end(number, outcome, seconds, parameters, error)
         self._settle(trial)
         self.watch(trial)
 
@@ -150,7 +151,7 @@ class Search:
                 end_run(Run(self.context.store, self.runs[trial.number]), "KILLED", reason)
 
     def sweep(self) -> None:
-        """Remove states of trials that have ended: a stopped training may have written one since."""
+        """Remove the states of trials that have ended; a stopped worker may have written one."""
         for trial in self.journal.trials:
             if trial.outcome is not None:
                 shutil.rmtree(state_folder(self.folder, trial.number), ignore_errors=True)
@@ -220,11 +221,6 @@ class Search:
         )
         self.runs[trial.number] = run.run_id
         log_data(run, manifest, self.context.dataset.folder)
-
-    def _journal_end(
-        self, trial: Trial, outcome: Outcome, seconds: float, parameters: int = 0, error: str = ""
-    ) -> None:
-        self.journal.end(trial.number, outcome, seconds, parameters, error)
 
     def _settle(self, trial: Trial) -> None:
         """Bring a trial's run to what the journal says of its end."""
