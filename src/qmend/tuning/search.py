@@ -67,7 +67,6 @@ class Search:
     _before: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.sweep()
         found = _runs_of(self.context, self.parent)
         self.runs = {number: run.info.run_id for number, run in found.items()}
         for trial in self.journal.trials:
@@ -80,6 +79,7 @@ class Search:
             status = _STATUS[str(trial.outcome)]
             if run is None or run.info.status != status or "outcome" not in run.data.tags:
                 self._settle(trial)
+        self.sweep()
 
     @property
     def wanted(self) -> int:
