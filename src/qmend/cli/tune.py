@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -47,7 +48,8 @@ def main(arguments: list[str]) -> None:
 
 
 def _tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
-    best_file = config.tune.output / "experiment" / "best.yaml"
+    output = _output(config)
+    best_file = output / "experiment" / "best.yaml"
     check_writable(best_file)
     plan = _plan(config, plain)
     store = open_store(config.tracking.root)
@@ -65,8 +67,14 @@ def _tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
     with _progress(config) as board:
         done = run_search(context, plan, write_best, board.watch, board.say)
     console.print(result_table(done))
-    _say_end(done, config, choices)
+    _say_end(done, output, choices)
     return done.result.best.trial.best
+
+
+def _output(config: TuneCommandConfig) -> Path:
+    """Where the best config goes: beside other reports, unless the config says."""
+    default = Path("reports/tune") / f"{config.model.name}_{config.dataset_folder.name}"
+    return default if config.tune.output is None else config.tune.output
 
 
 def _plan(config: TuneCommandConfig, plain: Mapping[str, Any]) -> Plan:
@@ -200,7 +208,7 @@ def result_table(done: SearchDone) -> Table:
     return table
 
 
-def _say_end(done: SearchDone, config: TuneCommandConfig, choices: Mapping[str, Any]) -> None:
+def _say_end(done: SearchDone, output: Path, choices: Mapping[str, Any]) -> None:
     search, result = done.search, done.result
     trials = search.journal.trials
     counts = ", ".join(
@@ -216,7 +224,7 @@ def _say_end(done: SearchDone, config: TuneCommandConfig, choices: Mapping[str, 
         f"  Registered as version {result.version} of models:/qmend; search run {done.run_id}"
     )
     console.print(
-        f"  Train it: qmend train --config-dir {config.tune.output} experiment=best "
+        f"  Train it: qmend train --config-dir {output} experiment=best "
         f"{' '.join(_where(choices))}",
         soft_wrap=True,
     )

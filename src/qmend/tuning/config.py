@@ -65,7 +65,7 @@ class TuneConfig(_Frozen):
         parallel: trials at a time.
         address: of a Ray cluster that sees the same files; ``local``: one is started here, and
             ended with the search.
-        output: folder for the best config.
+        output: folder for the best config; null: see ``conf/tune.yaml``.
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """
 
@@ -77,5 +77,5 @@ class TuneConfig(_Frozen):
     address: str = "local"
     asha: AshaConfig = AshaConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
-    output: Path
+    output: Path | None = None
     space: dict[str, Any]
