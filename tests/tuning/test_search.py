@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fit import fit, prepare
 from qmend.tuning import ray_trials
 from qmend.tuning.config import TuneConfig
+from qmend.tuning.journal import Trial
 from qmend.tuning.running import Plan, SearchDone, run_search
 from qmend.tuning.space import SECTIONS, SearchSpace
 from qmend.tuning.trial import NUMBER, Shared, TrialTrainable
@@ -152,16 +154,24 @@ def ran(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     training = TrainingConfig.model_validate({name: earlier[name] for name in SECTIONS})
     entry = run_training(context, "earlier", training, earlier, 0)
     said: list[str] = []
+    watched: list[tuple[int, int]] = []
 
     def write(search: Any, result: Any) -> str:
         return f"trial: {result.best.trial.number}\n"
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray_trials, "TrialTrainable", probed(seen))
-        first = run_search(context, plan(TRIALS, folder), write, say=said.append)
+        lock = threading.RLock()  # as a terminal's display has, and no pickle takes
+
+        def watch(trial: Trial) -> None:
+            with lock:
+                watched.append((trial.number, trial.epochs))
+
+        first = run_search(context, plan(TRIALS, folder), write, watch, said.append)
         again = run_search(context, plan(TRIALS, folder), write, say=said.append)
         more = run_search(context, plan(TRIALS + 2, folder), write, say=said.append)
     assert not ray.is_initialized()
+    assert {(0, EPOCHS)} | {(n, 0) for n in range(TRIALS)} <= set(watched)
     return Ran(context, first, again, more, said, seen, store.client.get_run(entry.run_id))
 
 

@@ -106,6 +106,10 @@ class JournalledAsha(AsyncHyperBandScheduler):
                 trial.config[NUMBER], "failed", error=f"the trial's process died: {said}"
             )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes down how a search is set up, and the journal holds more."""
+        return {}
+
     def _exempt(self, trial: Trial, epoch: int) -> bool:
         return epoch >= self.max_epochs or self.search.protected(trial)
 
@@ -154,6 +158,10 @@ class JournalledSearcher(Searcher):
                 self.search.end(number, "pruned")
             elif error:
                 self.search.end(number, "failed", error="the trial's process died")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Ray writes down how a search is set up, and the journal holds more."""
+        return {}
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the journal holds all."""
