@@ -263,7 +263,9 @@ def trial_name(trial: Trial) -> str:
 
 def value_text(value: Any) -> str:
     """A sampled value with three digits."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return "null" if value is None else str(value)
 
 
 def log_data(run: Run, manifest: Manifest, folder: Path) -> None:
