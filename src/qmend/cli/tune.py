@@ -23,6 +23,7 @@ from qmend.cli.hydra_app import compose_config, run_hydra
 from qmend.cli.multirun import PARENT_VARIABLE
 from qmend.cli.schema import TrainConfig, TuneCommandConfig
 from qmend.cli.terminal import console, generate_with_progress
+from qmend.config.paths import conf_dir
 from qmend.datasets.table import load_dataset
 from qmend.evaluation.tracked import Context
 from qmend.evaluation.trainings import TrainingConfig
@@ -284,8 +285,17 @@ def experiment_text(
         f"# Costs: {seconds_text(best.trial.seconds)} s and {count_text(best.trial.parameters)} "
         f"parameters for {epochs} epochs; the search {seconds_text(total)} s of training."
     )
-    defaults = [{f"override /{group}": name} for group, name in groups.items()]
-    body = yaml.safe_dump({"defaults": defaults}, sort_keys=False)
+    usual = _usual_choices()
+    chosen = [
+        {f"override /{group}": name} for group, name in groups.items() if usual.get(group) != name
+    ]
+    body = yaml.safe_dump({"defaults": chosen}, sort_keys=False) if chosen else ""
     if nested:
         body += "\n" + yaml.safe_dump(nested, sort_keys=False)
     return "\n".join(head) + "\n" + body
+
+
+def _usual_choices() -> dict[str, Any]:
+    """Group -> config that `qmend train` takes where nothing is said."""
+    entries = yaml.safe_load((conf_dir() / "train.yaml").read_text())["defaults"]
+    return {key: name for e in entries if isinstance(e, dict) for key, name in e.items()}
