@@ -42,6 +42,19 @@ KEYS = {
         "load",
         "circuits",
     },
+    "tuning": {
+        "bench",
+        "ratio",
+        "ratio_lo",
+        "ratio_hi",
+        "ratio_trials",
+        "overhead_s",
+        "overhead_s_a_trial",
+        "trials",
+        "max_abs_diff",
+        "load",
+        "circuits",
+    },
     "scaling": {"bench", "ms_by_qubits", "ms_by_cx", "ms_by_batch", "plot"},
 }
 
@@ -62,6 +75,9 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     if what == "training":
         assert found["max_abs_diff"] <= 1e-6
         assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
+    if what == "tuning":
+        assert found["max_abs_diff"] == 0
+        assert 1 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
     if what == "scaling":
         assert "<svg" in (tmp_path / found["plot"]).read_text()
 

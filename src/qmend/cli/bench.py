@@ -9,7 +9,7 @@ from pathlib import Path
 from qmend.cli.terminal import console
 from qmend.types import QmendError, nearest
 
-_BENCHES = ("simulator", "datagen", "data", "training", "scaling")
+_BENCHES = ("simulator", "datagen", "data", "training", "tuning", "scaling")
 
 
 def main(arguments: list[str]) -> None:
@@ -49,6 +49,10 @@ def main(arguments: list[str]) -> None:
         from qmend.benchmarks.training import bench_training
 
         table, summary = bench_training(options.circuits, options.repeats)
+    elif options.what == "tuning":
+        from qmend.benchmarks.tuning import bench_tuning
+
+        table, summary = bench_tuning(options.circuits, options.repeats)
     else:
         from qmend.benchmarks.scaling import bench_scaling
 

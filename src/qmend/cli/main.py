@@ -71,6 +71,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
     ),
     Command(
+        "tune",
+        "qmend.cli.tune:main",
+        "search for an architecture's best config, or go on with a search",
+        "qmend tune experiment=pauli_perceiver tune.trials=50",
+    ),
+    Command(
         "evaluate",
         "qmend.cli.evaluate:main",
         "score a trained model beside the baselines on a dataset's test split",
@@ -184,7 +190,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "bench",
         "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen, data, training or scaling",
+        "speed as a ratio against the alternative: simulator, datagen, data, training, tuning...",
         "qmend bench simulator --circuits 300 --repeats 5",
         hydra=False,
     ),
@@ -368,7 +374,7 @@ def command_help(command: Command) -> str:
             "",
             "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
             "loading, against plain loops and pyarrow), training (against a bare PyTorch loop),",
-            "scaling (a plot).",
+            "tuning (a search against its trials alone), scaling (a plot).",
             "Options:",
             "  --circuits N  circuits a run, default 300",
             "  --repeats N   alternating runs, default 5",

@@ -15,6 +15,8 @@ from qmend.mitigation.baselines import BASELINES, baselines
 from qmend.studies.published_noise import PublishedNoiseConfig
 from qmend.training.config import FreshConfig
 from qmend.training.fresh import check_fresh
+from qmend.tuning.config import TuneConfig
+from qmend.tuning.space import SearchSpace
 from qmend.types import QmendError, nearest
 
 
@@ -198,6 +200,25 @@ class TrainConfig(CommonConfig, TrainingConfig):
     def _fresh_can_be_drawn(self) -> Self:
         if self.fresh is not None:
             check_fresh(self.fresh, self.simulated, self.trainer.batch_size)
+        return self
+
+
+class TuneCommandConfig(CommonConfig, TrainingConfig):
+    """``conf/tune.yaml``."""
+
+    seed: int = Field(0, ge=0)
+    tune: TuneConfig
+
+    @model_validator(mode="after")
+    def _can_be_searched(self) -> Self:
+        space = SearchSpace.parse(
+            self.tune.space, self.model_dump(mode="json", serialize_as_any=True)
+        )
+        if self.tune.metric == "val/loss" and "loss" in space.parameters:
+            raise QmendError(
+                "tune.metric=val/loss compares nothing where tune.space varies the loss; take out "
+                "the loss with ~tune.space.loss, or use tune.metric=val/l1rc_median."
+            )
         return self
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from qmend.evaluation.scores import Summary
+from qmend.datasets.manifest import Manifest
 from qmend.evaluation.tracked import Context, Entry, finish, open_run
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig, architectures, model_config
@@ -72,14 +72,7 @@ def run_training(
         fresh: draws circuits to train on, by the recipe of the context's dataset.
     """
     model = training.model
-    tags = {
-        "kind": "train",
-        "architecture": model.name,
-        "head": head(model),
-        "loss": training.loss.name,
-        "encoding": model.encoding,
-        "seed": str(seed),
-    }
+    tags = {"kind": "train", **training_tags(training, seed)}
     if parent is not None:
         tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
     if fresh is not None:
@@ -109,7 +102,8 @@ def run_training(
                 run.metrics({"cost/fresh_circuits": seen["circuits"]})
             mitigator = LearnedMitigator(trained)
             entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
-            _log_model(run, context, trained, training, seed, entry.summary, parent, seen)
+            figures = entry.summary.metrics(f"{context.split}/")
+            log_model(run, context.dataset.manifest, trained, training, seed, figures, parent, seen)
         if folder is not None:
             discard(folder)
     return entry
@@ -173,25 +167,43 @@ def _unfinished_run(store: Store, folder: Path, say: Say) -> str | None:
     return None
 
 
-def _log_model(
+def training_tags(training: TrainingConfig, seed: int) -> dict[str, str]:
+    """Tags of the run contract that a training's config decides."""
+    return {
+        "architecture": training.model.name,
+        "head": head(training.model),
+        "loss": training.loss.name,
+        "encoding": training.model.encoding,
+        "seed": str(seed),
+    }
+
+
+def log_model(
     run: Run,
-    context: Context,
+    manifest: Manifest,
     trained: TrainedModel,
     training: TrainingConfig,
     seed: int,
-    summary: Summary,
-    parent: Parent | None,
-    fresh: Mapping[str, Any] | None,
+    figures: Mapping[str, float],
+    parent: Parent | None = None,
+    fresh: Mapping[str, Any] | None = None,
 ) -> None:
+    """Log a trained network with where it comes from.
+
+    Args:
+        manifest: of the data it was trained on.
+        figures: what it reaches.
+        fresh: which circuits were drawn for it.
+    """
     provenance = {
         "run_id": run.run_id,
-        "dataset": context.dataset.manifest.name,
-        "dataset_sha": context.dataset.manifest.dataset_sha,
+        "dataset": manifest.name,
+        "dataset_sha": manifest.dataset_sha,
         "loss": training.loss.name,
         "optimizer": training.optimizer.model_dump(mode="json"),
         "seed": seed,
-        "recipe": context.dataset.manifest.recipe["dataset"],
-        "metrics": summary.metrics(f"{context.split}/"),
+        "recipe": manifest.recipe["dataset"],
+        "metrics": dict(figures),
         **({} if fresh is None else {"fresh": dict(fresh)}),
         "ancestors": [] if parent is None else _ancestors(parent.provenance),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import platform
@@ -103,6 +104,22 @@ def start_run(
         unfinished: id of a run of the same config, stopped before its end, to go on with in
             place of a new one.
     """
+    run = begin_run(store, name, tags, config, parent, unfinished)
+    with _ended_by_errors(run):
+        yield run
+        with reported(store.root):
+            store.client.set_terminated(run.run_id, "FINISHED")
+
+
+def begin_run(
+    store: Store,
+    name: str,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+    parent: str | None = None,
+    unfinished: str | None = None,
+) -> Run:
+    """Open a run, as :func:`start_run`, that :func:`end_run` ends."""
     extra = {
         MLFLOW_RUN_NAME: name,
         PROCESS_TAG: process_identity(),
@@ -113,22 +130,27 @@ def start_run(
         extra[MLFLOW_PARENT_RUN_ID] = parent
     if unfinished:
         run = _reopened(store, unfinished, {**tags, **extra})
-    else:
-        with reported(store.root):
-            created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
-        run = Run(store, created.info.run_id)
-    try:
-        if not unfinished:
-            run.config(config)
+        with _ended_by_errors(run):
+            run.text(_environment(), "environment.txt")
+        return run
+    with reported(store.root):
+        created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
+    run = Run(store, created.info.run_id)
+    with _ended_by_errors(run):
+        run.config(config)
         run.text(_environment(), "environment.txt")
-        yield run
-        with reported(store.root):
-            store.client.set_terminated(run.run_id, "FINISHED")
+    return run
+
+
+@contextlib.contextmanager
+def _ended_by_errors(run: Run) -> Iterator[None]:
+    try:
+        yield
     except (KeyboardInterrupt, SystemExit):
-        _end(run, "KILLED", "interrupted")
+        end_run(run, "KILLED", "interrupted")
         raise
     except BaseException as error:
-        _end(run, "FAILED", f"{type(error).__name__}: {error}")
+        end_run(run, "FAILED", f"{type(error).__name__}: {error}")
         raise
 
 
@@ -145,10 +167,12 @@ def _reopened(store: Store, run_id: str, tags: Mapping[str, str]) -> Run:
     return run
 
 
-def _end(run: Run, status: str, error: str) -> None:
+def end_run(run: Run, status: str, error: str = "") -> None:
+    """End a run with its true status; ``error``: why, where it is not FINISHED."""
     # A store that can't be written must not hide the error itself; the next command ends the run.
     with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
-        run.store.client.set_tag(run.run_id, "error", error[:1000])
+        if error:
+            run.store.client.set_tag(run.run_id, "error", error[:1000])
         run.store.client.set_terminated(run.run_id, status)
 
 
@@ -190,6 +214,7 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
+@functools.cache
 def _environment() -> str:
     """Interpreter, machine type and every installed package, one a line."""
     packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})

@@ -147,7 +147,8 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
 
 
-def _is_gone(identity: str) -> bool:
+def is_gone(identity: str) -> bool:
+    """Whether the process of an identity has ended; unknown, so False, on another host."""
     host, pid, started = identity.rsplit(":", 2)
     if host != socket.gethostname():
         return False
@@ -164,7 +165,7 @@ def reconcile(store: Store) -> list[str]:
     for run in store.runs("attributes.status = 'RUNNING'"):
         tags: dict[str, Any] = run.data.tags
         identity = tags.get(PROCESS_TAG)
-        if identity and _is_gone(identity):
+        if identity and is_gone(identity):
             store.client.set_tag(run.info.run_id, "error", "the process was killed")
             store.client.set_terminated(run.info.run_id, "KILLED")
             ended.append(run.info.run_id)

@@ -11,8 +11,8 @@ from pytorch_lightning.callbacks import Callback
 
 from qmend.training.module import MitigationModule
 
-#: Called after each epoch with (epochs done, epochs at most, metrics).
-EpochProgress = Callable[[int, int, dict[str, float]], None]
+#: Called after each epoch with (epochs done, epochs at most, metrics); True ends the training.
+EpochProgress = Callable[[int, int, dict[str, float]], bool | None]
 
 
 class KeepBest(Callback):
@@ -33,7 +33,8 @@ class KeepBest(Callback):
             assert isinstance(pl_module, MitigationModule)
             weights = pl_module.validated.state_dict()
             self.weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
-        self.progress(trainer.current_epoch + 1, self.epochs, values)
+        if self.progress(trainer.current_epoch + 1, self.epochs, values):
+            trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "weights": self.weights, "history": self.history}

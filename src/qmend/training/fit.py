@@ -103,6 +103,38 @@ class TrainedModel:
         return replace(self, network=network, dimensions=dimensions)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """Labelled circuits as one architecture is given them, for any number of trainings.
+
+    Attributes:
+        train, val: tensors of the two splits; they are only read.
+    """
+
+    encoding: Encoding
+    n_qubits: int
+    train: Batch
+    val: Batch
+
+
+def prepare(
+    model: ModelConfig,
+    train: LabelledCircuits,
+    val: LabelledCircuits,
+    encoding: Encoding | None = None,
+) -> Prepared:
+    """Encode circuits for an architecture; ``encoding``: one that is fitted already."""
+    if encoding is None:
+        encoding = build_encoding(model.encoding).fit(train.circuits)
+    with_tokens = architectures()[model.name].reads_circuit
+    return Prepared(
+        encoding,
+        train.circuits.n_qubits,
+        labelled_tensors(encoding, train, with_tokens),
+        labelled_tensors(encoding, val, with_tokens),
+    )
+
+
 def fit(
     model: ModelConfig,
     loss: LossConfig,
@@ -137,15 +169,39 @@ def fit(
             ``fresh`` does not fill a batch, or no epoch gave a number.
     """
     started = time.perf_counter()
+    _accelerator(trainer)  # refused before any work
+    torch.set_num_threads(trainer.threads)
+    encoding = None if start is None else _encoding_of(start, model, train)
+    prepared = prepare(model, train, val, encoding)
+    before = time.perf_counter() - started
+    trained = fit_prepared(
+        model, loss, optimizer, trainer, prepared, seed, loggers, progress, start, state, say, fresh
+    )
+    return replace(trained, seconds=trained.seconds + before)
+
+
+def fit_prepared(
+    model: ModelConfig,
+    loss: LossConfig,
+    optimizer: OptimizerConfig,
+    trainer: TrainerConfig,
+    prepared: Prepared,
+    seed: int,
+    loggers: Sequence[Logger] = (),
+    progress: EpochProgress = lambda done, total, values: None,
+    start: TrainedModel | None = None,
+    state: Path | None = None,
+    say: Say = lambda sentence: None,
+    fresh: Fresh | None = None,
+) -> TrainedModel:
+    """As :func:`fit`, on circuits that are encoded already; they are not counted in its seconds."""
+    started = time.perf_counter()
     accelerator = _accelerator(trainer)
     torch.set_num_threads(trainer.threads)
-    encoding = build_encoding(model.encoding).fit(train.circuits)
-    if start is not None:
-        encoding = _encoding_of(start, model, train)
+    encoding, tensors = prepared.encoding, prepared.train
     with_tokens = architectures()[model.name].reads_circuit
-    tensors = labelled_tensors(encoding, train, with_tokens)
     dimensions = Dimensions(
-        n_qubits=train.circuits.n_qubits,
+        n_qubits=prepared.n_qubits,
         token=tensors["tokens"].shape[2],
         context=tensors["context"].shape[1],
     )
@@ -159,7 +215,7 @@ def fit(
         network = build_model(model, dimensions)
         if start is not None:
             network.load_state_dict(start.network.state_dict())
-        held_out = BatchLoader(labelled_tensors(encoding, val, with_tokens), INFERENCE_BATCH)
+        held_out = BatchLoader(prepared.val, INFERENCE_BATCH)
         module = MitigationModule(
             network,
             build_loss(loss.name),

@@ -1,0 +1,185 @@
+"""A search against its own trials, trained one after the other in one process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from qmend.benchmarks.alternating import Timings, one_core
+from qmend.benchmarks.simulator import ALGIERS, SHOTS
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.generation import generate
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.evaluation.tracked import Context
+from qmend.evaluation.trainings import TrainingConfig
+from qmend.tracking.store import open_store
+from qmend.training.fit import fit
+from qmend.tuning.config import TuneConfig
+from qmend.tuning.running import Plan, SearchDone, run_search
+from qmend.tuning.space import SECTIONS, SearchSpace
+
+_TRIALS, _EPOCHS, _CIRCUITS_A_JOB = 6, 6, 10
+#: ``conf/model/physics_perceiver.yaml``, ``conf/trainer`` on one core.
+_CONFIG: dict[str, Any] = {
+    "device": {"name": "algiers"},
+    "dataset": {"name": "bench"},
+    "model": {
+        "name": "physics_perceiver",
+        "encoding": "token",
+        "basis": "parity",
+        "latents": 8,
+        "width": 32,
+        "depth": 1,
+        "cross_heads": 4,
+        "self_heads": 4,
+        "dropout": 0.0,
+    },
+    "loss": {"name": "l1"},
+    "optimizer": {"lr": 1e-3, "weight_decay": 1e-4, "schedule": "one_cycle"},
+    "trainer": {
+        "max_epochs": _EPOCHS,
+        "batch_size": 128,
+        "threads": 1,
+        "monitor": "val/l1rc_median",
+    },
+}
+_SPACE = {
+    "model.latents": {"type": "int", "low": 4, "high": 12},
+    "optimizer.lr": {"type": "float", "low": 3e-4, "high": 1e-2, "log": True},
+    "trainer.batch_size": {"type": "categorical", "choices": [64, 128]},
+}
+_SEARCH, _BARE, _INSIDE = "the whole search", "its trials alone", "from first to last trial"
+
+
+def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
+    """Seconds of a search, one trial at a time and none pruned, over those of its trials alone.
+
+    The search is what ``qmend tune`` does after the data are there: Ray's start and end, the
+    journal, a run for each trial with every epoch, the best one's score. The trials alone are
+    ``fit`` with the same configs, without tracking, one after the other in a warm process. Ray
+    starts once a search, whatever its length: the second ratio leaves that out.
+    """
+    circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
+    seconds: dict[str, list[float]] = {_SEARCH: [], _INSIDE: [], _BARE: []}
+    difference = 0.0
+    with tempfile.TemporaryDirectory() as scratch, one_core():
+        folder = Path(scratch)
+        generate(_dataset(circuits), ALGIERS, folder / "bench")
+        dataset = load_dataset(folder / "bench")
+        _alone(dataset, [_CONFIG])  # warms up, uncounted
+        for repeat in range(repeats):
+            whole, inside, done = _search(dataset, folder / f"mlruns {repeat}")
+            trials = done.search.journal.trials
+            alone, values = _alone(dataset, [done.search.resolved(trial) for trial in trials])
+            seconds[_SEARCH].append(whole)
+            seconds[_INSIDE].append(inside)
+            seconds[_BARE].append(alone)
+            pairs = zip(values, trials, strict=True)
+            difference = max(difference, *(abs(v - trial.best) for v, trial in pairs))
+    timings = Timings(seconds)
+    ratio, low, high = timings.ratio(_SEARCH, _BARE)
+    inside, inside_low, inside_high = timings.ratio(_INSIDE, _BARE)
+    summary = {
+        "bench": "tuning",
+        "ratio": round(ratio, 3),
+        "ratio_lo": round(low, 3),
+        "ratio_hi": round(high, 3),
+        "ratio_trials": round(inside, 3),
+        "ratio_trials_lo": round(inside_low, 3),
+        "ratio_trials_hi": round(inside_high, 3),
+        "overhead_s": round(timings.median(_SEARCH) - timings.median(_BARE), 2),
+        "overhead_s_a_trial": round((timings.median(_INSIDE) - timings.median(_BARE)) / _TRIALS, 3),
+        "trials": _TRIALS,
+        "max_abs_diff": difference,
+        "load": round(os.getloadavg()[0], 2),
+        "circuits": circuits,
+    }
+    return _table(timings, circuits), summary
+
+
+def _search(dataset: Dataset, root: Path) -> tuple[float, float, SearchDone]:
+    """Seconds of a whole search, and from its first epoch to the end of its last trial."""
+    events: list[float] = []
+    context = Context(open_store(root), dataset)
+    started = time.perf_counter()
+    done = run_search(
+        context, _plan(root), lambda *_: "", lambda _: events.append(time.perf_counter())
+    )
+    whole = time.perf_counter() - started
+    # The first event is a trial's start, which waits for the worker; the next its first epoch.
+    first = done.search.journal.trials[0].reports[0].seconds
+    return whole, events[-1] - events[1] + first, done
+
+
+def _alone(dataset: Dataset, configs: list[Mapping[str, Any]]) -> tuple[float, list[float]]:
+    """Seconds of bare trainings, and the best value of each."""
+    started = time.perf_counter()
+    values = []
+    for config in configs:
+        training = _training(config)
+        trained = fit(
+            training.model,
+            training.loss,
+            training.optimizer,
+            training.trainer,
+            dataset.part("train"),
+            dataset.part("val"),
+            0,
+        )
+        values.append(min(trained.history["val/l1rc_median"]))
+    return time.perf_counter() - started, values
+
+
+def _plan(root: Path) -> Plan:
+    tune = {
+        "trials": _TRIALS,
+        "parallel": 1,
+        "asha": {"enabled": False},
+        "output": str(root),
+        "space": _SPACE,
+    }
+    return Plan(
+        TuneConfig.model_validate(tune),
+        SearchSpace.parse(_SPACE, _CONFIG),
+        _training(_CONFIG),
+        _CONFIG,
+        tune,
+        0,
+        _training,
+    )
+
+
+def _training(config: Mapping[str, Any]) -> TrainingConfig:
+    return TrainingConfig.model_validate({name: config[name] for name in SECTIONS})
+
+
+def _dataset(circuits: int) -> DatasetConfig:
+    return DatasetConfig.model_validate(
+        {
+            "name": "bench",
+            "family": {"name": "pauli", "n_qubits": 5},
+            "circuits": circuits,
+            "job_size": _CIRCUITS_A_JOB,
+            "shots": SHOTS,
+        }
+    )
+
+
+def _table(timings: Timings, circuits: int) -> Table:
+    table = Table(
+        title=f"{_TRIALS} trials of {_EPOCHS} epochs, small physics-informed Perceiver, "
+        f"{circuits} Pauli circuits, one core",
+        title_justify="left",
+    )
+    for heading in ("program", "s", "time"):
+        table.add_column(heading, justify="left" if heading == "program" else "right")
+    for name in timings.seconds:
+        share = timings.median(name) / timings.median(_BARE)
+        table.add_row(name, f"{timings.median(name):.2f}", f"{share:.2f}x")
+    return table

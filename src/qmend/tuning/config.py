@@ -1,0 +1,81 @@
+"""The fields of ``conf/tune.yaml`` below ``tune``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Metric = Literal["val/l1rc_median", "val/loss"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ResourcesConfig(_Frozen):
+    """What one trial gets; torch uses as many threads as there are whole CPUs in it, at least 1.
+
+    Attributes:
+        cpu, gpu: parts of processors; fractions share one.
+    """
+
+    cpu: float = Field(1.0, gt=0, allow_inf_nan=False)
+    gpu: float = Field(0.0, ge=0, allow_inf_nan=False)
+
+    @property
+    def threads(self) -> int:
+        return max(1, int(self.cpu))
+
+
+class AshaConfig(_Frozen):
+    """Asynchronous successive halving (Li et al., arXiv 1810.05934).
+
+    A trial is stopped after ``grace_period * reduction_factor**k`` epochs, unless its best value
+    so far is among the best 1 / ``reduction_factor`` of all trials that came so far.
+    """
+
+    enabled: bool = True
+    grace_period: int = Field(4, ge=1)
+    reduction_factor: float = Field(3, gt=1, allow_inf_nan=False)
+
+
+class WarmStartConfig(_Frozen):
+    """What is tried before Optuna proposes.
+
+    Attributes:
+        default: the config as it is without a search; ASHA does not stop it, as it is what the
+            best trial is held against.
+        best_run: the config of the best earlier run of the same architecture on the same data,
+            as far as it lies in the space.
+    """
+
+    default: bool = True
+    best_run: bool = True
+
+
+class TuneConfig(_Frozen):
+    """A search.
+
+    Attributes:
+        trials: in all; those of an earlier, unfinished or shorter, search of the same config count.
+        seed: of the proposals; every trial trains with the command's own ``seed``.
+        metric: validation metric that is minimised: a trial's value is that of its best epoch.
+        parallel: trials at a time.
+        address: of a Ray cluster that sees the same files; ``local``: one is started here, and
+            ended with the search.
+        output: folder for the best config; null: see ``conf/tune.yaml``.
+        space: see :class:`qmend.tuning.space.SearchSpace`.
+    """
+
+    trials: int = Field(50, ge=1)
+    seed: int = Field(0, ge=0)
+    metric: Metric = "val/l1rc_median"
+    parallel: int = Field(2, ge=1, le=256)
+    resources: ResourcesConfig = ResourcesConfig()
+    address: str = "local"
+    asha: AshaConfig = AshaConfig()
+    warm_start: WarmStartConfig = WarmStartConfig()
+    output: Path | None = None
+    space: dict[str, Any]

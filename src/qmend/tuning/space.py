@@ -1,0 +1,336 @@
+"""Search spaces: which keys of a config a search varies, over what, and under which conditions."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, Self
+
+import optuna
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+
+from qmend.config.errors import validation_sentence
+from qmend.tracking.run import flatten
+from qmend.types import QmendError, nearest
+
+#: Parts of a config that a search may vary.
+SECTIONS = ("model", "loss", "optimizer", "trainer")
+#: Key -> who decides it in a search.
+_DECIDED = {
+    "model.name": "a search keeps the architecture: choose it with model=",
+    "model.encoding": "a search keeps the encoding, which its trials share: set model.encoding=",
+    "trainer.max_epochs": "all trials may train equally long: set trainer.max_epochs=",
+    "trainer.monitor": "it is tune.metric",
+    "trainer.threads": "it is the whole part of tune.resources.cpu",
+    "trainer.save_every_seconds": "it changes no result: set trainer.save_every_seconds=",
+}
+#: ``loss`` stands for the loss by its name.
+_LOSS, _LOSS_NAME = "loss", "loss.name"
+
+#: A value that a config file can hold.
+Value = bool | int | float | str | None
+
+
+class Parameter(BaseModel):
+    """One key's values.
+
+    Attributes:
+        low, high: both ends belong to the range.
+        log: uniform in the logarithm.
+        step: values are low, low + step, ...
+        choices: of a categorical parameter.
+        condition: other key -> values under which this one is varied; otherwise it keeps the
+            value that the config has without a search.
+        multiple_of: keys whose values must divide this one's; the nearest multiple is taken.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    type: Literal["float", "int", "categorical"]
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    step: float | None = None
+    choices: tuple[Value, ...] | None = None
+    condition: dict[str, tuple[Value, ...]] = {}
+    multiple_of: tuple[str, ...] = ()
+
+    @field_validator("condition", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        flat = flatten(value)
+        return {k: v if isinstance(v, list | tuple) else (v,) for k, v in flat.items()}
+
+    @field_validator("multiple_of", mode="before")
+    @classmethod
+    def _one_key(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.type == "categorical":
+            if not self.choices:
+                raise ValueError("a categorical parameter needs choices")
+            if (self.low, self.high, self.step) != (None, None, None) or self.log:
+                raise ValueError("a categorical parameter has choices and no range")
+            if len(set(map(repr, self.choices))) < len(self.choices):
+                raise ValueError("a choice is named twice")
+        else:
+            if self.choices is not None:
+                raise ValueError("only a categorical parameter has choices")
+            if self.low is None or self.high is None or not self.low < self.high:
+                raise ValueError("a range needs low and high, low below high")
+            if not math.isfinite(self.low) or not math.isfinite(self.high):
+                raise ValueError("a range ends with finite numbers")
+            if self.log and (self.low <= 0 or self.step is not None):
+                raise ValueError("a logarithmic range has positive ends and no step")
+            if self.step is not None and self.step <= 0:
+                raise ValueError("step must be positive")
+            if self.type == "int" and any(
+                v is not None and v != int(v) for v in (self.low, self.high, self.step)
+            ):
+                raise ValueError("an int parameter has whole numbers as low, high and step")
+        if self.multiple_of and (self.type != "int" or self.step is not None):
+            raise ValueError("multiple_of is for int parameters without step")
+        return self
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Lowest and highest value; an upper end that no step meets is lowered to one."""
+        assert self.low is not None
+        assert self.high is not None
+        if self.step is None:
+            return self.low, self.high
+        return self.low, self.low + math.floor(
+            (self.high - self.low) / self.step + 1e-8
+        ) * self.step
+
+    @property
+    def ends(self) -> tuple[Value, ...]:
+        """Both ends of the range, or all choices."""
+        if self.choices is not None:
+            return self.choices
+        cast = int if self.type == "int" else float
+        return tuple(cast(end) for end in self.range)
+
+    def distribution(self) -> optuna.distributions.BaseDistribution:
+        """The same for Optuna."""
+        if self.choices is not None:
+            return optuna.distributions.CategoricalDistribution(self.choices)
+        low, high = self.range
+        if self.type == "int":
+            step = int(self.step or 1)
+            return optuna.distributions.IntDistribution(int(low), int(high), self.log, step)
+        return optuna.distributions.FloatDistribution(low, high, self.log, self.step)
+
+    def suggest(self, trial: optuna.Trial, key: str) -> Value:
+        """A value by Optuna."""
+        if self.choices is not None:
+            chosen: Value = trial.suggest_categorical(key, self.choices)
+            return chosen
+        low, high = self.range
+        if self.type == "int":
+            step = int(self.step or 1)
+            return trial.suggest_int(key, int(low), int(high), step=step, log=self.log)
+        return trial.suggest_float(key, low, high, step=self.step, log=self.log)
+
+    def contains(self, value: Any) -> bool:
+        """Whether it is one of the values."""
+        if self.choices is not None:
+            return any(value == c and type(value) is type(c) for c in self.choices)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        low, high = self.range
+        if self.type == "int" and value != int(value):
+            return False
+        steps = 0.0 if self.step is None else (value - low) / self.step
+        return low <= value <= high and abs(steps - round(steps)) < 1e-8
+
+    def nearest(self, value: Any) -> Any:
+        """The value itself, or the end of the range beyond which it lies; None if there is none."""
+        if self.contains(value):
+            return value
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if self.choices is not None or not number or not math.isfinite(value):
+            return None
+        low, high = self.range
+        if self.step is not None:
+            value = low + round((value - low) / self.step) * self.step
+        value = min(max(value, low), high)
+        return round(value) if self.type == "int" else float(value)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, null where it does not apply."""
+        plain = self.model_dump(mode="json")
+        if self.type == "int":
+            plain |= {k: int(plain[k]) for k in ("low", "high", "step") if plain[k] is not None}
+        return {**plain, "condition": plain["condition"] or None}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Dotted key of a config -> its values, in an order in which conditions come first."""
+
+    parameters: dict[str, Parameter]
+
+    @staticmethod
+    def parse(raw: Mapping[str, Any], config: Mapping[str, Any]) -> SearchSpace:
+        """Read a space and hold it against the config that it varies.
+
+        Args:
+            raw: ``tune.space``: nested or dotted keys, with a ``type`` in each parameter.
+            config: the whole config; the values that unvaried keys keep.
+
+        Raises:
+            QmendError: naming the first key that is unknown, is not a search's to vary, or has a
+                wrong range, choice or condition.
+        """
+        base = base_values(config)
+        parameters = dict(_parameters(raw, ""))
+        if not parameters:
+            raise QmendError("tune.space is empty; name at least one key to vary.")
+        for key, parameter in parameters.items():
+            _known(key, base, f"tune.space.{key}")
+            if key in _DECIDED:
+                raise QmendError(f"tune.space.{key} can't be searched: {_DECIDED[key]}.")
+            for other in (*parameter.condition, *parameter.multiple_of):
+                _known(other, base, f"tune.space.{key}: {other}")
+        return SearchSpace({key: parameters[key] for key in _ordered(parameters)})
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self.parameters)
+
+    def draw(self, trial: optuna.Trial, base: Mapping[str, Value]) -> dict[str, Value]:
+        """The values of one trial, by Optuna; keys whose condition does not hold are left out.
+
+        Args:
+            base: the config's own values, see :func:`base_values`.
+        """
+        values: dict[str, Value] = {}
+        for key, parameter in self.parameters.items():
+            if self._varied(parameter, values, base):
+                value = parameter.suggest(trial, key)
+                values[key] = self._multiple(parameter, value, values, base)
+        return values
+
+    def project(self, config: Mapping[str, Any], clip: bool) -> dict[str, Value]:
+        """The values that a config has, as far as they lie in the space.
+
+        Args:
+            clip: what lies outside a range becomes its end; otherwise it is left out.
+        """
+        own = base_values(config)
+        values: dict[str, Value] = {}
+        for key, parameter in self.parameters.items():
+            if key not in own or not self._varied(parameter, values, own):
+                continue
+            value = parameter.nearest(own[key]) if clip else own[key]
+            if clip and value is not None:
+                value = self._multiple(parameter, value, values, own)
+            if parameter.contains(value):
+                values[key] = value
+        return values
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Dotted key -> type, low, high, log, step, choices, condition, multiple_of."""
+        return {key: parameter.to_json() for key, parameter in self.parameters.items()}
+
+    def _varied(
+        self, parameter: Parameter, values: Mapping[str, Value], base: Mapping[str, Value]
+    ) -> bool:
+        return all(
+            values.get(key, base[key]) in allowed for key, allowed in parameter.condition.items()
+        )
+
+    def _multiple(
+        self,
+        parameter: Parameter,
+        value: Value,
+        values: Mapping[str, Value],
+        base: Mapping[str, Value],
+    ) -> Value:
+        """The nearest multiple inside the range of an int that others must divide."""
+        if not parameter.multiple_of:
+            return value
+        others = [values.get(key, base[key]) for key in parameter.multiple_of]
+        unit = math.lcm(*(int(other) for other in others if other is not None))
+        low, high = parameter.ends
+        assert isinstance(value, int)
+        assert isinstance(low, int)
+        assert isinstance(high, int)
+        least, most = -(-low // unit), high // unit
+        return unit * min(max(round(value / unit), least), max(most, least))
+
+
+def base_values(config: Mapping[str, Any]) -> dict[str, Value]:
+    """Dotted key -> value of what a search may vary; ``loss`` is the loss's name."""
+    flat = flatten({name: config[name] for name in SECTIONS if name in config})
+    if _LOSS_NAME in flat:
+        flat[_LOSS] = flat.pop(_LOSS_NAME)
+    return flat
+
+
+def with_values(config: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
+    """A copy of a config with some dotted keys set."""
+    changed: dict[str, Any] = copy.deepcopy(dict(config))
+    for key, value in values.items():
+        *path, last = (_LOSS_NAME if key == _LOSS else key).split(".")
+        at = changed
+        for part in path:
+            at = at.setdefault(part, {})
+        at[last] = value
+    return changed
+
+
+def _parameters(raw: Mapping[str, Any], prefix: str) -> list[tuple[str, Parameter]]:
+    found = []
+    for name, value in raw.items():
+        key = f"{prefix}{name}"
+        if value is None:
+            continue  # a key that an experiment or a command line takes out
+        if not isinstance(value, Mapping):
+            raise QmendError(
+                f"tune.space.{key} must be a parameter with a type, low and high or choices, "
+                f"not {value!r}."
+            )
+        if "type" not in value or isinstance(value["type"], Mapping):
+            if not any(isinstance(v, Mapping) for v in value.values()):
+                raise QmendError(f"tune.space.{key} needs a type: float, int or categorical.")
+            found += _parameters(value, f"{key}.")
+            continue
+        try:
+            found.append((key, Parameter.model_validate(dict(value))))
+        except ValidationError as error:
+            fields = dict.fromkeys(Parameter.model_fields) | dict(value)
+            sentence = validation_sentence(error, fields)
+            raise QmendError(f"tune.space.{key}: {sentence}") from None
+    return found
+
+
+def _known(key: str, base: Mapping[str, Value], where: str) -> None:
+    if key not in base:
+        raise QmendError(f"{where}: unknown key. {nearest(key, base)}")
+
+
+def _ordered(parameters: Mapping[str, Parameter]) -> list[str]:
+    """Keys, those that others depend on first; refused where they depend on each other."""
+    order: list[str] = []
+    waiting = list(parameters)
+    while waiting:
+        for key in waiting:
+            needs = (*parameters[key].condition, *parameters[key].multiple_of)
+            if not any(other in waiting for other in needs):
+                order.append(key)
+                waiting.remove(key)
+                break
+        else:
+            raise QmendError(
+                f"tune.space.{waiting[0]}: its condition depends on itself, by way of "
+                f"{' and '.join(waiting)}."
+            )
+    return order
