@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,6 @@ from rich.live import Live
 from rich.table import Table
 
 from qmend.cli.hydra_app import compose_config, run_hydra
-from qmend.cli.multirun import PARENT_VARIABLE
 from qmend.cli.schema import TrainConfig, TuneCommandConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.config.paths import conf_dir
@@ -56,7 +54,7 @@ def _tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
     store = open_store(config.tracking.root)
     generate_with_progress(config)
     dataset = load_dataset(config.dataset_folder)
-    context = Context(store, dataset, parent=os.environ.get(PARENT_VARIABLE))
+    context = Context(store, dataset)
     choices = dict(HydraConfig.get().runtime.choices)
 
     def write_best(search: Search, result: SearchResult) -> str:
