@@ -91,7 +91,7 @@ def prepare_views(store: Store, most: int = 1000) -> list[View]:
         runs = store.runs(limit=most)
         tags = store.client.get_experiment(store.experiment_id).tags
         wanted = {key: value for key, value in _SETTINGS.items() if key not in tags}
-        views = []
+        views: list[View] = []
         for view in (*_leaderboards(runs), *_families(runs)):
             envelope = _envelope(view, len(views))
             if len(envelope) <= _LONGEST:
