@@ -9,8 +9,9 @@ import pytest
 from commandline import COMMAND, Command, environment
 
 from qmend import __version__
-from qmend.cli.main import COMMANDS, run
-from qmend.cli.main import Command as Described
+from qmend.cli.commands import COMMANDS
+from qmend.cli.commands import Command as Described
+from qmend.cli.main import run
 from qmend.types import QmendError
 
 
