@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -61,6 +62,11 @@ _FEW = 4
 _OTHERS = "#9AA5B1"
 
 
+def legend_name(name: str) -> str:
+    """A name that leaves the plot its room: its first words, at most 32 letters."""
+    return textwrap.shorten(name, 32, placeholder=" …")
+
+
 def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> Figure:
     """Training and validation loss, and validation median L1RC, by epoch.
 
@@ -79,7 +85,7 @@ def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> 
             look = {
                 "color": colour_of.get(entry.name, _OTHERS),
                 "linewidth": 1.5 if entry.name in colour_of else 0.7,
-                "label": entry.name if known else None,
+                "label": legend_name(entry.name) if known else None,
             }
             labelled |= {entry.name} & set(colour_of)
             curves = [(loss, "train/loss", "-"), (loss, "val/loss", "--")]
@@ -116,7 +122,9 @@ def by_two_qubit_gates(board: Leaderboard, colour_of: dict[str, str], bins: int 
                     centres.append(gates[which == k].mean())
                     quartiles.append(np.percentile(values, [25, 50, 75]))
             low, middle, high = np.array(quartiles).T
-            axes.plot(centres, middle, "o-", color=colour, label=entry.name, markersize=4)
+            axes.plot(
+                centres, middle, "o-", color=colour, label=legend_name(entry.name), markersize=4
+            )
             axes.fill_between(centres, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.axhline(0, color="grey", linewidth=0.8)
         axes.set(xlabel="two-qubit gates in the compiled circuit", ylabel="L1RC")

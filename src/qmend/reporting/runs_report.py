@@ -312,7 +312,7 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
     scored = []
     unreadable = []
     for run in finished:
-        if scored_split(run) is None:
+        if scored_split(run) is None or is_search(run):  # a search tells its best trial's
             continue
         found = read_scored(store, run)
         if found is None:
