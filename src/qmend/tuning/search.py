@@ -76,8 +76,7 @@ class Search:
                 self.waiting.append(trial)
                 continue
             run = found.get(trial.number)
-            status = _STATUS[str(trial.outcome)]
-            if run is None or run.info.status != status or "outcome" not in run.data.tags:
+            if run is None or not _is_settled(run, trial):
                 self._settle(trial)
         self.sweep()
 
@@ -279,3 +278,14 @@ def _runs_of(context: Context, parent: str) -> dict[int, MlflowRun]:
     query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.kind = 'trial'"
     found = context.store.runs(query, limit=50_000)
     return {int(run.data.tags["trial"]): run for run in found}
+
+
+def _is_settled(run: MlflowRun, trial: Trial) -> bool:
+    """Whether a run says what the journal says.
+
+    A run that was ended for a killed process is not: a pruned trial's has the same status then.
+    """
+    tags = run.data.tags
+    failed = trial.outcome == "failed"
+    same = run.info.status == _STATUS[str(trial.outcome)] and tags.get("outcome") == trial.outcome
+    return same and ("error" in tags) == failed
