@@ -304,6 +304,9 @@ def test_a_run_that_was_ended_for_a_killed_process_is_put_right(ran: Ran, tmp_pa
     again = run_search(ran.context, plan(TRIALS + 2, tmp_path), lambda *_: "")
     assert again.new == 0
     test_every_trial_has_a_run_with_its_true_end(ran)
+    for run in ran.runs():
+        best = client.get_metric_history(run.info.run_id, "tune/best")
+        assert len(best) == ("tune/best" in run.data.metrics)
 
 
 def test_trials_share_one_copy_of_the_data(ran: Ran) -> None:

@@ -236,13 +236,12 @@ class Search:
             figures["tune/best"] = trial.best
         if trial.parameters:
             figures["cost/parameters"] = float(trial.parameters)
-        run.metrics(figures)
+        # A kill may have left some of this done, and the error of an interruption.
+        logged = self.context.store.client.get_run(run.run_id).data
+        run.metrics({k: v for k, v in figures.items() if logged.metrics.get(k) != v})
         run.tags({"outcome": str(trial.outcome)})
-        if trial.outcome != "failed":
-            # From an earlier interruption that a later run of the search has made good.
-            tags = self.context.store.client.get_run(run.run_id).data.tags
-            if "error" in tags:
-                self.context.store.client.delete_tag(run.run_id, "error")
+        if "error" in logged.tags and trial.outcome != "failed":
+            self.context.store.client.delete_tag(run.run_id, "error")
         end_run(run, _STATUS[str(trial.outcome)], trial.error)
 
     def _total(self, trial: Trial, seconds: float) -> float:
