@@ -292,6 +292,23 @@ def test_a_finished_search_trains_nothing_and_a_longer_one_goes_on(ran: Ran) -> 
     assert [path.name for path in folder.iterdir()] == ["journal.jsonl"]
 
 
+def test_a_run_that_was_ended_for_a_killed_process_is_put_right(ran: Ran, tmp_path: Path) -> None:
+    """As a kill between the journal's line and the run's last writing leaves it."""
+    client = ran.context.store.client
+    ended = {run.data.tags["outcome"]: run.info.run_id for run in ran.runs()}
+    assert set(ended) == {"finished", "pruned", "failed"}
+    for run_id in ended.values():
+        client.set_tag(run_id, "error", "the process was killed")
+        client.set_terminated(run_id, "KILLED")
+    client.delete_tag(ended["finished"], "outcome")
+    again = run_search(ran.context, plan(TRIALS + 2, tmp_path), lambda *_: "")
+    assert again.new == 0
+    test_every_trial_has_a_run_with_its_true_end(ran)
+    for run in ran.runs():
+        best = client.get_metric_history(run.info.run_id, "tune/best")
+        assert len(best) == ("tune/best" in run.data.metrics)
+
+
 def test_trials_share_one_copy_of_the_data(ran: Ran) -> None:
     """Every worker's arrays are views on one file of shared memory, and so are its tensors."""
     seen = [json.loads(path.read_text()) for path in ran.seen.iterdir()]

@@ -76,8 +76,7 @@ class Search:
                 self.waiting.append(trial)
                 continue
             run = found.get(trial.number)
-            status = _STATUS[str(trial.outcome)]
-            if run is None or run.info.status != status or "outcome" not in run.data.tags:
+            if run is None or not _is_settled(run, trial):
                 self._settle(trial)
         self.sweep()
 
@@ -237,13 +236,12 @@ class Search:
             figures["tune/best"] = trial.best
         if trial.parameters:
             figures["cost/parameters"] = float(trial.parameters)
-        run.metrics(figures)
+        # A kill may have left some of this done, and the error of an interruption.
+        logged = self.context.store.client.get_run(run.run_id).data
+        run.metrics({k: v for k, v in figures.items() if logged.metrics.get(k) != v})
         run.tags({"outcome": str(trial.outcome)})
-        if trial.outcome != "failed":
-            # From an earlier interruption that a later run of the search has made good.
-            tags = self.context.store.client.get_run(run.run_id).data.tags
-            if "error" in tags:
-                self.context.store.client.delete_tag(run.run_id, "error")
+        if "error" in logged.tags and trial.outcome != "failed":
+            self.context.store.client.delete_tag(run.run_id, "error")
         end_run(run, _STATUS[str(trial.outcome)], trial.error)
 
     def _total(self, trial: Trial, seconds: float) -> float:
@@ -279,3 +277,14 @@ def _runs_of(context: Context, parent: str) -> dict[int, MlflowRun]:
     query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.kind = 'trial'"
     found = context.store.runs(query, limit=50_000)
     return {int(run.data.tags["trial"]): run for run in found}
+
+
+def _is_settled(run: MlflowRun, trial: Trial) -> bool:
+    """Whether a run says what the journal says.
+
+    A run that was ended for a killed process is not: a pruned trial's has the same status then.
+    """
+    tags = run.data.tags
+    failed = trial.outcome == "failed"
+    same = run.info.status == _STATUS[str(trial.outcome)] and tags.get("outcome") == trial.outcome
+    return same and ("error" in tags) == failed
