@@ -35,18 +35,18 @@ def test_networks_contend_for_the_place_of_champion(
     out = here("models", "promote", good).succeeded().out
     assert "Version 2 beats version 1" in out
     assert "Version 2 is the champion: models:/qmend@champion" in out
-    out = here("models", "promote", middle).succeeded().out
+    out = here("models", "promote", middle[:12]).succeeded().out
     assert "Version 3 does not beat version 2" in out
     assert "Champion stays version 2" in out
 
     lines = here("models", "list").succeeded().out.splitlines()
     (champion,) = [line for line in lines if "champion" in line]
-    assert good in champion
+    assert good[:8] in champion
     assert "walsh_operator" in champion
     run = tracked(tmp_path, here("--version")).client.get_run(good)
     assert f"{run.data.metrics['test/l1rc_median']:.3f} [" in champion
-    assert [line for line in lines if bad in line]
-    assert [line for line in lines if middle in line]
+    assert [line for line in lines if bad[:8] in line]
+    assert [line for line in lines if middle[:8] in line]
 
     # Its alias and its number are taken where a checkpoint is; the run says which network it was.
     quick = ("dataset=tiny", "baselines=[none]")

@@ -117,6 +117,7 @@ COMMANDS: tuple[Command, ...] = (
         "qmend models promote RUN_ID",
         hydra=False,
         notes=(
+            "RUN_ID may be its first digits, or models:/qmend/VERSION.",
             "The alias champion moves to the run's network if that has a lower median L1RC on the",
             "same test circuits, with the 95 % interval of the paired difference below 0, and",
             "harms no larger share. Where there is no champion yet, it must improve on no",

@@ -13,6 +13,7 @@ from qmend.cli.terminal import console
 from qmend.evaluation.promotion import Promotion, promote
 from qmend.metrics import Interval
 from qmend.reporting.table import interval_text
+from qmend.tracking.finding import all_runs, find_run
 from qmend.tracking.registry import Version, registered_run, versions
 from qmend.tracking.store import Store, open_store
 from qmend.types import QmendError
@@ -28,11 +29,15 @@ def promote_main(arguments: list[str]) -> None:
     parser.add_argument("--force", action="store_true")
     options = _parsed(parser, arguments)
     if options.run is None:
-        raise QmendError("qmend models promote needs the id of a run; `qmend ui` lists the runs.")
+        raise QmendError(
+            "qmend models promote needs the id of a run; `qmend runs list` shows them."
+        )
     store = open_store(options.root)
     run_id = options.run
     if run_id.startswith("models:/"):
         run_id = registered_run(store, run_id)
+    else:
+        run_id = find_run(all_runs(store), run_id).info.run_id
     for line in _sentences(promote(store, run_id, options.force)):
         console.print(f"  {line}", markup=False)
 
@@ -100,8 +105,8 @@ def _table(store: Store, found: list[Version]) -> Table:
     )
     table.add_column("ver-\nsion", justify="right")
     table.add_column("aliases", overflow="fold", max_width=12)
-    table.add_column("run", no_wrap=True, min_width=32)
-    table.add_column("architecture", overflow="fold")
+    table.add_column("run", no_wrap=True)
+    table.add_column("architecture", no_wrap=True)
     table.add_column("dataset", overflow="fold")
     for heading in ("median L1RC [95 %]", "harmed\n%"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -113,7 +118,7 @@ def _table(store: Store, found: list[Version]) -> Table:
         table.add_row(
             str(version.number),
             aliases,
-            version.run_id,
+            version.run_id[:8],
             *_figures(store, version),
             f"{version.created:%Y-%m-%d}",
             style="bold green" if version.aliases else "",
