@@ -265,7 +265,8 @@ def _check_reachable(address: str) -> None:
 
 def _unreachable(address: str, reason: str) -> QmendError:
     return QmendError(
-        f"No Ray cluster answers at {address} ({reason}); check tune.address, or leave it local."
+        f"No Ray cluster answers at {address} ({reason}); check tune.address (and set "
+        "RAY_AUTH_MODE=token if the cluster asks for a token), or leave it local."
     )
 
 
