@@ -122,7 +122,7 @@ def entry(data, name: str, kind: str, change: np.ndarray) -> Entry:
 @pytest.mark.parametrize(
     ("ours", "verdict"),
     [
-        (-0.6, "ours beats theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +0.0 %"),
+        (-0.6, "ours beats theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +0.00 %"),
         (-0.4, "ours does not beat theirs: median L1RC 0.100 [0.100, 0.100] in pairs"),
         (
             None,

@@ -4,7 +4,9 @@ import json
 import shutil
 import sqlite3
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import yaml
@@ -285,3 +287,21 @@ def test_an_error_is_not_hidden_by_a_store_that_broke_too(fragile):
 
     with pytest.raises(ValueError, match="the real reason"):
         broken()
+
+
+def test_runs_that_log_the_same_new_dataset_at_once_all_have_it(store):
+    """Between MLflow's look for a dataset and its insert, another writer may have made it."""
+    together = Barrier(8, timeout=60)
+
+    def log(number: int) -> str:
+        with start_run(store, f"run {number}", {"kind": "train"}, {"seed": number}) as run:
+            for digest in range(5):
+                together.wait()
+                run.dataset("tiny", f"{digest:016x}", "data/tiny", "train")
+        return run.run_id
+
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(log, range(8)))
+    for run_id in runs:
+        inputs = store.client.get_run(run_id).inputs.dataset_inputs
+        assert sorted(each.dataset.digest for each in inputs) == [f"{k:016x}" for k in range(5)]

@@ -79,7 +79,7 @@ def _sentences(done: Promotion) -> list[str]:
         because = ": it harms more circuits" if harms else ""
         lines.append(
             f"Version {done.version} {word} {other}: median L1RC "
-            f"{interval_text(compared.difference)} in pairs, harmed {compared.harm:+.1f} %"
+            f"{interval_text(compared.difference)} in pairs, harmed {compared.harm:+.2f} %"
             f"{because}."
         )
     elif done.forced:

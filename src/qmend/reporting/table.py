@@ -145,6 +145,6 @@ def verdicts(board: Leaderboard) -> list[str]:
         word = "beats" if comparison.beats else "does not beat"
         lines.append(
             f"{best.name} {word} {baseline.name}: median L1RC "
-            f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.1f} %"
+            f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.2f} %"
         )
     return lines

@@ -20,13 +20,15 @@ import yaml
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
 
 #: Keys that say where and how fast, not what: left out of ``config_sha``.
 _INCIDENTAL = ("tracking", "data", "report", "resume")
 _MAX_PARAM = 500
+#: Of a write that other processes may make at the same moment.
+_ATTEMPTS = 10
 #: Tag that counts how many times a run was stopped and gone on with.
 RESUMED_TAG = "qmend.resumed"
 
@@ -82,7 +84,14 @@ class Run:
         entry = Dataset(f"{name}/{context}", digest, "local", json.dumps({"uri": source}))
         tag = InputTag("mlflow.data.context", context)
         with reported(self.store.root):
-            self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
+            for left in reversed(range(_ATTEMPTS)):
+                try:
+                    self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
+                    return
+                except (MlflowException, IntegrityError) as error:
+                    # Another process made the same new dataset between MLflow's look and insert.
+                    if not left or "UNIQUE constraint" not in str(error):
+                        raise
 
 
 @contextlib.contextmanager
