@@ -41,6 +41,7 @@ ROOTS: dict[str, type[BaseModel]] = {
 EXPERIMENTS = {
     "demo_tiny": "demo",
     "pauli_perceiver": "train",
+    "pauli_perceiver_tuned": "train",
     "walsh_operator": "train",
     "walsh_operator_tuned": "train",
 }
