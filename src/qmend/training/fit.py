@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-import signal
-import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -46,14 +40,17 @@ from qmend.training.fresh import Fresh, FreshBatches
 from qmend.training.losses import build_loss
 from qmend.training.module import MitigationModule, model_inputs
 from qmend.training.state import STATE, Say, StateKeeper
+from qmend.training.surroundings import (
+    chosen_accelerator,
+    deterministic,
+    interruptible,
+    isolated_random_state,
+    quiet_lightning,
+)
 from qmend.types import FloatArray, QmendError
 
 #: Circuits mitigated at once.
 INFERENCE_BATCH = 512
-_LIGHTNING_LOGGERS = ("", ".utilities.rank_zero", ".accelerators.cuda")
-
-#: Must be set before the first matrix product on a GPU for it to be deterministic.
-_CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ def fit(
             ``fresh`` does not fill a batch, or no epoch gave a number.
     """
     started = time.perf_counter()
-    _accelerator(trainer)  # refused before any work
+    chosen_accelerator(trainer)  # refused before any work
     torch.set_num_threads(trainer.threads)
     encoding = None if start is None else _encoding_of(start, model, train)
     prepared = prepare(model, train, val, encoding)
@@ -196,7 +193,7 @@ def fit_prepared(
 ) -> TrainedModel:
     """As :func:`fit`, on circuits that are encoded already; they are not counted in its seconds."""
     started = time.perf_counter()
-    accelerator = _accelerator(trainer)
+    accelerator = chosen_accelerator(trainer)
     torch.set_num_threads(trainer.threads)
     encoding, tensors = prepared.encoding, prepared.train
     with_tokens = architectures()[model.name].reads_circuit
@@ -206,10 +203,10 @@ def fit_prepared(
         context=tensors["context"].shape[1],
     )
     with (
-        _isolated_random_state(seed, accelerator),
-        _deterministic(trainer.deterministic),
-        _quiet_lightning(),
-        _interruptible(),
+        isolated_random_state(seed, accelerator),
+        deterministic(trainer.deterministic),
+        quiet_lightning(),
+        interruptible(),
         _batches(fresh, encoding, with_tokens, tensors, trainer, seed) as batches,
     ):
         network = build_model(model, dimensions)
@@ -287,29 +284,6 @@ def _batches(
         yield batches
 
 
-def _accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
-    """Where to train.
-
-    Raises:
-        QmendError: if a GPU is asked for or needed, and there is none.
-    """
-    has_gpu = torch.cuda.is_available()
-    if trainer.accelerator == "gpu" and not has_gpu:
-        raise QmendError(
-            "trainer.accelerator=gpu, but torch finds no CUDA GPU here; use "
-            "trainer.accelerator=cpu, or auto, which takes a GPU where there is one."
-        )
-    accelerator: Literal["cpu", "gpu"] = (
-        "gpu" if has_gpu and trainer.accelerator != "cpu" else "cpu"
-    )
-    if trainer.precision == "16-mixed" and accelerator == "cpu":
-        raise QmendError(
-            "trainer.precision=16-mixed needs a GPU (trainer.accelerator=gpu); on a CPU use "
-            "bf16-mixed or 32-true."
-        )
-    return accelerator
-
-
 def _encoding_of(start: TrainedModel, model: ModelConfig, train: LabelledCircuits) -> Encoding:
     """The encoding of the network that a training goes on from.
 
@@ -335,76 +309,3 @@ def _identity(configs: Sequence[BaseModel], more: Sequence[object], network: Arc
     weights = tensors_digest(dict(network.state_dict()))
     text = json.dumps([*plain, *more, weights], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-@contextmanager
-def _isolated_random_state(seed: int, accelerator: str) -> Iterator[None]:
-    """Seed torch inside, restore its state afterwards."""
-    devices = [torch.cuda.current_device()] if accelerator == "gpu" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield
-
-
-@contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
-    """Allow torch only operations that give the same bits each time; as before afterwards.
-
-    Raises:
-        QmendError: if the model needs one that has no such form.
-    """
-    if not wanted:
-        yield
-        return
-    before = torch.get_deterministic_debug_mode()
-    fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
-    workspace = os.environ.get(_CUBLAS)
-    os.environ.setdefault(_CUBLAS, ":4096:8")
-    torch.use_deterministic_algorithms(True)
-    # Memory is filled to find bugs; it costs time and changes nothing here.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    try:
-        yield
-    except RuntimeError as error:
-        if "does not have a deterministic implementation" not in str(error):
-            raise
-        operation = str(error).split(" ")[0]
-        raise QmendError(
-            f"{operation} is not deterministic on this device; give trainer.deterministic=false."
-        ) from None
-    finally:
-        torch.set_deterministic_debug_mode(before)
-        torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
-        if workspace is None:
-            os.environ.pop(_CUBLAS, None)
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning answers an interrupt with ``sys.exit(1)`` and ignores the next: undo both."""
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        raise KeyboardInterrupt from None
-    finally:
-        if main:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """No banners, and no advice on data loaders: batches are sliced from memory."""
-    loggers = [logging.getLogger(f"pytorch_lightning{part}") for part in _LIGHTNING_LOGGERS]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
