@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from qmend.tracking.store import is_gone, process_identity
 from qmend.tuning.config import ResourcesConfig, TuneConfig
 from qmend.tuning.journal import Trial
 from qmend.tuning.search import Search
@@ -39,6 +41,8 @@ _EPOCH, _BEST = "epoch", "best"
 _WORST = 1e30
 _OBJECT_STORE_BYTES = 100 * 2**20
 _CONNECT_SECONDS = 5.0
+#: Prefix of the folders of Ray's files, and the file in each that names the search's process.
+_SCRATCH, _OWNER = "qmend-ray-", "owner"
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.tune.execution", "ray.tune.search")
 
 
@@ -179,9 +183,9 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
     if not search.wanted:
         return
     options = search.options
-    with tempfile.TemporaryDirectory(prefix="qmend-") as scratch, _silent():
+    with scratch_folder() as scratch, _silent():
         size = sum(a.nbytes for part in (shared.train, shared.val) for a in part.values())
-        with _cluster(options, size, Path(scratch)):
+        with _cluster(options, size, scratch):
             resources = {"cpu": options.resources.cpu, "gpu": options.resources.gpu}
             trainable = tune.with_parameters(TrialTrainable, shared=shared)
             tuner = tune.Tuner(
@@ -195,7 +199,7 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
                 ),
                 run_config=tune.RunConfig(
                     name="search",
-                    storage_path=str(Path(scratch) / "results"),
+                    storage_path=str(scratch / "results"),
                     # The state of a training is its own; Ray keeps none.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
@@ -208,6 +212,21 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
                     raise search.error from None
                 reason = str(error).strip().splitlines()[-1]
                 raise QmendError(f"Ray stopped the search ({reason}); start it again.") from None
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder for Ray's own files; those of searches that were killed are removed first.
+
+    It lies where temporary files do, because the names of Ray's sockets must be short.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if is_gone((left / _OWNER).read_text()):
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH) as folder:
+        (Path(folder) / _OWNER).write_text(process_identity())
+        yield Path(folder)
 
 
 @contextmanager
