@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, open_store, process_identity, reconcile
+from qmend.tracking.store import PROCESS_TAG, end_own_runs, open_store, process_identity, reconcile
 from qmend.types import QmendError
 
 CHILD = """
@@ -200,3 +200,14 @@ def test_killed_while_the_database_is_made_the_next_command_makes_it(tmp_path):
     store = open_store(tmp_path)
     assert store.runs() == []
     assert not making.parent.exists()
+
+
+def test_a_process_that_is_interrupted_ends_its_own_runs_and_no_others(store):
+    mine, others = (
+        store.client.create_run(store.experiment_id, tags={PROCESS_TAG: identity}).info.run_id
+        for identity in (process_identity(), "another-host:1:1.00")
+    )
+    end_own_runs("interrupted")
+    ended = store.client.get_run(mine)
+    assert (ended.info.status, ended.data.tags["error"]) == ("KILLED", "interrupted")
+    assert store.client.get_run(others).info.status == "RUNNING"

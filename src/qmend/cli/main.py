@@ -41,6 +41,8 @@ def run(arguments: list[str]) -> int:
     try:
         _dispatch(arguments)
     except KeyboardInterrupt:
+        if "qmend.tracking.store" in sys.modules:
+            importlib.import_module("qmend.tracking.store").end_own_runs("interrupted")
         print("qmend: interrupted; the same command goes on where it can.", file=sys.stderr)
         return 130
     except Exception as error:

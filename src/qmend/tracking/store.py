@@ -25,6 +25,8 @@ from qmend.types import QmendError
 EXPERIMENT = "qmend"
 #: Tag that names the process which owns a run, so that a killed one can be told.
 PROCESS_TAG = "qmend.process"
+#: Opened by this process.
+_opened: dict[Path, Store] = {}
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def open_store(root: Path) -> Store:
         )
         store = Store(root, uri, EXPERIMENT, str(experiment_id))
         reconcile(store)
+    _opened[root] = store
     return store
 
 
@@ -170,3 +173,17 @@ def reconcile(store: Store) -> list[str]:
             store.client.set_terminated(run.info.run_id, "KILLED")
             ended.append(run.info.run_id)
     return ended
+
+
+def end_own_runs(error: str) -> None:
+    """End what this process, which is about to end, has left running in the stores it opened.
+
+    A run ends itself, unless the interrupt came in the middle of a write of its own and the
+    database was locked by that.
+    """
+    for store in _opened.values():
+        with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
+            for run in store.runs("attributes.status = 'RUNNING'"):
+                if run.data.tags.get(PROCESS_TAG) == process_identity():
+                    store.client.set_tag(run.info.run_id, "error", error)
+                    store.client.set_terminated(run.info.run_id, "KILLED")
