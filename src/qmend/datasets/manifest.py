@@ -149,3 +149,12 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def package_versions() -> dict[str, str]:
     """Versions of what decides the data."""
     return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+
+
+def sync_folder(folder: Path) -> None:
+    """A new file's name is on the disk only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from qmend.datasets.manifest import sync_folder
 from qmend.tuning.space import Value
 from qmend.types import QmendError
 
@@ -141,7 +142,7 @@ class Journal:
             handle.flush()
             os.fsync(handle.fileno())
         if new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         self._take(json.loads(line))
 
     def _take(self, event: Mapping[str, Any]) -> None:
@@ -161,12 +162,3 @@ class Journal:
             trial.outcome = event["outcome"]
             trial.seconds, trial.parameters = event["seconds"], event["parameters"]
             trial.error = event["error"]
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from qmend.datasets.manifest import sync_folder
 from qmend.types import QmendError
 
 LEDGER = "ledger.jsonl"
@@ -102,7 +103,7 @@ class Ledger:
             handle.flush()
             os.fsync(handle.fileno())
         if new:
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         self._take(json.loads(line))
 
     def _drop_torn_line(self) -> None:
@@ -136,12 +137,3 @@ class Ledger:
             record.retry = event["retry"]
         elif kind == "fetched":
             record.file = event["file"]
-
-
-def _sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
