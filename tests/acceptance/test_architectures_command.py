@@ -43,7 +43,7 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
 
     store = open_store(tmp_path / "mlruns")
     before = {run.info.run_id for run in store.runs()}
-    trained = [run for run in store.runs() if run.data.tags["kind"] == "train"]
+    trained = store.runs("tags.kind = 'train'")
     assert len(trained) == 6
     again = here("study", "architectures", *FEW).succeeded()
     assert "walsh_operator_relative_l1 average of 2" in again.out

@@ -115,7 +115,7 @@ def test_the_data_are_found_by_their_hash(store, tiny, tiny_folder, tmp_path):
 
 
 def test_what_is_no_training_or_baseline_is_refused(store, board, original, tmp_path):
-    parent = next(run for run in store.runs() if run.data.tags["kind"] == "demo")
+    parent = store.runs("tags.kind = 'demo'")[0]
     with pytest.raises(QmendError, match="is of kind demo: only trainings and baselines"):
         reproduce(store, parent, [tmp_path], watch)
     path = artifact_path(original, "config.yaml")

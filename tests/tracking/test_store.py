@@ -203,11 +203,9 @@ def test_killed_while_the_database_is_made_the_next_command_makes_it(tmp_path):
 
 
 def test_a_process_that_is_interrupted_ends_its_own_runs_and_no_others(store):
-    mine, others = (
-        store.client.create_run(store.experiment_id, tags={PROCESS_TAG: identity}).info.run_id
-        for identity in (process_identity(), "another-host:1:1.00")
-    )
+    mine, others = (running(store, k) for k in (process_identity(), "another-host:1:1.00"))
     end_own_runs("interrupted")
     ended = store.client.get_run(mine)
     assert (ended.info.status, ended.data.tags["error"]) == ("KILLED", "interrupted")
     assert store.client.get_run(others).info.status == "RUNNING"
+    store.client.set_terminated(others, "FINISHED")

@@ -39,7 +39,7 @@ def best_earlier(
     for run in found:
         tags = run.data.tags
         same = metric != "val/loss" or tags.get("loss") == loss
-        if tags["kind"] in _KINDS and tags.get(MLFLOW_PARENT_RUN_ID) != without and same:
+        if tags.get("kind") in _KINDS and tags.get(MLFLOW_PARENT_RUN_ID) != without and same:
             history = context.store.client.get_metric_history(run.info.run_id, metric)
             if history:
                 values.append((min(entry.value for entry in history), run))
