@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import logging
 import os
 import shutil
@@ -20,6 +21,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from qmend.tracking.interrupts import SteadyClient
 from qmend.types import QmendError
 
 EXPERIMENT = "qmend"
@@ -46,7 +48,7 @@ class Store:
 
     @property
     def client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=self.uri)
+        return _client(self.uri)
 
     def runs(self, query: str = "", limit: int = 1000) -> list[MlflowRun]:
         """Runs that fit an MLflow filter, newest first."""
@@ -58,6 +60,11 @@ class Store:
                 order_by=["attributes.start_time DESC"],
             )
         )
+
+
+@functools.cache
+def _client(uri: str) -> SteadyClient:
+    return SteadyClient(uri)
 
 
 def open_store(root: Path) -> Store:
@@ -89,7 +96,7 @@ def open_store(root: Path) -> Store:
         if not (root / "mlflow.db").exists():
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")
-        client = MlflowClient(tracking_uri=uri)
+        client = SteadyClient(uri)
         found = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = (
             found.experiment_id
@@ -107,7 +114,7 @@ def _make_database(path: Path) -> None:
     beside = path.with_name(".making")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
-    MlflowClient(tracking_uri=f"sqlite:///{beside / path.name}").search_experiments()
+    SteadyClient(f"sqlite:///{beside / path.name}").search_experiments()
     (beside / path.name).rename(path)
     shutil.rmtree(beside)
 
@@ -178,8 +185,8 @@ def reconcile(store: Store) -> list[str]:
 def end_own_runs(error: str) -> None:
     """End what this process, which is about to end, has left running in the stores it opened.
 
-    A run ends itself, unless the interrupt came in the middle of a write of its own and the
-    database was locked by that.
+    A run ends itself, unless the interrupt came in the moment between its being made in the
+    database and its being known to this process.
     """
     for store in _opened.values():
         with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
