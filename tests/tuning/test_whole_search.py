@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
@@ -342,6 +343,49 @@ def test_what_no_machine_has_is_refused(ran: Ran, tmp_path: Path) -> None:
     (parent,) = ran.context.store.runs("tags.kind = 'tune'")
     assert parent.info.status == "FAILED"
     assert not ran.context.store.runs("attributes.status = 'RUNNING'")
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::FutureWarning", "ignore::DeprecationWarning"
+)
+def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_path: Path) -> None:
+    """On its machines, and it is there for the next search as well."""
+    from ray.cluster_utils import Cluster
+
+    class Located(TrialTrainable):  # local: Ray sends it by value
+        def setup(self, config: dict[str, Any], shared: Shared) -> None:
+            super().setup(config, shared)
+            (tmp_path / "where").write_text(ray.get_runtime_context().gcs_address)
+
+    memory = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
+    address = cluster.address
+    try:
+        wanted = plan(1, tmp_path)
+        there = wanted.options.model_copy(update={"address": address})
+        context = Context(open_store(tmp_path / "mlruns"), tiny)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ray_trials, "TrialTrainable", Located)
+            done = run_search(context, replace(wanted, options=there), lambda *_: "")
+        assert not ray.is_initialized()
+        ray.init(address=address, logging_level=logging.ERROR)
+        assert ray.cluster_resources()["CPU"] == 1
+        ray.shutdown()
+    finally:
+        cluster.shutdown()
+    assert (tmp_path / "where").read_text() == address
+    assert [t.outcome for t in done.search.journal.trials] == ["finished"]
+    assert done.result.best.test.value < 10
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "ray://127.0.0.1:99999"])
+def test_no_cluster_is_one_sentence_at_once(tiny: Dataset, tmp_path: Path, address: str) -> None:
+    wanted = plan(1, tmp_path)
+    nowhere = wanted.options.model_copy(update={"address": address})
+    context = Context(open_store(tmp_path / "mlruns"), tiny)
+    with pytest.raises(QmendError, match=f"No Ray cluster answers at {address} .*tune.address"):
+        run_search(context, replace(wanted, options=nowhere), lambda *_: "")
+    assert {run.info.status for run in context.store.runs()} <= {"FAILED"}
 
 
 def test_encoded_once_is_as_encoded_each_time(tiny: Dataset) -> None:
