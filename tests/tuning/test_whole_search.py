@@ -11,6 +11,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,10 @@ from mlflow.entities import Run as MlflowRun
 from qmend.datasets.table import Dataset
 from qmend.evaluation.tracked import Context
 from qmend.evaluation.trainings import TrainingConfig, run_training
+from qmend.studies.reproduction import reproduce
 from qmend.tracking.run import flatten
 from qmend.tracking.store import Store, open_store
+from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fit import fit, prepare
 from qmend.tuning import ray_trials
@@ -265,6 +269,25 @@ def test_the_best_trial_is_tagged_registered_and_trained_as_fit_trains_it(ran: R
     assert provenance["metrics"] == {"val/l1rc_median": best.trial.best}
     circuits = dataset.part("test").circuits
     np.testing.assert_array_equal(kept.mitigate(circuits), alone.mitigate(circuits))
+
+
+def test_the_best_trial_comes_out_the_same_and_one_that_was_not_scored_is_refused(
+    ran: Ran, tmp_path: Path
+) -> None:
+    store, best = ran.context.store, ran.more.result.best
+    (original,) = [run for run in ran.runs() if run.info.run_id == best.run_id]
+    found = reproduce(store, original, [tmp_path], quiet)
+    assert found.equal
+    assert {"test/l1rc_median", "val/l1rc_median", "train/loss"} <= set(found.figures)
+    store.client.delete_run(found.again.info.run_id)
+    unscored = [run for run in ran.runs() if "test/l1rc_median" not in run.data.metrics]
+    with pytest.raises(QmendError, match=r"no figures to agree with; .* its best trial"):
+        reproduce(store, unscored[0], [tmp_path], quiet)
+
+
+@contextmanager
+def quiet(name: str, epochs: int) -> Iterator[EpochProgress]:
+    yield lambda done, total, values: None
 
 
 def test_the_parent_says_what_was_searched_and_what_came_out(ran: Ran) -> None:

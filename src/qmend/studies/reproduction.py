@@ -33,7 +33,7 @@ from qmend.training.fresh import Fresh
 from qmend.types import QmendError
 
 #: Kinds of runs that can be run again.
-TRAININGS, BASELINES = ("train", "cell"), ("baseline",)
+TRAININGS, BASELINES = ("train", "cell", "trial"), ("baseline",)
 #: Metrics that say how long it took.
 _INCIDENTAL = ("cost/seconds",)
 _PARTS = ("model", "loss", "optimizer", "trainer")
@@ -96,6 +96,8 @@ def _same(before: float, again: float) -> bool:
 def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch) -> Reproduction:
     """Run a training or a baseline again, as a new run tagged ``reproduces``.
 
+    Of a search's trials those that were scored: the best, and the default config.
+
     Args:
         roots: folders that may hold the dataset, beside where it lay.
 
@@ -111,7 +113,7 @@ def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch)
     if split is None:
         raise QmendError(
             f"run {run.info.run_id[:12]} ({name_of(run)}) is {run.info.status} and has no figures "
-            "to agree with; choose one that finished."
+            "to agree with; choose one that finished and was scored (of a search, its best trial)."
         )
     config = read_config(run)
     dataset = _dataset(store, run, config, roots)
