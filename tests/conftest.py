@@ -37,6 +37,15 @@ TRAININGS = {
 }
 
 
+#: Folders whose tests start commands, and wait for them.
+_LONG = ("acceptance", "tuning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first: one that began last would keep a single processor busy at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
 @pytest.fixture(autouse=True)
 def _own_live_calibrations() -> Iterator[None]:
     """A live backend that one test replaced is unknown to the next."""
