@@ -9,7 +9,6 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,13 +18,12 @@ from typing import Any
 import pyarrow as pa
 
 from qmend.datasets.job import JobTask, make_job
-from qmend.types import QmendError
+from qmend.execution.ray_cluster import ray_cluster
 
 Runner = Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]
 
 #: Tasks handed out ahead for each worker.
 _AHEAD = 2
-_CONNECT_SECONDS = 5
 _OBJECT_STORE_BYTES = 200 * 2**20
 
 
@@ -88,64 +86,28 @@ def exit_with_parent() -> None:
 @contextmanager
 def _ray(address: str) -> Iterator[Runner]:
     """The same on a Ray cluster: one task a processor, ended or handed back afterwards."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    way_out = "check data.ray_address and RAY_ADDRESS, or use data.executor=local"
+    with ray_cluster(named or "local", way_out, object_store_memory=_OBJECT_STORE_BYTES):
+        yield _on_ray
+
+
+def _on_ray(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
     import ray
 
-    known = os.environ.get("RAY_ADDRESS") if address == "auto" else address
-    local = known in (None, "", "local")
-    started = not ray.is_initialized()
-    if started and not local and known != "auto":
-        _check_reachable(str(known))
-    try:
-        if started and local:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                log_to_driver=False,
-            )
-        elif started:
-            ray.init(address=None if address == "auto" else address, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _unreachable(known or "local", str(error).strip().splitlines()[0]) from None
     remote = ray.remote(num_cpus=1, max_retries=3)(make_job)
 
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     ahead = _AHEAD * max(1, int(resources.get("CPU", 1)))
-
-    def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
-        waiting = iter(tasks)
-        pending: dict[Any, int] = {}
-        while True:
-            for task in waiting:
-                pending[remote.remote(task)] = task.job
-                if len(pending) >= ahead:
-                    break
-            if not pending:
-                return
-            ready, _ = ray.wait(list(pending), num_returns=1)
-            for reference in ready:
-                yield pending.pop(reference), ray.get(reference)
-
-    try:
-        yield run
-    finally:
-        if started:
-            ray.shutdown()
-
-
-def _check_reachable(address: str) -> None:
-    """Fail at once where nothing listens: Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
-            pass
-    except (OSError, ValueError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from None
-
-
-def _unreachable(address: str, reason: str) -> QmendError:
-    return QmendError(
-        f"No Ray cluster answers at {address} ({reason}); check data.ray_address and RAY_ADDRESS, "
-        "or use data.executor=local."
-    )
+    waiting = iter(tasks)
+    pending: dict[Any, int] = {}
+    while True:
+        for task in waiting:
+            pending[remote.remote(task)] = task.job
+            if len(pending) >= ahead:
+                break
+        if not pending:
+            return
+        ready, _ = ray.wait(list(pending), num_returns=1)
+        for reference in ready:
+            yield pending.pop(reference), ray.get(reference)

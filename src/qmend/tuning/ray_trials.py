@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,8 +27,9 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from qmend.execution.ray_cluster import ray_cluster
 from qmend.tracking.store import is_gone, process_identity
-from qmend.tuning.config import ResourcesConfig, TuneConfig
+from qmend.tuning.config import ResourcesConfig
 from qmend.tuning.journal import Trial
 from qmend.tuning.search import Search
 from qmend.tuning.trial import NUMBER, RUN_ID, Shared, TrialTrainable
@@ -40,7 +40,10 @@ _EPOCH, _BEST = "epoch", "best"
 #: Stands for "no number so far" in the quantiles of ASHA, which no infinity may enter.
 _WORST = 1e30
 _OBJECT_STORE_BYTES = 100 * 2**20
-_CONNECT_SECONDS = 5.0
+_WAY_OUT = (
+    "check tune.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
+    "it local"
+)
 #: Prefix of the folders of Ray's files, and the file in each that names the search's process.
 _SCRATCH, _OWNER = "qmend-ray-", "owner"
 _QUIET = ("ray", "ray.tune", "ray.train", "ray.tune.execution", "ray.tune.search")
@@ -185,7 +188,15 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
     options = search.options
     with scratch_folder() as scratch, _silent():
         size = sum(a.nbytes for part in (shared.train, shared.val) for a in part.values())
-        with _cluster(options, size, scratch):
+        cluster = ray_cluster(
+            options.address,
+            _WAY_OUT,
+            num_cpus=max(math.ceil(options.parallel * options.resources.cpu), 1),
+            object_store_memory=_OBJECT_STORE_BYTES + 2 * size,
+            _temp_dir=str(scratch),
+        )
+        with cluster:
+            _check_resources(options.resources)
             resources = {"cpu": options.resources.cpu, "gpu": options.resources.gpu}
             trainable = tune.with_parameters(TrialTrainable, shared=shared)
             tuner = tune.Tuner(
@@ -229,36 +240,6 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-@contextmanager
-def _cluster(options: TuneConfig, data_bytes: int, scratch: Path) -> Iterator[None]:
-    """A Ray cluster, started and ended here unless an address names one."""
-    started = not ray.is_initialized()
-    local = options.address == "local"
-    if started and not local:
-        _check_reachable(options.address)
-    try:
-        if started and local:
-            ray.init(
-                address="local",
-                num_cpus=max(math.ceil(options.parallel * options.resources.cpu), 1),
-                include_dashboard=False,
-                object_store_memory=_OBJECT_STORE_BYTES + 2 * data_bytes,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _temp_dir=str(scratch),
-            )
-        elif started:
-            ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise _unreachable(options.address, str(error).strip().splitlines()[0]) from None
-    try:
-        _check_resources(options.resources)
-        yield
-    finally:
-        if started:
-            ray.shutdown()
-
-
 def _check_resources(wanted: ResourcesConfig) -> None:
     """Ray would wait for ever for what no machine has."""
     found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -268,25 +249,6 @@ def _check_resources(wanted: ResourcesConfig) -> None:
                 f"tune.resources.{name}={amount:g}, but Ray finds {found.get(key, 0.0):g} here; "
                 "ask for less, or give tune.address of a cluster that has it."
             )
-
-
-def _check_reachable(address: str) -> None:
-    """Fail at once where nothing listens: Ray itself would try for minutes."""
-    if address == "auto":
-        return
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
-            pass
-    except (OSError, ValueError, OverflowError) as error:
-        raise _unreachable(address, str(error)) from None
-
-
-def _unreachable(address: str, reason: str) -> QmendError:
-    return QmendError(
-        f"No Ray cluster answers at {address} ({reason}); check tune.address (and set "
-        "RAY_AUTH_MODE=token if the cluster asks for a token), or leave it local."
-    )
 
 
 @contextmanager
