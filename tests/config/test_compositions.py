@@ -35,6 +35,7 @@ ROOTS: dict[str, type[BaseModel]] = {
     "demo": schema.DemoConfig,
     "report": schema.ReportConfig,
     "study/architectures": schema.ArchitecturesStudyConfig,
+    "study/known_noise": schema.KnownNoiseStudyConfig,
     "study/noise_fidelity": schema.NoiseFidelityStudyConfig,
     "study/published_noise": schema.PublishedNoiseStudyConfig,
 }

@@ -12,7 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from qmend.cli.evaluate import Loaded, rows_for
 from qmend.cli.hydra_app import compose_config, run_hydra
-from qmend.cli.schema import ArchitecturesStudyConfig, EvaluateConfig, TrainConfig
+from qmend.cli.schema import (
+    ArchitecturesStudyConfig,
+    CommonConfig,
+    EvaluateConfig,
+    TrainConfig,
+)
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
@@ -46,14 +51,15 @@ def main(arguments: list[str]) -> None:
 def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
     check_writable(config.output / "table.md")
     composed = {
-        name: _composed("train", words) for name, words in {**config.cells, **config.whole}.items()
+        name: composed_config("train", words)
+        for name, words in {**config.cells, **config.whole}.items()
     }
     asked_for = {name: validate(TrainConfig, each) for name, each in composed.items()}
     for each in asked_for.values():
         if each.fresh is not None:
             check_fresh(each.fresh, config.simulated, each.trainer.batch_size)
             chosen_noise(each.fresh, config.simulated, 0)
-    others = {name: _composed("evaluate", words) for name, words in config.elsewhere.items()}
+    others = {name: composed_config("evaluate", words) for name, words in config.elsewhere.items()}
     targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
     store = open_store(config.tracking.root)
     generate_with_progress(config)
@@ -75,7 +81,15 @@ def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
 
         carried: list[Row] = []
         cells = {
-            name: _cell(name, asked_for[name], composed[name], config, plain, dataset)
+            name: training_cell(
+                name,
+                asked_for[name],
+                composed[name],
+                config,
+                plain,
+                dataset,
+                config.train_circuits if name in config.cells else None,
+            )
             for name in composed
         }
         for cell in (cells[name] for name in config.whole):
@@ -146,19 +160,21 @@ def _write(
     parent.text(markdown(rows, reference), f"tables/{name}.md")
 
 
-def _cell(
+def training_cell(
     name: str,
     training: TrainConfig,
     composed: DictConfig,
-    config: ArchitecturesStudyConfig,
+    config: CommonConfig,
     plain: Mapping[str, Any],
     dataset: Dataset,
+    train_circuits: int | None,
 ) -> Cell:
+    """What a study trains, by a composed config of ``qmend train`` and the study's own data."""
     own = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(own, dict)
     kept = {key: own[key] for key in ("model", "loss", "optimizer", "trainer")}
     kept |= {key: plain[key] for key in ("device", "dataset")}
-    kept["train_circuits"] = config.train_circuits if name in config.cells else None
+    kept["train_circuits"] = train_circuits
     options = training.fresh
     if options is None:
         return Cell(name, training, kept)
@@ -171,7 +187,7 @@ def _cell(
     return Cell(name, training, kept, fresh)
 
 
-def _composed(root: str, words: str) -> DictConfig:
+def composed_config(root: str, words: str) -> DictConfig:
     """Another command's config, composed inside this one's Hydra application."""
     before = GlobalHydra.instance().hydra
     composed = OmegaConf.create(compose_config(root, words.split()))

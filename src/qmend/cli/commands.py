@@ -99,6 +99,12 @@ COMMANDS: tuple[Command, ...] = (
         "qmend study architectures dataset=pauli_reference train_circuits=6000",
     ),
     Command(
+        "study known_noise",
+        "qmend.cli.known_noise:main",
+        "how much better a network could be that knows the noise exactly and simulates nothing",
+        "qmend study known_noise dataset=pauli_surrogate train_circuits=12000",
+    ),
+    Command(
         "study noise_fidelity",
         "qmend.cli.study:noise_fidelity_main",
         "how faithful noise models are to a device, and what fitting them does",

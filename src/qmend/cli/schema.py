@@ -276,6 +276,22 @@ class ArchitecturesStudyConfig(CommonConfig):
         return self
 
 
+class KnownNoiseStudyConfig(CommonConfig):
+    """``conf/study/known_noise.yaml``.
+
+    Attributes:
+        seeds: both networks are trained with each.
+        train_circuits: of the training split; null: all.
+        network: overrides of ``qmend train`` that choose it, blanks between.
+        output: folder for the table.
+    """
+
+    seeds: tuple[int, ...] = Field(min_length=1)
+    train_circuits: int | None = Field(None, ge=1)
+    network: str
+    output: Path
+
+
 class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
     """``conf/study/published_noise.yaml``."""
 

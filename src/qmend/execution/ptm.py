@@ -10,6 +10,7 @@ from qmend.execution.base import AnyNoise
 from qmend.simulation.fitted import FittedConfig, FittedNoise
 from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
+from qmend.simulation.program import Program
 from qmend.simulation.readout import readout_matrices
 from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 from qmend.types import FloatArray
@@ -43,7 +44,21 @@ class PtmExecutor:
 
     def probabilities(self, table: InstructionTable, job: int) -> FloatArray:
         """(N, 2^n) exact distributions before readout, chain order."""
+        return probabilities(self.program(table, job))
+
+    def program(self, table: InstructionTable, job: int) -> Program:
+        """Compiled circuits under the noise of a job."""
         if self._surrogate is not None:
-            return probabilities(self._surrogate.program(table, job))
+            return self._surrogate.program(table, job)
         assert self._device is not None
-        return probabilities(self._device.program(table))
+        return self._device.program(table)
+
+    @property
+    def gates(self) -> DeviceNoise:
+        """The native gates, with the incoherent part of the noise."""
+        if isinstance(self._surrogate, FittedNoise):
+            return self._surrogate.gates
+        if self._surrogate is not None:
+            return self._surrogate.base
+        assert self._device is not None
+        return self._device

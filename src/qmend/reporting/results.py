@@ -56,7 +56,9 @@ def markdown(rows: Sequence[Row], reference: Interval | None) -> str:
     if reference is not None:
         texts = ["*shot-noise reference*", interval_text(reference)]
         lines.append("| " + " | ".join([*texts, *[""] * (len(HEADINGS) - 2)]) + " |")
-    trained = [row for row in rows if row.kind != "baseline" and not row.simulates]
+    trained = [
+        row for row in rows if row.kind not in ("baseline", "reference") and not row.simulates
+    ]
     best = ranked(trained)[0].name if trained else None
     for row in ranked(rows):
         texts = cells(row)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.simulation.noise import NoiseParameters
+from qmend.simulation.noise import DeviceNoise, NoiseParameters
 from qmend.simulation.program import Program
 from qmend.simulation.surrogate import Constants, SurrogateConfig, SurrogateNoise
 from qmend.types import FloatArray
@@ -219,6 +219,11 @@ class FittedNoise:
             QmendError: if a circuit has a gate that the device lacks.
         """
         return self._noise.program_with(table, self.constants(job))
+
+    @property
+    def gates(self) -> DeviceNoise:
+        """The native gates without the coherent errors."""
+        return self._noise.base
 
     def readout(self, layout: Sequence[int]) -> FloatArray:
         """(n, 2, 2) column-stochastic matrices M[measured, prepared] in chain order."""

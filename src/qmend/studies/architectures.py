@@ -49,7 +49,7 @@ class Row:
     """One row of the study's table: a mitigator with all its seeds.
 
     Attributes:
-        kind: ``baseline``, ``train`` or ``evaluation``.
+        kind: ``baseline``, ``train``, ``evaluation`` or ``reference``.
         figures: mean over seeds; from the lowest lower to the highest upper end of their 95 %
             intervals.
         seeds: median L1RC of each.
@@ -128,7 +128,7 @@ def run_baselines(
     """One row for each baseline that can run on the dataset; None: all of them."""
     for mitigator in runnable_baselines(context.dataset, names).mitigators:
         plain = {"baseline": mitigator.name, **config}
-        found = _finished(context, plain)
+        found = finished_run(context, plain)
         if found is None:
             found = _logged(context, run_baseline(context, mitigator, plain).run_id)
         yield Row.of(mitigator.name, [found])
@@ -139,7 +139,7 @@ def run_cell(context: Context, cell: Cell, seeds: Sequence[int], watch: Watch) -
     runs = []
     for seed in seeds:
         plain = {**cell.config, "seed": seed}
-        found = _finished(context, plain)
+        found = finished_run(context, plain)
         if found is None:
             name = f"{cell.name} seed {seed}"
             state = unfinished(context.store, plain, context.dataset.manifest.dataset_sha)
@@ -162,7 +162,7 @@ def run_cell(context: Context, cell: Cell, seeds: Sequence[int], watch: Watch) -
 def run_average(context: Context, row: Row, config: Mapping[str, Any]) -> Row:
     """The average of a row's networks, as one row more."""
     plain = {"ensemble_of": list(row.run_ids), **config}
-    found = _finished(context, plain)
+    found = finished_run(context, plain)
     if found is None:
         members = [load_checkpoint(checkpoint_folder(context.store, r)) for r in row.run_ids]
         found = _logged(context, run_ensemble(context, members, plain).run_id)
@@ -174,7 +174,7 @@ def run_elsewhere(context: Context, row: Row, config: Mapping[str, Any]) -> Row:
     runs = []
     for run_id in row.run_ids:
         plain = {"checkpoint": run_id, **config}
-        found = _finished(context, plain)
+        found = finished_run(context, plain)
         if found is None:
             model, provenance = load_checkpoint(checkpoint_folder(context.store, run_id))
             entry = run_evaluation(context, model, provenance, plain, row.name)
@@ -183,7 +183,8 @@ def run_elsewhere(context: Context, row: Row, config: Mapping[str, Any]) -> Row:
     return replace(Row.of(row.name, runs), seconds=row.seconds)
 
 
-def _finished(context: Context, plain: Mapping[str, Any]) -> MlflowRun | None:
+def finished_run(context: Context, plain: Mapping[str, Any]) -> MlflowRun | None:
+    """The newest finished run of a config on the context's dataset."""
     query = (
         f"tags.config_sha = '{config_sha(plain)}' and tags.dataset_sha = "
         f"'{context.dataset.manifest.dataset_sha}' and attributes.status = 'FINISHED'"

@@ -1,0 +1,53 @@
+"""``qmend study known_noise``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qmend.cli.architectures import composed_config, training_cell
+from qmend.cli.hydra_app import run_hydra
+from qmend.cli.schema import KnownNoiseStudyConfig, TrainConfig
+from qmend.cli.terminal import circuits_progress, console, epoch_progress, generate_with_progress
+from qmend.config.errors import validate
+from qmend.datasets.table import load_dataset
+from qmend.evaluation.tracked import Context, dataset_tags
+from qmend.reporting.html import check_writable
+from qmend.reporting.results import markdown, terminal_table
+from qmend.studies.architectures import run_cell, shortened, shot_noise_reference
+from qmend.studies.known_noise import check_network, known_noise, run_knowing
+from qmend.tracking.run import start_run
+from qmend.tracking.store import open_store
+
+
+def main(arguments: list[str]) -> None:
+    """What a network could reach that knows the noise of every job exactly."""
+    run_hydra("study/known_noise", KnownNoiseStudyConfig, _study, arguments)
+
+
+def _study(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> None:
+    check_writable(config.output / "table.md")
+    composed = composed_config("train", config.network)
+    training = validate(TrainConfig, composed)
+    check_network(training.model)
+    store = open_store(config.tracking.root)
+    generate_with_progress(config)
+    whole = load_dataset(config.dataset_folder)
+    dataset = shortened(whole, config.train_circuits)
+    name = f"study known_noise on {dataset.folder.name}"
+    with start_run(store, name, {"kind": "study", **dataset_tags(dataset)}, plain) as parent:
+        context = Context(store, dataset, parent=parent.run_id)
+        cell = training_cell(
+            training.model.name, training, composed, config, plain, whole, config.train_circuits
+        )
+        rows = [run_cell(context, cell, config.seeds, epoch_progress)]
+        with circuits_progress("error maps") as progress:
+            known = known_noise(dataset, progress)
+        rows.append(run_knowing(context, cell, known, config.seeds, epoch_progress))
+        reference = shot_noise_reference(context)
+        config.output.mkdir(parents=True, exist_ok=True)
+        table = markdown(rows, reference)
+        (config.output / f"{dataset.folder.name}.md").write_text(table)
+        parent.text(table, f"tables/{dataset.folder.name}.md")
+        console.print(terminal_table(rows, reference, name))
+    console.print(f"  Tables: {config.output}")
+    console.print(f"  Run {parent.run_id}")

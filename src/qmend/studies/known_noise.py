@@ -1,0 +1,193 @@
+"""How much better could a network be that knows the noise exactly, and simulates no circuit?
+
+The network's sampled Pauli paths give way to the exact factor of every parity, and to the exact
+size of what the noise adds to it, both from the error map of the circuit under the true constants
+of its job. Neither depends on the initial state. What such a network reaches bounds what can be
+gained by learning the device: embeddings, reference circuits, fits of the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.encodings.base import Float32
+from qmend.datasets.encodings.paths import PathsEncoding
+from qmend.datasets.job import machinery
+from qmend.datasets.table import Dataset
+from qmend.devices.device import DeviceConfig
+from qmend.evaluation.tracked import Context, Entry, finish, open_run
+from qmend.evaluation.trainings import training_tags
+from qmend.execution.ptm import PtmExecutor
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.models.base import ModelConfig
+from qmend.simulation.error_maps import error_rows, noiseless_program
+from qmend.simulation.paths import FEATURES
+from qmend.simulation.program import z_strings
+from qmend.studies.architectures import Cell, Row, Watch, finished_run
+from qmend.training.fit import fit_prepared, prepare
+from qmend.training.logger import OwnedRunLogger
+from qmend.types import FloatArray, QmendError
+
+#: The columns of a token that are replaced: by -log of the factor, and by the size of the rest.
+FACTOR, REST = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
+#: A parity that is smaller than this part of its ideal value counts as this part.
+_SMALLEST = 0.02
+
+
+@dataclass(frozen=True)
+class KnownNoise:
+    """What the noise does to every parity of a dataset's circuits.
+
+    Attributes:
+        row: id of a circuit -> its row below.
+        factors: (N, 2^n) E[s, s] of each circuit's error map E.
+        rest: (N, 2^n) Euclidean norm of E[s, P] over the strings P that are no parity.
+    """
+
+    row: Mapping[str, int]
+    factors: FloatArray
+    rest: FloatArray
+
+    def of(self, table: InstructionTable) -> tuple[FloatArray, FloatArray]:
+        """Factors and rest of some of the circuits.
+
+        Raises:
+            KeyError: if one is not among the dataset's.
+        """
+        rows = [self.row[name] for name in _ids(table)]
+        return self.factors[rows], self.rest[rows]
+
+
+def check_network(model: ModelConfig) -> None:
+    """Refuse an architecture that does not read Pauli paths.
+
+    Raises:
+        QmendError: if it reads another encoding.
+    """
+    if model.encoding != PathsEncoding.name:
+        raise QmendError(
+            f"network: {model.name} reads the encoding {model.encoding}, which has no token for a "
+            "parity; choose model=walsh_operator."
+        )
+
+
+def known_noise(
+    dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
+) -> KnownNoise:
+    """What the error maps of all circuits say, under the constants of their jobs.
+
+    Args:
+        progress: called with the number of circuits that are done, and of all.
+
+    Raises:
+        QmendError: if the dataset was measured.
+    """
+    recipe = dataset.manifest.recipe
+    if "executor" not in recipe.get("dataset", {}):
+        raise QmendError(
+            f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
+            "simulated dataset."
+        )
+    shared = machinery(
+        DatasetConfig.model_validate(recipe["dataset"]),
+        DeviceConfig.model_validate(recipe["device"]),
+    )
+    table = dataset.rows.circuits.instructions
+    strings = z_strings(table.n_qubits)
+    others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
+    factors = np.empty((len(table), len(strings)))
+    rest = np.empty_like(factors)
+    job = np.array([int(name.rsplit("-", 1)[1]) for name in dataset.rows.job_id.tolist()])
+    done = 0
+    for k in np.unique(job).tolist():
+        at = np.flatnonzero(job == k)
+        part = table.select(at)
+        executor = shared.executor(k, "ptm")
+        assert isinstance(executor, PtmExecutor)
+        maps = error_rows(executor.program(part, k), noiseless_program(executor.gates, part))
+        factors[at] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
+        rest[at] = np.linalg.norm(maps[:, :, others], axis=2)
+        done += len(at)
+        progress(done, len(table))
+    return KnownNoise({name: k for k, name in enumerate(_ids(table))}, factors, rest)
+
+
+def _ids(table: InstructionTable) -> list[str]:
+    return table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
+
+
+class KnownNoiseEncoding(PathsEncoding):
+    """Paths, but for the factor and the size of what the noise adds, which are exact.
+
+    It is made for the circuits of one dataset and is not saved: no practical method.
+    """
+
+    name = "known_noise"
+
+    def __init__(self, known: KnownNoise) -> None:
+        super().__init__()
+        self.known = known
+
+    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+        tokens, mask, context = super().raw(batch)
+        factors, rest = self.known.of(batch.instructions)
+        tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))
+        tokens[..., REST] = rest
+        return tokens, mask, context
+
+
+def run_knowing(
+    context: Context, cell: Cell, known: KnownNoise, seeds: Sequence[int], watch: Watch
+) -> Row:
+    """Train a network that knows the noise, with every seed; finished runs are reused."""
+    model = cell.training.model
+    data = context.dataset
+    encoding = KnownNoiseEncoding(known)
+    prepared = None
+    runs = []
+    for seed in seeds:
+        plain = {**cell.config, "known_noise": True, "seed": seed}
+        found = finished_run(context, plain)
+        if found is None:
+            if prepared is None:
+                encoding.fit(data.part("train").circuits)
+                prepared = prepare(model, data.part("train"), data.part("val"), encoding)
+            name = f"{cell.name} that knows the noise, seed {seed}"
+            tags = {
+                "kind": "reference",
+                **training_tags(cell.training, seed),
+                "encoding": encoding.name,
+            }
+            with (
+                open_run(context, name, tags, plain) as run,
+                watch(name, cell.training.trainer.max_epochs) as progress,
+            ):
+                trained = fit_prepared(
+                    model,
+                    cell.training.loss,
+                    cell.training.optimizer,
+                    cell.training.trainer,
+                    prepared,
+                    seed,
+                    loggers=[OwnedRunLogger(run)],
+                    progress=progress,
+                )
+                entry: Entry = finish(
+                    run,
+                    context,
+                    name,
+                    "reference",
+                    LearnedMitigator(trained),
+                    trained.seconds,
+                    trained.history,
+                )
+            found = context.store.client.get_run(entry.run_id)
+        runs.append(found)
+    return Row.of(f"{cell.name} that knows the noise", runs)

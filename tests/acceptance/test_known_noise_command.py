@@ -1,0 +1,27 @@
+"""``qmend study known_noise``, on a few circuits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from commandline import Command
+
+STUDY = ("study", "known_noise", "dataset=tiny", "noise@dataset.noise=surrogate_hardware")
+
+
+def test_both_networks_are_in_one_table(here: Command, tmp_path: Path) -> None:
+    quick = "trainer.max_epochs=1 model.channels=4 model.blocks=1"
+    words = (*STUDY, "train_circuits=24", f"network='experiment=walsh_operator {quick}'")
+    out = here(*words).succeeded().out
+    assert "walsh_operator that knows the noise" in out
+    table = (tmp_path / "reports" / "known_noise" / "tiny_algiers.md").read_text().splitlines()
+    assert len(table) == 5  # two of the heading, the reference
+    (bold,) = [line for line in table if "**" in line]
+    assert "knows" not in bold
+    again = here(*words).succeeded().out
+    assert "epochs" not in again
+
+
+def test_a_network_without_parities_is_refused(here: Command, tmp_path: Path) -> None:
+    here(*STUDY, "network='model=blind_mlp'").refused("blind_mlp", "model=walsh_operator")
+    assert list(tmp_path.iterdir()) == []

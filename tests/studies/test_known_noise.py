@@ -1,0 +1,142 @@
+"""A network that knows the noise: what it is told is exact, and nothing of the ideal output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.encodings.paths import PathsEncoding
+from qmend.datasets.generation import generate
+from qmend.datasets.job import machinery
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import DeviceConfig
+from qmend.evaluation.tracked import Context
+from qmend.evaluation.trainings import TrainingConfig
+from qmend.execution.ptm import PtmExecutor
+from qmend.simulation.error_maps import error_rows, noiseless_program
+from qmend.simulation.kernel import evolve
+from qmend.simulation.program import z_strings
+from qmend.simulation.readout import apply_readout
+from qmend.studies.architectures import Cell, run_cell
+from qmend.studies.known_noise import (
+    FACTOR,
+    REST,
+    KnownNoise,
+    KnownNoiseEncoding,
+    known_noise,
+    run_knowing,
+)
+from qmend.types import QmendError
+
+
+@pytest.fixture(scope="module")
+def surrogate(tiny_config, device_config, tmp_path_factory) -> Dataset:
+    noise = {"name": "surrogate_hardware"}
+    config = DatasetConfig.model_validate({**tiny_config.model_dump(), "noise": noise})
+    folder = tmp_path_factory.mktemp("known") / "tiny"
+    generate(config, device_config, folder)
+    return load_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def known(surrogate: Dataset) -> KnownNoise:
+    told = []
+    found = known_noise(surrogate, lambda done, total: told.append((done, total)))
+    assert told[-1] == (len(surrogate.rows), len(surrogate.rows))
+    return found
+
+
+def job_of(dataset: Dataset, row: int) -> int:
+    return int(str(dataset.rows.job_id[row]).rsplit("-", 1)[1])
+
+
+def test_the_factors_are_those_of_the_noise_that_made_the_data(surrogate, known):
+    """The whole error map, with the ideal coefficients, gives the stored noisy distribution."""
+    recipe = surrogate.manifest.recipe
+    shared = machinery(
+        DatasetConfig.model_validate(recipe["dataset"]),
+        DeviceConfig.model_validate(recipe["device"]),
+    )
+    strings = z_strings(5)
+    for row in (0, 37, 95):
+        part = surrogate.rows.circuits.instructions.select(np.array([row]))
+        job = job_of(surrogate, row)
+        executor = shared.executor(job)
+        assert isinstance(executor, PtmExecutor)
+        ideal = noiseless_program(executor.gates, part)
+        state = evolve(ideal, np.float64, "all")[0]
+        distances = []
+        for k in (job, job + 1):
+            (rows,) = error_rows(executor.program(part, k), ideal)
+            noisy = from_parities(rows @ state)
+            measured = apply_readout(noisy[None], executor.readout)[0]
+            distances.append(np.abs(measured - surrogate.rows.noisy_exact[row]).max())
+            if k == job:
+                np.testing.assert_allclose(known.factors[row], np.diagonal(rows[:, strings]))
+                others = np.delete(rows, strings, axis=1)
+                np.testing.assert_allclose(known.rest[row] ** 2, (others**2).sum(axis=1), rtol=1e-5)
+        assert distances[0] < 1e-6 < 1e-4 < distances[1]  # the constants drift from job to job
+
+
+def from_parities(parities: np.ndarray) -> np.ndarray:
+    """Probabilities in chain order: qubit q is bit q of the outcome."""
+    size = len(parities)
+    overlap = np.array([[(a & b).bit_count() for b in range(size)] for a in range(size)])
+    return (-1.0) ** overlap @ parities / size
+
+
+def test_the_network_is_told_both_and_nothing_else_changes(surrogate, known):
+    circuits = surrogate.part("test").circuits
+    tokens, mask, context = KnownNoiseEncoding(known).raw(circuits)
+    plain, expected_mask, expected_context = PathsEncoding().raw(circuits)
+    factors, rest = known.of(circuits.instructions)
+    np.testing.assert_allclose(np.exp(-tokens[..., FACTOR]), factors, rtol=1e-5)
+    np.testing.assert_allclose(tokens[..., REST], rest, rtol=1e-6)
+    # Sampled paths estimate the gates' part of the factor; the exact one holds idling, too.
+    assert np.corrcoef(plain[:, 1:, FACTOR].ravel(), tokens[:, 1:, FACTOR].ravel())[0, 1] > 0.8
+    others = np.setdiff1d(np.arange(tokens.shape[2]), [FACTOR, REST])
+    np.testing.assert_array_equal(tokens[..., others], plain[..., others])
+    np.testing.assert_array_equal(mask, expected_mask)
+    np.testing.assert_array_equal(context, expected_context)
+    uniform = replace(circuits, noisy=np.full_like(circuits.noisy, 1 / 32))
+    np.testing.assert_array_equal(KnownNoiseEncoding(known).raw(uniform)[0], tokens)
+
+
+def test_measured_data_are_refused(surrogate):
+    measured = surrogate.manifest.model_copy(update={"recipe": {"dataset": {"name": "x"}}})
+    with pytest.raises(QmendError, match=r"was measured, .* choose a simulated dataset"):
+        known_noise(replace(surrogate, manifest=measured))
+
+
+def test_both_networks_are_trained_once(surrogate, known, store):
+    training = TrainingConfig.model_validate(
+        {
+            "model": {"name": "walsh_operator", "channels": 4, "blocks": 1},
+            "loss": {"name": "relative_l1"},
+            "optimizer": {"lr": 6e-3},
+            "trainer": {"max_epochs": 2, "batch_size": 24, "threads": 1},
+        }
+    )
+    cell = Cell("walsh_operator", training, {"cell": "known noise"})
+    context = Context(store, surrogate)
+
+    @contextmanager
+    def watch(name: str, epochs: int) -> Iterator[object]:
+        yield lambda done, total, values: None
+
+    plain = run_cell(context, cell, [0], watch)
+    row = run_knowing(context, cell, known, [0, 1], watch)
+    assert (plain.kind, row.kind) == ("train", "reference")
+    assert (plain.parameters, len(row.seeds)) == (row.parameters, 2)
+    assert not row.simulates
+    # Otherwise alike, down to the first weights: what differs is what the network is told.
+    assert row.seeds[0] != plain.seeds[0]
+    again = run_knowing(context, cell, known, [0, 1], watch)
+    assert again.run_ids == row.run_ids
+    tags = store.client.get_run(row.run_ids[0]).data.tags
+    assert (tags["encoding"], tags["architecture"]) == ("known_noise", "walsh_operator")
