@@ -25,10 +25,10 @@ def main(arguments: list[str]) -> None:
 
 
 def _study(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> None:
-    check_writable(config.output / "table.md")
     composed = composed_config("train", config.network)
     training = validate(TrainConfig, composed)
     check_network(training.model)
+    check_writable(config.output / "table.md")
     store = open_store(config.tracking.root)
     generate_with_progress(config)
     whole = load_dataset(config.dataset_folder)
