@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+# One more than processors: tests that start commands wait for them.
+TESTERS := $(shell expr $$(nproc) + 1)
 STAMP := $(VENV)/.installed
 # Stages of dvc.yaml call `qmend`.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -12,7 +14,7 @@ demo: $(STAMP)
 	$(BIN)/qmend demo
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.generation import generate
@@ -44,6 +47,24 @@ _LONG = ("acceptance", "tuning")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first: one that began last would keep a single processor busy at the end."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
+class _Files(LoadScopeScheduling):
+    """A file's tests share a process, as do those of all files that look at the one demo."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid.partition("::")[0])
+
+
+@cache
+def _group(file: str) -> str:
+    text = (Path(__file__).parents[1] / file).read_text()
+    return "demo" if "demo: Tracked" in text else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Which tests a process gets."""
+    return _Files(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -67,8 +67,19 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Tracked:
         end_tree(process)
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset ``tiny``; read only."""
+    folder = tmp_path_factory.mktemp("made")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["qmend"])
+        assert run(["data", "generate", "dataset=tiny", "data.workers=1"]) == 0
+    GlobalHydra.instance().clear()
+    return folder / "data" / "tiny_algiers"
+
+
 @pytest.fixture
-def data(demo: Tracked, tmp_path: Path) -> Path:
-    """A copy of the demo's dataset below ``data/``, free to be damaged."""
-    target = tmp_path / "data" / demo.dataset.name
-    return Path(shutil.copytree(demo.dataset, target))
+def data(made: Path, tmp_path: Path) -> Path:
+    """A copy of the dataset below ``data/``, free to be damaged."""
+    return Path(shutil.copytree(made, tmp_path / "data" / made.name))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commandline import Command, Tracked, tracked
+from commandline import Command, tracked
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch, check_distributions
@@ -129,11 +129,11 @@ def test_a_damaged_shard_is_refused_by_name(
     here(*command, "dataset=tiny").refused(SHARD, state, "data.replace=true")
 
 
-def test_the_way_out_repairs_just_that_shard(demo: Tracked, here: Command, data: Path) -> None:
+def test_the_way_out_repairs_just_that_shard(made: Path, here: Command, data: Path) -> None:
     _flip(data / SHARD)
     result = here("data", "generate", "dataset=tiny", "data.replace=true", "data.workers=1")
     assert "made 100 circuits" in result.succeeded().out
-    for path in demo.dataset.iterdir():
+    for path in made.iterdir():
         assert (data / path.name).read_bytes() == path.read_bytes()
 
 
@@ -221,7 +221,7 @@ def test_no_room_for_a_shard(shell: Command, tmp_path: Path) -> None:
     assert left == []
 
 
-def test_no_room_for_a_model(demo: Tracked, shell: Command, data: Path, tmp_path: Path) -> None:
+def test_no_room_for_a_model(shell: Command, data: Path, tmp_path: Path) -> None:
     wide = ("model=blind_mlp", "model.width=1024", "trainer.max_epochs=1")
     result = shell("train", "dataset=tiny", *wide, limit=3_000_000)
     assert result.code != 0
@@ -229,7 +229,7 @@ def test_no_room_for_a_model(demo: Tracked, shell: Command, data: Path, tmp_path
     assert line.startswith("qmend: ")
     assert "unexpected" not in line
     assert "space" in line
-    (run,) = tracked(tmp_path, demo.result).runs
+    (run,) = tracked(tmp_path, result).runs
     assert run.info.status == "FAILED"
     assert "large" in run.data.tags["error"]
 

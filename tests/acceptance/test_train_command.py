@@ -14,10 +14,10 @@ QUICK = ("dataset=tiny", "trainer=tiny")
 
 
 @pytest.fixture(scope="module")
-def sweep(demo: Tracked, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
-    """Two models, two seeds, on the demo's dataset."""
+def sweep(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+    """Two models, two seeds."""
     folder = tmp_path_factory.mktemp("sweep")
-    shutil.copytree(demo.folder / "data", folder / "data")
+    shutil.copytree(made, folder / "data" / made.name)
     cells = ("model=blind_mlp,physics_perceiver", "seed=0,1")
     process = start("train", "-m", *cells, *QUICK, folder=folder)
     try:

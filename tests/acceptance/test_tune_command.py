@@ -79,10 +79,10 @@ def alive(folder: Path) -> list[psutil.Process]:
 
 
 @pytest.fixture(scope="module")
-def whole(demo: Tracked, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
+def whole(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Tracked:
     """The search that nothing stops."""
     folder = tmp_path_factory.mktemp("whole")
-    shutil.copytree(demo.dataset, folder / "data" / demo.dataset.name)
+    shutil.copytree(made, folder / "data" / made.name)
     process = start(*SEARCH, folder=folder)
     try:
         return tracked(folder, outcome(process).succeeded())
