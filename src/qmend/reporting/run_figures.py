@@ -235,12 +235,19 @@ def parallel_coordinates(
     return figure
 
 
+def _tick(text: str) -> str:
+    """A label that ends before the next axis: a long word on two lines, or cut."""
+    if len(text) > 12 and "_" in text[1:-1]:
+        text = text.replace("_", "_\n", 1)
+    return "\n".join(line if len(line) <= 18 else f"{line[:17]}…" for line in text.split("\n"))
+
+
 def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bool) -> None:
     axes.plot([place, place], [0, 1], color="#000000", linewidth=0.8, zorder=1)
     marks = [*ticks, *([(_NOWHERE, "none")] if absent else [])]
     for height, text in marks:
         axes.annotate(
-            text if len(text) <= 18 else f"{text[:17]}…",
+            _tick(text),
             (place, height),
             xytext=(3, 1),
             textcoords="offset points",

@@ -198,11 +198,13 @@ def _best(search: Search) -> list[tuple[str, str, str]]:
 
 
 def _value_text(value: Any) -> str:
+    if value is None:
+        return "none"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _space_text(parameter: Parameter) -> str:
     if parameter.type == "categorical":
-        return ", ".join(str(choice) for choice in parameter.choices or ())
+        return ", ".join(map(_value_text, parameter.choices or ()))
     scale = ", log" if parameter.log else ""
     return f"{parameter.low:g} to {parameter.high:g}{scale}"
