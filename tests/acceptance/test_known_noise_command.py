@@ -20,6 +20,7 @@ def test_both_networks_are_in_one_table(here: Command, tmp_path: Path) -> None:
     assert "knows" not in bold
     again = here(*words).succeeded().out
     assert "epochs" not in again
+    assert "error maps" not in again
 
 
 def test_a_network_without_parities_is_refused(here: Command, tmp_path: Path) -> None:

@@ -178,12 +178,15 @@ class InstructionTable:
             np.concatenate([t.angle for t in tables]),
         )
 
-    def circuit_ids(self, measured: IntArray) -> list[str]:
+    def circuit_ids(self, measured: IntArray | None = None) -> list[str]:
         """SHA-256 (first 32 hex digits) of each circuit's instructions and measurement order.
 
         Args:
-            measured: (N, n_bits) chain position behind each classical bit.
+            measured: (N, n_bits) chain position behind each classical bit; None: every qubit in
+                chain order, which tells circuits apart where no classical bits are.
         """
+        if measured is None:
+            measured = np.tile(np.arange(self.n_qubits), (len(self), 1))
         records = np.zeros(
             len(self.gate), dtype=[("g", "<i2"), ("a", "<i2"), ("b", "<i2"), ("t", "<f8")]
         )

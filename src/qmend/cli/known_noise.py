@@ -14,7 +14,7 @@ from qmend.evaluation.tracked import Context, dataset_tags
 from qmend.reporting.html import check_writable
 from qmend.reporting.results import markdown, terminal_table
 from qmend.studies.architectures import run_cell, shortened, shot_noise_reference
-from qmend.studies.known_noise import check_network, known_noise, run_knowing
+from qmend.studies.known_noise import KnownNoise, check_network, known_noise, run_knowing
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
 
@@ -40,8 +40,11 @@ def _study(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> None:
             training.model.name, training, composed, config, plain, whole, config.train_circuits
         )
         rows = [run_cell(context, cell, config.seeds, epoch_progress)]
-        with circuits_progress("error maps") as progress:
-            known = known_noise(dataset, progress)
+
+        def known() -> KnownNoise:
+            with circuits_progress("error maps") as progress:
+                return known_noise(dataset, progress)
+
         rows.append(run_knowing(context, cell, known, config.seeds, epoch_progress))
         reference = shot_noise_reference(context)
         config.output.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,7 @@ class SimulatedReruns:
             DeviceConfig.model_validate(recipe["device"]),
         )
         jobs = [int(job.rsplit("-", 1)[1]) for job in dataset.rows.job_id.tolist()]
-        self._job = dict(zip(_ids(dataset.rows.circuits.instructions), jobs, strict=True))
+        self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 
     def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
         """(N, k, 2^n) frequencies, or probabilities if exact, in chain order.
@@ -58,7 +58,7 @@ class SimulatedReruns:
         Raises:
             QmendError: if a circuit is not among the dataset's.
         """
-        ids = _ids(circuits.instructions)
+        ids = circuits.instructions.circuit_ids()
         unknown = [k for k, name in enumerate(ids) if name not in self._job]
         if unknown:
             raise QmendError(
@@ -92,11 +92,6 @@ def _measured(
         at = np.flatnonzero(shots == count)
         out[at] = sample_counts(probabilities[at], count, [seeds[row] for row in at]) / count
     return out
-
-
-def _ids(table: InstructionTable) -> list[str]:
-    """What tells circuits apart in chain order, where no classical bits are."""
-    return table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
 
 
 @dataclass(frozen=True)

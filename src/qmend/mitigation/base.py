@@ -97,8 +97,6 @@ class _Unmeasured:
         if self.others is None:
             return np.full(shape, 1.0 / outcomes)
         measured = self.others(circuits, variants)
-        every = np.arange(circuits.n_qubits)
-        own = circuits.instructions.circuit_ids(np.tile(every, (count, 1)))
-        theirs = variants.circuit_ids(np.tile(every, (len(variants), 1)))
+        own, theirs = circuits.instructions.circuit_ids(), variants.circuit_ids()
         same = np.array(theirs).reshape(shape[:2]) == np.array(own)[:, None]
         return np.where(same[:, :, None], 1.0 / outcomes, measured)

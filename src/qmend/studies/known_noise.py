@@ -39,6 +39,8 @@ from qmend.types import FloatArray, QmendError
 FACTOR, REST = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
 #: A parity that is smaller than this part of its ideal value counts as this part.
 _SMALLEST = 0.02
+#: Of error maps that are in memory at once, 8^n a circuit.
+_ENTRIES = 2**26
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class KnownNoise:
         Raises:
             KeyError: if one is not among the dataset's.
         """
-        rows = [self.row[name] for name in _ids(table)]
+        rows = [self.row[name] for name in table.circuit_ids()]
         return self.factors[rows], self.rest[rows]
 
 
@@ -108,19 +110,16 @@ def known_noise(
     done = 0
     for k in np.unique(job).tolist():
         at = np.flatnonzero(job == k)
-        part = table.select(at)
         executor = shared.executor(k, "ptm")
         assert isinstance(executor, PtmExecutor)
-        maps = error_rows(executor.program(part, k), noiseless_program(executor.gates, part))
-        factors[at] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
-        rest[at] = np.linalg.norm(maps[:, :, others], axis=2)
-        done += len(at)
-        progress(done, len(table))
-    return KnownNoise({name: k for k, name in enumerate(_ids(table))}, factors, rest)
-
-
-def _ids(table: InstructionTable) -> list[str]:
-    return table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
+        for few in np.array_split(at, -(-len(at) // max(1, _ENTRIES // 8**table.n_qubits))):
+            part = table.select(few)
+            maps = error_rows(executor.program(part, k), noiseless_program(executor.gates, part))
+            factors[few] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
+            rest[few] = np.linalg.norm(maps[:, :, others], axis=2)
+            done += len(few)
+            progress(done, len(table))
+    return KnownNoise({name: k for k, name in enumerate(table.circuit_ids())}, factors, rest)
 
 
 class KnownNoiseEncoding(PathsEncoding):
@@ -144,12 +143,19 @@ class KnownNoiseEncoding(PathsEncoding):
 
 
 def run_knowing(
-    context: Context, cell: Cell, known: KnownNoise, seeds: Sequence[int], watch: Watch
+    context: Context,
+    cell: Cell,
+    known: Callable[[], KnownNoise],
+    seeds: Sequence[int],
+    watch: Watch,
 ) -> Row:
-    """Train a network that knows the noise, with every seed; finished runs are reused."""
+    """Train a network that knows the noise, with every seed; finished runs are reused.
+
+    Args:
+        known: gives what is known; called only if there is something to train.
+    """
     model = cell.training.model
     data = context.dataset
-    encoding = KnownNoiseEncoding(known)
     prepared = None
     runs = []
     for seed in seeds:
@@ -157,13 +163,13 @@ def run_knowing(
         found = finished_run(context, plain)
         if found is None:
             if prepared is None:
-                encoding.fit(data.part("train").circuits)
+                encoding = KnownNoiseEncoding(known()).fit(data.part("train").circuits)
                 prepared = prepare(model, data.part("train"), data.part("val"), encoding)
             name = f"{cell.name} that knows the noise, seed {seed}"
             tags = {
                 "kind": "reference",
                 **training_tags(cell.training, seed),
-                "encoding": encoding.name,
+                "encoding": KnownNoiseEncoding.name,
             }
             with (
                 open_run(context, name, tags, plain) as run,

@@ -79,7 +79,7 @@ def near_clifford(table: InstructionTable, partners: int, kept: int) -> Instruct
     """
     nearest = np.round(table.angle / (np.pi / 2)) * (np.pi / 2)
     free = (table.gate == GATE_CODE["rz"]) & (np.abs(table.angle - nearest) > _CLIFFORD_TOLERANCE)
-    seeds = table.circuit_ids(np.tile(np.arange(table.n_qubits), (len(table), 1)))
+    seeds = table.circuit_ids()
     copies = table.select(np.repeat(np.arange(len(table)), partners))
     angles = copies.angle.copy()
     for circuit, seed in enumerate(seeds):
