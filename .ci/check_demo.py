@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from qmend.datasets.verify import verify_dataset
+from qmend.generation.verify import verify_dataset
 
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")
 TAGS = (

@@ -14,14 +14,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.providers import runtime_calibration
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Context, run_baseline
-from qmend.evaluation.trainings import TrainingConfig, run_training
+from qmend.generation.generate import generate
 from qmend.mitigation.baselines import BASELINES
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Context, run_baseline
+from qmend.runs.training import TrainingConfig, run_training
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 

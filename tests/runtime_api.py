@@ -249,7 +249,7 @@ def install(root: Path) -> Api:
 
 def collect_here(root: Path, dataset: Any, device: Any, folder: Path, config: Any) -> None:
     """A collection in a process of its own, which a fault may kill while it writes."""
-    from qmend.datasets.collecting.collector import collect
+    from qmend.hardware.collector import collect
 
     api = install(root)
     replace = os.replace

@@ -16,9 +16,9 @@ from mlflow.entities import Run
 from test_ui_command import answer, free_port
 
 from qmend.datasets.table import Dataset
-from qmend.evaluation.tracked import Context, run_baseline
-from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.baselines import BASELINES
+from qmend.runs.scoring import Context, run_baseline
+from qmend.runs.training import TrainingConfig, run_training
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 

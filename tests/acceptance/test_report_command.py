@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from commandline import Command
 
-from qmend.evaluation.tracked import Context, run_baseline
 from qmend.mitigation.baselines.none import NoMitigation
+from qmend.runs.scoring import Context, run_baseline
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
 from tracked_runs import blank_store, made_up_scores, scored_run

@@ -18,9 +18,9 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, read_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.execution.aer import AerExecutor
-from qmend.execution.base import AerNoiseConfig
+from qmend.execution.executor import AerNoiseConfig
 from qmend.execution.ptm import PtmExecutor
-from qmend.simulation.readout import readout_matrices
+from qmend.noise.readout import readout_matrices
 from qmend.types import QmendError
 
 BACKENDS = sorted(

@@ -10,7 +10,6 @@ from qiskit_ibm_runtime import fake_provider
 
 from qmend.circuits.instructions import GATE_CODE
 from qmend.devices.calibration import Calibration
-from qmend.devices.dated import dated_calibrations
 from qmend.devices.device import DeviceConfig, read_calibration
 from qmend.devices.randomized import (
     _PAIR_SPREAD,
@@ -18,8 +17,9 @@ from qmend.devices.randomized import (
     RandomizedConfig,
     relaxation_error,
 )
+from qmend.devices.snapshots import dated_calibrations
+from qmend.noise.device_noise import NoiseParameters, gate_error_channels
 from qmend.simulation import channels
-from qmend.simulation.noise import NoiseParameters, gate_error_channels
 
 CHAIN = (0, 1, 2, 3, 5)
 DEVICES = 1000

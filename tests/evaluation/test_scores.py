@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.scores import Comparison, Scores, compare, reference, score, summarise
-from qmend.evaluation.tracked import Entry
 from qmend.metrics import Bootstrap, Interval
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Entry
 
 
 def scores_of(l1rc) -> Scores:

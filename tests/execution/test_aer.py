@@ -14,7 +14,7 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.execution.aer import AerExecutor
-from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.noise.readout import apply_readout, readout_matrices
 from reference import qiskit_circuit
 
 CHAIN = (0, 1, 2, 3, 5)

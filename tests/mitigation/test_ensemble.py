@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qmend import metrics
-from qmend.datasets.encodings import build_encoding
+from qmend.encodings import build_encoding
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import Dimensions, build_model, model_config

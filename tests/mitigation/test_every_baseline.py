@@ -9,12 +9,12 @@ import pytest
 
 from qmend import metrics
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
-from qmend.evaluation.reruns import SimulatedReruns
+from qmend.generation.generate import generate
 from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import BASELINES, baselines
+from qmend.mitigation.reruns import SimulatedReruns
 
 KINDS = list(baselines().values())
 #: They undo no noise.

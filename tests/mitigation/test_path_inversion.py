@@ -14,7 +14,7 @@ from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.mitigation.baselines import DepolarizingInversion, PathInversion
 from qmend.mitigation.baselines.calibration_inversion import CalibrationInversion
-from qmend.simulation.paths import FEATURES, path_features
+from qmend.noise.paths import FEATURES, path_features
 from qmend.types import QmendError
 
 PAIRS = [(0, 1), (1, 2), (2, 1)]

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from qmend import metrics
-from qmend.evaluation.reruns import SimulatedReruns
 from qmend.mitigation.baselines.probabilistic_inversion import (
     ProbabilisticInversion,
     walsh_hadamard,
 )
+from qmend.mitigation.reruns import SimulatedReruns
 from qmend.mitigation.simplex import project_to_simplex
 
 

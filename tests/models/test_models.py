@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from torch.nn import functional
 
 from qmend.circuits.instructions import GATES
-from qmend.datasets.encodings import build_encoding
-from qmend.datasets.tensors import as_tensors
+from qmend.encodings import build_encoding
+from qmend.encodings.tensors import as_tensors
 from qmend.models.base import (
     Architecture,
     Dimensions,
@@ -24,7 +24,7 @@ from qmend.models.base import (
     model_config,
 )
 from qmend.models.physics_perceiver import invert_readout
-from qmend.simulation.readout import apply_readout
+from qmend.noise.readout import apply_readout
 from qmend.types import QmendError
 
 SIZES = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}

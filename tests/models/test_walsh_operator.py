@@ -10,7 +10,7 @@ import torch
 
 from qmend.models.base import Dimensions, Inputs, build_model, model_config
 from qmend.models.walsh_operator import WalshOperator
-from qmend.simulation.paths import FEATURES
+from qmend.noise.paths import FEATURES
 
 N = 4
 SIZE = 2**N

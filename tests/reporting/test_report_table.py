@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qmend.evaluation.leaderboard import Leaderboard
 from qmend.evaluation.scores import Scores, summarise
-from qmend.evaluation.tracked import Entry
 from qmend.metrics import Bootstrap, Interval
 from qmend.reporting import table
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Entry
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from test_html import Page
 
-from qmend.evaluation.scored_runs import Group
 from qmend.metrics import Interval
 from qmend.reporting import run_figures
 from qmend.reporting.run_figures import Coordinate
@@ -18,6 +17,7 @@ from qmend.reporting.run_tables import age_text, indented, paired_table, sparkli
 from qmend.reporting.runs_page import figures_folder, write_runs_page
 from qmend.reporting.runs_report import Board, RunsReport, read_report
 from qmend.reporting.table import SIMULATES, interval_text
+from qmend.runs.reading import Group
 from qmend.tracking.finding import all_runs, select
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store

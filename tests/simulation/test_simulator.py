@@ -19,11 +19,11 @@ from qmend.circuits.statevector import to_bit_order
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, load_device
 from qmend.execution.aer import AerExecutor, aer_circuit, chain_target, device_noise_model
+from qmend.noise.device_noise import DeviceNoise
+from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.simulation import differentiable, kernel
-from qmend.simulation.noise import DeviceNoise
 from qmend.simulation.outputs import marginal, pauli_expectations, probabilities
 from qmend.simulation.program import Program
-from qmend.simulation.readout import apply_readout, readout_matrices
 from qmend.simulation.sampling import sample_counts
 from qmend.types import QmendError
 from reference import qiskit_circuit

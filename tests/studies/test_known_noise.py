@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.encodings.paths import PathsEncoding
-from qmend.datasets.generation import generate
-from qmend.datasets.job import machinery
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import TrainingConfig
+from qmend.encodings.paths import PathsEncoding
 from qmend.execution.ptm import PtmExecutor
-from qmend.simulation.error_maps import error_rows, noiseless_program
+from qmend.generation.generate import generate
+from qmend.generation.job import machinery
+from qmend.noise.error_maps import error_rows, noiseless_program
+from qmend.noise.readout import apply_readout
+from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig
 from qmend.simulation.kernel import evolve
 from qmend.simulation.program import z_strings
-from qmend.simulation.readout import apply_readout
 from qmend.studies.architectures import Cell, run_cell
 from qmend.studies.known_noise import (
     FACTOR,

@@ -8,8 +8,8 @@ import pytest
 
 from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import DeviceConfig, load_device
-from qmend.simulation.fidelity import DEFAULT, MEASURED
-from qmend.simulation.fitting import FitSettings
+from qmend.noise.fitting import FitSettings
+from qmend.studies.fidelity import DEFAULT, MEASURED
 from qmend.studies.noise_fidelity import EXTRAPOLATED, observed_bits, run_study
 from qmend.types import QmendError
 

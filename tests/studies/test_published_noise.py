@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qmend.datasets.config import DatasetConfig
-from qmend.evaluation.trainings import TrainingConfig
+from qmend.runs.training import TrainingConfig
 from qmend.studies.published_noise import (
     Hypothesis,
     PublishedNoiseConfig,

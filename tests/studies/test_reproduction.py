@@ -11,9 +11,9 @@ import pytest
 import yaml
 from mlflow.entities import Run as MlflowRun
 
-from qmend.evaluation.tracked import Context, run_baseline
-from qmend.evaluation.trainings import TrainingConfig, run_training
 from qmend.mitigation.baselines.path_inversion import PathInversion
+from qmend.runs.scoring import Context, run_baseline
+from qmend.runs.training import TrainingConfig, run_training
 from qmend.studies.reproduction import compare_runs, reproduce
 from qmend.tracking.finding import artifact_path
 from qmend.types import QmendError

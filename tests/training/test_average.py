@@ -6,8 +6,8 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from qmend.datasets.encodings import build_encoding
-from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.encodings import build_encoding
+from qmend.encodings.tensors import BatchLoader, labelled_tensors
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import fit

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qmend.datasets.encodings import build_encoding
+from qmend.encodings import build_encoding
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.training.checkpoint import load_checkpoint, save_checkpoint
 from qmend.training.fit import TrainedModel

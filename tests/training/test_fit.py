@@ -7,7 +7,7 @@ from torch import nn
 
 import qmend.training.fit as fit_module
 from qmend import metrics
-from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.encodings.tensors import BatchLoader, labelled_tensors
 from qmend.models.base import architectures, model_config
 from qmend.training.batches import ShuffledBatches, tensors_digest
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from mlflow.entities import Run
 
-from qmend.evaluation.checkpoints import check_unseen
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import Parent, TrainingConfig, run_training
+from qmend.runs.evaluation import check_unseen
+from qmend.runs.scoring import Context
+from qmend.runs.training import Parent, TrainingConfig, run_training
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import load_checkpoint
 from qmend.training.state import claimed

@@ -23,8 +23,8 @@ import ray
 from mlflow.entities import Run as MlflowRun
 
 from qmend.datasets.table import Dataset
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import TrainingConfig, run_training
+from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig, run_training
 from qmend.studies.reproduction import reproduce
 from qmend.tracking.run import flatten
 from qmend.tracking.store import Store, open_store

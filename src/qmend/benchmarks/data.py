@@ -17,12 +17,12 @@ from qmend.benchmarks.alternating import Timings, alternate, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS
 from qmend.circuits.instructions import GATES
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.encodings import build_encoding
-from qmend.datasets.encodings.token import MAX_QUBITS, TOKEN_FEATURES
-from qmend.datasets.generation import generate
 from qmend.datasets.table import load_dataset
 from qmend.devices.calibration import Calibration
+from qmend.encodings import build_encoding
+from qmend.encodings.token import MAX_QUBITS, TOKEN_FEATURES
 from qmend.execution.aer import aer_circuit
+from qmend.generation.generate import generate
 from qmend.types import AnyArray
 
 _JOB = 100

@@ -18,9 +18,9 @@ from qmend.benchmarks.alternating import alternate, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS, aer_simulator, with_readout
 from qmend.circuits.families import build_family
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import generate
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import load_device
+from qmend.generation.generate import generate
 
 _BATCH = 300
 

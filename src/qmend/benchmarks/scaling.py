@@ -14,7 +14,7 @@ from qmend.benchmarks.alternating import one_core
 from qmend.benchmarks.simulator import pauli_table
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
-from qmend.simulation.noise import DeviceNoise
+from qmend.noise.device_noise import DeviceNoise
 from qmend.simulation.outputs import probabilities
 
 _CHAIN = (0, 1, 2, 3, 5, 8, 11, 14)

@@ -16,10 +16,10 @@ from qmend import metrics
 from qmend.benchmarks.alternating import Timings, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.encodings import build_encoding
-from qmend.datasets.generation import generate
 from qmend.datasets.table import LabelledCircuits, load_dataset
-from qmend.datasets.tensors import BatchLoader, labelled_tensors
+from qmend.encodings import build_encoding
+from qmend.encodings.tensors import BatchLoader, labelled_tensors
+from qmend.generation.generate import generate
 from qmend.models.base import Architecture, Dimensions, build_model, model_config
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store

@@ -14,10 +14,10 @@ from rich.table import Table
 from qmend.benchmarks.alternating import Timings, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import generate
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import TrainingConfig
+from qmend.generation.generate import generate
+from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig
 from qmend.tracking.store import open_store
 from qmend.training.fit import fit
 from qmend.tuning.config import TuneConfig

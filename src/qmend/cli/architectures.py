@@ -23,10 +23,10 @@ from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
-from qmend.evaluation.tracked import Context, dataset_tags
 from qmend.metrics import Interval
 from qmend.reporting.html import check_writable
 from qmend.reporting.results import markdown, terminal_table
+from qmend.runs.scoring import Context, dataset_tags
 from qmend.studies.architectures import (
     Cell,
     Row,
@@ -40,7 +40,7 @@ from qmend.studies.architectures import (
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.fresh import Fresh, check_fresh, chosen_noise
+from qmend.training.online import Fresh, check_fresh, chosen_noise
 
 
 def main(arguments: list[str]) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import CollectConfig
 from qmend.cli.terminal import circuits_progress, console
-from qmend.datasets.collecting.collector import collect
-from qmend.datasets.collecting.plan import JOB_OVERHEAD, Plan, plan
+from qmend.hardware.collector import collect
+from qmend.hardware.plan import JOB_OVERHEAD, Plan, plan
 
 
 def main(arguments: list[str]) -> None:

@@ -8,8 +8,8 @@ from qmend.cli.hydra_app import run_hydra
 from qmend.cli.schema import GenerateConfig, VerifyConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.config import ImportedDatasetConfig
-from qmend.datasets.importing.verify import verify_imported
-from qmend.datasets.verify import verify_dataset
+from qmend.generation.verify import verify_dataset
+from qmend.importing.verify import verify_imported
 
 
 def generate_main(arguments: list[str]) -> None:

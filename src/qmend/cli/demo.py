@@ -12,12 +12,12 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import load_device
 from qmend.devices.vector import VECTOR_SIZE, calibration_vector
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Context, Entry, dataset_tags, run_baseline
-from qmend.evaluation.trainings import run_training
 from qmend.mitigation.baselines import BASELINES
 from qmend.reporting.html import ReportFacts, check_writable, dataset_facts, write_report
 from qmend.reporting.table import leaderboard_table, verdicts
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Context, Entry, dataset_tags, run_baseline
+from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
 

@@ -15,16 +15,16 @@ from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
-from qmend.datasets.encodings import build_encoding
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
-from qmend.evaluation.checkpoints import check_unseen, run_ensemble, run_evaluation
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.tracked import Context, run_baseline
+from qmend.encodings import build_encoding
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import baselines
+from qmend.mitigation.reruns import runnable_baselines
 from qmend.reporting.table import leaderboard_table, verdicts
+from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Context, run_baseline
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint

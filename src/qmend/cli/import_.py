@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 from qmend.cli.terminal import circuits_progress, console
-from qmend.datasets.importing.bit_order import order_text, parse_order
-from qmend.datasets.importing.importer import import_file
-from qmend.datasets.importing.rows import ImportOptions
-from qmend.datasets.importing.storage import Import
+from qmend.importing.bit_order import order_text, parse_order
+from qmend.importing.importer import import_file
+from qmend.importing.rows import ImportOptions
+from qmend.importing.storage import Import
 from qmend.types import QmendError
 
 _SHOWN = 5

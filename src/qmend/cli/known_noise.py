@@ -10,9 +10,9 @@ from qmend.cli.schema import KnownNoiseStudyConfig, TrainConfig
 from qmend.cli.terminal import circuits_progress, console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.table import load_dataset
-from qmend.evaluation.tracked import Context, dataset_tags
 from qmend.reporting.html import check_writable
 from qmend.reporting.results import markdown, terminal_table
+from qmend.runs.scoring import Context, dataset_tags
 from qmend.studies.architectures import run_cell, shortened, shot_noise_reference
 from qmend.studies.known_noise import KnownNoise, check_network, known_noise, run_knowing
 from qmend.tracking.run import start_run

@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 
 from qmend.cli.terminal import console
-from qmend.evaluation.promotion import Promotion, promote
 from qmend.metrics import Interval
 from qmend.reporting.table import interval_text
+from qmend.runs.promotion import Promotion, promote
 from qmend.tracking.finding import all_runs, find_run
 from qmend.tracking.registry import Version, registered_run, versions
 from qmend.tracking.store import Store, open_store

@@ -13,8 +13,8 @@ from mlflow.entities import Run as MlflowRun
 from rich.table import Table
 
 from qmend.cli.terminal import console, epoch_progress
-from qmend.evaluation.scored_runs import history, read_scored
 from qmend.reporting import run_tables
+from qmend.runs.reading import history, read_scored
 from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, name_of, status_of
 from qmend.tracking.store import Store, open_store
 from qmend.types import QmendError, nearest
@@ -163,7 +163,7 @@ def prune_main(arguments: list[str]) -> None:
     if not (options.days >= 0 and math.isfinite(options.days)):
         raise QmendError("--days must be 0 or more.")
     # Reading the state of a training takes torch, which takes seconds.
-    from qmend.evaluation.pruning import plan_pruning, prune
+    from qmend.runs.pruning import plan_pruning, prune
 
     store = open_store(options.root)
     plan = plan_pruning(store, options.days, _now())

@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.evaluation.trainings import TrainingConfig
 from qmend.mitigation.baselines import BASELINES, baselines
+from qmend.runs.training import TrainingConfig
 from qmend.studies.published_noise import PublishedNoiseConfig
 from qmend.training.config import FreshConfig
-from qmend.training.fresh import check_fresh
+from qmend.training.online import check_fresh
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.space import SearchSpace
 from qmend.types import QmendError, nearest

@@ -14,11 +14,11 @@ from qmend.cli.schema import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 from qmend.cli.terminal import circuits_progress, console
 from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import load_device
+from qmend.noise.fitting import FitSettings
 from qmend.reporting.fidelity import fidelity_table, save_fidelity_figure
 from qmend.reporting.html import check_writable
-from qmend.simulation.fidelity import BINS, MEASURED, FitReport
-from qmend.simulation.fitting import FitSettings
 from qmend.studies import noise_fidelity
+from qmend.studies.fidelity import BINS, MEASURED, FitReport
 from qmend.studies.published_noise import Finding, PublishedNoiseConfig, Statistics, run_study
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store

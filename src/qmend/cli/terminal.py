@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from qmend.cli.schema import CommonConfig
-from qmend.datasets.generation import Generation, generate
+from qmend.generation.generate import Generation, generate
 
 if TYPE_CHECKING:  # Lightning takes seconds to import, and not every command trains
     from qmend.training.best import EpochProgress

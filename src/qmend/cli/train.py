@@ -16,14 +16,14 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
-from qmend.evaluation.checkpoints import check_unseen
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import Parent, finished, run_training, unfinished
 from qmend.reporting.table import interval_text
+from qmend.runs.evaluation import check_unseen
+from qmend.runs.scoring import Context
+from qmend.runs.training import Parent, finished, run_training, unfinished
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store, open_store, reported
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
-from qmend.training.fresh import Fresh, chosen_noise
+from qmend.training.online import Fresh, chosen_noise
 from qmend.types import QmendError
 
 

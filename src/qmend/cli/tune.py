@@ -23,10 +23,10 @@ from qmend.cli.schema import TrainConfig, TuneCommandConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.config.paths import conf_dir
 from qmend.datasets.table import load_dataset
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import TrainingConfig
 from qmend.reporting.html import check_writable
 from qmend.reporting.table import count_text, interval_text, seconds_text
+from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig
 from qmend.tracking.run import flatten
 from qmend.tracking.store import open_store
 from qmend.tuning.journal import Trial

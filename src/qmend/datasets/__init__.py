@@ -1,1 +1,1 @@
-"""Datasets: contract, generation, splits, encodings, tensors."""
+"""The data contract: schema, manifest, shards, splits, tables, cards."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.devices.typical import TypicalValues
+from qmend.devices.imputation import TypicalValues
 from qmend.types import FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from qmend.circuits.families import Family, build_family
 from qmend.datasets.schema import SCHEMA_VERSION
-from qmend.devices.dated import CalibrationsConfig, SnapshotConfig
 from qmend.devices.device import DeviceConfig
-from qmend.execution.base import AerNoiseConfig, NoiseConfig
+from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
+from qmend.execution.executor import AerNoiseConfig, NoiseConfig
 
 
 class _Frozen(BaseModel):

@@ -18,7 +18,7 @@ from qmend.datasets.circuits import CircuitBatch, check_distributions
 from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
 from qmend.devices.calibration import Calibration
-from qmend.devices.typical import unknown_calibration
+from qmend.devices.imputation import unknown_calibration
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
 
 #: Name of the shards of a dataset that has expectation values only, before the hyphen.

@@ -15,7 +15,7 @@ from qiskit_aer.noise.device import basic_device_gate_errors
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.simulation.readout import readout_matrices
+from qmend.noise.readout import readout_matrices
 from qmend.types import FloatArray, QmendError
 
 _OPERATIONS = {

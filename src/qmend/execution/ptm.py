@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.execution.base import AnyNoise
-from qmend.simulation.fitted import FittedConfig, FittedNoise
-from qmend.simulation.noise import DeviceNoise
+from qmend.execution.executor import AnyNoise
+from qmend.noise.device_noise import DeviceNoise
+from qmend.noise.fitted import FittedConfig, FittedNoise
+from qmend.noise.readout import readout_matrices
+from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
 from qmend.simulation.outputs import probabilities
 from qmend.simulation.program import Program
-from qmend.simulation.readout import readout_matrices
-from qmend.simulation.surrogate import SurrogateConfig, SurrogateNoise
 from qmend.types import FloatArray
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 from torch import Tensor, nn
 
 import qmend.models as package
-from qmend.datasets.encodings import build_encoding
+from qmend.encodings import build_encoding
 from qmend.types import QmendError, nearest
 
 #: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from qmend.circuits.instructions import GATES, TWO_QUBIT
-from qmend.datasets.encodings.token import ERROR_COLUMN, GATE_COLUMNS
+from qmend.encodings.token import ERROR_COLUMN, GATE_COLUMNS
 from qmend.models.attention import PerceiverEncoder
 from qmend.models.base import Architecture, Dimensions, Inputs, register
 from qmend.models.perceiver import PerceiverSizes

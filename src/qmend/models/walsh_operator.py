@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
 from qmend.models.physics_perceiver import invert_readout, walsh_hadamard
-from qmend.simulation.paths import FEATURES
+from qmend.noise.paths import FEATURES
 
 #: Survival below which a parity counts as lost.
 _LEAST_SURVIVAL = 0.02

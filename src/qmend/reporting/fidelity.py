@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from qmend.metrics import Interval
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting.figures import svg
-from qmend.simulation.fidelity import (
+from qmend.studies.fidelity import (
     BINS,
     DEFAULT,
     FITTED,

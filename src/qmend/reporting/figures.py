@@ -13,9 +13,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Entry
 from qmend.plots.style import COLOURS, STYLE
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Entry
 
 
 def colours(names: list[str]) -> dict[str, str]:

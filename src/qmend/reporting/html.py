@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from qmend import __version__
 from qmend.datasets.manifest import write_atomically
 from qmend.datasets.table import Dataset
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Entry
 from qmend.reporting import figures
 from qmend.reporting.table import caption, columns, interval_text, verdicts
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Entry
 from qmend.types import QmendError
 
 

@@ -13,9 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from qmend.evaluation.search import Importance, Search, Trial
 from qmend.plots.style import COLOURS, STYLE
 from qmend.studies.architectures import Row
+from qmend.tuning.importance import Importance, Search, Trial
 from qmend.types import FloatArray
 
 BASELINE, MODEL, SIMULATING = COLOURS[4], COLOURS[0], "#9AA5B1"

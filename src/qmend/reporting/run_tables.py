@@ -11,16 +11,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from qmend.evaluation.scored_runs import (
+from qmend.metrics import Interval
+from qmend.reporting.runs_report import signed_text
+from qmend.reporting.table import SIMULATES, interval_text, seconds_text
+from qmend.runs.reading import (
     Configuration,
     Group,
     ScoredRun,
     differing,
     scored_split,
 )
-from qmend.metrics import Interval
-from qmend.reporting.runs_report import signed_text
-from qmend.reporting.table import SIMULATES, interval_text, seconds_text
 from qmend.tracking.finding import artifact_path, kind_of, name_of, parent_of, status_of
 
 #: Fewer characters leave no room for intervals and data.

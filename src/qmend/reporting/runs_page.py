@@ -13,7 +13,6 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from qmend.datasets.manifest import write_atomically
-from qmend.evaluation.search import Parameter, Search
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
 from qmend.reporting.html import inline, made_by, style
@@ -26,6 +25,7 @@ from qmend.reporting.runs_report import (
 )
 from qmend.reporting.table import interval_text
 from qmend.tracking.finding import name_of
+from qmend.tuning.importance import Parameter, Search
 from qmend.types import QmendError
 
 #: As many trainings as get a colour of their own.

@@ -9,7 +9,10 @@ from functools import cached_property
 
 from mlflow.entities import Run as MlflowRun
 
-from qmend.evaluation.scored_runs import (
+from qmend.metrics import Interval
+from qmend.reporting import results
+from qmend.reporting.table import SIMULATES, interval_text, seconds_text
+from qmend.runs.reading import (
     Configuration,
     Group,
     PairedDifference,
@@ -20,13 +23,10 @@ from qmend.evaluation.scored_runs import (
     read_scored,
     scored_split,
 )
-from qmend.evaluation.search import Importance, Search, importances, is_search, read_search
-from qmend.metrics import Interval
-from qmend.reporting import results
-from qmend.reporting.table import SIMULATES, interval_text, seconds_text
 from qmend.studies.architectures import Row
 from qmend.tracking.finding import Selection, kind_of, name_of, status_of
 from qmend.tracking.store import Store
+from qmend.tuning.importance import Importance, Search, importances, is_search, read_search
 from qmend.types import QmendError
 
 #: More configurations than this make no readable matrix.

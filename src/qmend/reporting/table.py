@@ -10,9 +10,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.tracked import Entry
 from qmend.metrics import Interval
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Entry
 
 #: Behind the figure of a mitigator that simulates its circuits.
 SIMULATES = "†"

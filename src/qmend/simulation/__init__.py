@@ -1,1 +1,1 @@
-"""Pure numerics of noise: readout error and shots."""
+"""The batched simulator: channels as Pauli transfer matrices, compiled programs, shots."""

@@ -14,15 +14,15 @@ import numpy as np
 from mlflow.entities import Run as MlflowRun
 
 from qmend.datasets.table import Dataset
-from qmend.evaluation.checkpoints import run_ensemble, run_evaluation
-from qmend.evaluation.leaderboard import Leaderboard
-from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.tracked import Context, run_baseline
-from qmend.evaluation.trainings import TrainingConfig, run_training, unfinished
 from qmend.metrics import Interval
+from qmend.mitigation.reruns import runnable_baselines
+from qmend.runs.evaluation import run_ensemble, run_evaluation
+from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.scoring import Context, run_baseline
+from qmend.runs.training import TrainingConfig, run_training, unfinished
 from qmend.tracking.run import config_sha
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.fresh import Fresh
+from qmend.training.online import Fresh
 from qmend.types import QmendError
 
 #: Figures that every run logs for the scored split.

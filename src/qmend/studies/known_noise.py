@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.encodings.base import Float32
-from qmend.datasets.encodings.paths import PathsEncoding
-from qmend.datasets.job import machinery
 from qmend.datasets.table import Dataset
 from qmend.devices.device import DeviceConfig
-from qmend.evaluation.tracked import Context, Entry, finish, open_run
-from qmend.evaluation.trainings import training_tags
+from qmend.encodings.base import Float32
+from qmend.encodings.paths import PathsEncoding
 from qmend.execution.ptm import PtmExecutor
+from qmend.generation.job import machinery
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig
-from qmend.simulation.error_maps import error_rows, noiseless_program
-from qmend.simulation.paths import FEATURES
+from qmend.noise.error_maps import error_rows, noiseless_program
+from qmend.noise.paths import FEATURES
+from qmend.runs.scoring import Context, Entry, finish, open_run
+from qmend.runs.training import training_tags
 from qmend.simulation.program import z_strings
 from qmend.studies.architectures import Cell, Row, Watch, finished_run
 from qmend.training.fit import fit_prepared, prepare

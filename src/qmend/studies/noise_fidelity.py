@@ -10,8 +10,8 @@ import numpy as np
 
 from qmend.datasets.expectations import Expectations
 from qmend.devices.device import Device
-from qmend.simulation.fidelity import FitReport, fit_report
-from qmend.simulation.fitting import FitSettings
+from qmend.noise.fitting import FitSettings
+from qmend.studies.fidelity import FitReport, fit_report
 from qmend.types import IntArray, QmendError
 
 #: Name of the source's own mitigation in the tables.

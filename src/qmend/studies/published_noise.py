@@ -21,16 +21,16 @@ from scipy.optimize import minimize_scalar
 from qmend import metrics
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.generation import generate
-from qmend.datasets.job import DrawnJob, Machinery, draw_job, machinery
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.evaluation.tracked import Context
-from qmend.evaluation.trainings import TrainingConfig, run_training
-from qmend.execution.base import build_executor
-from qmend.simulation.readout import apply_readout
+from qmend.execution.executor import build_executor
+from qmend.generation.generate import generate
+from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery
+from qmend.noise.readout import apply_readout
+from qmend.noise.surrogate import SurrogateConfig
+from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig, run_training
 from qmend.simulation.sampling import sample_counts
-from qmend.simulation.surrogate import SurrogateConfig
 from qmend.tracking.store import Store
 from qmend.types import FloatArray, Progress, QmendError
 

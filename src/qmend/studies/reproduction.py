@@ -18,18 +18,18 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.manifest import MANIFEST, read_manifest
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.evaluation.reruns import runnable_baselines
-from qmend.evaluation.scored_runs import read_scored, scored_split
-from qmend.evaluation.tracked import Context, run_baseline
-from qmend.evaluation.trainings import Parent, TrainingConfig, run_training
 from qmend.metrics import Interval
+from qmend.mitigation.reruns import runnable_baselines
+from qmend.runs.reading import read_scored, scored_split
+from qmend.runs.scoring import Context, run_baseline
+from qmend.runs.training import Parent, TrainingConfig, run_training
 from qmend.studies.architectures import shortened
 from qmend.tracking.finding import artifact_path, kind_of, name_of
 from qmend.tracking.store import Store
 from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.config import FreshConfig
-from qmend.training.fresh import Fresh
+from qmend.training.online import Fresh
 from qmend.types import QmendError
 
 #: Kinds of runs that can be run again.

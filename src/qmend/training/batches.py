@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from qmend.datasets.tensors import Batch, BatchLoader
+from qmend.encodings.tensors import Batch, BatchLoader
 
 
 class TrainingBatches(Protocol):

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from qmend.datasets.encodings import Encoding
+from qmend.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.tracking.registry import registered_run
 from qmend.tracking.store import Store

@@ -17,9 +17,9 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from pytorch_lightning.loggers import Logger
 
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.encodings import Encoding, build_encoding
 from qmend.datasets.table import LabelledCircuits
-from qmend.datasets.tensors import Batch, BatchLoader, as_tensors, labelled_tensors
+from qmend.encodings import Encoding, build_encoding
+from qmend.encodings.tensors import Batch, BatchLoader, as_tensors, labelled_tensors
 from qmend.models.base import (
     Architecture,
     Dimensions,
@@ -36,17 +36,17 @@ from qmend.training.batches import (
 )
 from qmend.training.best import EpochProgress, KeepBest
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fresh import Fresh, FreshBatches
-from qmend.training.losses import build_loss
-from qmend.training.module import MitigationModule, model_inputs
-from qmend.training.state import STATE, Say, StateKeeper
-from qmend.training.surroundings import (
+from qmend.training.environment import (
     chosen_accelerator,
     deterministic,
     interruptible,
     isolated_random_state,
     quiet_lightning,
 )
+from qmend.training.losses import build_loss
+from qmend.training.module import MitigationModule, model_inputs
+from qmend.training.online import Fresh, FreshBatches
+from qmend.training.state import STATE, Say, StateKeeper
 from qmend.types import FloatArray, QmendError
 
 #: Circuits mitigated at once.

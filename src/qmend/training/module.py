@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from qmend import metrics
-from qmend.datasets.tensors import Batch
+from qmend.encodings.tensors import Batch
 from qmend.models.base import Architecture, Inputs
 from qmend.training.config import OptimizerConfig
 from qmend.training.losses import Loss

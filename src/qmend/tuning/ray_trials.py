@@ -27,7 +27,7 @@ from ray import tune
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from qmend.execution.ray_cluster import ray_cluster
+from qmend.ray_cluster import ray_cluster
 from qmend.tracking.store import is_gone, process_identity
 from qmend.tuning.config import ResourcesConfig
 from qmend.tuning.journal import Trial

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qmend.evaluation.tracked import finish
 from qmend.metrics import Interval
 from qmend.mitigation.learned import LearnedMitigator
+from qmend.runs.scoring import finish
 from qmend.tracking.registry import register
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.tuning.journal import Trial

@@ -12,20 +12,20 @@ from typing import Any
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from qmend.evaluation.tracked import Context, dataset_tags
-from qmend.evaluation.trainings import TrainingConfig, training_tags
+from qmend.runs.scoring import Context, dataset_tags
+from qmend.runs.training import TrainingConfig, training_tags
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import process_identity
 from qmend.training.fit import prepare
 from qmend.training.state import Say, claimed, discard
 from qmend.tuning.config import TuneConfig
-from qmend.tuning.earlier import best_earlier
 from qmend.tuning.journal import Journal, Trial
 from qmend.tuning.ray_trials import run_trials
 from qmend.tuning.result import SearchResult, conclude
 from qmend.tuning.search import Check, Search, Watch, log_data
 from qmend.tuning.space import SECTIONS, SearchSpace
 from qmend.tuning.trial import Shared
+from qmend.tuning.warm_start import best_earlier
 from qmend.types import QmendError
 
 #: Folder in the store with one folder for each search: its journal, and unfinished trials.

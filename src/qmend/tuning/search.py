@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from qmend.config.errors import validation_sentence
 from qmend.datasets.manifest import Manifest
-from qmend.evaluation.tracked import Context, dataset_tags
-from qmend.evaluation.trainings import TrainingConfig, training_tags
+from qmend.runs.scoring import Context, dataset_tags
+from qmend.runs.training import TrainingConfig, training_tags
 from qmend.tracking.run import Run, begin_run, end_run
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.journal import Journal, Outcome, Report, Trial

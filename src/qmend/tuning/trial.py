@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from ray import tune
 
-from qmend.datasets.encodings import Encoding
 from qmend.datasets.manifest import Manifest
-from qmend.datasets.tensors import Batch
-from qmend.evaluation.trainings import TrainingConfig, log_model
+from qmend.encodings import Encoding
+from qmend.encodings.tensors import Batch
+from qmend.runs.training import TrainingConfig, log_model
 from qmend.tracking.run import Run
 from qmend.tracking.store import Store, is_gone
 from qmend.training.fit import Prepared, fit_prepared

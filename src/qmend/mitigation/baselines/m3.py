@@ -12,7 +12,7 @@ from qmend.devices.calibration import Calibration
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.registry import register
 from qmend.mitigation.simplex import project_to_simplex
-from qmend.simulation.readout import readout_matrices
+from qmend.noise.readout import readout_matrices
 from qmend.types import FloatArray, QmendError
 
 #: Readout contrast 1 - 2 e below which mthree has no usable inverse, or calls a qubit faulty.

@@ -16,7 +16,7 @@ from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import register
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
-from qmend.simulation.paths import FEATURES, path_features
+from qmend.noise.paths import FEATURES, path_features
 from qmend.types import FloatArray
 
 #: What the three fitted numbers weigh.
@@ -33,7 +33,7 @@ class PathInversion(Mitigator):
 
     where gates_s and idle_s are the losses that the calibration predicts on the sampled Pauli
     paths of parity s, and CX_s the two-qubit gates that act on it (see
-    :mod:`qmend.simulation.paths`): nothing is simulated. a, b, c >= 0 minimise the mean L1 error of
+    :mod:`qmend.noise.paths`): nothing is simulated. a, b, c >= 0 minimise the mean L1 error of
     the mitigated training circuits, from the least-squares fit of their measured parities. Before
     any fit a = 1 and b = c = 0: the calibration's gate errors alone.
     """

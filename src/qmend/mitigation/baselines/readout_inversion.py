@@ -10,7 +10,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.registry import register
 from qmend.mitigation.simplex import project_to_simplex
-from qmend.simulation.readout import apply_readout, readout_matrices
+from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.types import FloatArray
 
 

@@ -1,0 +1,172 @@
+"""The common form of an encoding, and the standardisation fitted on training data."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmend.circuits.instructions import GATES
+from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.devices.imputation import TypicalValues
+from qmend.noise.readout import readout_matrices
+from qmend.types import QmendError, nearest
+
+Float32 = NDArray[np.float32]
+
+#: Standardised values are clipped to this range, as in the paper.
+CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Arrays of one batch of circuits, float32, all in chain order.
+
+    Attributes:
+        tokens: (N, L, F) one token a layer or instruction, zero beyond a circuit's end.
+        mask: (N, L) True where there is a token.
+        context: (N, C) calibration values, standardised.
+        noisy: (N, 2^n) measured frequencies.
+        readout: (N, n) raw readout error of each qubit.
+        shots: (N, 1) shots.
+    """
+
+    tokens: Float32
+    mask: NDArray[np.bool_]
+    context: Float32
+    noisy: Float32
+    readout: Float32
+    shots: Float32
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Field name -> array."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """(x - mean) / deviation for each column, clipped; a constant column becomes 0."""
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+
+    @staticmethod
+    def fit(values: NDArray[np.float64]) -> Standardiser:
+        """Columns of (N, F); a spread below 1e-9 of the mean counts as constant."""
+        mean, deviation = values.mean(axis=0), values.std(axis=0)
+        return Standardiser(mean, np.where(deviation > 1e-9 * np.abs(mean), deviation, 0.0))
+
+    def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        safe = np.where(self.deviation > 0, self.deviation, 1.0)
+        scaled = np.clip((values - self.mean) / safe, -CLIP, CLIP)
+        return np.where(self.deviation > 0, scaled, 0.0)
+
+
+class Encoding(ABC):
+    """Circuits and calibrations -> arrays. Fitted on the training split, saved with a model."""
+
+    name: str
+    #: Rises whenever the meaning of a column changes; a checkpoint of another version is refused.
+    version: int
+    #: Gates that it has a place for.
+    gates: tuple[str, ...] = GATES
+
+    def __init__(self) -> None:
+        self.state: dict[str, Standardiser] = {}
+        #: Means over the training data's calibrations, for data that have none.
+        self.typical = TypicalValues()
+
+    @abstractmethod
+    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
+        """Tokens (N, L, F), mask (N, L) and the raw context (N, C)."""
+
+    def fit(self, batch: CircuitBatch) -> Encoding:
+        """Learn the standardisation, and the typical calibration, from training circuits."""
+        _, _, context = self.raw(batch)
+        used = np.unique(batch.calibration_index)
+        self.typical = TypicalValues.of(batch.calibrations[k] for k in used)
+        self.state = {"context": Standardiser.fit(context)}
+        return self
+
+    def __call__(self, batch: CircuitBatch) -> Encoded:
+        """Encode circuits.
+
+        Raises:
+            QmendError: if the encoding was not fitted.
+        """
+        if "context" not in self.state:
+            raise QmendError(f"The {self.name} encoding has not been fitted to training data yet.")
+        tokens, mask, context = self.raw(batch)
+        matrices = [readout_matrices(*chain) for chain in batch.chains]
+        return Encoded(
+            tokens=tokens,
+            mask=mask,
+            context=self.state["context"](context).astype(np.float32),
+            noisy=batch.noisy.astype(np.float32),
+            readout=per_calibration(batch, [m[:, 1, 0] for m in matrices]).astype(np.float32),
+            shots=batch.shots.astype(np.float32)[:, None],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Name, version, standardisation and typical calibration as plain data."""
+        state = {
+            key: {"mean": s.mean.tolist(), "deviation": s.deviation.tolist()}
+            for key, s in self.state.items()
+        }
+        return {
+            "name": self.name,
+            "version": self.version,
+            "state": state,
+            "typical": self.typical.to_json(),
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Encoding:
+        """Inverse of :meth:`to_json`.
+
+        Raises:
+            QmendError: if the version is another than this package's.
+        """
+        encoding = build_encoding(str(data["name"]))
+        if data["version"] != encoding.version:
+            raise QmendError(
+                f"The model was trained with version {data['version']} of the {encoding.name} "
+                f"encoding, this package has {encoding.version}; train it again or install the "
+                "package it was trained with."
+            )
+        encoding.state = {
+            key: Standardiser(np.array(s["mean"]), np.array(s["deviation"]))
+            for key, s in data["state"].items()
+        }
+        encoding.typical = TypicalValues.from_json(data["typical"])
+        return encoding
+
+
+def build_encoding(name: str) -> Encoding:
+    """An encoding by name, not yet fitted.
+
+    Raises:
+        QmendError: if the name is unknown.
+    """
+    from qmend.encodings.paper import PaperEncoding
+    from qmend.encodings.paths import PathsEncoding
+    from qmend.encodings.token import TokenEncoding
+
+    known: dict[str, type[Encoding]] = {
+        "paper": PaperEncoding,
+        "paths": PathsEncoding,
+        "token": TokenEncoding,
+    }
+    if name not in known:
+        raise QmendError(f"model.encoding: unknown encoding {name!r}. {nearest(name, known)}")
+    return known[name]()
+
+
+def ragged_positions(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0, 1, 2, ... within each of consecutive runs of the given lengths."""
+    starts = np.cumsum(lengths) - lengths
+    positions: NDArray[np.int64] = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    return positions

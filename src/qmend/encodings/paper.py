@@ -1,0 +1,124 @@
+"""The paper's circuit encoding: an array (layers, 5, 5) and 101 calibration values."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmend.circuits.instructions import GATE_CODE, GATES, Instruction, InstructionTable
+from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.devices.vector import CHAIN_LENGTH, calibration_vector
+from qmend.encodings.base import Encoding, Float32
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
+
+CHANNELS = 5
+_ENCODED_GATES = ("x", "sx", "rz", "cx")
+#: Channel of each gate code; -1 for gates that have none.
+_CHANNEL = np.array([_ENCODED_GATES.index(g) if g in _ENCODED_GATES else -1 for g in GATES])
+
+
+def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> AnyArray:
+    """(N, L, n, 5) one 5-vector for each as-soon-as-possible layer and qubit, float32.
+
+    X = (1,0,0,0,0); SX = (0,1,0,0,0); RZ(a) = (0,0,(a mod 2)/2,0,0) with a in units of pi;
+    CX control = (0,0,0,-(1+target),0); CX target = (0,0,0,1+control,0); channel 4 is 1 in a
+    last layer for each measured qubit. Idle and padding are 0, so RZ(0) and ID are dropped
+    before layering. (arXiv 2601.14226)
+
+    Args:
+        table: compiled circuits.
+        measured: (N, bits) chain positions that are measured; all where None.
+
+    Raises:
+        QmendError: if a circuit has a gate that the encoding has no channel for.
+    """
+    return _encoded(table, measured)[0]
+
+
+def _encoded(table: InstructionTable, measured: IntArray | None) -> tuple[AnyArray, IntArray]:
+    """The layers of :func:`encode_layers`, and the last one (N,) of each circuit."""
+    foreign = ~np.isin(table.gate, [GATE_CODE[g] for g in (*_ENCODED_GATES, "id")])
+    if foreign.any():
+        gate = GATES[table.gate[foreign][0]]
+        raise QmendError(
+            f"The paper's encoding has no channel for {gate!r}; use encoding=token for this device."
+        )
+    turns = np.mod(table.angle / np.pi, 2.0) / 2.0
+    turns = np.where(turns >= 1.0, 0.0, turns)
+    idle = (table.gate == GATE_CODE["id"]) | ((table.gate == GATE_CODE["rz"]) & (turns == 0.0))
+    kept = _without(table, idle)
+    turns = turns[~idle]
+    layer, circuit = kept.layers(), kept.circuit_index
+    depth = kept.depth()
+    n = table.n_qubits
+    out = np.zeros((len(table), int(depth.max(initial=0)) + 1, n, CHANNELS), dtype=np.float32)
+    cell = (circuit * out.shape[1] + layer) * n  # flat index of (circuit, layer, qubit 0)
+    value = np.where(kept.gate == GATE_CODE["rz"], turns, 1.0)
+    two = kept.gate == GATE_CODE["cx"]
+    control, target = kept.first[two], kept.second[two]
+    value[two] = -(1.0 + target)
+    flat = out.reshape(-1)
+    flat[(cell + kept.first) * CHANNELS + _CHANNEL[kept.gate]] = value
+    flat[(cell[two] + target) * CHANNELS + _CHANNEL[GATE_CODE["cx"]]] = 1.0 + control
+    if measured is None:
+        out[np.arange(len(table)), depth, :, 4] = 1.0
+    else:
+        out[np.arange(len(table))[:, None], depth[:, None], measured, 4] = 1.0
+    return out, depth
+
+
+def decode_layers(encoded: AnyArray) -> list[Instruction]:
+    """(L, n, 5) of one circuit -> its gates, layer by layer; angles in [0, 2 pi).
+
+    Raises:
+        QmendError: if a CX has no partner.
+    """
+    instructions: list[Instruction] = []
+    for row in encoded:
+        for qubit, vector in enumerate(row):
+            if vector[0]:
+                instructions.append(("x", qubit, -1, 0.0))
+            elif vector[1]:
+                instructions.append(("sx", qubit, -1, 0.0))
+            elif vector[2]:
+                instructions.append(("rz", qubit, -1, float(vector[2]) * 2 * np.pi))
+            elif vector[3] < 0:
+                target = int(-vector[3]) - 1
+                if row[target][3] != 1 + qubit:
+                    raise QmendError(f"The encoded CX on {qubit} has no partner at {target}.")
+                instructions.append(("cx", qubit, target, 0.0))
+    return instructions
+
+
+def _without(table: InstructionTable, drop: NDArray[np.bool_]) -> InstructionTable:
+    gone = np.bincount(table.circuit_index[drop], minlength=len(table))
+    offsets = np.concatenate([[0], np.cumsum(table.lengths - gone)])
+    keep = ~drop
+    return InstructionTable(
+        table.n_qubits,
+        offsets,
+        table.gate[keep],
+        table.first[keep],
+        table.second[keep],
+        table.angle[keep],
+    )
+
+
+class PaperEncoding(Encoding):
+    """One token a layer (25 values), and the 101-value calibration vector as context."""
+
+    name = "paper"
+    version = 1
+    gates = (*_ENCODED_GATES, "id")
+
+    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+        if batch.n_qubits != CHAIN_LENGTH:
+            raise QmendError(
+                f"The paper's encoding is defined on {CHAIN_LENGTH} qubits, not "
+                f"{batch.n_qubits}; use encoding=token."
+            )
+        layers, last = _encoded(batch.instructions, None)
+        tokens = layers.reshape(*layers.shape[:2], -1)
+        mask = np.arange(tokens.shape[1]) <= last[:, None]
+        context = per_calibration(batch, [calibration_vector(*chain) for chain in batch.chains])
+        return tokens, mask, context

@@ -1,0 +1,93 @@
+"""The project's own encoding: one token an instruction, with its gate's calibration values."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmend.circuits.instructions import GATE_CODE, GATES
+from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.devices.calibration import Calibration
+from qmend.encodings.base import Encoding, Float32, ragged_positions
+from qmend.types import FloatArray
+
+#: Chain positions have a one-hot column each up to this many qubits.
+MAX_QUBITS = 10
+
+_GATE = 0
+_FIRST = _GATE + len(GATES)
+_SECOND = _FIRST + MAX_QUBITS
+_COS, _SIN, _FROM_END = (_SECOND + MAX_QUBITS + k for k in range(3))
+_ERROR, _LENGTH, _RATE_1, _RATE_2 = (_FROM_END + 1 + k for k in range(4))
+#: Columns of a token; see :class:`TokenEncoding`.
+TOKEN_FEATURES = _RATE_2 + 1
+#: Columns that hold one-hot gate codes, and the gate error in per cent: read by models that
+#: add up the loss of signal gate by gate.
+GATE_COLUMNS = slice(_GATE, _FIRST)
+ERROR_COLUMN = _ERROR
+
+
+class TokenEncoding(Encoding):
+    """One token an instruction, values in fixed physical units so that models carry over.
+
+    Columns: gate (one-hot over the native gates of all supported devices); first and second
+    chain position (one-hot); cos and sin of the angle; layers to the end of the circuit in
+    tens; error of this very gate on these very qubits in per cent; its length in us; length
+    / T1 and length / T2 in per cent (mean over its qubits). Context: readout error, T1 and
+    T2 of each qubit, standardised on the training split.
+    """
+
+    name = "token"
+    version = 1
+
+    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+        table = batch.instructions
+        circuit, position = table.circuit_index, ragged_positions(table.lengths)
+        width = int(table.lengths.max(initial=1))
+        tokens = np.zeros((len(table), width, TOKEN_FEATURES), dtype=np.float32)
+        mask = np.zeros((len(table), width), dtype=bool)
+        mask[circuit, position] = True
+        tokens[circuit, position, _GATE + table.gate] = 1.0
+        tokens[circuit, position, _FIRST + table.first] = 1.0
+        two = table.second >= 0
+        tokens[circuit[two], position[two], _SECOND + table.second[two]] = 1.0
+        turned = table.gate == GATE_CODE["rz"]
+        tokens[circuit, position, _COS] = np.where(turned, np.cos(table.angle), 0.0)
+        tokens[circuit, position, _SIN] = np.where(turned, np.sin(table.angle), 0.0)
+        tokens[circuit, position, _FROM_END] = (table.depth()[circuit] - table.layers()) / 10.0
+        lookup = np.stack([_gate_values(*chain) for chain in batch.chains])
+        which = batch.calibration_index[circuit]
+        # second is -1 for one-qubit gates: the last row of the table, where they are kept.
+        tokens[circuit, position, _ERROR:] = lookup[which, table.gate, table.first, table.second]
+        context = per_calibration(batch, [_context(*chain) for chain in batch.chains])
+        return tokens, mask, context
+
+
+def _gate_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+    """(gates, n, n + 1, 4) error (%), length (us), length/T1 (%), length/T2 (%); 0 if absent."""
+    n = len(layout)
+    position = {physical: k for k, physical in enumerate(layout)}
+    values = np.zeros((len(GATES), n, n + 1, 4))
+    for gate in calibration.gates:
+        if gate.gate not in GATE_CODE or gate.gate == "rz":
+            continue
+        if not all(q in position for q in gate.qubits):
+            continue
+        length = calibration.value(gate, "length_ns") * 1e-3
+        qubits = [calibration.qubit(q) for q in gate.qubits]
+        rates = [
+            100.0 * float(np.mean([length / calibration.value(q, field) for q in qubits]))
+            for field in ("t1_us", "t2_us")
+        ]
+        second = position[gate.qubits[1]] if len(gate.qubits) == 2 else -1
+        values[GATE_CODE[gate.gate], position[gate.qubits[0]], second] = [
+            100.0 * calibration.value(gate, "error"),
+            length,
+            *rates,
+        ]
+    return values
+
+
+def _context(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+    fields = ("readout_error", "t1_us", "t2_us")
+    return np.array([calibration.value(calibration.qubit(q), f) for f in fields for q in layout])

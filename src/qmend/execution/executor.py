@@ -1,0 +1,64 @@
+"""One interface for all ways to run circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.devices.calibration import Calibration
+from qmend.noise.fitted import FittedConfig
+from qmend.noise.surrogate import SurrogateConfig
+from qmend.types import FloatArray, QmendError
+
+
+class AerNoiseConfig(BaseModel):
+    """``conf/noise/aer.yaml``: Qiskit Aer's device model, all of it from the calibration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["aer"] = "aer"
+
+
+AnyNoise = AerNoiseConfig | SurrogateConfig | FittedConfig
+NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
+
+
+class Executor(Protocol):
+    """Runs compiled circuits under a noise model."""
+
+    #: (n, 2, 2) matrices M[measured, prepared] of the readout error that goes with the noise.
+    readout: FloatArray
+
+    def probabilities(self, table: InstructionTable, job: int) -> FloatArray:
+        """(N, 2^n) exact distributions before readout, chain order.
+
+        Args:
+            job: number of the job, for noise that drifts from one to the next.
+        """
+
+
+def build_executor(
+    name: str,
+    noise: AnyNoise,
+    calibration: Calibration,
+    layout: Sequence[int],
+) -> Executor:
+    """An executor by name, ``aer`` or ``ptm``.
+
+    Raises:
+        QmendError: if the executor can't simulate the noise.
+    """
+    if name == "aer":
+        if not isinstance(noise, AerNoiseConfig):
+            raise QmendError(
+                f"dataset.executor=aer simulates only dataset.noise.name=aer, not {noise.name}; "
+                "use dataset.executor=ptm."
+            )
+        from qmend.execution.aer import AerExecutor
+
+        return AerExecutor(calibration, layout)
+    from qmend.execution.ptm import PtmExecutor
+
+    return PtmExecutor(noise, calibration, layout)

@@ -1,0 +1,1 @@
+"""Simulated datasets: drawn, compiled, simulated, sampled, labels proven."""

@@ -1,0 +1,247 @@
+"""Simulated datasets: draw, compile, simulate, sample, prove the labels, write shards.
+
+The unit of work is a job; the unit of resumption a shard. Every circuit is made from its own
+seed, so the bytes do not depend on the number of workers or on interruptions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qmend.datasets.collected import reuse_collected
+from qmend.datasets.completion import write_dataset
+from qmend.datasets.config import DatasetConfig, dataset_recipe, difference, recipe_sha
+from qmend.datasets.ledger import LEDGER
+from qmend.datasets.manifest import (
+    MANIFEST,
+    Manifest,
+    check_files,
+    damaged_files,
+    read_manifest,
+)
+from qmend.datasets.shards import (
+    RECIPE_KEY,
+    SHARD,
+    exclusive,
+    is_intact,
+    shard_marks,
+    write_shard,
+)
+from qmend.datasets.splits import split_jobs
+from qmend.devices.device import DeviceConfig, resolve
+from qmend.generation.job import JobTask, machinery
+from qmend.generation.runners import start_runner
+from qmend.types import Progress, QmendError, Split
+
+_ATTEMPTS_KEY = b"qmend.attempts"
+_Attempts = dict[tuple[int, int], int]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """What a call of :func:`generate` did."""
+
+    folder: Path
+    manifest: Manifest
+    circuits_made: int
+
+
+def generate(
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    workers: int = 1,
+    progress: Progress = lambda done, total: None,
+    replace: bool = False,
+    ray_address: str | None = None,
+    wait: bool = False,
+) -> Generation:
+    """Make a dataset, or finish one that was interrupted, or return one that is complete.
+
+    Args:
+        folder: where it lies or will lie.
+        workers: processes on this machine.
+        replace: whether a dataset of another config, or damaged files, may be overwritten.
+        ray_address: run the jobs on this Ray cluster instead; ``auto`` is the one that
+            RAY_ADDRESS names, or one started here.
+        wait: for another process that is at the same folder, in place of refusing.
+
+    Raises:
+        QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
+    """
+    if (folder / LEDGER).exists():
+        return Generation(folder, reuse_collected(dataset, device, folder, progress), 0)
+    device = resolve(device)  # recipes name physical qubits
+    if dataset.family.n_qubits != len(device.layout):
+        raise QmendError(
+            f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout "
+            f"{list(device.layout)} has {len(device.layout)} qubits; make the two equal."
+        )
+    recipe = dataset_recipe(dataset, device)
+    sha = recipe_sha(recipe)
+    shared = machinery(dataset, device)  # what can't be made is refused before any work
+    splits = split_jobs(shared.times(), dataset.split, dataset.seed)
+    if not replace and (folder / MANIFEST).exists():
+        return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
+    with exclusive(folder, wait):
+        if replace:
+            _clear_outdated(folder, sha)
+        if (folder / MANIFEST).exists():
+            return _reused(dataset, folder, recipe, progress)
+        expected = _shard_paths(dataset, folder)
+        if not replace:
+            _refuse_other_shards(folder, sha)
+        for left in [*folder.glob(".*.part"), *folder.glob(SHARD.format("*"))]:
+            if left not in expected:
+                left.unlink()
+        made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
+        manifest = write_dataset(
+            folder, dataset.name, recipe, _shard_paths(dataset, folder), shared.calibrations
+        )
+    return Generation(folder, manifest, made)
+
+
+def _reused(
+    dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
+) -> Generation:
+    """A dataset that is already complete, if it is this very one and undamaged."""
+    manifest = read_manifest(folder)
+    if manifest.recipe_sha != recipe_sha(recipe):
+        raise QmendError(
+            f"{folder} holds a dataset of another config "
+            f"({difference(manifest.recipe, recipe)}); give yours another dataset.name, or "
+            "overwrite it with data.replace=true."
+        )
+    check_files(folder, manifest)
+    progress(dataset.circuits, dataset.circuits)
+    return Generation(folder, manifest, 0)
+
+
+def _clear_outdated(folder: Path, sha: str) -> None:
+    """Remove a manifest of another recipe, or one whose files are damaged, and those files."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return
+    try:
+        manifest = read_manifest(folder)
+        if manifest.recipe_sha == sha:
+            for entry in damaged_files(folder, manifest):
+                path.unlink(missing_ok=True)
+                (folder / entry.file).unlink(missing_ok=True)
+            return
+    except QmendError:
+        pass  # unreadable: made again from the shards
+    path.unlink()
+
+
+def _shard_paths(dataset: DatasetConfig, folder: Path) -> list[Path]:
+    count = -(-dataset.jobs // dataset.jobs_per_shard)
+    return [folder / SHARD.format(f"{k:05d}") for k in range(count)]
+
+
+def _make_shards(
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    sha: str,
+    splits: list[Split],
+    workers: int,
+    progress: Progress,
+    ray_address: str | None,
+) -> int:
+    paths = _shard_paths(dataset, folder)
+    todo = [k for k, path in enumerate(paths) if not is_intact(path, sha)]
+    done = dataset.circuits - sum(
+        len(_jobs_of(dataset, shard)) * dataset.job_size for shard in todo
+    )
+    made = 0
+    progress(done, dataset.circuits)
+    attempts: _Attempts = {}
+    for k in set(range(len(paths))) - set(todo):
+        attempts.update(_recorded_attempts(paths[k]))
+    # Duplicates are looked for also where all shards exist: a kill may have come before.
+    todo = todo or _redraw_duplicates(dataset, paths, attempts)
+    if not todo:
+        return 0
+    with start_runner(workers, ray_address) as run:
+        while todo:
+            tasks = [
+                JobTask(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
+                for shard in todo
+                for job in _jobs_of(dataset, shard)
+            ]
+            parts: dict[int, pa.Table] = {}
+            for job, table in run(tasks):
+                parts[job] = table
+                made += table.num_rows
+                done = min(dataset.circuits, done + table.num_rows)
+                progress(done, dataset.circuits)
+                shard = job // dataset.jobs_per_shard
+                jobs = _jobs_of(dataset, shard)
+                if all(j in parts for j in jobs):
+                    whole = pa.concat_tables([parts.pop(j) for j in jobs])
+                    own = {key: n for key, n in attempts.items() if key[0] in jobs}
+                    _write_shard(paths[shard], whole, sha, own)
+            todo = _redraw_duplicates(dataset, paths, attempts)
+    return made
+
+
+def _jobs_of(dataset: DatasetConfig, shard: int) -> range:
+    first = shard * dataset.jobs_per_shard
+    return range(first, min(first + dataset.jobs_per_shard, dataset.jobs))
+
+
+def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
+    return [(index, count) for (j, index), count in attempts.items() if j == job]
+
+
+def _refuse_other_shards(folder: Path, sha: str) -> None:
+    """An unfinished dataset of another config is somebody's work, too."""
+    for path in sorted(folder.glob(SHARD.format("*"))):
+        try:
+            mark = shard_marks(path).get(RECIPE_KEY, sha.encode())
+        except (OSError, pa.ArrowInvalid):
+            continue
+        if mark != sha.encode():
+            raise QmendError(
+                f"{path} belongs to an unfinished dataset of another config; give yours another "
+                "dataset.name, or overwrite it with data.replace=true."
+            )
+
+
+def _recorded_attempts(path: Path) -> _Attempts:
+    """How often circuits of an intact shard were redrawn when it was made."""
+    found = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
+    return {(job, index): count for job, index, count in found}
+
+
+def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:
+    redrawn = json.dumps([[*key, count] for key, count in sorted(attempts.items())])
+    write_shard(path, table, {RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()})
+
+
+def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:
+    """Count one more attempt for every circuit seen before; the shards to be made again."""
+    ids: list[str] = []
+    for path in paths:
+        ids += pq.read_table(path, columns=["circuit_id"])["circuit_id"].to_pylist()
+    seen: Counter[str] = Counter()
+    shards = set()
+    for row, circuit_id in enumerate(ids):
+        seen[circuit_id] += 1
+        if seen[circuit_id] > 1:
+            job, index = divmod(row, dataset.job_size)
+            attempts[job, index] = attempts.get((job, index), 0) + 1
+            shards.add(job // dataset.jobs_per_shard)
+            if attempts[job, index] > 100:
+                raise QmendError(
+                    f"The family {dataset.family.name!r} has too few different circuits for "
+                    f"dataset.circuits={dataset.circuits}; ask for fewer."
+                )
+    return sorted(shards)

@@ -1,0 +1,248 @@
+"""One job of a simulated dataset: draw, compile, simulate, sample, prove the labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+
+from qmend.circuits.compilation import Compiler, build_compiler
+from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.circuits.statevector import compiled_probabilities, to_bit_order
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.devices.snapshots import dated_calibrations
+from qmend.execution.executor import Executor, build_executor
+from qmend.noise.readout import apply_readout
+from qmend.noise.surrogate import SurrogateConfig
+from qmend.simulation.sampling import sample_counts
+from qmend.types import FloatArray, IntArray, QmendError, Split
+
+#: Largest difference allowed between a label and the compiled circuit's own distribution.
+LABEL_TOLERANCE = 1e-10
+
+
+@dataclass(frozen=True)
+class JobTask:
+    """One job to make: its number, split, and how often each circuit was already redrawn."""
+
+    dataset: DatasetConfig
+    device: DeviceConfig
+    job: int
+    split: Split
+    attempts: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class DrawnJob:
+    """The circuits of one job before they run; bit order is the source's.
+
+    Attributes:
+        seeds: one a circuit.
+        params: (N,) JSON of what the family drew.
+        table: the compiled circuits, chain order.
+        measured: (N, n) chain position behind each classical bit.
+        ideal: (N, 2^n) labels, proven.
+    """
+
+    seeds: list[int]
+    params: list[str]
+    table: InstructionTable
+    measured: IntArray
+    ideal: FloatArray
+
+
+@dataclass(frozen=True)
+class Machinery:
+    """What all jobs of a dataset share.
+
+    Attributes:
+        calibrations: the snapshots that jobs cycle through, restricted to the layout.
+    """
+
+    dataset: DatasetConfig
+    device: Device
+    calibrations: tuple[Calibration, ...]
+    compiler: Compiler
+
+    def calibration(self, job: int) -> Calibration:
+        """The snapshot that a job runs under."""
+        return self.calibrations[job % len(self.calibrations)]
+
+    def times(self) -> list[datetime]:
+        """When each job runs."""
+        return [self.calibration(job).time for job in range(self.dataset.jobs)]
+
+    def executor(self, job: int, name: str | None = None) -> Executor:
+        """What simulates a job; the dataset's executor unless another is named."""
+        return _executor(self, job % len(self.calibrations), name or self.dataset.executor)
+
+
+@lru_cache(maxsize=2)
+def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
+    """Device, compiler and calibrations of a dataset, built once a process.
+
+    Raises:
+        QmendError: if they do not fit each other.
+    """
+    chain = load_device(device)
+    compiler = build_compiler(
+        dataset.compiler.name,
+        chain.n_qubits,
+        chain.native_gates,
+        chain.edges,
+        dataset.compiler.optimization_level,
+    )
+    calibrations = dated_calibrations(dataset.calibrations, chain.calibration, dataset.seed)
+    return Machinery(dataset, chain, calibrations, compiler)
+
+
+@lru_cache(maxsize=256)
+def _executor(shared: Machinery, snapshot: int, name: str) -> Executor:
+    noise, calibration = shared.dataset.noise, shared.calibrations[snapshot]
+    if isinstance(noise, SurrogateConfig) and calibration.device != shared.device.name:
+        # A randomized device has coherent errors of its own.
+        noise = noise.model_copy(update={"device_seed": noise.device_seed + snapshot})
+    return build_executor(name, noise, calibration, shared.device.layout)
+
+
+def draw_job(shared: Machinery, job: int, attempts: Mapping[int, int]) -> DrawnJob:
+    """Draw and compile the circuits of one job, and prove their labels.
+
+    Args:
+        attempts: circuit of the job -> how often it was already redrawn.
+
+    Raises:
+        QmendError: if a label differs from the compiled circuit's own noiseless distribution.
+    """
+    dataset = shared.dataset
+    seeds, sources = [], []
+    for index in range(dataset.job_size):
+        seeds.append(circuit_seed(dataset.seed, job, index, attempts.get(index, 0)))
+        family = dataset.family.stratum(job * dataset.job_size + index)
+        sources.append(family.draw(np.random.default_rng(seeds[-1])))
+    compiled = [shared.compiler(source) for source in sources]
+    table = InstructionTable.from_circuits(
+        shared.device.n_qubits, [c.instructions for c in compiled]
+    )
+    measured = np.array([c.measured for c in compiled], dtype=np.int64)
+    ideal = np.array([s.probabilities() for s in sources])
+    check_labels(table, measured, ideal, f"job {job}")
+    params = [json.dumps(s.params, sort_keys=True) for s in sources]
+    return DrawnJob(seeds, params, table, measured, ideal)
+
+
+def make_job(task: JobTask) -> pa.Table:
+    """All circuits of one simulated job as rows of the contract.
+
+    Raises:
+        QmendError: if a label differs from the compiled circuit's own noiseless distribution.
+    """
+    dataset = task.dataset
+    shared = machinery(dataset, task.device)
+    drawn = draw_job(shared, task.job, dict(task.attempts))
+    counts, noisy_exact = simulate_job(drawn, shared.executor(task.job), task.job, dataset.shots)
+    calibration = shared.calibration(task.job)
+    return job_rows(
+        shared,
+        drawn,
+        counts,
+        noisy_exact,
+        source="simulated",
+        job_id=f"{dataset.name}-{task.job:06d}",
+        calibration=calibration,
+        executed_at=calibration.time,
+        split=task.split,
+    )
+
+
+def simulate_job(
+    drawn: DrawnJob, executor: Executor, job: int, shots: int
+) -> tuple[IntArray, FloatArray]:
+    """(N, 2^n) counts, and the distributions they were sampled from, in the source's bit order."""
+    exact = apply_readout(executor.probabilities(drawn.table, job), executor.readout)
+    noisy_exact = to_bit_order(exact, drawn.measured)
+    seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
+    return sample_counts(noisy_exact, shots, seeds), noisy_exact
+
+
+def job_rows(
+    shared: Machinery,
+    drawn: DrawnJob,
+    counts: IntArray,
+    noisy_exact: FloatArray | None,
+    *,
+    source: str,
+    job_id: str,
+    calibration: Calibration,
+    executed_at: datetime,
+    split: Split,
+) -> pa.Table:
+    """A job that ran, as rows of the contract.
+
+    Args:
+        counts: (N, 2^n) in the source's bit order, as many a row as it had shots.
+        noisy_exact: (N, 2^n) the distributions behind them, None for hardware.
+        source: ``simulated`` or ``hardware``.
+    """
+    chain, size = shared.device, len(drawn.seeds)
+    exact = pa.nulls(size, SCHEMA.field("noisy_exact").type)
+    columns = {
+        "circuit_id": pa.array(drawn.table.circuit_ids(drawn.measured)),
+        "family": pa.array([shared.dataset.family.name] * size),
+        "family_params": pa.array(drawn.params),
+        "seed": pa.array(drawn.seeds, pa.int64()),
+        "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),
+        "device": pa.array([chain.name] * size),
+        "calibration_id": pa.array([calibration.calibration_id] * size),
+        "layout": rows_column(np.tile(chain.layout, (size, 1)), pa.int16()),
+        "instructions": instructions_column(drawn.table),
+        "measured": rows_column(drawn.measured, pa.int16()),
+        "circuit_stage": pa.array(["executed"] * size),
+        "depth": pa.array(drawn.table.depth(), pa.int32()),
+        "n_two_qubit": pa.array(drawn.table.count(*TWO_QUBIT), pa.int32()),
+        "shots": pa.array(counts.sum(axis=1), pa.int64()),
+        "outcomes": pa.nulls(size, SCHEMA.field("outcomes").type),
+        "counts": rows_column(counts, pa.int64()),
+        "noisy_exact": exact if noisy_exact is None else rows_column(noisy_exact, pa.float64()),
+        "ideal": rows_column(drawn.ideal, pa.float64()),
+        "source": pa.array([source] * size),
+        "job_id": pa.array([job_id] * size),
+        "executed_at": pa.array([executed_at] * size, SCHEMA.field("executed_at").type),
+        "split": pa.array([split] * size),
+    }
+    return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def circuit_seed(seed: int, job: int, index: int, attempt: int = 0) -> int:
+    """The seed of one circuit: its drawing and its shots follow from it alone."""
+    state = np.random.SeedSequence(seed, spawn_key=(job, index, attempt)).generate_state(
+        1, np.uint64
+    )
+    return int(state[0] >> np.uint64(1))
+
+
+def check_labels(
+    table: InstructionTable, measured: np.ndarray, ideal: FloatArray, where: str
+) -> None:
+    """Prove that ``ideal`` is what the compiled circuits give when measured without noise.
+
+    Raises:
+        QmendError: naming the first row that differs by more than :data:`LABEL_TOLERANCE`.
+    """
+    own = to_bit_order(compiled_probabilities(table), measured)
+    off = np.abs(own - ideal).max(axis=1)
+    if (off > LABEL_TOLERANCE).any():
+        row = int(np.argmax(off))
+        raise QmendError(
+            f"In {where}, the ideal distribution of circuit {row} is not the noiseless measured "
+            f"distribution of its instructions (they differ by {off[row]:.2g}): labels and "
+            "circuits are permuted against each other; generate the data again."
+        )

@@ -1,0 +1,282 @@
+"""Circuits drawn anew by the recipe of a dataset, to train on and never stored.
+
+They have the dataset's family, device, compiler and shots, the calibrations that its training
+circuits ran under, and seeds that no circuit of a dataset has. None is in its validation or test
+split.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from qmend.circuits.instructions import TWO_QUBIT
+from qmend.circuits.statevector import to_chain_order
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.table import Dataset, LabelledCircuits
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import DeviceConfig
+from qmend.execution.executor import AerNoiseConfig, NoiseConfig, build_executor
+from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery, simulate_job
+from qmend.noise.fitted import FittedConfig
+from qmend.noise.readout import apply_readout
+from qmend.noise.surrogate import SurrogateConfig
+from qmend.simulation.sampling import sample_counts
+from qmend.types import QmendError
+
+#: First number of the key of :func:`fresh_seed`; keys of circuits have three numbers, not two.
+_STREAM = 0xF4E54
+_MAX_REDRAWS = 100
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """Surrogate hardware with constants of its own in each job.
+
+    The sizes of its parts are those of ``conf/noise/surrogate_hardware.yaml``, whatever a
+    dataset's own config says; only the strength, which scales them all, is drawn.
+
+    Attributes:
+        strength: lowest and highest, drawn uniformly.
+        seed: of all worlds.
+    """
+
+    strength: tuple[float, float]
+    seed: int
+
+    def world(self, job: int) -> SurrogateConfig:
+        """The noise of one job."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(job,)))
+        return SurrogateConfig(
+            name="surrogate_hardware",
+            device_seed=int(rng.integers(2**63)),
+            strength=float(rng.uniform(*self.strength)),
+        )
+
+
+FreshNoise = AerNoiseConfig | FittedConfig | Worlds
+
+
+@dataclass(frozen=True)
+class FreshCircuits:
+    """Endless circuits by a dataset's recipe.
+
+    Attributes:
+        dataset, device: the recipe; its noise is not read.
+        calibrations: the snapshots that jobs cycle through.
+        noise: that the circuits run under.
+        seed: of circuits and shots, see :func:`fresh_seed`.
+        held_out: ``circuit_id`` of the circuits that must not be drawn.
+        again: stored training circuits to be measured again instead of new ones; None: new ones.
+    """
+
+    dataset: DatasetConfig
+    device: DeviceConfig
+    calibrations: tuple[Calibration, ...]
+    noise: FreshNoise
+    seed: int
+    held_out: frozenset[str]
+    again: LabelledCircuits | None = None
+
+    @staticmethod
+    def like(
+        stored: Dataset,
+        dataset: DatasetConfig,
+        device: DeviceConfig,
+        noise: FreshNoise,
+        seed: int,
+        redraw: Literal["circuits", "noise"] = "circuits",
+    ) -> FreshCircuits:
+        """Circuits like those of a dataset, and none of its validation and test splits.
+
+        Args:
+            stored: the dataset.
+            dataset, device: what it was made of.
+            seed: of the training.
+            redraw: ``noise``: its own training circuits, measured again.
+
+        Raises:
+            QmendError: for its own noise where it was measured on hardware.
+        """
+        if stored.source != "simulated" and isinstance(noise, AerNoiseConfig):
+            raise QmendError(
+                f"{stored.folder} was measured on hardware, whose noise no config holds; use "
+                "fresh.noise=worlds, or the path of a noise config fitted to training circuits."
+            )
+        train = stored.part("train")
+        used = np.unique(train.circuits.calibration_index)
+        return FreshCircuits(
+            dataset,
+            device,
+            tuple(train.circuits.calibrations[k] for k in used),
+            noise,
+            fresh_seed(dataset.seed, seed),
+            frozenset(stored.rows.circuit_id[stored.split != "train"].tolist()),
+            train if redraw == "noise" else None,
+        )
+
+    def job(self, number: int) -> LabelledCircuits:
+        """The circuits of one job, counted on from the dataset's own; their number alone
+        decides them.
+
+        Raises:
+            QmendError: if a label is not the compiled circuit's own noiseless distribution, or
+                the family has too few circuits outside ``held_out``.
+        """
+        if self.again is not None:
+            return self._measured_again(self.again, number)
+        number += self.dataset.jobs
+        shared = self._machinery()
+        drawn, ids = self._draw(shared, number)
+        calibration = shared.calibration(number)
+        noise = self._noise(number)
+        executor = build_executor("ptm", noise, calibration, shared.device.layout)
+        counts, exact = simulate_job(drawn, executor, number, self.dataset.shots)
+        size, shots = len(drawn.seeds), self.dataset.shots
+        return LabelledCircuits(
+            circuits=CircuitBatch(
+                instructions=drawn.table,
+                noisy=to_chain_order(counts / shots, drawn.measured),
+                shots=np.full(size, shots, dtype=np.int64),
+                layouts=(shared.device.layout,),
+                calibrations=(calibration,),
+                calibration_index=np.zeros(size, dtype=np.int64),
+            ),
+            ideal=to_chain_order(drawn.ideal, drawn.measured),
+            noisy_exact=to_chain_order(exact, drawn.measured),
+            circuit_id=np.array(ids),
+            job_id=np.full(size, f"fresh-{number:06d}"),
+            n_two_qubit=drawn.table.count(*TWO_QUBIT),
+            depth=drawn.table.depth(),
+            measured=drawn.measured,
+        )
+
+    def _noise(self, number: int) -> NoiseConfig:
+        return self.noise.world(number) if isinstance(self.noise, Worlds) else self.noise
+
+    def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
+        """The stored circuits whose turn it is, under the noise of a job of their own.
+
+        Their calibrations stay, so that whatever is encoded of them stays, too.
+        """
+        size = self.dataset.job_size
+        turn = stored.select((number * size + np.arange(size)) % len(stored))
+        circuits = turn.circuits
+        exact = np.empty_like(turn.ideal)
+        for k in np.unique(circuits.calibration_index):
+            at = np.flatnonzero(circuits.calibration_index == k)
+            calibration, layout = circuits.chains[k]
+            executor = build_executor("ptm", self._noise(number), calibration, layout)
+            before = executor.probabilities(circuits.instructions.select(at), number)
+            exact[at] = apply_readout(before, executor.readout)
+        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
+        counts = np.empty(exact.shape)
+        for shots in np.unique(circuits.shots).tolist():
+            at = np.flatnonzero(circuits.shots == shots)
+            counts[at] = sample_counts(exact[at], shots, [seeds[row] for row in at]) / shots
+        return replace(
+            turn,
+            circuits=replace(circuits, noisy=counts),
+            noisy_exact=exact,
+            job_id=np.full(size, f"again-{number:06d}"),
+        )
+
+    def _machinery(self) -> Machinery:
+        """The dataset's, built once a process, with other seeds and the calibrations in use."""
+        dataset = self.dataset.model_copy(update={"seed": self.seed})
+        shared = machinery(self.dataset, self.device)
+        return replace(shared, dataset=dataset, calibrations=self.calibrations)
+
+    def _draw(self, shared: Machinery, number: int) -> tuple[DrawnJob, list[str]]:
+        """A job whose circuits are redrawn until none is held out, and their ``circuit_id``."""
+        attempts: Counter[int] = Counter()
+        while True:
+            drawn = draw_job(shared, number, attempts)
+            ids = drawn.table.circuit_ids(drawn.measured)
+            again = [index for index, circuit in enumerate(ids) if circuit in self.held_out]
+            if not again:
+                return drawn, ids
+            attempts.update(again)
+            if max(attempts.values()) > _MAX_REDRAWS:
+                raise QmendError(
+                    f"The family {self.dataset.family.name!r} has too few circuits outside the "
+                    "validation and test splits to draw fresh ones; train on the stored ones."
+                )
+
+
+def fresh_seed(dataset: int, training: int) -> int:
+    """The seed (63 bits) of all that a training draws, by the seeds of dataset and training."""
+    key = (_STREAM, training)
+    state = np.random.SeedSequence(dataset, spawn_key=key).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def fresh_noise(
+    choice: str | Path, strength: tuple[float, float], dataset: DatasetConfig, seed: int
+) -> FreshNoise:
+    """The noise of fresh circuits, which must know nothing that training circuits don't show.
+
+    Args:
+        choice: ``dataset``, ``worlds``, or the path of a fitted noise config.
+        strength: of worlds.
+        seed: of the training.
+
+    Raises:
+        QmendError: if the constants would be read from the dataset's config, or the file holds
+            no fitted noise.
+    """
+    if choice == "worlds":
+        return Worlds(strength, fresh_seed(dataset.seed, seed))
+    if choice == "dataset":
+        if isinstance(dataset.noise, AerNoiseConfig):
+            return dataset.noise
+        raise QmendError(
+            f"fresh.noise=dataset would read the constants of {dataset.noise.name} from the "
+            "dataset's config, and only training circuits may tell them; use fresh.noise=worlds, "
+            "or the path of a noise config fitted to training circuits."
+        )
+    fitted = _read_fitted(Path(choice))
+    if isinstance(dataset.noise, FittedConfig) and _same_constants(fitted, dataset.noise):
+        raise QmendError(
+            f"fresh.noise={choice} holds the very constants that the dataset was simulated with; "
+            "give a noise config fitted to training circuits, or use fresh.noise=worlds."
+        )
+    return fitted
+
+
+def _read_fitted(path: Path) -> FittedConfig:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise QmendError(
+            f"fresh.noise={path} is neither dataset nor worlds, nor a file that can be read "
+            f"({error.strerror}); check the path."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise QmendError(f"fresh.noise={path} is no YAML file; check the path.") from None
+    try:
+        noise = TypeAdapter[NoiseConfig](NoiseConfig).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise QmendError(
+            f"fresh.noise={path} is no noise config: {where}: {first['msg']}."
+        ) from None
+    if not isinstance(noise, FittedConfig):
+        raise QmendError(
+            f"fresh.noise={path} is {noise.name}, whose constants nobody fitted; give a "
+            "surrogate_fitted config, or use fresh.noise=dataset or worlds."
+        )
+    return noise
+
+
+def _same_constants(first: FittedConfig, second: FittedConfig) -> bool:
+    left, right = (noise.model_copy(update={"device_seed": 0}) for noise in (first, second))
+    return left == right

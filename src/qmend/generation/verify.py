@@ -1,0 +1,132 @@
+"""Proof that a dataset is what it says: hashes, labels, splits, noise, shots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from qmend.circuits.statevector import to_bit_order
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.device import DeviceConfig
+from qmend.execution.executor import AerNoiseConfig
+from qmend.generation.job import Machinery, check_labels, machinery
+from qmend.noise.readout import apply_readout
+from qmend.types import AnyArray, QmendError
+
+#: Across processors the last digits of a simulation differ; more than this is an error.
+NOISE_TOLERANCE = 1e-12
+#: Aer drops small terms of some channels: it is up to 2e-9 off its own noise model.
+AER_TOLERANCE = 1e-8
+#: Counts less likely than this under ``noisy_exact`` are refused.
+LEAST_P_VALUE = 1e-6
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify_dataset` found.
+
+    Attributes:
+        rows: circuits whose labels were proven.
+        simulated: circuits simulated again.
+        difference: largest, between stored noisy probabilities and the executor's.
+        difference_to_aer: the same with Aer; None for noise that Aer's device model lacks.
+        p_value: chi-square of all counts against ``noisy_exact``; 1 without it.
+    """
+
+    rows: int
+    simulated: int
+    difference: float
+    difference_to_aer: float | None
+    p_value: float
+
+
+def verify_dataset(folder: Path, sample: int = 20) -> Verification:
+    """Check a dataset thoroughly.
+
+    Every file matches its hash; every label is the noiseless measured distribution of its
+    circuit; every ``circuit_id`` is that of its instructions; no job and no circuit is in two
+    splits; a sample of noisy distributions equals Aer's; all counts fit them (chi-square).
+
+    Raises:
+        QmendError: naming the first thing that is wrong.
+    """
+    data = load_dataset(folder)
+    rows = data.rows
+    table, measured = rows.circuits.instructions, rows.measured
+    check_labels(table, measured, to_bit_order(rows.ideal, measured), str(folder))
+    if table.circuit_ids(measured) != rows.circuit_id.tolist():
+        raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
+    for name, column in (("job", rows.job_id), ("circuit", rows.circuit_id)):
+        pairs = set(zip(column.tolist(), data.split.tolist(), strict=True))
+        if len(pairs) != len(set(column.tolist())):
+            raise QmendError(f"{folder}: a {name} is in two splits; generate the data again.")
+    if rows.noisy_exact is None:
+        return Verification(len(rows), 0, 0.0, None, 1.0)
+    config = DatasetConfig.model_validate(data.manifest.recipe["dataset"])
+    device = DeviceConfig.model_validate(data.manifest.recipe["device"])
+    shared = machinery(config, device)
+    ids = [c.calibration_id for c in rows.circuits.calibrations]
+    for job, k in zip(_jobs(rows.job_id), rows.circuits.calibration_index.tolist(), strict=True):
+        if ids[k] != shared.calibration(job).calibration_id:
+            raise QmendError(
+                f"{folder}: a circuit of job {job} names another calibration than the job ran "
+                "under; generate the data again."
+            )
+    again = _difference(data, sample, shared, config.executor)
+    to_aer = None
+    if isinstance(config.noise, AerNoiseConfig):
+        to_aer = _difference(data, sample, shared, "aer")
+    for difference, allowed, what in (
+        (again, NOISE_TOLERANCE, "a new simulation"),
+        (to_aer or 0.0, AER_TOLERANCE, "Aer's"),
+    ):
+        if difference > allowed:
+            raise QmendError(
+                f"{folder}: stored noisy distributions differ by {difference:.2g} from {what} "
+                f"(allowed: {allowed:g}); generate the data again."
+            )
+    counts = rows.circuits.noisy * rows.circuits.shots[:, None]
+    p_value = _chi_square(counts, rows.noisy_exact * rows.circuits.shots[:, None])
+    if p_value < LEAST_P_VALUE:
+        raise QmendError(
+            f"{folder}: the counts do not fit the noisy distributions (p = {p_value:.2g})."
+        )
+    return Verification(len(rows), min(sample, len(rows)), again, to_aer, p_value)
+
+
+def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) -> float:
+    """Largest difference of stored probabilities from an executor's, on a sample."""
+    chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
+    part = data.rows.select(chosen)
+    circuits = part.circuits
+    jobs = np.array(_jobs(part.job_id))
+    assert part.noisy_exact is not None
+    largest = 0.0
+    for job in np.unique(jobs).tolist():
+        at = np.flatnonzero(jobs == job)
+        simulated = shared.executor(job, executor)
+        exact = simulated.probabilities(circuits.instructions.select(at), job)
+        found = np.abs(apply_readout(exact, simulated.readout) - part.noisy_exact[at]).max()
+        largest = max(largest, float(found))
+    return largest
+
+
+def _jobs(job_ids: AnyArray) -> list[int]:
+    """The number of each job."""
+    return [int(job.rsplit("-", 1)[1]) for job in job_ids.tolist()]
+
+
+def _chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
+    """p-value of all rows together; outcomes expected less than five times are pooled by row."""
+    rare = expected < 5
+    pooled = [(x * rare).sum(axis=1, keepdims=True) for x in (observed, expected)]
+    seen = np.concatenate([np.where(rare, 0, observed), pooled[0]], axis=1)
+    mean = np.concatenate([np.where(rare, 0, expected), pooled[1]], axis=1)
+    used = mean >= 5
+    statistic = ((seen - mean)[used] ** 2 / mean[used]).sum()
+    freedom = used.sum() - len(observed)
+    return float(stats.chi2.sf(statistic, freedom))

@@ -1,0 +1,91 @@
+"""A dataset of the jobs that were fetched."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qmend.datasets.card import Provenance
+from qmend.datasets.completion import write_dataset
+from qmend.datasets.config import CollectionConfig, DatasetConfig
+from qmend.datasets.ledger import LEDGER, Ledger
+from qmend.datasets.manifest import Manifest
+from qmend.datasets.schema import SCHEMA
+from qmend.datasets.shards import SHARD, shard_marks, write_shard
+from qmend.datasets.splits import split_jobs
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import DeviceConfig
+from qmend.hardware.results import Results, shard_calibration
+from qmend.types import QmendError
+
+
+def finish_dataset(
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    config: CollectionConfig,
+    ledger: Ledger,
+    results: Results,
+    there: list[int],
+) -> Manifest:
+    """Split the fetched jobs, then write the calibrations, the card and the manifest.
+
+    Args:
+        there: the fetched jobs, in order.
+
+    Raises:
+        QmendError: if they are too few for three splits.
+    """
+    if len(there) < 3:
+        raise QmendError(
+            f"{folder} has {len(there)} collected jobs, and the three splits need at "
+            "least 3; collect more, without collect.finish=true."
+        )
+    missing = sorted(set(range(dataset.jobs)) - set(there))
+    paths = [results.path(job) for job in there]
+    if missing or dataset.split.by == "time":
+        _split_again(dataset, paths)
+    calibrations: dict[str, Calibration] = {}
+    for path in paths:
+        found = shard_calibration(path)
+        calibrations[found.calibration_id] = found
+    assert ledger.opening is not None
+    recipe: dict[str, Any] = json.loads(json.dumps(ledger.opening["recipe"]))
+    recipe["dataset"]["circuits"] = len(there) * dataset.job_size
+    recipe["collection"]["left_out"] = missing
+    for extra in folder.glob(SHARD.format("*")):
+        if extra not in paths:
+            extra.unlink()  # damaged, and its job is not there any more
+    ledger.append("finished", jobs=len(there), left_out=missing)
+    provenance = _provenance(device, config)
+    return write_dataset(
+        folder, dataset.name, recipe, paths, list(calibrations.values()), provenance
+    )
+
+
+def _provenance(device: DeviceConfig, config: CollectionConfig) -> Provenance:
+    local = config.execution == "local"
+    where = "in the runtime's local mode, with the noise of the snapshot" if local else "on"
+    return Provenance(
+        origin=f"Collected by `qmend data collect` {where} {device.backend}. The "
+        "circuits follow from the seed, the counts can't be made again. "
+        f"`{LEDGER}` holds the history of every job."
+    )
+
+
+def _split_again(dataset: DatasetConfig, paths: list[Path]) -> None:
+    """Splits of the jobs that are there, by the times at which they ran."""
+    tables = [pq.read_table(path) for path in paths]
+    times: list[datetime] = [t["executed_at"][0].as_py() for t in tables]
+    splits = split_jobs(times, dataset.split, dataset.seed)
+    for path, table, split in zip(paths, tables, splits, strict=True):
+        if table["split"][0].as_py() != split:
+            column = pa.array([split] * len(table))
+            index = SCHEMA.get_field_index("split")
+            marks = shard_marks(path)
+            write_shard(path, table.set_column(index, SCHEMA.field("split"), column), marks)

@@ -1,0 +1,95 @@
+"""What a collection may be begun with, and what the first call decides for all later ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, difference
+from qmend.datasets.ledger import LEDGER, Ledger
+from qmend.datasets.manifest import package_versions
+from qmend.devices.device import DeviceConfig, resolve
+from qmend.generation.job import machinery
+from qmend.types import QmendError
+
+#: Circuits that one job may have.
+MAX_JOB_SIZE = 300
+
+
+def check_config(dataset: DatasetConfig, device: DeviceConfig, config: CollectionConfig) -> None:
+    """Refuse what no job could be made of.
+
+    Raises:
+        QmendError: if device, layout or job size don't fit.
+    """
+    needed = {"runtime": "runtime", "local": "fake"}[config.execution]
+    if device.provider != needed:
+        raise QmendError(
+            f"collect.execution={config.execution} needs a device with provider={needed}, and "
+            f"{device.name} has provider={device.provider}; choose another device, or "
+            f"collect.execution={'local' if config.execution == 'runtime' else 'runtime'}."
+        )
+    length = len(device.layout) or device.n_qubits
+    if dataset.family.n_qubits != length:
+        raise QmendError(
+            f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout has {length} "
+            "qubits; make the two equal."
+        )
+    if dataset.job_size > MAX_JOB_SIZE:
+        raise QmendError(
+            f"dataset.job_size={dataset.job_size} is more than the {MAX_JOB_SIZE} circuits of a "
+            "job; choose a smaller one."
+        )
+
+
+def check_same(ledger: Ledger, asked: dict[str, Any], folder: Path) -> None:
+    """Refuse a folder that was opened with another config.
+
+    Raises:
+        QmendError: naming the first difference.
+    """
+    assert ledger.opening is not None
+    if ledger.opening["asked"] != asked:
+        raise QmendError(
+            f"{folder} holds collected data of another config "
+            f"({difference(ledger.opening['asked'], asked)}); give yours another dataset.name."
+        )
+
+
+def open_ledger(
+    ledger: Ledger,
+    asked: dict[str, Any],
+    dataset: DatasetConfig,
+    device: DeviceConfig,
+    folder: Path,
+    config: CollectionConfig,
+) -> DeviceConfig:
+    """Open the ledger at the first call, or check that it is this collection's.
+
+    Returns:
+        The device as the first call resolved it: a later one may find another calibration.
+
+    Raises:
+        QmendError: if the folder holds other data or another collection.
+    """
+    if ledger.opening is None:
+        left = [p for p in folder.iterdir() if p.name != LEDGER]
+        if left:
+            raise QmendError(
+                f"{folder} holds other data ({left[0].name}); give yours another dataset.name or "
+                "data.root."
+            )
+        pinned = resolve(device)
+        machinery(dataset, pinned)  # what can't be made is refused before it is opened
+        recipe = collected_recipe(dataset, pinned)
+        recipe["collection"] = {"execution": config.execution, "backend": device.backend}
+        ledger.append("opened", asked=asked, recipe=recipe, packages=package_versions())
+    check_same(ledger, asked, folder)
+    assert ledger.opening is not None
+    before = ledger.opening["recipe"]["collection"]["execution"]
+    if before != config.execution:
+        raise QmendError(
+            f"{folder} was begun with collect.execution={before}; go on with that, or give the "
+            "dataset another name."
+        )
+    return DeviceConfig.model_validate(ledger.opening["recipe"]["device"])

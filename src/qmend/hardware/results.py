@@ -1,0 +1,98 @@
+"""The results of jobs: one shard each, with the calibration that the job ran under."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from qmend.datasets.config import CollectionConfig, DatasetConfig
+from qmend.datasets.shards import RECIPE_KEY, SHARD, is_intact, shard_marks, write_shard
+from qmend.datasets.splits import split_jobs
+from qmend.devices.calibration import Calibration
+from qmend.devices.device import DeviceConfig
+from qmend.generation.job import DrawnJob, Machinery, job_rows
+from qmend.types import IntArray, Split
+
+_JOB_KEY = b"qmend.job"
+_ID_KEY = b"qmend.job_id"
+_CALIBRATION_KEY = b"qmend.calibration"
+
+
+class Results:
+    """The shards of a collection.
+
+    Args:
+        sha: of the recipe; shards of others are not taken for ours.
+    """
+
+    def __init__(
+        self,
+        dataset: DatasetConfig,
+        device: DeviceConfig,
+        folder: Path,
+        config: CollectionConfig,
+        shared: Machinery,
+        sha: str,
+    ) -> None:
+        self._device = device
+        self._folder = folder
+        self._config = config
+        self._shared = shared
+        self._sha = sha
+        self._splits: list[Split] = ["train"] * dataset.jobs  # by time: known at the end
+        if dataset.split.by == "job":
+            self._splits = split_jobs(shared.times(), dataset.split, dataset.seed)
+
+    def path(self, job: int) -> Path:
+        return self._folder / SHARD.format(f"{job:05d}")
+
+    def job_id(self, job: int) -> str | None:
+        """The provider's id of a job whose shard is there and intact."""
+        path = self.path(job)
+        if not is_intact(path, self._sha):
+            return None
+        marks = shard_marks(path)
+        if marks.get(_JOB_KEY) != str(job).encode():
+            return None
+        return marks[_ID_KEY].decode()
+
+    def write(
+        self,
+        job: int,
+        drawn: DrawnJob,
+        counts: IntArray,
+        job_id: str,
+        executed_at: datetime,
+        device_calibration: Calibration,
+    ) -> None:
+        """Write a job's shard, whole or not at all.
+
+        Args:
+            counts: of each circuit, in the source's bit order.
+            device_calibration: of the whole device, when the job ran.
+        """
+        calibration = device_calibration.restrict(self._device.layout)
+        table = job_rows(
+            self._shared,
+            drawn,
+            counts,
+            None,
+            source="hardware" if self._config.execution == "runtime" else "simulated",
+            job_id=job_id,
+            calibration=calibration,
+            executed_at=executed_at,
+            split=self._splits[job],
+        )
+        marks = {
+            RECIPE_KEY: self._sha.encode(),
+            _JOB_KEY: str(job).encode(),
+            _ID_KEY: job_id.encode(),
+            _CALIBRATION_KEY: json.dumps(calibration.model_dump(mode="json")).encode(),
+        }
+        write_shard(self.path(job), table, marks)
+
+
+def shard_calibration(path: Path) -> Calibration:
+    """The calibration that a shard's job ran under."""
+    return Calibration.parse(json.loads(shard_marks(path)[_CALIBRATION_KEY]), path.name)

@@ -1,0 +1,210 @@
+"""The import of a file: read, place, prove, check the bit order, split, write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.importing.bit_order import BitOrder, Measured, check_bit_order, reorder
+from qmend.importing.groups import split_rows
+from qmend.importing.medians import read_calibration
+from qmend.importing.openqasm import MeasuredCircuit, read_openqasm
+from qmend.importing.placement import PlacedCircuit, place_executed, place_submitted
+from qmend.importing.proof import (
+    TOLERANCE,
+    chain_probabilities,
+    marginal,
+    parities,
+    z_mask,
+)
+from qmend.importing.records import Record, outcome_counts, read_records
+from qmend.importing.rows import ImportOptions, Row, job_of, rows_table, source_of
+from qmend.importing.storage import Import, import_recipe, write_dataset
+from qmend.types import FloatArray, Progress, QmendError
+
+#: A source's own ideal values may be rounded, but not be other ones.
+IDEAL_TOLERANCE = 1e-2
+
+
+def import_file(
+    path: Path,
+    folder: Path,
+    options: ImportOptions,
+    progress: Progress = lambda done, total: None,
+    replace: bool = False,
+) -> Import:
+    """Import other people's measurements into a dataset folder.
+
+    Nothing is written before everything is proven; the manifest is written last, so that a
+    folder without one is no dataset. The same file and options give the same bytes under the
+    same versions.
+
+    Args:
+        folder: where the dataset will lie; other files in it stay.
+        replace: whether a dataset that lies there may be overwritten.
+
+    Raises:
+        QmendError: naming the first record that can't be taken, and why; or if the folder holds
+            another dataset.
+    """
+    records = read_records(path)
+    cache = _Cache()
+    rows = []
+    for number, record in enumerate(records):
+        try:
+            rows.append(cache.row(record, options))
+        except QmendError as error:
+            raise QmendError(f"{path}: record {record.id}: {str(error).rstrip('.')}.") from None
+        progress(number + 1, len(records))
+    _prove(rows, path)
+    check = check_bit_order([m for m in map(_measured, rows) if m is not None])
+    splits, by = split_rows(
+        [[f"source {row.circuit}", f"compiled {row.circuit_id}"] for row in rows],
+        [job_of(row.record, options) for row in rows],
+        options.split,
+        options.seed,
+    )
+    expectations = rows[0].record.counts is None
+    sources = sorted({source_of(row.record) for row in rows})
+    table = rows_table(rows, splits, sources, options, expectations)
+    calibrations = list(
+        {c.calibration_id: c for c in (row.calibration for row in rows) if c is not None}.values()
+    )
+    recipe = import_recipe(path, rows, sources, options, by, check, expectations)
+    return write_dataset(folder, options, recipe, table, calibrations, check, expectations, replace)
+
+
+class _Cache:
+    """Programs and placements that many records share."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, tuple[MeasuredCircuit, str, FloatArray]] = {}
+        self.placed: dict[tuple[Any, ...], PlacedCircuit] = {}
+
+    def row(self, record: Record, options: ImportOptions) -> Row:
+        if record.qasm not in self.sources:
+            source = read_openqasm(record.qasm)
+            self.sources[record.qasm] = source, source.fingerprint, source.probabilities()
+        source, circuit, ideal = self.sources[record.qasm]
+        qubits = None if record.physical_qubits is None else tuple(record.physical_qubits)
+        place = record.qasm, record.circuit_stage, record.device, qubits
+        if place not in self.placed:
+            by_stage = place_executed if record.circuit_stage == "executed" else place_submitted
+            self.placed[place] = by_stage(source, record.device, qubits)
+        placed = self.placed[place]
+        calibration, kind = None, None
+        if record.calibration is not None:
+            calibration, kind = read_calibration(
+                record.calibration, record.device, placed.chain, record.executed_at
+            )
+        row = Row(record, source, placed, circuit, ideal, calibration, kind)
+        if record.counts is None:
+            _take_values(row, options.bit_order)
+        else:
+            _take_counts(row, options.bit_order)
+        return row
+
+
+def _take_counts(row: Row, bit_order: BitOrder) -> None:
+    record, source = row.record, row.source
+    assert record.counts is not None
+    row.counts = _measured_bits(dict(record.counts), source, bit_order, "counts")
+    total = int(sum(row.counts.values()))
+    if total < 1 or record.shots not in (None, total):
+        raise QmendError(f"its counts add up to {total}, its shots are {record.shots}; correct one")
+    if record.ideal is not None:
+        theirs = _measured_bits(dict(record.ideal), source, bit_order, "ideal distribution")
+        seen = np.zeros(len(row.ideal))
+        seen[list(theirs)] = list(theirs.values())
+        off = float(np.abs(seen - row.ideal).sum() / 2)
+        if off > IDEAL_TOLERANCE:
+            raise QmendError(
+                f"its ideal distribution is not its circuit's (total variation {off:.2g}): circuit "
+                "and bit order do not fit; correct it or leave it out"
+            )
+
+
+def _measured_bits(
+    given: dict[str, float], source: MeasuredCircuit, bit_order: BitOrder, what: str
+) -> dict[int, float]:
+    """Outcome numbers of the measured bits alone, in their order."""
+    whole = reorder(outcome_counts(given, source.n_clbits), bit_order, source.n_clbits)
+    found: Counter[int] = Counter()
+    unmeasured = ((1 << source.n_clbits) - 1) & ~sum(1 << b for b in source.clbits)
+    for outcome, value in sorted(whole.items()):
+        if outcome & unmeasured and value:
+            raise QmendError(
+                f"its {what} have a 1 in a classical bit that nothing is measured into"
+            )
+        found[sum(((outcome >> b) & 1) << k for k, b in enumerate(source.clbits))] += value  # type: ignore[assignment]
+    return dict(found)
+
+
+def _take_values(row: Row, bit_order: BitOrder) -> None:
+    record, source = row.record, row.source
+    assert record.observables is not None
+    bits = {bit: k for k, bit in enumerate(source.clbits)}
+    for label in record.observables:
+        if len(label) != source.n_clbits or set(label) - set("IZ"):
+            raise QmendError(
+                f"the observable {label!r} is no label of Z and I on the circuit's "
+                f"{source.n_clbits} classical bits"
+            )
+        (mask,) = reorder({z_mask(label): 1}, bit_order, source.n_clbits)
+        on = {bit for bit in range(source.n_clbits) if mask >> bit & 1}
+        if on - bits.keys():
+            raise QmendError(
+                f"the observable {label!r} is of a classical bit that nothing is measured into"
+            )
+        row.masks.append(sum(1 << bits[bit] for bit in on))
+    row.ideal_values = parities(row.ideal, row.masks).tolist()
+    if record.ideal_values is not None:
+        off = float(np.abs(np.subtract(record.ideal_values, row.ideal_values)).max())
+        if off > IDEAL_TOLERANCE:
+            raise QmendError(
+                f"its ideal values are not its circuit's (they differ by {off:.2g}): circuit and "
+                "order of the observables do not fit; correct them or leave them out"
+            )
+
+
+def _prove(rows: Sequence[Row], path: Path) -> None:
+    """Set each row's id, and check that its instructions give its ideal values."""
+    distinct = {id(row.placed): row for row in rows}
+    by_size: dict[int, list[Row]] = {}
+    for row in distinct.values():
+        by_size.setdefault(len(row.placed.chain.layout), []).append(row)
+    ids: dict[int, str] = {}
+    for size, group in by_size.items():
+        table = InstructionTable.from_circuits(size, [row.placed.instructions for row in group])
+        for k, (row, chain) in enumerate(zip(group, chain_probabilities(table), strict=True)):
+            placed = row.placed
+            off = float(np.abs(marginal(chain, placed.measured) - row.ideal).max())
+            if off > TOLERANCE:
+                raise QmendError(
+                    f"{path}: record {row.record.id}: its native instructions do not give the "
+                    f"distribution of its program (they differ by {off:.2g}): a gate is defined "
+                    "otherwise than its name says; correct the definition."
+                )
+            one = table.select(np.array([k]))
+            (ids[id(placed)],) = one.circuit_ids(np.array([placed.measured]))
+    for row in rows:
+        row.circuit_id = ids[id(row.placed)]
+
+
+def _measured(row: Row) -> Measured | None:
+    """What the bit order can be checked with; None where a record's observables say nothing."""
+    name, record, bits = row.record.id, row.record, len(row.source.measured)
+    if record.values is None:
+        return Measured.distribution(name, row.circuit, bits, row.counts, row.ideal)
+    single = {mask: k for k, mask in enumerate(row.masks)}
+    if any(1 << k not in single for k in range(bits)):
+        return None
+    chosen = [single[1 << k] for k in range(bits)]
+    values, ideal = np.array(record.values)[chosen], np.array(row.ideal_values)[chosen]
+    assert record.shots is not None
+    return Measured.expectations(name, row.circuit, values, ideal, record.shots)

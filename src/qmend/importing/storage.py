@@ -1,0 +1,187 @@
+"""What is written: the recipe, the shards, the card, and last the manifest."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from qmend.datasets.card import Provenance, write_card
+from qmend.datasets.config import recipe_sha
+from qmend.datasets.expectations import EXPECTATIONS_SHARD
+from qmend.datasets.manifest import (
+    CALIBRATIONS,
+    MANIFEST,
+    FileEntry,
+    Manifest,
+    file_sha256,
+    read_manifest,
+    write_atomically,
+    write_manifest,
+)
+from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
+from qmend.devices.calibration import Calibration
+from qmend.importing.bit_order import BitOrderCheck, order_text
+from qmend.importing.rows import ImportOptions, Row, source_of
+from qmend.types import QmendError
+
+_SHARD = "circuits-{}.parquet"
+#: Rows a Parquet file.
+ROWS_PER_SHARD = 20_000
+_PACKAGES = ("qiskit", "qiskit-ibm-runtime", "numpy", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Import:
+    """What :func:`import_file` did.
+
+    Attributes:
+        check: of the bit order, after ``bit_order`` was applied.
+        unchanged: the folder held this very dataset already.
+    """
+
+    folder: Path
+    manifest: Manifest
+    check: BitOrderCheck
+    unchanged: bool
+
+
+def import_recipe(
+    path: Path,
+    rows: Sequence[Row],
+    sources: Sequence[tuple[str, ...]],
+    options: ImportOptions,
+    by: str,
+    check: BitOrderCheck,
+    expectations: bool,
+) -> dict[str, Any]:
+    order = options.bit_order
+    counted = Counter(source_of(row.record) for row in rows)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "imported": {
+            "kind": "expectations" if expectations else "circuits",
+            "input": {"file": path.name, "sha256": file_sha256(path), "records": len(rows)},
+            "bit_order": order if isinstance(order, str) else order_text(order),
+            "bit_order_check": {
+                "telling": check.telling,
+                "doubtful": {name: order_text(o) for name, o in sorted(check.doubtful.items())},
+                "better": {str(n): order_text(o) for n, (o, _) in sorted(check.better.items())},
+            },
+            "layouts": dict(Counter(row.placed.chain.origin for row in rows)),
+            "calibrations": dict(Counter(row.calibration_kind or "none" for row in rows)),
+            "sources": [
+                {
+                    "source": source[0],
+                    "licence": source[1],
+                    "attribution": source[2],
+                    "rows": counted[source],
+                }
+                for source in sources
+            ],
+            "family": options.family,
+            "seed": options.seed,
+            "split": {**options.split.model_dump(mode="json"), "by": by},
+        },
+    }
+
+
+def write_dataset(
+    folder: Path,
+    options: ImportOptions,
+    recipe: dict[str, Any],
+    table: pa.Table,
+    calibrations: Sequence[Calibration],
+    check: BitOrderCheck,
+    expectations: bool,
+    replace: bool,
+) -> Import:
+    sha = recipe_sha(recipe)
+    packages = {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+    manifest_path = folder / MANIFEST
+    if manifest_path.exists() and not replace:
+        try:
+            known = read_manifest(folder)
+        except QmendError:
+            known = None
+        if known is None or (known.recipe_sha, known.packages) != (sha, packages):
+            raise QmendError(
+                f"{folder} holds another dataset; choose another --name, or overwrite it with "
+                "--replace."
+            )
+    before = manifest_path.read_bytes() if manifest_path.exists() else b""
+    template = EXPECTATIONS_SHARD if expectations else _SHARD
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        manifest_path.unlink(missing_ok=True)
+        for left in [*folder.glob(".*.part"), *folder.glob("*.parquet")]:
+            left.unlink()
+    except OSError as error:
+        raise QmendError(
+            f"Can't write to {folder} ({error.strerror}); choose another --root."
+        ) from None
+    shards = []
+    for start in range(0, table.num_rows, ROWS_PER_SHARD):
+        part = table.slice(start, ROWS_PER_SHARD)
+        name = template.format(f"{start // ROWS_PER_SHARD:05d}")
+        shards.append(_write_parquet(folder / name, part))
+    entry = _write_parquet(folder / CALIBRATIONS, calibrations_table(calibrations))
+    manifest = Manifest(
+        schema_version=SCHEMA_VERSION,
+        name=options.name,
+        recipe=recipe,
+        recipe_sha=sha,
+        rows=table.num_rows,
+        shards=shards,
+        calibrations=entry,
+        packages=packages,
+    )
+    if not expectations:
+        write_card(folder, manifest, _provenance(recipe["imported"]))
+    write_manifest(folder, manifest)
+    return Import(folder, manifest, check, manifest_path.read_bytes() == before)
+
+
+def _provenance(facts: dict[str, Any]) -> Provenance:
+    """Whose data they are and what happened to them, for the dataset's card."""
+    sources = facts["sources"]
+    made_by = [s["attribution"] or s["source"] for s in sources]
+    lines = [
+        "Measured by others and imported with `qmend data import`: the circuits were placed on "
+        "physical qubits and the ideal distributions computed by qmend.",
+        "| source | licence | attribution | rows |\n|---|---|---|---|\n"
+        + "\n".join(
+            f"| {s['source']} | {s['licence']} | {s['attribution']} | {s['rows']:,} |"
+            for s in sources
+        ),
+        f"Layouts: {_counted(facts['layouts'])}. Calibrations: {_counted(facts['calibrations'])}; "
+        "medians stand for every qubit and gate.",
+    ]
+    licences = sorted({s["licence"] or "not stated" for s in sources})
+    return Provenance(
+        licence="; ".join(licences),
+        licence_url="; ".join(licences),
+        creator="; ".join(m for m in made_by if m) or "not stated",
+        origin="\n\n".join(lines),
+    )
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {rows:,}" for name, rows in sorted(counts.items()))
+
+
+def _write_parquet(path: Path, table: pa.Table) -> FileEntry:
+    def write(part: Path) -> None:
+        pq.write_table(
+            table, part, compression="zstd", compression_level=19, write_page_checksum=True
+        )
+
+    write_atomically(path, write)
+    return FileEntry(file=path.name, rows=table.num_rows, sha256=file_sha256(path))

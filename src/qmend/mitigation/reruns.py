@@ -1,0 +1,140 @@
+"""Further measurements on simulated datasets, and which baselines a dataset allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.table import Dataset
+from qmend.devices.device import DeviceConfig
+from qmend.generation.job import machinery
+from qmend.mitigation.base import Mitigator, RerunMitigator
+from qmend.mitigation.baselines import baselines
+from qmend.noise.readout import apply_readout
+from qmend.simulation.sampling import sample_counts
+from qmend.types import FloatArray, IntArray, QmendError, nearest
+
+#: Sets the shots of reruns apart from those of the dataset.
+_STREAM = 2
+
+
+class SimulatedReruns:
+    """Runs circuits under a simulated dataset's own noise; a :class:`qmend.mitigation.base.Reruns`.
+
+    Each variant runs in the job of its circuit: with that job's calibration, readout error and
+    drift. Its shots have a seed of their own, which the circuit and the variant's number decide.
+
+    Args:
+        exact: give the probabilities themselves, as if with infinitely many shots.
+
+    Raises:
+        QmendError: if the dataset was measured, or its device can't be built again.
+    """
+
+    def __init__(self, dataset: Dataset, exact: bool = False) -> None:
+        recipe = dataset.manifest.recipe
+        if "executor" not in recipe.get("dataset", {}):
+            raise QmendError(
+                f"{dataset.folder} was measured, not simulated: there is no noise to run further "
+                "circuits under; leave out the baselines that need more measurements."
+            )
+        self.exact = exact
+        self._folder = dataset.folder
+        self._machinery = machinery(
+            DatasetConfig.model_validate(recipe["dataset"]),
+            DeviceConfig.model_validate(recipe["device"]),
+        )
+        jobs = [int(job.rsplit("-", 1)[1]) for job in dataset.rows.job_id.tolist()]
+        self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
+
+    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
+        """(N, k, 2^n) frequencies, or probabilities if exact, in chain order.
+
+        Raises:
+            QmendError: if a circuit is not among the dataset's.
+        """
+        ids = circuits.instructions.circuit_ids()
+        unknown = [k for k, name in enumerate(ids) if name not in self._job]
+        if unknown:
+            raise QmendError(
+                f"Circuit {unknown[0]} is not among those of {self._folder}, so that its job is "
+                "not known; rerun the dataset's own circuits."
+            )
+        k = len(variants) // len(ids)
+        jobs = np.repeat(np.array([self._job[name] for name in ids], dtype=np.int64), k)
+        probabilities = np.empty((len(variants), 2**variants.n_qubits))
+        for job in np.unique(jobs).tolist():
+            at = np.flatnonzero(jobs == job)
+            executor = self._machinery.executor(job)
+            before = executor.probabilities(variants.select(at), job)
+            probabilities[at] = apply_readout(before, executor.readout)
+        if not self.exact:
+            seeds = [
+                np.random.SeedSequence([int(name, 16), number, _STREAM])
+                for name in ids
+                for number in range(k)
+            ]
+            probabilities = _measured(probabilities, np.repeat(circuits.shots, k), seeds)
+        return probabilities.reshape(len(ids), k, 2**variants.n_qubits)
+
+
+def _measured(
+    probabilities: FloatArray, shots: IntArray, seeds: list[np.random.SeedSequence]
+) -> FloatArray:
+    """(M, 2^n) frequencies of as many shots as each row has."""
+    out = np.empty_like(probabilities)
+    for count in np.unique(shots).tolist():
+        at = np.flatnonzero(shots == count)
+        out[at] = sample_counts(probabilities[at], count, [seeds[row] for row in at]) / count
+    return out
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """The baselines on one dataset.
+
+    Attributes:
+        mitigators: not yet fitted.
+        skipped: name of each other one -> why it can't run.
+    """
+
+    mitigators: list[Mitigator]
+    skipped: dict[str, str]
+
+
+def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> Runnable:
+    """The registered baselines that can run on a dataset, and why the others can't.
+
+    Those with parameters need a train split; those that need more measurements, a simulated
+    dataset; some, a package.
+
+    Args:
+        names: which, in the order wanted; None: all.
+
+    Raises:
+        QmendError: if a name is unknown.
+    """
+    known = baselines()
+    trainable = bool((dataset.split == "train").any())
+    mitigators: list[Mitigator] = []
+    skipped: dict[str, str] = {}
+    for name in known if names is None else names:
+        if name not in known:
+            raise QmendError(f"baselines: unknown baseline {name!r}. {nearest(name, known)}")
+        kind = known[name]
+        if kind.parameters and not trainable:
+            skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
+            continue
+        try:
+            if issubclass(kind, RerunMitigator):
+                mitigators.append(kind(SimulatedReruns(dataset, exact=kind.simulates)))
+            else:
+                mitigators.append(kind())
+        except QmendError as error:
+            skipped[name] = str(error)
+    return Runnable(mitigators, skipped)

@@ -1,0 +1,286 @@
+"""Surrogate hardware whose constants were fitted to a real device.
+
+The physics of :mod:`qmend.noise.surrogate`, with explicit constants for each physical qubit
+and each directed two-qubit gate, factors on what the calibration reports, and readout error that
+differs between 0 and 1. Qubits and gates that no fit has seen get constants drawn from the spread
+of the fitted ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.devices.calibration import Calibration
+from qmend.noise.device_noise import DeviceNoise, NoiseParameters
+from qmend.noise.surrogate import Constants, SurrogateConfig, SurrogateNoise
+from qmend.simulation.program import Program
+from qmend.types import FloatArray
+
+#: Coherent errors after a two-qubit gate, in the order in which they are applied.
+TERMS = ("ZZ", "ZX", "XX", "IX", "IY", "IZ", "ZI", "ZY", "XI", "YI", "YX")
+#: A gate whose control and target are exchanged is the device's own between Hadamards, so an
+#: error of the device's own gate appears in it as another string, with this sign.
+REVERSED: dict[str, tuple[str, int]] = {
+    "ZZ": ("XX", 1),
+    "ZX": ("ZX", 1),
+    "IX": ("ZI", 1),
+    "IY": ("YI", -1),
+    "IZ": ("XI", 1),
+    "ZI": ("IX", 1),
+    "ZY": ("YX", -1),
+}
+
+Factor = Annotated[float, Field(gt=0)]
+Flip = Annotated[float, Field(ge=0, le=0.5)]
+Term = Annotated[str, Field(pattern=f"^({'|'.join(TERMS)})$")]
+NativeTerm = Annotated[str, Field(pattern=f"^({'|'.join(REVERSED)})$")]
+Deviation = Annotated[float, Field(ge=0)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QubitConstants(_Frozen):
+    """One physical qubit.
+
+    Attributes:
+        t1, t2, error: factors on its T1, T2 and one-qubit gate errors.
+        sx, x: angle (rad) of the RX after each.
+        rz: of the RZ after both.
+        flip_up, flip_down: readout's P(1|0) and P(0|1); the calibration's error by default.
+    """
+
+    t1: Factor = 1.0
+    t2: Factor = 1.0
+    error: Factor = 1.0
+    sx: float = 0.0
+    x: float = 0.0
+    rz: float = 0.0
+    flip_up: Flip | None = None
+    flip_down: Flip | None = None
+
+
+class GateConstants(_Frozen):
+    """One directed two-qubit gate.
+
+    Attributes:
+        error: factor on its reported error.
+        terms: angles (rad) of the errors exp(-i theta P / 2) that follow it, P on control and
+            target.
+        stark: of the RZ on spectators, by physical qubit.
+        drift: standard deviations of the angles from job to job, given with the device's own
+            direction, the shorter; the other direction follows.
+    """
+
+    error: Factor = 1.0
+    terms: dict[Term, float] = {}
+    stark: dict[int, float] = {}
+    drift: dict[NativeTerm, Deviation] = {}
+
+
+class Spread(_Frozen):
+    """What qubits and gates without constants of their own are drawn from.
+
+    Attributes:
+        t1, t2, error, flip_up, flip_down, gate_error: mean and standard deviation of the logarithm
+            of the factor on the calibration's value.
+        rx, rz, stark: standard deviations, rad.
+        terms: of the errors after the device's own direction of a two-qubit gate, the shorter.
+        drift: of these from job to job.
+    """
+
+    t1: tuple[float, float] = (0.0, 0.0)
+    t2: tuple[float, float] = (0.0, 0.0)
+    error: tuple[float, float] = (0.0, 0.0)
+    flip_up: tuple[float, float] = (0.0, 0.0)
+    flip_down: tuple[float, float] = (0.0, 0.0)
+    gate_error: tuple[float, float] = (0.0, 0.0)
+    rx: float = Field(0.0, ge=0)
+    rz: float = Field(0.0, ge=0)
+    stark: float = Field(0.0, ge=0)
+    terms: dict[NativeTerm, Deviation] = {}
+    drift: dict[NativeTerm, Deviation] = {}
+
+
+class FittedConfig(_Frozen):
+    """``conf/noise/surrogate_algiers.yaml``.
+
+    Attributes:
+        device_seed: of whatever is drawn: constants of qubits and gates not listed, and drift.
+        idle_relaxation: factor on the time for which idle qubits relax.
+        qubits: by physical number.
+        gates: by control and target, such as ``"2-1"``.
+        spread: for qubits and gates not listed.
+    """
+
+    name: Literal["surrogate_fitted"]
+    device_seed: int = Field(0, ge=0)
+    idle_relaxation: float = Field(1.0, ge=0)
+    qubits: dict[int, QubitConstants] = {}
+    gates: dict[Annotated[str, Field(pattern=r"^\d+-\d+$")], GateConstants] = {}
+    spread: Spread = Spread()
+
+    def __hash__(self) -> int:
+        # Pydantic's own would hash the mappings, which have no hash.
+        return hash(self.model_dump_json())
+
+
+class FittedNoise:
+    """Fitted surrogate hardware on a chain.
+
+    Args:
+        calibration: the snapshot that the factors scale.
+        layout: physical qubits of the chain.
+        config: the constants.
+    """
+
+    def __init__(
+        self, calibration: Calibration, layout: Sequence[int], config: FittedConfig
+    ) -> None:
+        self.config = config
+        self.layout = tuple(layout)
+        self._qubits = [self._qubit(calibration, q) for q in layout]
+        reported = [calibration.value(calibration.qubit(q), "readout_error") for q in layout]
+        self._flips = [
+            tuple(error if flip is None else flip for flip in (q.flip_up, q.flip_down))
+            for q, error in zip(self._qubits, reported, strict=True)
+        ]
+        known = NoiseParameters.of(calibration, layout)
+        pairs = known.second >= 0
+        self._pairs = [
+            (layout[a], layout[b])
+            for a, b in zip(known.first[pairs], known.second[pairs], strict=True)
+        ]
+        lengths = dict(
+            zip(self._pairs, known.length[torch.from_numpy(pairs)].tolist(), strict=True)
+        )
+        #: Pairs in the direction in which the device drives them.
+        self._native = sorted(
+            pair for pair in self._pairs if lengths[pair] <= lengths.get(pair[::-1], np.inf)
+        )
+        self._gates = {pair: self._gate(pair) for pair in self._pairs}
+        error = known.error.clone()
+        for k, (a, b) in enumerate(zip(known.first, known.second, strict=True)):
+            pair = (layout[a], layout[b])
+            error[k] *= self._gates[pair].error if b >= 0 else self._qubits[a].error
+        self.parameters = replace(
+            known,
+            t1=known.t1 * torch.tensor([q.t1 for q in self._qubits], dtype=torch.float64),
+            t2=torch.minimum(known.t2, 2 * known.t1)
+            * torch.tensor([q.t2 for q in self._qubits], dtype=torch.float64),
+            error=error.clamp(max=1.0),
+        )
+        # Any positive value switches the spectators' phases on; their angles are given below.
+        switches = SurrogateConfig(
+            name="surrogate_hardware", idle_relaxation=config.idle_relaxation, drift=0.0
+        )
+        self._noise = SurrogateNoise(calibration, layout, switches, self.parameters)
+
+    def constants(self, job: int) -> Constants:
+        """The angles in one job, radians."""
+        n = len(self.layout)
+        today = self._generator(3, job)
+        shift: dict[tuple[int, int], dict[str, float]] = {}
+        for pair in self._native:
+            drift = self._gates[pair].drift
+            drawn = _drawn(drift, today)
+            shift[pair] = drawn
+            shift[pair[::-1]] = reversed_terms(drawn)
+        terms = np.zeros((len(TERMS), len(self._pairs)))
+        stark = np.zeros((len(self._pairs), n))
+        for k, pair in enumerate(self._pairs):
+            gate = self._gates[pair]
+            for at, term in enumerate(TERMS):
+                terms[at, k] = gate.terms.get(term, 0.0) + shift[pair].get(term, 0.0)
+            stark[k] = [gate.stark.get(q, 0.0) for q in self.layout]
+        used = dict(zip(TERMS, terms, strict=True))
+        return Constants(
+            zz=used.pop("ZZ"),
+            zx=used.pop("ZX"),
+            stark=stark,
+            rx=np.array([[q.sx for q in self._qubits], [q.x for q in self._qubits]]),
+            idle_zz=np.zeros((n, n)),
+            terms={term: angle for term, angle in used.items() if angle.any()},
+            rz=np.array([q.rz for q in self._qubits]),
+        )
+
+    def program(self, table: InstructionTable, job: int) -> Program:
+        """Compiled circuits under the noise of one job.
+
+        Raises:
+            QmendError: if a circuit has a gate that the device lacks.
+        """
+        return self._noise.program_with(table, self.constants(job))
+
+    @property
+    def gates(self) -> DeviceNoise:
+        """The native gates without the coherent errors."""
+        return self._noise.base
+
+    def readout(self, layout: Sequence[int]) -> FloatArray:
+        """(n, 2, 2) column-stochastic matrices M[measured, prepared] in chain order."""
+        flips = [self._flips[self.layout.index(q)] for q in layout]
+        return np.array([[[1 - up, down], [up, 1 - down]] for up, down in flips])
+
+    def _generator(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.config.device_seed, spawn_key=key))
+
+    def _qubit(self, calibration: Calibration, qubit: int) -> QubitConstants:
+        """The constants of a physical qubit, drawn where the config has none."""
+        found = self.config.qubits.get(qubit)
+        if found is not None:
+            return found
+        rng, spread = self._generator(1, qubit), self.config.spread
+        error = calibration.value(calibration.qubit(qubit), "readout_error")
+
+        def factor(spread: tuple[float, float]) -> float:
+            return float(np.exp(spread[0] + spread[1] * rng.standard_normal()))
+
+        return QubitConstants(
+            t1=factor(spread.t1),
+            t2=factor(spread.t2),
+            error=factor(spread.error),
+            flip_up=min(error * factor(spread.flip_up), 0.5),
+            flip_down=min(error * factor(spread.flip_down), 0.5),
+            sx=spread.rx * rng.standard_normal(),
+            x=spread.rx * rng.standard_normal(),
+            rz=spread.rz * rng.standard_normal(),
+        )
+
+    def _gate(self, pair: tuple[int, int]) -> GateConstants:
+        """The constants of a directed gate; a drawn pair shares them between its directions."""
+        found = self.config.gates.get(f"{pair[0]}-{pair[1]}")
+        native = pair if pair in self._native else pair[::-1]
+        spread = self.config.spread
+        rng = self._generator(2, *native)
+        mean, std = spread.gate_error
+        error = float(np.exp(mean + std * rng.standard_normal()))
+        terms = _drawn(spread.terms, rng)
+        if found is None:
+            terms = terms if pair == native else reversed_terms(terms)
+            found = GateConstants(error=error, terms=terms, drift=spread.drift)
+        missing = [q for q in self.layout if q not in pair and q not in found.stark]
+        stark = {
+            q: spread.stark * self._generator(4, *native, q).standard_normal() for q in missing
+        }
+        return found.model_copy(update={"stark": {**found.stark, **stark}})
+
+
+def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:
+    """Errors of the device's own direction of a gate as they appear in the other direction."""
+    return {REVERSED[term][0]: REVERSED[term][1] * angle for term, angle in terms.items()}
+
+
+def _drawn(deviations: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
+    """Normal angles, whatever the order in which a file lists the terms."""
+    return {
+        term: deviations[term] * rng.standard_normal() for term in REVERSED if term in deviations
+    }

@@ -1,0 +1,374 @@
+"""Surrogate hardware: what real devices have and a calibration does not show.
+
+The device model of Aer, plus relaxation of idle qubits, coherent errors after gates, phases on
+spectators, and optionally leakage-like loss and ZZ between idle neighbours. The constants of a
+device come from a seed, and each varies from job to job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.devices.calibration import Calibration
+from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
+from qmend.noise.idle_times import TimedChannels
+from qmend.simulation import channels
+from qmend.simulation.program import Program
+from qmend.types import FloatArray, IntArray
+
+
+class SurrogateConfig(BaseModel):
+    """``conf/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
+
+    Attributes:
+        name: ``surrogate_twirled``: measured by randomized compiling (arXiv 1512.01098) in the
+            limit of many randomizations: in each layer of two-qubit gates random Paulis enclose
+            every qubit's gate, so that errors there become Pauli channels. Errors after SX and X
+            and of waiting qubits stay as they are.
+        strength: scales all parts; 0 is Aer's device model.
+        device_seed: of the device's constants.
+        idle_relaxation: factor on the time for which idle qubits relax.
+        zz, zx: standard deviations (rad) of the coherent errors exp(-i theta P / 2) after each
+            directed two-qubit gate; ZX has Z on the control.
+        stark: of the RZ on each spectator of a two-qubit gate.
+        rx: of the RX after SX and X.
+        idle_zz: of the ZZ between neighbours that are both idle, per us.
+        leakage: probability with which a two-qubit gate loses a qubit to a state that reads 1.
+        drift: relative standard deviation of every coherent error from job to job.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: Literal["surrogate_hardware", "surrogate_twirled"]
+    strength: float = Field(1.0, ge=0)
+    device_seed: int = Field(0, ge=0)
+    idle_relaxation: float = Field(1.0, ge=0)
+    zz: float = Field(0.05, ge=0)
+    zx: float = Field(0.04, ge=0)
+    stark: float = Field(0.03, ge=0)
+    rx: float = Field(0.012, ge=0)
+    idle_zz: float = Field(0.0, ge=0)
+    leakage: float = Field(0.0, ge=0, le=1)
+    drift: float = Field(0.3, ge=0)
+
+
+@dataclass(frozen=True)
+class Constants:
+    """Angles of the coherent errors in one job, radians; tensors to be differentiated by.
+
+    Attributes:
+        zz, zx: (R2,) for each directed two-qubit gate, in the order of ``DeviceNoise.two``.
+        stark: (R2, n) for each of these and each qubit.
+        rx: (2, n) after SX and X on each qubit.
+        idle_zz: (n, n) per us, symmetric.
+        terms: further errors exp(-i theta P / 2) after each directed two-qubit gate, (R2,) by
+            their Pauli string, the gate's first qubit first; applied in this order.
+        rz: (n,) RZ after SX and X on each qubit, before the RX.
+
+    ``zz``, ``zx`` and ``terms`` may have one more axis in front, a group of circuits each (see
+    ``SurrogateNoise.plan``).
+    """
+
+    zz: FloatArray | Tensor
+    zx: FloatArray | Tensor
+    stark: FloatArray | Tensor
+    rx: FloatArray | Tensor
+    idle_zz: FloatArray | Tensor
+    terms: Mapping[str, FloatArray | Tensor] = field(default_factory=dict)
+    rz: FloatArray | Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which channel acts when in some circuits; equal channels share a row.
+
+    Attributes:
+        sequence: the circuits as rows of tables that ``SurrogateNoise.channels`` fills.
+        angle: (A,) of the distinct RZs.
+        idle_qubit, idle_time: (W,) the distinct waits, us.
+        pair, pair_time: (P, 2) and (P,) the distinct waits of idle neighbours, us.
+    """
+
+    sequence: Program
+    angle: FloatArray
+    idle_qubit: IntArray
+    idle_time: FloatArray
+    pair: IntArray
+    pair_time: FloatArray
+
+
+class SurrogateNoise:
+    """Surrogate hardware on a chain.
+
+    Args:
+        calibration: the snapshot, which knows nothing of the additions.
+        layout: physical qubits of the chain.
+        config: strengths and seed.
+        parameters: in place of the snapshot's own values, to change or differentiate them.
+    """
+
+    def __init__(
+        self,
+        calibration: Calibration,
+        layout: Sequence[int],
+        config: SurrogateConfig,
+        parameters: NoiseParameters | None = None,
+    ) -> None:
+        self.base = DeviceNoise(calibration, layout, parameters)
+        self.config = config
+        self.n_qubits = len(layout)
+        known = self.base.parameters
+        self.length = np.zeros((len(GATES), self.n_qubits, self.n_qubits + 1))
+        # Position -1, no second qubit, is the last column.
+        self.length[known.gate, known.first, known.second] = known.length.detach().numpy()
+        one, two = self._gates(self.base, self.constants(0))
+        channels.check_channel(one, "of a one-qubit gate with its coherent errors")
+        if len(two):
+            channels.check_channel(two, "of a two-qubit gate with its coherent errors")
+
+    @cached_property
+    def edges(self) -> IntArray:
+        """(R2, 2) first and second qubit of each directed two-qubit gate."""
+        rows = np.argwhere(self.base.two_row >= 0)
+        order = np.argsort(self.base.two_row[tuple(rows.T)])
+        return rows[order][:, 1:]
+
+    @property
+    def twirled(self) -> bool:
+        return self.config.name == "surrogate_twirled"
+
+    @cached_property
+    def _ideal_two(self) -> Tensor:
+        """(R2, 16, 16) each directed two-qubit gate without noise."""
+        known = self.base.parameters
+        return torch.stack([ideal_channel(GATES[k]) for k in known.gate[known.second >= 0]])
+
+    def constants(self, job: int) -> Constants:
+        """The device's constants as they are in one job."""
+        config, n, edges = self.config, self.n_qubits, len(self.edges)
+        shapes = {
+            "zz": (edges,),
+            "zx": (edges,),
+            "stark": (edges, n),
+            "rx": (2, n),
+            "idle_zz": (n, n),
+        }
+        device = np.random.default_rng(np.random.SeedSequence(config.device_seed))
+        today = np.random.default_rng(np.random.SeedSequence(config.device_seed, spawn_key=(job,)))
+        drawn = {}
+        for name, shape in shapes.items():
+            sigma = getattr(config, name) * config.strength
+            fixed = sigma * device.standard_normal(shape)
+            drawn[name] = fixed * (1 + config.drift * today.standard_normal(shape))
+        drawn["idle_zz"] = np.triu(drawn["idle_zz"], 1)
+        drawn["idle_zz"] = drawn["idle_zz"] + drawn["idle_zz"].T
+        return Constants(**drawn)
+
+    def program(self, table: InstructionTable, job: int) -> Program:
+        """Compiled circuits under the noise of one job.
+
+        Raises:
+            QmendError: if a circuit has a gate that the device lacks.
+        """
+        return self.program_with(table, self.constants(job))
+
+    def program_with(self, table: InstructionTable, constants: Constants) -> Program:
+        """Compiled circuits under given constants."""
+        plan = self.plan(table)
+        one, two = self.channels(plan, constants)
+        return replace(plan.sequence, one=one, two=two)
+
+    def plan(self, table: InstructionTable, group: IntArray | None = None) -> Plan:
+        """Which channel acts when; the same for all constants.
+
+        Args:
+            group: (N,) of circuits under the same two-qubit constants, 0..G-1; one by default.
+
+        Raises:
+            QmendError: if a circuit has a gate that the device lacks.
+        """
+        row = self.base.program(table).row
+        groups = 1 if group is None else int(group.max(initial=0)) + 1
+        if group is not None:
+            is_two = table.second >= 0
+            row[is_two] += group[table.circuit_index[is_two]] * len(self.edges)
+        turned = table.gate == GATE_CODE["rz"]
+        angle, which = np.unique(table.angle[turned], return_inverse=True)
+        row[turned] = len(self.base.one) + which
+        layer = table.layers(virtual=("rz",))
+        physical = np.flatnonzero(~turned)
+        gates = TimedChannels.of(table.circuit_index, layer, 1, table.first, table.second, row)
+        gates.phase[turned] = 0
+        spectators = self._spectators(table, layer)
+        idle, idle_qubit, idle_time = self._idle(table, layer, physical)
+        parts = [gates, spectators, idle]
+        rows = len(self.base.one) + len(angle)
+        for k, more in ((1, 0), (2, len(self.edges) * self.n_qubits)):
+            rows += more
+            parts[k] = replace(parts[k], row=parts[k].row + rows)
+        pair, pair_time = np.zeros((0, 2), dtype=np.int64), np.zeros(0)
+        if self.config.idle_zz * self.config.strength:
+            part, pair, pair_time = self._idle_zz(table, layer, physical)
+            parts.append(replace(part, row=part.row + groups * len(self.edges)))
+        sequence = TimedChannels.joined(parts).program(table, self.base.one[:0], self.base.two[:0])
+        return Plan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
+
+    def channels(
+        self, plan: Plan, constants: Constants, base: DeviceNoise | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """(R1, 4, 4) and (R2, 16, 16) tables that a plan's rows refer to.
+
+        Args:
+            base: another device model of the same gates, to differentiate by its parameters.
+        """
+        base = self.base if base is None else base
+        one, two = self._gates(base, constants)
+        qubit = torch.from_numpy(plan.idle_qubit)
+        idle = channels.thermal_relaxation(
+            base.parameters.t1[qubit],
+            base.parameters.t2[qubit],
+            torch.from_numpy(plan.idle_time),
+            base.parameters.excited[qubit],
+        )
+        stark = channels.rotation("Z", torch.as_tensor(constants.stark).reshape(-1))
+        if self.twirled:
+            stark = channels.pauli_twirled(stark)
+        one = torch.cat([one, z_rotations(torch.from_numpy(plan.angle)), stark, idle])
+        if len(plan.pair):
+            a, b = plan.pair.T
+            angle = torch.as_tensor(constants.idle_zz)[a, b] * torch.from_numpy(plan.pair_time)
+            two = torch.cat([two, channels.rotation("ZZ", angle)])
+        return one, two
+
+    def _gates(self, base: DeviceNoise, constants: Constants) -> tuple[Tensor, Tensor]:
+        """The base model's channels, each followed by its coherent errors and loss."""
+        n = self.n_qubits
+        blocks = list(base.one.reshape(len(GATES), n, 4, 4))
+        for k, gate in enumerate(("sx", "x")):
+            code = GATE_CODE[gate]
+            if constants.rz is not None:
+                blocks[code] = channels.rotation("Z", torch.as_tensor(constants.rz)) @ blocks[code]
+            angle = torch.as_tensor(constants.rx[k])
+            blocks[code] = channels.rotation("X", angle) @ blocks[code]
+        two = base.two
+        for name, theta in [("ZZ", constants.zz), ("ZX", constants.zx), *constants.terms.items()]:
+            two = channels.rotation(name, torch.as_tensor(theta)) @ two
+        loss = min(self.config.leakage * self.config.strength, 1.0)
+        if loss:
+            # The lost qubit reads 1: replaced by |1><1| with this probability.
+            lost = channels.depolarizing(loss)
+            lost[3, 0] = -loss
+            two = channels.tensor(lost, lost) @ two
+        if self.twirled:
+            ideal = self._ideal_two
+            two = channels.pauli_twirled(two @ ideal.mT) @ ideal
+        return torch.cat(blocks), two.reshape(-1, 16, 16)
+
+    def _spectators(self, table: InstructionTable, layer: IntArray) -> TimedChannels:
+        """RZ on every qubit outside a two-qubit gate, after its layer's gates."""
+        n = self.n_qubits
+        at = np.flatnonzero(table.second >= 0)
+        if not self.config.stark * self.config.strength:
+            at = at[:0]
+        edge = self.base.two_row[table.gate[at], table.first[at], table.second[at]]
+        qubit = np.broadcast_to(np.arange(n), (len(at), n))
+        free = (qubit != table.first[at][:, None]) & (qubit != table.second[at][:, None])
+        spread = np.repeat(at, free.sum(axis=1))
+        row = (edge[:, None] * n + qubit)[free]
+        return TimedChannels.of(
+            table.circuit_index[spread], layer[spread], 2, qubit[free], None, row
+        )
+
+    def _schedule(
+        self, table: InstructionTable, layer: IntArray, physical: IntArray
+    ) -> tuple[FloatArray, IntArray, FloatArray]:
+        """(N, L + 1) start time of each layer (us), its gates' lengths (K,), (N,) layers.
+
+        A layer lasts as long as its longest gate; RZ takes no time.
+        """
+        length = self.length[table.gate, table.first, table.second]
+        length[table.gate == GATE_CODE["rz"]] = 0.0
+        depth = int(layer[physical].max(initial=-1)) + 1
+        duration = np.zeros((len(table), depth))
+        np.maximum.at(duration, (table.circuit_index[physical], layer[physical]), length[physical])
+        start = np.concatenate([np.zeros((len(table), 1)), np.cumsum(duration, axis=1)], axis=1)
+        return start, np.full(len(table), depth), length
+
+    def _idle(
+        self, table: InstructionTable, layer: IntArray, physical: IntArray
+    ) -> tuple[TimedChannels, IntArray, FloatArray]:
+        """Relaxation of each qubit for the time between its gates, and until the end.
+
+        Relaxation commutes with RZ, so the whole wait is one channel just before the next gate.
+        With ZZ between idle neighbours, which it does not commute with, it is one a layer.
+        """
+        start, depth, length = self._schedule(table, layer, physical)
+        two = table.second[physical] >= 0
+        gate = np.concatenate([physical, physical[two]])
+        qubit = np.concatenate([table.first[physical], table.second[physical][two]])
+        circuit = table.circuit_index[gate]
+        if self.config.idle_zz * self.config.strength:
+            busy = np.zeros((len(table), self.n_qubits, int(depth.max(initial=0))))
+            busy[circuit, qubit, layer[gate]] = length[gate]
+            waits = np.diff(start, axis=1)[:, None, :] - busy
+            circuit, qubit, at = np.nonzero(waits > 1e-12)
+            wait, phase = waits[circuit, qubit, at], 3
+        else:
+            # A last, empty gate of every qubit at the end of its circuit.
+            n = self.n_qubits
+            circuit = np.concatenate([circuit, np.repeat(np.arange(len(table)), n)])
+            qubit = np.concatenate([qubit, np.tile(np.arange(n), len(table))])
+            at = np.concatenate([layer[gate], np.repeat(depth, n)])
+            own = np.concatenate([length[gate], np.zeros(len(table) * n)])
+            order = np.lexsort((at, qubit, circuit))
+            circuit, qubit, at, own = circuit[order], qubit[order], at[order], own[order]
+            begin = start[circuit, at]
+            end = np.roll(begin + own, 1)
+            first = np.ones(len(order), dtype=bool)
+            first[1:] = (circuit[1:] != circuit[:-1]) | (qubit[1:] != qubit[:-1])
+            wait = np.where(first, begin, begin - end)
+            phase = 0
+        wait = wait * self.config.idle_relaxation * self.config.strength
+        kept = wait > 1e-12
+        circuit, qubit, at, wait = circuit[kept], qubit[kept], at[kept], wait[kept]
+        distinct, row = _distinct(qubit, wait)
+        part = TimedChannels.of(circuit, at, phase, qubit, None, row)
+        return part, qubit[distinct], wait[distinct]
+
+    def _idle_zz(
+        self,
+        table: InstructionTable,
+        layer: IntArray,
+        physical: IntArray,
+    ) -> tuple[TimedChannels, IntArray, FloatArray]:
+        """ZZ between coupled neighbours that both have no gate in a layer, for its length."""
+        start, depth, _ = self._schedule(table, layer, physical)
+        busy = np.zeros((len(table), int(depth.max(initial=0)), self.n_qubits), dtype=bool)
+        circuit = table.circuit_index[physical]
+        busy[circuit, layer[physical], table.first[physical]] = True
+        two = table.second[physical] >= 0
+        busy[circuit[two], layer[physical][two], table.second[physical][two]] = True
+        pairs = np.unique(np.sort(self.edges, axis=1), axis=0)
+        free = ~busy[:, :, pairs[:, 0]] & ~busy[:, :, pairs[:, 1]]
+        duration = np.diff(start, axis=1)
+        circuit, at, pair = np.nonzero(free & (duration > 0)[:, :, None])
+        wait = duration[circuit, at]
+        distinct, row = _distinct(pair, wait)
+        part = TimedChannels.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
+        return part, pairs[pair[distinct]], wait[distinct]
+
+
+def _distinct(where: IntArray, time: FloatArray) -> tuple[IntArray, IntArray]:
+    """(D,) an index of each distinct pair of values, (K,) which of these each one is."""
+    times, rank = np.unique(time, return_inverse=True)
+    key = where * (len(times) + 1) + rank
+    _, index, row = np.unique(key, return_index=True, return_inverse=True)
+    return index, row

@@ -1,0 +1,1 @@
+"""Tracked runs: score a mitigator, train, evaluate, promote, prune, read back."""

@@ -1,0 +1,147 @@
+"""Trained networks scored on data that they may not have seen, one tracked run each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from qmend.metrics import l1rc, median_l1rc
+from qmend.mitigation.base import Mitigator
+from qmend.mitigation.ensemble import Ensemble
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.runs.scoring import Context, Entry, ScoredSplit, finish, open_run
+from qmend.runs.training import head
+from qmend.training.fit import TrainedModel
+from qmend.types import QmendError
+
+
+def check_unseen(
+    model: TrainedModel,
+    provenance: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    split: ScoredSplit = "test",
+) -> None:
+    """Refuse a dataset that the model does not fit, or whose scored split it may have seen.
+
+    A circuit follows from its dataset's seed and its place in it: equal seeds give equal
+    circuits, in equal splits only if size, jobs and shares are equal too. A fine-tuned model has
+    also seen what its ancestors were trained on. Imported measurements are never trained on: no
+    model has seen them.
+
+    Circuits that were simulated during a training are no further case: their seeds derive from
+    the dataset's and the training's, not as those of any dataset's circuits do, and what coincided
+    with the validation and test splits of that dataset was redrawn.
+
+    Args:
+        dataset: the dataset's part of its recipe; empty for imported measurements.
+
+    Raises:
+        QmendError: naming what differs.
+    """
+    if not dataset:
+        return
+    if not model.mitigates(dataset["family"]["n_qubits"]):
+        raise QmendError(
+            f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
+            f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."
+        )
+    for known in (provenance, *provenance.get("ancestors", ())):
+        if isinstance(known.get("recipe"), Mapping):
+            _check_recipe(known["recipe"], dataset, split)
+
+
+def _check_recipe(
+    trained: Mapping[str, Any], dataset: Mapping[str, Any], split: ScoredSplit
+) -> None:
+    """Refuse a dataset whose scored split holds circuits that were trained on."""
+    same = all(trained.get(key) == dataset.get(key) for key in ("family", "seed"))
+    if same and split != "test":
+        raise QmendError(
+            f"scored_split={split} holds circuits that the model was trained on (the same "
+            f"dataset.seed, {dataset['seed']}); choose scored_split=test, or another dataset.seed "
+            "and dataset.name."
+        )
+    for key in ("circuits", "job_size", "split"):
+        if same and trained.get(key) != dataset.get(key):
+            raise QmendError(
+                f"The model was trained on circuits of the same dataset.seed ({dataset['seed']}) "
+                f"but another dataset.{key}, so that the test split holds circuits it has seen; "
+                "choose another dataset.seed and dataset.name."
+            )
+
+
+def run_evaluation(
+    context: Context,
+    model: TrainedModel,
+    provenance: Mapping[str, Any],
+    config: Mapping[str, Any],
+    name: str | None = None,
+) -> Entry:
+    """Score a network that was trained before, as one run that names where it comes from.
+
+    Args:
+        name: of the row; None: that of the architecture.
+    """
+    name = name or model.config.name
+    tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
+    return _evaluate(context, name, name, LearnedMitigator(model), tags, config)
+
+
+def run_ensemble(
+    context: Context,
+    members: Sequence[tuple[TrainedModel, Mapping[str, Any]]],
+    config: Mapping[str, Any],
+) -> Entry:
+    """Score the average of networks that were trained before, as one run that names them all.
+
+    Args:
+        members: each network with its provenance.
+
+    Raises:
+        QmendError: if they can't be averaged.
+    """
+    ensemble = Ensemble([LearnedMitigator(model) for model, _ in members])
+    each = [_provenance_tags(model, provenance) for model, provenance in members]
+    tags = {key: "+".join(dict.fromkeys(tags[key] for tags in each)) for key in each[0]}
+    name = f"ensemble of {len(members)}"
+    kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
+    tags = {"architecture": ensemble.name, **tags}
+    return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
+
+
+def _provenance_tags(model: TrainedModel, provenance: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "head": head(model.config),
+        "loss": str(provenance.get("loss", "unknown")),
+        "encoding": model.config.encoding,
+        "seed": str(provenance.get("seed", "unknown")),
+        "checkpoint_run": str(provenance.get("run_id", "unknown")),
+    }
+
+
+def _evaluate(
+    context: Context,
+    name: str,
+    network: str,
+    mitigator: Mitigator,
+    tags: Mapping[str, str],
+    config: Mapping[str, Any],
+) -> Entry:
+    """Where the test split is scored and there is a validation split, the figure by which the
+    best of several models is chosen is that of the latter, as it is after a training.
+
+    Args:
+        name: of the row.
+        network: begins the run's name, which says its seed and the data too.
+    """
+    history: dict[str, list[float]] = {}
+    run_name = f"{network} seed {tags['seed']} on {context.dataset.folder.name}"
+    with open_run(context, run_name, {"kind": "evaluation", **tags}, config) as run:
+        if context.split == "test" and (context.dataset.split == "val").any():
+            held_out = context.dataset.part("val")
+            change = l1rc(
+                held_out.ideal, held_out.circuits.noisy, mitigator.mitigate(held_out.circuits)
+            )
+            history["val/l1rc_median"] = [median_l1rc(change)]
+            run.metrics({"val/l1rc_median": history["val/l1rc_median"][0]})
+        return finish(run, context, name, "evaluation", mitigator, 0.0, history)

@@ -1,0 +1,397 @@
+"""Circuits simulated during a training: endless, apart from val and test, and the same however
+they are made."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import yaml
+
+from qmend.circuits.statevector import compiled_probabilities
+from qmend.config.paths import conf_dir
+from qmend.datasets.config import DatasetConfig
+from qmend.encodings import build_encoding
+from qmend.encodings.tensors import labelled_tensors
+from qmend.execution.executor import AerNoiseConfig
+from qmend.generation.online import FreshCircuits, Worlds, fresh_noise
+from qmend.models.base import model_config
+from qmend.noise.fitted import FittedConfig
+from qmend.noise.surrogate import SurrogateConfig
+from qmend.training.config import FreshConfig, LossConfig, OptimizerConfig, TrainerConfig
+from qmend.training.fit import fit
+from qmend.training.online import Fresh, FreshBatches, check_fresh, chosen_noise, joined
+from qmend.types import QmendError
+
+FITTED = conf_dir() / "noise" / "surrogate_algiers.yaml"
+AER = AerNoiseConfig()
+#: A dataset's own constants, far from what any world has.
+LOUD = SurrogateConfig(name="surrogate_hardware", device_seed=5, strength=9.0, zz=1.0, drift=0.0)
+
+
+@pytest.fixture(scope="module")
+def circuits(tiny, tiny_config, device_config) -> FreshCircuits:
+    return FreshCircuits.like(tiny, tiny_config, device_config, AER, seed=0)
+
+
+@pytest.fixture(scope="module")
+def make(tiny, tiny_config, device_config):
+    """Batches of 12 circuits a draw and 8 a batch."""
+
+    def call(encoding: str = "token", epochs: int = 8, seed: int = 0, **options) -> FreshBatches:
+        train = tiny.part("train")
+        fitted = build_encoding(encoding).fit(train.circuits)
+        choice = FreshConfig(**{"circuits": 12, "noise": "dataset", "workers": 0, **options})
+        fresh = Fresh.like(tiny, tiny_config, device_config, choice, seed)
+        stored = labelled_tensors(fitted, train, True)
+        return FreshBatches(fresh, fitted, True, stored, 8, epochs, seed)
+
+    return call
+
+
+def epoch(batches: FreshBatches, number: int) -> dict[str, torch.Tensor]:
+    """All rows of an epoch, in its order."""
+    return joined(list(batches.epoch(number)))
+
+
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return all(
+        first[k].shape == second[k].shape and torch.equal(first[k], second[k]) for k in first
+    )
+
+
+def rows(tensors: torch.Tensor) -> set[tuple[float, ...]]:
+    return {tuple(row.tolist()) for row in tensors}
+
+
+# The circuits
+
+
+def test_labels_are_the_noiseless_distributions_of_the_compiled_circuits(circuits):
+    made = circuits.job(0)
+    exact = compiled_probabilities(made.circuits.instructions)  # chain order, as the rows are
+    np.testing.assert_allclose(made.ideal, exact, atol=1e-10)
+
+
+def test_stored_circuits_are_made_again_bit_for_bit_from_their_own_seeds(
+    tiny, tiny_config, circuits
+):
+    """The recipe is the dataset's: with its seed, and its job's number, its very rows."""
+    own = replace(circuits, seed=tiny_config.seed, held_out=frozenset())
+    for job in (0, 5):
+        made = own.job(job - tiny_config.jobs)
+        stored = tiny.rows.select(np.flatnonzero(tiny.rows.job_id == f"tiny-{job:06d}"))
+        assert made.circuit_id.tolist() == stored.circuit_id.tolist()
+        assert made.circuits.calibrations == (stored.circuits.calibrations[0],)
+        for name in ("ideal", "noisy_exact", "measured", "n_two_qubit", "depth"):
+            np.testing.assert_array_equal(getattr(made, name), getattr(stored, name))
+        np.testing.assert_array_equal(made.circuits.noisy, stored.circuits.noisy)
+
+
+def test_no_circuit_comes_twice_or_is_a_stored_one(tiny, tiny_config, device_config, circuits):
+    other = FreshCircuits.like(tiny, tiny_config, device_config, AER, seed=1)
+    ids = [i for made in (circuits, other) for job in range(3) for i in made.job(job).circuit_id]
+    assert len(set(ids)) == len(ids)
+    assert not set(ids) & set(tiny.rows.circuit_id)
+
+
+def test_held_out_circuits_are_redrawn_and_the_others_stay(circuits):
+    """Half of a job held out: these are others then, in the same places."""
+    before = circuits.job(2)
+    kept = np.arange(len(before)) % 2 == 0
+    after = replace(circuits, held_out=frozenset(before.circuit_id[~kept])).job(2)
+    np.testing.assert_array_equal(after.circuit_id == before.circuit_id, kept)
+    np.testing.assert_array_equal(after.circuits.noisy[kept], before.circuits.noisy[kept])
+
+
+def test_what_is_held_out_is_the_validation_and_test_split(tiny, circuits):
+    expected = {*tiny.part("val").circuit_id, *tiny.part("test").circuit_id}
+    assert circuits.held_out == expected
+    assert not expected & set(tiny.part("train").circuit_id)
+
+
+def test_a_family_without_other_circuits_is_refused(tiny_config, circuits):
+    """Circuits without a gadget are all the same one."""
+    family = tiny_config.family.model_copy(update={"gadgets_min": 0, "gadgets_max": 0})
+    empty = replace(circuits, dataset=tiny_config.model_copy(update={"family": family}))
+    found = empty.job(0).circuit_id
+    with pytest.raises(QmendError, match=r"too few circuits outside"):
+        replace(empty, held_out=frozenset(found)).job(0)
+
+
+def test_only_calibrations_of_the_training_split_are_used(tiny, tiny_config, device_config):
+    """With a split by time the later ones are the future."""
+    stored = tiny.rows.circuits
+    base = stored.calibrations[0]
+    days = tuple(base.model_copy(update={"device": f"day {k}"}) for k in range(3))
+    index = np.where(tiny.split == "train", np.arange(len(tiny.rows)) % 2, 2)
+    dated = replace(stored, calibrations=days, layouts=stored.layouts * 3, calibration_index=index)
+    by_time = replace(tiny, rows=replace(tiny.rows, circuits=dated))
+    found = FreshCircuits.like(by_time, tiny_config, device_config, AER, seed=0)
+    assert [c.device for c in found.calibrations] == ["day 0", "day 1"]
+
+
+# Their noise
+
+
+def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
+    tiny, tiny_config, device_config
+):
+    def noisy(noise) -> np.ndarray:
+        config = tiny_config.model_copy(update={"noise": noise})
+        worlds = fresh_noise("worlds", (0.5, 2.0), config, 0)
+        made = FreshCircuits.like(tiny, config, device_config, worlds, seed=0)
+        return np.array([made.job(job).noisy_exact for job in range(2)])
+
+    quiet = SurrogateConfig(name="surrogate_hardware", strength=0.0)
+    np.testing.assert_array_equal(noisy(LOUD), noisy(quiet))
+    worlds = fresh_noise("worlds", (0.5, 2.0), tiny_config, 0)
+    drawn = [worlds.world(job) for job in range(200)]
+    assert len({w.device_seed for w in drawn}) == 200
+    strength = np.array([w.strength for w in drawn])
+    assert 0.5 <= strength.min() < 0.6
+    assert 1.9 < strength.max() <= 2.0
+    sizes = {"device_seed", "strength"}
+    assert {w.model_dump_json(exclude=sizes) for w in drawn} == {
+        SurrogateConfig(name="surrogate_hardware").model_dump_json(exclude=sizes)
+    }
+    assert fresh_noise("worlds", (0.5, 2.0), tiny_config, 1).world(0) != drawn[0]
+
+
+def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
+    a, b = (replace(circuits, noise=Worlds((1.0, 1.0), seed)).job(0) for seed in (0, 1))
+    assert a.circuit_id.tolist() == b.circuit_id.tolist()
+    apart = np.abs(a.noisy_exact - b.noisy_exact).sum(axis=1)
+    assert np.median(apart) > 0.05
+
+
+def test_worlds_without_strength_are_aers_noise(circuits):
+    none = replace(circuits, noise=Worlds((0.0, 0.0), 3))
+    np.testing.assert_allclose(none.job(1).noisy_exact, circuits.job(1).noisy_exact, atol=1e-12)
+
+
+def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
+    noise = fresh_noise(FITTED, (0.5, 2.0), tiny_config, 0)
+    assert isinstance(noise, FittedConfig)
+    fitted = replace(circuits, noise=noise).job(0)
+    assert np.abs(fitted.noisy_exact - circuits.job(0).noisy_exact).max() > 0.01
+
+
+def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> None:
+    choice = FreshConfig(**{"circuits": 12, "noise": "worlds", **options})
+
+    def checked() -> None:
+        check_fresh(choice, dataset, 8)
+        chosen_noise(choice, dataset, 0)
+
+    with pytest.raises(QmendError) as found:
+        checked()
+    for part in parts:
+        assert part in str(found.value)
+
+
+def test_what_cannot_or_must_not_be_drawn_is_refused(tiny, tiny_config, device_config, tmp_path):
+    own = FittedConfig.model_validate(yaml.safe_load(FITTED.read_text()))
+    fitted = tiny_config.model_copy(update={"noise": own.model_copy(update={"device_seed": 3})})
+    loud = tiny_config.model_copy(update={"noise": LOUD})
+    for dataset, name in ((loud, "surrogate_hardware"), (fitted, "surrogate_fitted")):
+        refused({"noise": "dataset"}, dataset, f"constants of {name}", "fresh.noise=worlds")
+    refused({"noise": FITTED}, fitted, "the very constants")
+    refused({"noise": conf_dir() / "noise" / "surrogate_hardware.yaml"}, loud, "nobody fitted")
+    refused({"noise": "wolds"}, loud, "neither dataset nor worlds", "No such file")
+    wrong = tmp_path / "noise.yaml"
+    wrong.write_text("name: surrogate_fitted\nqubit: {}\n")
+    refused({"noise": wrong}, loud, "no noise config", "qubit")
+    refused({"circuits": 14}, tiny_config, "multiple of dataset.job_size (4)", "use 12 or 16")
+    refused({"circuits": 4}, tiny_config, "fill one batch", "trainer.batch_size (8)")
+    measured = replace(tiny, source="hardware")
+    with pytest.raises(QmendError, match=r"was measured on hardware, whose noise no config holds"):
+        FreshCircuits.like(measured, tiny_config, device_config, AER, seed=0)
+
+
+# The batches
+
+
+def test_an_epoch_follows_from_its_number_alone(make):
+    forth, back = make(), make()
+    whole = [epoch(forth, k) for k in (0, 1, 2)]
+    again = [epoch(back, k) for k in (2, 0, 1)]
+    assert all(same(whole[k], again[at]) for at, k in enumerate((2, 0, 1)))
+    distributions = [rows(w["noisy"]) for w in whole]
+    assert len(set.union(*distributions)) == 36
+    assert len(forth) == len(list(forth.epoch(0))) == 2
+
+
+def test_workers_change_no_bit(make):
+    alone = make("paper", with_stored=True)
+    with make("paper", with_stored=True, workers=2) as helped:
+        assert helped.identity == alone.identity
+        for number in (0, 1, 5, 4):  # in order, then as no training would
+            first, second = (list(b.epoch(number)) for b in (alone, helped))
+            assert all(same(*pair) for pair in zip(first, second, strict=True))
+
+
+def test_a_draw_is_used_for_several_epochs_each_in_another_order(make):
+    batches = make(every=2)
+    first, second, third = (epoch(batches, k)["noisy"] for k in range(3))
+    assert rows(first) == rows(second)
+    assert not torch.equal(first, second)
+    assert not rows(first) & rows(third)
+    assert [batches.fresh.options.seen(n) for n in (1, 2, 3)] == [12, 12, 24]
+
+
+@pytest.mark.parametrize("encoding", ["token", "paper"])
+def test_stored_circuits_take_part_whole_among_the_fresh_ones(make, encoding):
+    """Every stored circuit once an epoch; padding changes no token."""
+    batches = make(encoding, with_stored=True)
+    stored = batches.stored
+    alone = rows(epoch(make(encoding), 3)["noisy"])
+    found = epoch(batches, 3)
+    assert len(found["ideal"]) == batches.rows == 12 + len(stored["ideal"])
+    assert rows(found["noisy"]) == rows(stored["noisy"]) | alone
+    assert len(batches) == -(-batches.rows // 8)
+
+    def content(batch) -> list[tuple]:
+        return sorted(
+            (tuple(noisy.tolist()), tuple(tokens[mask].flatten().tolist()))
+            for noisy, tokens, mask in zip(
+                batch["noisy"], batch["tokens"], batch["mask"], strict=True
+            )
+        )
+
+    known = rows(stored["noisy"])
+    assert [c for c in content(found) if c[0] in known] == content(stored)
+    assert not found["tokens"][~found["mask"]].any()
+
+
+def test_the_identity_tells_whatever_decides_the_circuits(make):
+    plain = {"circuits": 12}
+    others = [{"circuits": 16}, {"every": 2}, {"with_stored": True}, {"noise": "worlds"}]
+    others += [{"noise": "worlds", "strength": (1.0, 2.0)}, {"noise": FITTED}, {"seed": 1}]
+    identities = [make(**{**plain, **other}).identity for other in [{}, *others]]
+    assert len(set(identities)) == len(identities)
+    assert make(**plain).identity == identities[0]
+
+
+# The training
+
+
+def train(tiny, tiny_config, device_config, state=None, stop_after=0, said=None, **options):
+    """Six epochs of 12 fresh circuits, or fewer."""
+    fields = {"circuits": 12, "noise": "worlds", "workers": 0, "every": 2, **options}
+    choice = FreshConfig(**fields)
+    epochs: list[int] = []
+
+    def progress(done: int, total: int, values: dict[str, float]) -> None:
+        epochs.append(done)
+        if done == stop_after:
+            raise KeyboardInterrupt
+
+    model = fit(
+        model_config({"name": "blind_mlp", "width": 8}),
+        LossConfig(name="l1"),
+        OptimizerConfig(lr=0.01),
+        TrainerConfig(max_epochs=6, batch_size=8, threads=1, save_every_seconds=0.0),
+        tiny.part("train"),
+        tiny.part("val"),
+        0,
+        progress=progress,
+        state=state,
+        say=(said if said is not None else []).append,
+        fresh=Fresh.like(tiny, tiny_config, device_config, choice, 0),
+    )
+    return model, epochs
+
+
+def test_a_stopped_training_on_fresh_circuits_ends_as_an_uninterrupted_one(
+    tiny, tiny_config, device_config, tmp_path
+):
+    """Within a draw that two epochs share; resumed with a worker, which changes nothing."""
+    data = tiny, tiny_config, device_config
+    whole, epochs = train(*data)
+    assert epochs == [1, 2, 3, 4, 5, 6]
+    with pytest.raises(KeyboardInterrupt):
+        train(*data, tmp_path, stop_after=4)
+    said: list[str] = []
+    resumed, rest = train(*data, tmp_path, said=said, workers=1)
+    assert rest == [4, 5, 6]
+    assert resumed.history == whole.history
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(value, resumed.network.state_dict()[name])
+    assert said == ["Goes on after epoch 3 of 6."]
+    train(*data, tmp_path, said=said, every=3)
+    assert "belongs to another training" in said[1]
+
+
+#: A process that draws ahead, and says so before it waits to be killed.
+KILLED = """
+import sys, time
+from pathlib import Path
+from qmend.encodings import build_encoding
+from qmend.datasets.config import DatasetConfig
+from qmend.datasets.table import load_dataset
+from qmend.devices.device import DeviceConfig
+from qmend.training.config import FreshConfig
+from qmend.training.online import Fresh, FreshBatches
+
+if __name__ == "__main__":
+    data = load_dataset(Path(sys.argv[1]))
+    recipe = data.manifest.recipe
+    config, device = DatasetConfig(**recipe["dataset"]), DeviceConfig(**recipe["device"])
+    encoding = build_encoding("token").fit(data.part("train").circuits)
+    options = FreshConfig(circuits=4000, noise="dataset")
+    fresh = Fresh.like(data, config, device, options, 0)
+    batches = FreshBatches(fresh, encoding, True, {}, 8, 10, 0)
+    batches._begin(0)[0].result()
+    print("drawing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_no_process_outlives_a_killed_training(tiny_folder, tmp_path):
+    script = tmp_path / "draws.py"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), str(tiny_folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    family: list[psutil.Process] = []
+    try:
+        assert process.stdout.readline() == "drawing\n"
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2  # the server and a worker, in the midst of a thousand jobs
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        _, alive = psutil.wait_procs(family, timeout=60)
+        assert not alive
+    finally:
+        for left in [process, *family]:
+            with suppress(psutil.NoSuchProcess):
+                left.kill()
+        process.communicate()
+
+
+def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config, device_config):
+    """Same circuits, calibrations and labels; other counts, each time, and Aer's exactly."""
+    train = tiny.part("train")
+    args = (tiny, tiny_config, device_config)
+    again = FreshCircuits.like(*args, Worlds((1.0, 1.0), 3), 0, "noise")
+    size = tiny_config.job_size
+    jobs = len(train) // size
+    first, second, later = again.job(0), again.job(1), again.job(jobs)
+    np.testing.assert_array_equal(first.circuit_id, train.circuit_id[:size])
+    np.testing.assert_array_equal(second.circuit_id, train.circuit_id[size : 2 * size])
+    np.testing.assert_array_equal(later.circuit_id, train.circuit_id[:size])
+    np.testing.assert_array_equal(first.ideal, train.ideal[:size])
+    assert np.abs(later.noisy_exact - first.noisy_exact).sum(axis=1).min() > 1e-3
+    same_noise = FreshCircuits.like(*args, AER, 0, "noise").job(0)
+    np.testing.assert_allclose(same_noise.noisy_exact, train.noisy_exact[:size], atol=1e-12)
+    assert not np.array_equal(same_noise.circuits.noisy, train.circuits.noisy[:size])
+    spread = np.abs(same_noise.circuits.noisy - same_noise.noisy_exact).sum(axis=1)
+    assert spread.max() < 8 * np.sqrt(32 / tiny_config.shots)
