@@ -18,8 +18,8 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, read_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.execution.aer import AerExecutor
-from qmend.execution.executor import AerNoiseConfig
 from qmend.execution.ptm import PtmExecutor
+from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices
 from qmend.types import QmendError
 

@@ -9,10 +9,11 @@ import pytest
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.devices.snapshots import dated_calibrations
-from qmend.execution.executor import AerNoiseConfig, build_executor
+from qmend.execution.executor import build_executor
 from qmend.generation.generate import generate
 from qmend.generation.job import machinery
 from qmend.generation.verify import verify_dataset
+from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices
 from qmend.types import QmendError
 from reference import rewrite_shard, stored_rows

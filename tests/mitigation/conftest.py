@@ -12,8 +12,8 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device
-from qmend.execution.executor import AerNoiseConfig
 from qmend.execution.ptm import PtmExecutor
+from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import apply_readout
 
 #: Error of a gate or readout by what it acts on; everything else is perfect.

@@ -9,8 +9,9 @@ from qmend.circuits.compilation import build_compiler
 from qmend.circuits.families import build_family
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import DeviceConfig, load_device
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.error_maps import error_rows, noiseless_program
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.kernel import evolve
 from qmend.simulation.program import z_strings
 

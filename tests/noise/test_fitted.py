@@ -15,10 +15,11 @@ from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.execution.executor import build_executor
+from qmend.noise.config import REVERSED, FittedConfig, SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, ideal_channel
-from qmend.noise.fitted import REVERSED, FittedConfig, FittedNoise, reversed_terms
+from qmend.noise.fitted import FittedNoise, reversed_terms
 from qmend.noise.readout import apply_readout, readout_matrices
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.channels import rotation, swap_qubits, tensor
 from qmend.simulation.outputs import probabilities
 

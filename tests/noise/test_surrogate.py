@@ -17,8 +17,9 @@ from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.execution.aer import device_noise_model
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation import differentiable
 from qmend.simulation.channels import pauli_matrices, rotation, tensor, unitary_channel
 from qmend.simulation.outputs import probabilities

@@ -9,7 +9,8 @@ import torch
 from qmend.circuits.families import build_family
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.config import SurrogateConfig
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation import differentiable, kernel
 from qmend.simulation.fusion import Fusion
 

@@ -21,11 +21,9 @@ from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
 from qmend.encodings import build_encoding
 from qmend.encodings.tensors import labelled_tensors
-from qmend.execution.executor import AerNoiseConfig
 from qmend.generation.online import FreshCircuits, Worlds, fresh_noise
 from qmend.models.base import model_config
-from qmend.noise.fitted import FittedConfig
-from qmend.noise.surrogate import SurrogateConfig
+from qmend.noise.config import AerNoiseConfig, FittedConfig, SurrogateConfig
 from qmend.training.config import FreshConfig, LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import fit
 from qmend.training.online import Fresh, FreshBatches, check_fresh, chosen_noise, joined

@@ -6,14 +6,17 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qiskit.circuit import QuantumCircuit
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, pauli_action
 from qmend.circuits.rotations import append_rotation, pauli_string, rotation_circuit
 from qmend.types import AnyArray, FloatArray, IntArray
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    from qiskit.circuit import QuantumCircuit
 
 #: (letters, qubit 0 first; parameter k; scale c): exp(-i c theta_k P).
 Rotation = tuple[str, int, float]
@@ -60,6 +63,8 @@ class Ansatz:
         gadgets = self.gadgets(parameters, n_qubits)
         if gadgets is not None:
             return rotation_circuit(gadgets, n_qubits)
+        from qiskit.circuit import QuantumCircuit
+
         circuit = QuantumCircuit(n_qubits)
         for operation in self.operations:
             if isinstance(operation, str):

@@ -6,12 +6,15 @@ A few RZ of any angle may stand between the Clifford gates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from qiskit.circuit import QuantumCircuit
 
 from qmend.circuits.families import SourceCircuit
 from qmend.types import FloatArray, IntArray
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    pass
 
 #: (h, s, sdg, x, y, z, cx or rz; qubit, the control of a CX; its target, else -1; angle of RZ).
 Gate = tuple[str, int, int, float]
@@ -25,6 +28,8 @@ class CliffordCircuit(SourceCircuit):
     """A circuit of Clifford gates and a few RZ, whose distribution needs no statevector."""
 
     def __init__(self, params: dict[str, object], gates: Sequence[Gate], n_qubits: int) -> None:
+        from qiskit.circuit import QuantumCircuit
+
         circuit = QuantumCircuit(n_qubits)
         for name, first, second, angle in gates:
             if name == "rz":

@@ -8,10 +8,11 @@ lengths lie one after the other (compressed rows): circuit ``i`` owns the instru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import cast
 
-import numba
 import numpy as np
 
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, nearest
@@ -121,7 +122,7 @@ class InstructionTable:
         """
         lasting = np.array([gate not in virtual for gate in GATES])[self.gate]
         layer = np.empty(len(self.gate), dtype=np.int64)
-        _fill_layers(self.n_qubits, self.offsets, self.first, self.second, lasting, layer)
+        _compiled_filler()(self.n_qubits, self.offsets, self.first, self.second, lasting, layer)
         return layer
 
     def depth(self) -> IntArray:
@@ -223,4 +224,9 @@ def _layers_one_by_one(
                 level[b] = at + lasting[k]
 
 
-_fill_layers = numba.njit(cache=True, nogil=True)(_layers_one_by_one)
+@cache
+def _compiled_filler() -> Callable[..., None]:
+    """Compile :func:`_layers_one_by_one`; a config needs no compiler, and numba loads slowly."""
+    import numba
+
+    return cast("Callable[..., None]", numba.njit(cache=True, nogil=True)(_layers_one_by_one))

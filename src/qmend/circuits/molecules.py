@@ -11,7 +11,6 @@ from functools import lru_cache
 from itertools import product
 
 import numpy as np
-from scipy.special import erf
 
 from qmend.circuits.hamiltonians import PauliSum, pauli_action
 from qmend.types import AnyArray, FloatArray
@@ -106,6 +105,8 @@ def _integrals(
 
 def _boys(t: AnyArray) -> FloatArray:
     """F_0(t) = integral over x in (0, 1) of exp(-t x^2)."""
+    from scipy.special import erf
+
     root = np.sqrt(np.maximum(t, 1e-12))
     value: FloatArray = 0.5 * np.sqrt(np.pi) * erf(root) / root
     return value

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import PauliEvolutionGate
-from qiskit.quantum_info import SparsePauliOp
+from typing import TYPE_CHECKING
 
 from qmend.circuits.gadgets import Gadget
 from qmend.types import FloatArray
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    from qiskit.circuit import QuantumCircuit
 
 _ROTATIONS = ("rx", "ry", "rz", "rxx", "ryy", "rzz")
 
@@ -26,6 +26,8 @@ def pauli_string(n_qubits: int, letters: dict[int, str]) -> str:
 
 def rotation_circuit(gadgets: Sequence[Gadget], n_qubits: int) -> QuantumCircuit:
     """The product of gadgets exp(-i a P), the first one applied first."""
+    from qiskit.circuit import QuantumCircuit
+
     circuit = QuantumCircuit(n_qubits)
     for letters, angle in gadgets:
         append_rotation(circuit, letters, angle)
@@ -43,5 +45,8 @@ def append_rotation(circuit: QuantumCircuit, letters: str, angle: float) -> None
     if name in _ROTATIONS:
         getattr(circuit, name)(2.0 * angle, *support)
     elif support:
+        from qiskit.circuit.library import PauliEvolutionGate
+        from qiskit.quantum_info import SparsePauliOp
+
         pauli = "".join(letters[q] for q in reversed(support))
         circuit.append(PauliEvolutionGate(SparsePauliOp(pauli), time=angle), support)

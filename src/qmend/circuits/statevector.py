@@ -6,13 +6,15 @@ least significant bit of an index.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
-from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import PauliEvolutionGate
-from qiskit.quantum_info import Operator, SparsePauliOp
 
 from qmend.circuits.instructions import GATE_CODE, InstructionTable
 from qmend.types import AnyArray, FloatArray, IntArray
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    from qiskit.circuit import QuantumCircuit
 
 _SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
 _X = np.array([[0, 1], [1, 0]], dtype=complex)
@@ -109,6 +111,8 @@ def source_state(circuit: QuantumCircuit) -> AnyArray:
     A Pauli gadget exp(-i a P) is applied as cos(a) - i sin(a) P, every other gate by its
     matrix.
     """
+    from qiskit.quantum_info import Operator
+
     n = circuit.num_qubits
     state = np.zeros(2**n, dtype=complex)
     state[0] = 1
@@ -118,20 +122,26 @@ def source_state(circuit: QuantumCircuit) -> AnyArray:
             continue
         qubits = [circuit.find_bit(q).index for q in item.qubits]
         operation = item.operation
-        if isinstance(operation, PauliEvolutionGate) and _one_pauli(operation):
-            pauli, angle = _one_pauli(operation) or ("", 0.0)
-            state = apply_pauli_gadget(state, pauli, angle, qubits)
+        gadget = _pauli_gadget(operation)
+        if gadget is not None:
+            state = apply_pauli_gadget(state, *gadget, qubits)
         else:
             matrix = Operator(operation).data
             state = _apply(state, matrix, qubits, n)
     return state
 
 
-def _one_pauli(gate: PauliEvolutionGate) -> tuple[str, float] | None:
-    operator = gate.operator
+def _pauli_gadget(operation: Any) -> tuple[str, float] | None:
+    """Pauli string and angle of a gate exp(-i angle P), None for any other."""
+    from qiskit.circuit.library import PauliEvolutionGate
+    from qiskit.quantum_info import SparsePauliOp
+
+    if not isinstance(operation, PauliEvolutionGate):
+        return None
+    operator = operation.operator
     if not isinstance(operator, SparsePauliOp) or len(operator) != 1:
         return None
-    return operator.paulis[0].to_label(), float(gate.time) * float(operator.coeffs[0].real)
+    return operator.paulis[0].to_label(), float(operation.time) * float(operator.coeffs[0].real)
 
 
 def apply_pauli_gadget(state: AnyArray, pauli: str, angle: float, qubits: list[int]) -> AnyArray:

@@ -9,10 +9,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qmend.circuits.families import Family, build_family
-from qmend.datasets.schema import SCHEMA_VERSION
 from qmend.devices.device import DeviceConfig
 from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
-from qmend.execution.executor import AerNoiseConfig, NoiseConfig
+from qmend.noise.config import AerNoiseConfig, NoiseConfig
 
 
 class _Frozen(BaseModel):
@@ -133,6 +132,8 @@ class CollectionConfig(_Frozen):
 
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
     """Everything that decides the data, as plain values."""
+    from qmend.datasets.schema import SCHEMA_VERSION
+
     return {
         "schema_version": SCHEMA_VERSION,
         "dataset": {**dataset.model_dump(mode="json"), "family": dataset.family.model_dump()},

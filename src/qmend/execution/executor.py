@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Protocol
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Protocol
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.noise.fitted import FittedConfig
-from qmend.noise.surrogate import SurrogateConfig
+from qmend.noise.config import AerNoiseConfig, AnyNoise
 from qmend.types import FloatArray, QmendError
-
-
-class AerNoiseConfig(BaseModel):
-    """``conf/noise/aer.yaml``: Qiskit Aer's device model, all of it from the calibration."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: Literal["aer"] = "aer"
-
-
-AnyNoise = AerNoiseConfig | SurrogateConfig | FittedConfig
-NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
 
 
 class Executor(Protocol):

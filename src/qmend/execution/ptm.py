@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.execution.executor import AnyNoise
+from qmend.noise.config import AnyNoise, FittedConfig, SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise
-from qmend.noise.fitted import FittedConfig, FittedNoise
+from qmend.noise.fitted import FittedNoise
 from qmend.noise.readout import readout_matrices
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.outputs import probabilities
 from qmend.simulation.program import Program
 from qmend.types import FloatArray

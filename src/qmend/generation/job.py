@@ -20,8 +20,8 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.snapshots import dated_calibrations
 from qmend.execution.executor import Executor, build_executor
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.readout import apply_readout
-from qmend.noise.surrogate import SurrogateConfig
 from qmend.simulation.sampling import sample_counts
 from qmend.types import FloatArray, IntArray, QmendError, Split
 

@@ -23,11 +23,10 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
-from qmend.execution.executor import AerNoiseConfig, NoiseConfig, build_executor
+from qmend.execution.executor import build_executor
 from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery, simulate_job
-from qmend.noise.fitted import FittedConfig
+from qmend.noise.config import AerNoiseConfig, FittedConfig, NoiseConfig, SurrogateConfig
 from qmend.noise.readout import apply_readout
-from qmend.noise.surrogate import SurrogateConfig
 from qmend.simulation.sampling import sample_counts
 from qmend.types import QmendError
 

@@ -12,8 +12,8 @@ from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
-from qmend.execution.executor import AerNoiseConfig
 from qmend.generation.job import Machinery, check_labels, machinery
+from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import apply_readout
 from qmend.types import AnyArray, QmendError
 

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 from qmend.devices.calibration import Calibration
-from qmend.noise.device_noise import DeviceNoise, NoiseParameters
-from qmend.noise.fitted import (
+from qmend.noise.config import (
     REVERSED,
     TERMS,
     FittedConfig,
     GateConstants,
     QubitConstants,
     Spread,
-    reversed_terms,
+    SurrogateConfig,
 )
+from qmend.noise.device_noise import DeviceNoise, NoiseParameters
+from qmend.noise.fitted import reversed_terms
 from qmend.noise.measurements import Measurements
-from qmend.noise.surrogate import Constants, Plan, SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import Constants, Plan, SurrogateNoise
 from qmend.simulation import differentiable
 from qmend.simulation.fusion import Fusion
 from qmend.types import FloatArray

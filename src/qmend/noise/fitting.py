@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.noise.config import FittedConfig
 from qmend.noise.fit_model import PRIOR, SHIFTED, NoiseModel
-from qmend.noise.fitted import FittedConfig
 from qmend.noise.measurements import Measurements
 from qmend.types import FloatArray, IntArray, QmendError
 

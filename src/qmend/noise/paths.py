@@ -20,8 +20,9 @@ import numpy as np
 
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import gate_error_channels, ideal_channel
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.types import FloatArray, IntArray
 
 #: Meaning of the last axis of :func:`path_features`. All are means over paths, of sums over the

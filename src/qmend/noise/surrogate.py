@@ -10,54 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
 from qmend.noise.idle_times import TimedChannels
 from qmend.simulation import channels
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
-
-
-class SurrogateConfig(BaseModel):
-    """``conf/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
-
-    Attributes:
-        name: ``surrogate_twirled``: measured by randomized compiling (arXiv 1512.01098) in the
-            limit of many randomizations: in each layer of two-qubit gates random Paulis enclose
-            every qubit's gate, so that errors there become Pauli channels. Errors after SX and X
-            and of waiting qubits stay as they are.
-        strength: scales all parts; 0 is Aer's device model.
-        device_seed: of the device's constants.
-        idle_relaxation: factor on the time for which idle qubits relax.
-        zz, zx: standard deviations (rad) of the coherent errors exp(-i theta P / 2) after each
-            directed two-qubit gate; ZX has Z on the control.
-        stark: of the RZ on each spectator of a two-qubit gate.
-        rx: of the RX after SX and X.
-        idle_zz: of the ZZ between neighbours that are both idle, per us.
-        leakage: probability with which a two-qubit gate loses a qubit to a state that reads 1.
-        drift: relative standard deviation of every coherent error from job to job.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: Literal["surrogate_hardware", "surrogate_twirled"]
-    strength: float = Field(1.0, ge=0)
-    device_seed: int = Field(0, ge=0)
-    idle_relaxation: float = Field(1.0, ge=0)
-    zz: float = Field(0.05, ge=0)
-    zx: float = Field(0.04, ge=0)
-    stark: float = Field(0.03, ge=0)
-    rx: float = Field(0.012, ge=0)
-    idle_zz: float = Field(0.0, ge=0)
-    leakage: float = Field(0.0, ge=0, le=1)
-    drift: float = Field(0.3, ge=0)
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,14 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.metrics import Bootstrap, Interval
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.fit_model import NoiseModel
 from qmend.noise.fitted import FittedNoise
 from qmend.noise.fitting import FitSettings, NoiseFit, fit_noise, thirds
 from qmend.noise.measurements import Measurements
 from qmend.noise.readout import readout_matrices
-from qmend.noise.surrogate import SurrogateConfig, SurrogateNoise
+from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.outputs import pauli_expectations
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray

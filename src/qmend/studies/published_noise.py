@@ -26,8 +26,8 @@ from qmend.devices.device import DeviceConfig, resolve
 from qmend.execution.executor import build_executor
 from qmend.generation.generate import generate
 from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery
+from qmend.noise.config import SurrogateConfig
 from qmend.noise.readout import apply_readout
-from qmend.noise.surrogate import SurrogateConfig
 from qmend.runs.scoring import Context
 from qmend.runs.training import TrainingConfig, run_training
 from qmend.simulation.sampling import sample_counts

@@ -5,17 +5,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
-from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import PauliEvolutionGate
-from qiskit.quantum_info import SparsePauliOp
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.statevector import apply_pauli_gadget, source_state
 from qmend.types import AnyArray, FloatArray, QmendError, nearest
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    from qiskit.circuit import QuantumCircuit
 
 
 class SourceCircuit:
@@ -44,6 +44,10 @@ class SourceCircuit:
     def circuit(self) -> QuantumCircuit:
         """The unitary part as a Qiskit circuit, gadgets as ``PauliEvolutionGate``."""
         if self._circuit is None:
+            from qiskit.circuit import QuantumCircuit
+            from qiskit.circuit.library import PauliEvolutionGate
+            from qiskit.quantum_info import SparsePauliOp
+
             self._circuit = QuantumCircuit(self.n_qubits)
             for letters, angle in self.gadgets or ():
                 gate = PauliEvolutionGate(SparsePauliOp(letters[::-1]), time=angle)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from qiskit.circuit import QuantumCircuit
 
 from qmend.circuits.families import Family, SourceCircuit, register
+
+if TYPE_CHECKING:  # Qiskit takes seconds to import
+    from qiskit.circuit import QuantumCircuit
 
 #: Method of ``QuantumCircuit`` and its number of angles, by the number of qubits. The order
 #: decides what a seed draws: append only.
@@ -53,6 +55,8 @@ class RandomFamily(Family):
     cx_probability: float = Field(0.3, ge=0, le=1)
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
+        from qiskit.circuit import QuantumCircuit
+
         depth = int(rng.integers(self.depth_min, self.depth_max + 1))
         circuit = QuantumCircuit(self.n_qubits)
         for _ in range(depth):
