@@ -6,7 +6,7 @@ from pathlib import Path
 
 from commandline import Command
 
-STUDY = ("study", "known_noise", "dataset=tiny", "noise@dataset.noise=surrogate_hardware")
+STUDY = ("study", "known_noise", "dataset=tiny", "dataset/noise=surrogate_hardware")
 
 
 def test_both_networks_are_in_one_table(here: Command, tmp_path: Path) -> None:

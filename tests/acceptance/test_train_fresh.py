@@ -35,7 +35,7 @@ def test_a_run_says_on_what_it_was_trained(here: Command, tmp_path: Path) -> Non
 
 
 def test_it_is_refused_before_any_work(here: Command, tmp_path: Path) -> None:
-    noise = ("fresh=dataset", "noise@dataset.noise=surrogate_hardware")
+    noise = ("fresh=dataset", "dataset/noise=surrogate_hardware")
     here("train", *SMALL, *QUICK, *noise).refused("fresh.noise=dataset", "fresh.noise=worlds")
     here("train", *SMALL, *QUICK, "fresh=fitted").refused("fresh.noise needs a value")
     imported = ("fresh=dataset", "dataset=hardware_public")

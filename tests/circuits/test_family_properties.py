@@ -19,7 +19,9 @@ from qmend.datasets.schema import instruction_table, instructions_column
 from qmend.devices.device import Device, DeviceConfig, load_device
 from reference import measured_probabilities, move_bits, qiskit_circuit
 
-FILES: dict[str, Path] = {p.stem: p for p in sorted((conf_dir() / "family").glob("*.yaml"))}
+FILES: dict[str, Path] = {
+    p.stem: p for p in sorted((conf_dir() / "dataset" / "family").glob("*.yaml"))
+}
 PRESETS: dict[str, dict[str, Any]] = {k: yaml.safe_load(p.read_text()) for k, p in FILES.items()}
 
 

@@ -96,7 +96,9 @@ def test_what_a_seed_draws_is_fixed():
     ],
 )
 def test_compiled_depth_spreads_to_about_120_layers(algiers, preset, level, deepest):
-    one = build_family(yaml.safe_load((conf_dir() / "family" / f"{preset}.yaml").read_text()))
+    one = build_family(
+        yaml.safe_load((conf_dir() / "dataset" / "family" / f"{preset}.yaml").read_text())
+    )
     compile_one = QiskitCompiler(5, algiers.native_gates, algiers.edges, level)
     circuits = [
         compile_one(one.draw(np.random.default_rng(seed)).circuit).instructions

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from qmend.cli import schema
 from qmend.cli.hydra_app import compose_config
 from qmend.config.errors import validate
-from qmend.config.paths import conf_dir
+from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.table import Dataset
 from qmend.models.base import architectures
 from qmend.training.fit import fit
@@ -53,28 +53,30 @@ def options(group: str) -> list[str]:
 
 
 def groups() -> list[str]:
-    return sorted(p.name for p in conf_dir().iterdir() if p.is_dir())
+    return sorted(config_groups(conf_dir()))
 
 
 def choices(root: str) -> Iterator[tuple[str, str]]:
     """(key of the override, group) for each choice that a root config offers."""
-    yield from _choices(conf_dir() / f"{root}.yaml", "")
+    yield from _choices(conf_dir() / f"{root}.yaml", "", "")
 
 
-def _choices(path: Path, package: str) -> Iterator[tuple[str, str]]:
+def _choices(path: Path, within: str, package: str) -> Iterator[tuple[str, str]]:
     for entry in yaml.safe_load(path.read_text()).get("defaults", []):
         if not isinstance(entry, dict):
             if package and entry != "_self_":  # a config of the same group
-                yield from _choices(path.with_name(f"{entry}.yaml"), package)
+                yield from _choices(path.with_name(f"{entry}.yaml"), within, package)
             continue
         ((key, option),) = entry.items()
         if key.startswith("override ") or key == "experiment":
             continue
         group, _, at = key.removeprefix("/").partition("@")
         place = ".".join(part for part in (package, at or group) if part)
-        yield (group if place == group else f"{group}@{place}"), group
+        if within and not key.startswith("/"):
+            group = f"{within}/{group}"
+        yield (group if place == group.replace("/", ".") else f"{group}@{place}"), group
         if not str(option).startswith("${"):  # one that follows another group's choice
-            yield from _choices(conf_dir() / group / f"{option}.yaml", place)
+            yield from _choices(conf_dir() / group / f"{option}.yaml", group, place)
 
 
 def composed(root: str, *overrides: str) -> DictConfig:
@@ -96,7 +98,7 @@ CASES = [
     for root in ROOTS
     for key, group in choices(root)
     # The parts of a dataset are the same for every root: once is enough.
-    if "@dataset." not in key or root == "generate"
+    if not key.startswith("dataset/") or root == "generate"
     for option in options(group)
     if (root, f"{key}={option}") not in APART
 ]

@@ -39,7 +39,7 @@ def base() -> Calibration:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_preset_states_the_defaults(kind):
-    plain = yaml.safe_load((conf_dir() / "calibrations" / f"{kind}.yaml").read_text())
+    plain = yaml.safe_load((conf_dir() / "dataset" / "calibrations" / f"{kind}.yaml").read_text())
     config = TypeAdapter(CalibrationsConfig).validate_python(plain)
     assert config == type(KINDS[kind])(name=kind)
     assert set(plain) == set(type(config).model_fields)

@@ -168,8 +168,8 @@ def test_bad_constants_are_refused(bad):
 
 
 def test_the_fitted_device_is_noisier_than_its_calibration(algiers, table):
-    """conf/noise/surrogate_algiers.yaml, on the paper's chain with a qubit that no fit saw."""
-    text = (Path(__file__).parents[2] / "conf/noise/surrogate_algiers.yaml").read_text()
+    """conf/dataset/noise/surrogate_algiers.yaml, on the paper's chain: no fit saw one qubit."""
+    text = (Path(__file__).parents[2] / "conf/dataset/noise/surrogate_algiers.yaml").read_text()
     config = FittedConfig.model_validate(yaml.safe_load(text))
     noise = FittedNoise(algiers.calibration, algiers.layout, config)
     ideal = compiled_probabilities(table)

@@ -86,7 +86,7 @@ def short():
 
 
 def test_only_the_surrogate_has_a_strength(tiny_config, device_config, store, tmp_path):
-    with pytest.raises(QmendError, match=r"noise@dataset\.noise=surrogate_hardware"):
+    with pytest.raises(QmendError, match=r"dataset/noise=surrogate_hardware"):
         list(
             run_study(study(), tiny_config, device_config, short(), store, "0", {}, tmp_path, 1, 0)
         )

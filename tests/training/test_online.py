@@ -29,7 +29,7 @@ from qmend.training.fit import fit
 from qmend.training.online import Fresh, FreshBatches, check_fresh, chosen_noise, joined
 from qmend.types import QmendError
 
-FITTED = conf_dir() / "noise" / "surrogate_algiers.yaml"
+FITTED = conf_dir() / "dataset" / "noise" / "surrogate_algiers.yaml"
 AER = AerNoiseConfig()
 #: A dataset's own constants, far from what any world has.
 LOUD = SurrogateConfig(name="surrogate_hardware", device_seed=5, strength=9.0, zz=1.0, drift=0.0)
@@ -203,7 +203,11 @@ def test_what_cannot_or_must_not_be_drawn_is_refused(tiny, tiny_config, device_c
     for dataset, name in ((loud, "surrogate_hardware"), (fitted, "surrogate_fitted")):
         refused({"noise": "dataset"}, dataset, f"constants of {name}", "fresh.noise=worlds")
     refused({"noise": FITTED}, fitted, "the very constants")
-    refused({"noise": conf_dir() / "noise" / "surrogate_hardware.yaml"}, loud, "nobody fitted")
+    refused(
+        {"noise": conf_dir() / "dataset" / "noise" / "surrogate_hardware.yaml"},
+        loud,
+        "nobody fitted",
+    )
     refused({"noise": "wolds"}, loud, "neither dataset nor worlds", "No such file")
     wrong = tmp_path / "noise.yaml"
     wrong.write_text("name: surrogate_fitted\nqubit: {}\n")

@@ -23,7 +23,7 @@ from qmend.cli.main import told
 from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
 from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
-from qmend.config.paths import conf_dir
+from qmend.config.paths import conf_dir, config_groups
 from qmend.types import QmendError
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -106,6 +106,7 @@ def _options_first(arguments: list[str]) -> list[str]:
 
 def _check_groups(arguments: list[str], folder: Path) -> None:
     """A group takes the name of a config: Hydra answers anything else with a bare ValueError."""
+    groups = config_groups(folder)
     for text in arguments:
         try:
             override = OverridesParser.create().parse_override(text)
@@ -115,8 +116,8 @@ def _check_groups(arguments: list[str], folder: Path) -> None:
         if not group:
             raise QmendError(f"The override {text!r} is not of the form key=value.")
         named = isinstance(override.value(), str | list) or override.is_sweep_override()
-        if (folder / group).is_dir() and not named and not override.is_delete():
-            options = ", ".join(sorted(p.stem for p in (folder / group).glob("*.yaml")))
+        if group in groups and not named and not override.is_delete():
+            options = ", ".join(groups[group])
             raise QmendError(f"{text}: {group} takes the name of a config. Valid: {options}.")
 
 

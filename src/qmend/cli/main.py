@@ -126,11 +126,9 @@ def command_help(command: Command) -> str:
     if command.notes:
         lines += ["", *command.notes]
     if command.hydra:
-        from qmend.config.paths import conf_dir
+        from qmend.config.paths import conf_dir, config_groups
 
-        groups = []
-        for folder in sorted(p for p in conf_dir().iterdir() if p.is_dir()):
-            names = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
-            groups.append(f"  {folder.name}: {names}")
+        options = config_groups(conf_dir())
+        groups = [f"  {group}: {', '.join(options[group])}" for group in sorted(options)]
         lines += ["", _HYDRA_HELP.rstrip(), "", "Groups:", *groups]
     return "\n".join(lines)

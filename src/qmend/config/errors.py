@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
+from qmend.config.paths import config_groups
 from qmend.types import QmendError, nearest
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -80,12 +81,11 @@ def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) 
     override = re.search(r"Could not override '([^']+)'", text)
     if override:
         key = override.group(1)
+        groups = config_groups(folder)
         group = key.partition(".")[0]
-        if group != key and (folder / group).is_dir() and defaults.get(group, "") is None:
-            options = sorted({p.stem for p in (folder / group).glob("*.yaml")} - {"none"})
-            choice = f"{group}={'|'.join(options)}"
+        if group != key and group in groups and defaults.get(group, "") is None:
+            choice = f"{group}={'|'.join(o for o in groups[group] if o != 'none')}"
             return f"{key}: there is no {group} here; choose one first, {choice}."
-        groups = [p.name for p in folder.iterdir() if p.is_dir()]
         return f"{key}: unknown key. {nearest(key, [*_keys(defaults), *groups])}"
     if isinstance(error, OverrideParseException):
         return f"The override {error.override!r} is not of the form key=value."

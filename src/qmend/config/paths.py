@@ -7,6 +7,15 @@ from pathlib import Path
 from qmend.types import QmendError
 
 
+def config_groups(folder: Path) -> dict[str, list[str]]:
+    """Map each group below a config directory, such as ``dataset/noise``, to its options."""
+    groups: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.parent != folder:
+            groups.setdefault(str(path.parent.relative_to(folder)), []).append(path.stem)
+    return groups
+
+
 def conf_dir() -> Path:
     """Absolute path of the config folder.
 

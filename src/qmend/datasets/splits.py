@@ -43,7 +43,7 @@ def _by_time(times: Sequence[datetime], shares: SplitConfig) -> list[Split]:
     if len(moments) < 3:
         raise QmendError(
             f"dataset.split.by=time needs jobs of at least three dates, these have {len(moments)}; "
-            "choose calibrations@dataset.calibrations=drift, or split@dataset.split=by_job."
+            "choose dataset/calibrations=drift, or dataset/split=by_job."
         )
     done = np.cumsum([jobs_at[m] for m in moments]) / len(times)
     # The first moment of the validation and of the test split, at least one moment each.

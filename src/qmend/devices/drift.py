@@ -18,7 +18,7 @@ _STREAMS = 0xD81F7  # apart from all else that is drawn from the same seed
 
 
 class DriftConfig(BaseModel):
-    """``conf/calibrations/drift.yaml``: Ornstein-Uhlenbeck processes around a snapshot.
+    """``conf/dataset/calibrations/drift.yaml``: Ornstein-Uhlenbeck processes around a snapshot.
 
     The first calibration is the snapshot itself, at its own time; the k-th follows ``k *
     interval_hours`` later. Each value is its base times exp(x) (errors: log-odds plus x, which

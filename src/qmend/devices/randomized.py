@@ -26,7 +26,7 @@ Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
 class RandomizedConfig(BaseModel):
-    """``conf/calibrations/randomized.yaml``: plausible devices that have never existed.
+    """``conf/dataset/calibrations/randomized.yaml``: plausible devices that have never existed.
 
     Each device has its own level of every property, log-uniform in a range; a qubit's or
     pair's value is the level times exp(spread * N(0, 1)). Levels and spreads are those of the

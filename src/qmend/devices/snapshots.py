@@ -1,4 +1,4 @@
-"""The calibrations that a dataset is made with: ``conf/calibrations/*.yaml``."""
+"""The calibrations that a dataset is made with: ``conf/dataset/calibrations/*.yaml``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qmend.devices.randomized import RandomizedConfig, randomized
 
 
 class SnapshotConfig(BaseModel):
-    """``conf/calibrations/snapshot.yaml``: the device's own snapshot and no other."""
+    """``conf/dataset/calibrations/snapshot.yaml``: the device's own snapshot and no other."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     name: Literal["snapshot"] = "snapshot"

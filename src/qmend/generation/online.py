@@ -39,7 +39,7 @@ _MAX_REDRAWS = 100
 class Worlds:
     """Surrogate hardware with constants of its own in each job.
 
-    The sizes of its parts are those of ``conf/noise/surrogate_hardware.yaml``, whatever a
+    The sizes of its parts are those of ``conf/dataset/noise/surrogate_hardware.yaml``, whatever a
     dataset's own config says; only the strength, which scales them all, is drawn.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Fields of ``conf/noise``: which noise a simulated dataset has."""
+"""Fields of ``conf/dataset/noise``: which noise a simulated dataset has."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class _Frozen(BaseModel):
 
 
 class AerNoiseConfig(_Frozen):
-    """``conf/noise/aer.yaml``: Qiskit Aer's device model, all of it from the calibration."""
+    """``conf/dataset/noise/aer.yaml``: Qiskit Aer's device model, all of it from the calibration."""
 
     name: Literal["aer"] = "aer"
 
 
 class SurrogateConfig(_Frozen):
-    """``conf/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
+    """``conf/dataset/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
 
     Attributes:
         name: ``surrogate_twirled``: measured by randomized compiling (arXiv 1512.01098) in the
@@ -133,7 +133,7 @@ class Spread(_Frozen):
 
 
 class FittedConfig(_Frozen):
-    """``conf/noise/surrogate_algiers.yaml``.
+    """``conf/dataset/noise/surrogate_algiers.yaml``.
 
     Attributes:
         device_seed: of whatever is drawn: constants of qubits and gates not listed, and drift.

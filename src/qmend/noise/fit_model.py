@@ -32,7 +32,7 @@ NATIVE_TERMS = tuple(REVERSED)
 #: Those that shift from job to job: phases of control and target.
 SHIFTED = ("ZI", "IZ")
 #: Prior standard deviations: angles in rad, of factors the logarithm's. ZZ, ZX, stark and rx are
-#: those of ``conf/noise/surrogate_hardware.yaml``.
+#: those of ``conf/dataset/noise/surrogate_hardware.yaml``.
 PRIOR: dict[str, float] = {
     "gate_error": 0.5,
     "error": 0.5,

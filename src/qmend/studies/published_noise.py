@@ -147,7 +147,7 @@ def run_study(
     if not isinstance(dataset.noise, SurrogateConfig):
         raise QmendError(
             "study published_noise fits the surrogate's strength; use "
-            "noise@dataset.noise=surrogate_hardware."
+            "dataset/noise=surrogate_hardware."
         )
     for name, hypothesis in study.hypotheses.items():
         family = {**dataset.family.model_dump(), "gadgets": hypothesis.gadgets}
