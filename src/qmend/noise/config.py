@@ -32,7 +32,7 @@ class _Frozen(BaseModel):
 
 
 class AerNoiseConfig(_Frozen):
-    """``conf/dataset/noise/aer.yaml``: Qiskit Aer's device model, all of it from the calibration."""
+    """``conf/dataset/noise/aer.yaml``: Qiskit Aer's device model, from the calibration alone."""
 
     name: Literal["aer"] = "aer"
 
