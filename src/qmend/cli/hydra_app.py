@@ -24,6 +24,7 @@ from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
 from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir, config_groups
+from qmend.config.spellings import spelling_sentence
 from qmend.types import QmendError
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -108,6 +109,9 @@ def _check_groups(arguments: list[str], folder: Path) -> None:
     """A group takes the name of a config: Hydra answers anything else with a bare ValueError."""
     groups = config_groups(folder)
     for text in arguments:
+        sentence = spelling_sentence(text)
+        if sentence is not None:
+            raise QmendError(sentence)
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException:

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from qmend.config.paths import config_groups
+from qmend.config.spellings import present_key
 from qmend.types import QmendError, nearest
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -46,6 +47,9 @@ def validation_sentence(error: ValidationError, config: Any) -> str:
     path = [str(p) for p in first["loc"]]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
+        present = present_key(key)
+        if present != key:
+            return f"{key} is now {present}."
         known = [k for k in _siblings(config, path) if k != path[-1]]
         return f"{key}: unknown key. {nearest(path[-1], known)}"
     message = first["msg"].removeprefix("Value error, ")

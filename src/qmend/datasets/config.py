@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from qmend.circuits.families import Family, build_family
+from qmend.config.spellings import current_form, stable_form
 from qmend.devices.device import DeviceConfig
 from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
 from qmend.noise.config import AerNoiseConfig, NoiseConfig
@@ -131,14 +133,21 @@ class CollectionConfig(_Frozen):
 
 
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
-    """Everything that decides the data, as plain values."""
+    """Collect everything that decides the data, as plain values under names that never change."""
     from qmend.datasets.schema import SCHEMA_VERSION
 
-    return {
-        "schema_version": SCHEMA_VERSION,
+    configs = {
         "dataset": {**dataset.model_dump(mode="json"), "family": dataset.family.model_dump()},
         "device": device.model_dump(mode="json"),
     }
+    return {"schema_version": SCHEMA_VERSION, **stable_form(configs)}
+
+
+def recipe_configs(recipe: Mapping[str, Any]) -> tuple[DatasetConfig, DeviceConfig]:
+    """Read the configs of a simulated dataset back from its recipe, of any age."""
+    configs = current_form({key: recipe[key] for key in ("dataset", "device")})
+    dataset = DatasetConfig.model_validate(configs["dataset"])
+    return dataset, DeviceConfig.model_validate(configs["device"])
 
 
 def collected_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:

@@ -9,9 +9,8 @@ import numpy as np
 from scipy import stats
 
 from qmend.circuits.statevector import to_bit_order
-from qmend.datasets.config import DatasetConfig
+from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.devices.device import DeviceConfig
 from qmend.generation.job import Machinery, check_labels, machinery
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import apply_readout
@@ -66,8 +65,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
             raise QmendError(f"{folder}: a {name} is in two splits; generate the data again.")
     if rows.noisy_exact is None:
         return Verification(len(rows), 0, 0.0, None, 1.0)
-    config = DatasetConfig.model_validate(data.manifest.recipe["dataset"])
-    device = DeviceConfig.model_validate(data.manifest.recipe["device"])
+    config, device = recipe_configs(data.manifest.recipe)
     shared = machinery(config, device)
     ids = [c.calibration_id for c in rows.circuits.calibrations]
     for job, k in zip(_jobs(rows.job_id), rows.circuits.calibration_index.tolist(), strict=True):

@@ -9,9 +9,8 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.config import DatasetConfig
+from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
-from qmend.devices.device import DeviceConfig
 from qmend.generation.job import machinery
 from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import baselines
@@ -45,10 +44,7 @@ class SimulatedReruns:
             )
         self.exact = exact
         self._folder = dataset.folder
-        self._machinery = machinery(
-            DatasetConfig.model_validate(recipe["dataset"]),
-            DeviceConfig.model_validate(recipe["device"]),
-        )
+        self._machinery = machinery(*recipe_configs(recipe))
         jobs = [int(job.rsplit("-", 1)[1]) for job in dataset.rows.job_id.tolist()]
         self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.config import DatasetConfig
+from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
-from qmend.devices.device import DeviceConfig
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
 from qmend.execution.ptm import PtmExecutor
@@ -97,10 +96,7 @@ def known_noise(
             f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
             "simulated dataset."
         )
-    shared = machinery(
-        DatasetConfig.model_validate(recipe["dataset"]),
-        DeviceConfig.model_validate(recipe["device"]),
-    )
+    shared = machinery(*recipe_configs(recipe))
     table = dataset.rows.circuits.instructions
     strings = z_strings(table.n_qubits)
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)

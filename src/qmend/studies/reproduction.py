@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 from mlflow.entities import Run as MlflowRun
 
+from qmend.config.spellings import current_form
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.manifest import MANIFEST, read_manifest
 from qmend.datasets.table import Dataset, load_dataset
@@ -139,7 +140,7 @@ def read_config(run: MlflowRun) -> dict[str, Any]:
         config = None
     if not isinstance(config, dict):
         raise QmendError(f"{path} is missing or damaged: the run's config is not known.")
-    return config
+    return current_form(config)
 
 
 def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:

@@ -22,10 +22,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from qmend.config.spellings import stable_form
 from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
 
 #: Keys that say where and how fast, not what: left out of ``config_sha``.
-_INCIDENTAL = ("tracking", "data", "report", "resume")
+_INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "output")
 _MAX_PARAM = 500
 #: Of a write that other processes may make at the same moment.
 _ATTEMPTS = 10
@@ -197,8 +198,11 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def config_sha(config: Mapping[str, Any]) -> str:
-    """SHA-256 (first 16 hex digits) of what decides a result, wherever it is run."""
-    relevant = {k: v for k, v in config.items() if k not in _INCIDENTAL}
+    """Hash what decides a result, wherever it is run: SHA-256, first 16 hex digits.
+
+    Keys that are renamed or added later leave it as it is: :mod:`qmend.config.spellings`.
+    """
+    relevant = stable_form({k: v for k, v in config.items() if k not in _INCIDENTAL})
     text = json.dumps(_plain(relevant), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from qmend.config.spellings import current_form, stable_form
 from qmend.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.tracking.registry import registered_run
@@ -40,7 +41,7 @@ def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any
     description = {
         "checkpoint_version": CHECKPOINT_VERSION,
         "architecture": model.config.name,
-        "config": model.config.model_dump(mode="json"),
+        "config": stable_form(model.config.model_dump(mode="json"), "model"),
         "dimensions": {
             "n_qubits": model.dimensions.n_qubits,
             "token": model.dimensions.token,
@@ -72,7 +73,7 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
             f"{CHECKPOINT_VERSION}; train the model again."
         )
     try:
-        config = model_config(data["config"])
+        config = model_config(current_form(data["config"], "model"))
         dimensions = Dimensions(**data["dimensions"])
         network = build_model(config, dimensions)
         network.load_state_dict(load_file(folder / WEIGHTS))

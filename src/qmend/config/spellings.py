@@ -1,0 +1,105 @@
+"""Every config key that was renamed or added: one table for stored configs, hashes and messages.
+
+A run, a checkpoint and a dataset keep the config that they were made with, and are identified by
+its hash. Both must outlive a rename. So hashes are computed from :func:`stable_form`, which uses
+the first name that a key ever had, and :func:`current_form` reads what was stored under any name.
+
+To rename a key, add a line to ``RENAMED`` or ``RENAMED_VALUES``. To add a key, add a line to
+``ADDED`` with the value that stands for how things were before it. Hashes then stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+#: (section by its present name, first name of the key) -> present name. The section is the key
+#: that the mapping lies under, at any depth; "" is a config's top level or any other section.
+RENAMED: dict[tuple[str, str], str] = {}
+#: (section, present name of the key) -> first value -> present value.
+RENAMED_VALUES: dict[tuple[str, str], dict[str, str]] = {}
+#: (section, key) -> the value that means the same as the key's absence.
+ADDED: dict[tuple[str, str], Any] = {}
+#: First way to choose a config of a group -> the present way.
+RENAMED_GROUPS: dict[str, str] = {
+    "family@dataset.family": "dataset/family",
+    "noise@dataset.noise": "dataset/noise",
+    "calibrations@dataset.calibrations": "dataset/calibrations",
+    "split@dataset.split": "dataset/split",
+}
+#: Keys that moved from one section to another, for messages only: they are in no hash.
+MOVED: dict[str, str] = {}
+
+_FIRST_NAMES = {(section, new): old for (section, old), new in RENAMED.items()}
+
+
+def current_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Translate a stored config to present names and values.
+
+    Args:
+        section: the present name of the key that the config lay under.
+    """
+    translated: dict[str, Any] = {}
+    for name, value in config.items():
+        key = RENAMED.get((section, name), name)
+        if isinstance(value, Mapping):
+            translated[key] = current_form(value, key)
+        else:
+            values = RENAMED_VALUES.get((section, key), {})
+            translated[key] = values.get(value, value) if isinstance(value, str) else value
+    for (place, key), before in ADDED.items():
+        if place == section:
+            translated.setdefault(key, before)
+    return translated
+
+
+def stable_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """Translate a present config to first names, keys left out where they change nothing.
+
+    Args:
+        section: the present name of the key that the config lies under.
+    """
+    translated: dict[str, Any] = {}
+    for key, value in config.items():
+        if (section, key) in ADDED and ADDED[section, key] == value:
+            continue
+        name = _FIRST_NAMES.get((section, key), key)
+        if isinstance(value, Mapping):
+            translated[name] = stable_form(value, key)
+        else:
+            values = {new: old for old, new in RENAMED_VALUES.get((section, key), {}).items()}
+            translated[name] = values.get(value, value) if isinstance(value, str) else value
+    return translated
+
+
+def present_key(key: str) -> str:
+    """Translate a dotted key to its present spelling, unchanged where it has not changed."""
+    for old, new in MOVED.items():
+        if key == old:
+            return new
+    section, parts = "", []
+    for name in key.split("."):
+        section = RENAMED.get((section, name), name)
+        parts.append(section)
+    return ".".join(parts)
+
+
+def spelling_sentence(override: str) -> str | None:
+    """Return one sentence on an override in an old spelling, or None if its spelling holds.
+
+    Args:
+        override: as typed, such as ``fresh.every=2``.
+    """
+    match = re.fullmatch(r"(\+\+|\+|~)?([^=]+?)(=(.*))?", override, re.DOTALL)
+    if match is None:
+        return None
+    prefix, key, assigned, value = (part or "" for part in match.groups())
+    new = RENAMED_GROUPS[key] if key in RENAMED_GROUPS else present_key(key)
+    section, _, last = new.rpartition(".")
+    choice = RENAMED_VALUES.get((last, "name"), {}) if not section else {}
+    values = RENAMED_VALUES.get((section.rpartition(".")[2], last), choice)
+    present = values.get(value, value)
+    if (new, present) == (key, value):
+        return None
+    return f"{override} is now {prefix}{new}{'=' if assigned else ''}{present}."

@@ -1,0 +1,71 @@
+"""Renamed and added keys leave hashes alone, and what was stored is read by its old names."""
+
+from __future__ import annotations
+
+import pytest
+
+from qmend.config import spellings
+
+
+@pytest.fixture
+def _later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if a later version had renamed keys and values, and added a key."""
+    renamed = {("", "fresh"): "later", ("later", "every"): "period", ("model", "output"): "top"}
+    monkeypatch.setattr(spellings, "RENAMED", renamed)
+    firsts = {(section, new): old for (section, old), new in renamed.items()}
+    monkeypatch.setattr(spellings, "_FIRST_NAMES", firsts)
+    monkeypatch.setattr(spellings, "RENAMED_VALUES", {("loss", "name"): {"old": "new"}})
+    monkeypatch.setattr(spellings, "ADDED", {("trainer", "speed"): None})
+    monkeypatch.setattr(spellings, "MOVED", {"data.address": "ray.address"})
+
+
+STORED = {
+    "fresh": {"every": 2, "circuits": 90},
+    "model": {"name": "rnn", "output": "correction"},
+    "trainings": {"one": {"model": {"output": "prediction"}, "loss": {"name": "old"}}},
+    "trainer": {"max_epochs": 3},
+    "output": "old",
+}
+PRESENT = {
+    "later": {"period": 2, "circuits": 90},
+    "model": {"name": "rnn", "top": "correction"},
+    "trainings": {"one": {"model": {"top": "prediction"}, "loss": {"name": "new"}}},
+    "trainer": {"max_epochs": 3, "speed": None},
+    "output": "old",
+}
+
+
+@pytest.mark.usefixtures("_later")
+def test_a_stored_config_is_read_and_its_stable_form_is_what_it_was() -> None:
+    assert spellings.current_form(STORED) == PRESENT
+    assert spellings.stable_form(PRESENT) == STORED
+    assert spellings.current_form(PRESENT) == PRESENT
+
+
+@pytest.mark.usefixtures("_later")
+def test_a_key_that_was_added_counts_only_where_it_changes_something() -> None:
+    fast = {"trainer": {"max_epochs": 3, "speed": 2}}
+    assert spellings.stable_form(fast) == fast
+
+
+@pytest.mark.usefixtures("_later")
+@pytest.mark.parametrize(
+    ("typed", "present"),
+    [
+        ("fresh.every=2", "later.period=2"),
+        ("+fresh.every=2", "+later.period=2"),
+        ("fresh=worlds", "later=worlds"),
+        ("~fresh", "~later"),
+        ("model.output=correction", "model.top=correction"),
+        ("data.address=auto", "ray.address=auto"),
+        ("loss=old", "loss=new"),
+        ("loss.name=old", "loss.name=new"),
+        ("family@dataset.family=qaoa", "dataset/family=qaoa"),
+        ("later.period=2", None),
+        ("loss=kl", None),
+        ("output=old", None),
+    ],
+)
+def test_an_old_spelling_is_answered_with_the_new_one(typed: str, present: str | None) -> None:
+    expected = None if present is None else f"{typed} is now {present}."
+    assert spellings.spelling_sentence(typed) == expected
