@@ -18,7 +18,7 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.providers import runtime_calibration
 from qmend.generation.generate import generate
-from qmend.mitigation.baselines import BASELINES
+from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import TrainingConfig, run_training
@@ -149,7 +149,7 @@ def board(tiny: Dataset, store: Store) -> Leaderboard:
     """All baselines and two short trainings, scored and tracked under one parent run."""
     with start_run(store, "board", {"kind": "demo"}, {}) as parent:
         context = Context(store, tiny, parent=parent.run_id)
-        entries = [run_baseline(context, kind(), {"seed": 0}) for kind in BASELINES]
+        entries = [run_baseline(context, kind(), {"seed": 0}) for kind in STANDARD_BASELINES]
         for name in ("blind_mlp", "physics_perceiver"):
             entries.append(
                 run_training(context, name, TRAININGS[name], {"seed": 0, "name": name}, 0)

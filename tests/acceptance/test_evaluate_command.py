@@ -10,7 +10,7 @@ import pytest
 from commandline import Command, Tracked, tracked
 from mlflow.entities import Run
 
-from qmend.mitigation.baselines import baselines
+from qmend.mitigation.baselines import BASELINES
 
 #: The key that names what is evaluated.
 KEY = "checkpoint"
@@ -136,7 +136,7 @@ def test_several_models_and_their_average_beside_all_baselines(
     by_architecture = {
         r.data.tags["architecture"]: r.data for r in runs if "architecture" in r.data.tags
     }
-    assert set(by_architecture) == {*baselines(), "physics_perceiver", "blind_mlp", "ensemble"}
+    assert set(by_architecture) == {*BASELINES, "physics_perceiver", "blind_mlp", "ensemble"}
     for run in trained:
         found = by_architecture[run.data.tags["architecture"]].metrics
         assert found["test/l1rc_median"] == run.data.metrics["test/l1rc_median"]

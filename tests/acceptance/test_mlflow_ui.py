@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from test_ui_command import answer, free_port
 
 from qmend.datasets.table import Dataset
-from qmend.mitigation.baselines import BASELINES
+from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import TrainingConfig, run_training
 from qmend.tracking.run import start_run
@@ -64,7 +64,7 @@ def compared(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = open_store(tmp_path_factory.mktemp("ui") / "mlruns")
     with start_run(store, "widths and rates", {"kind": "multirun"}, {}) as parent:
         context = Context(store, tiny, parent=parent.run_id)
-        for kind in BASELINES[:2]:
+        for kind in STANDARD_BASELINES[:2]:
             run_baseline(context, kind(), {"seed": 0})
         for width, lr, loss in CELLS:
             config = {

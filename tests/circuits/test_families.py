@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from qiskit.quantum_info import Operator, Pauli, Statevector
 from scipy import stats
 
-from qmend.circuits.families import build_family, families
+from qmend.circuits.families import FAMILIES, build_family
 from qmend.circuits.families.pauli import PauliFamily
 from qmend.circuits.statevector import source_state
 from qmend.types import QmendError
@@ -81,7 +81,7 @@ def test_a_seed_gives_the_circuit_back():
 def test_the_registry_builds_what_a_config_names():
     family = build_family({"name": "pauli", "n_qubits": 2, "gadgets_max": 4})
     assert family == PauliFamily(name="pauli", n_qubits=2, gadgets_max=4)
-    assert families()["pauli"] is PauliFamily
+    assert FAMILIES["pauli"] is PauliFamily
     with pytest.raises(QmendError, match=r"unknown family 'paull'. Did you mean 'pauli'\?"):
         build_family({"name": "paull"})
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from qiskit.quantum_info import Operator, Statevector
 
 from qmend.circuits.compilation import QiskitCompiler, build_compiler
-from qmend.circuits.families import SourceCircuit, build_family, families
+from qmend.circuits.families import FAMILIES, SourceCircuit, build_family
 from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
 from qmend.config.paths import conf_dir
 from qmend.datasets.schema import instruction_table, instructions_column
@@ -28,7 +28,7 @@ PRESETS: dict[str, dict[str, Any]] = {k: yaml.safe_load(p.read_text()) for k, p 
 def options() -> dict[str, dict[str, Any]]:
     """The presets, and every family's defaults with one choice changed at a time."""
     cases = dict(PRESETS)
-    for kind, family in families().items():
+    for kind, family in FAMILIES.items():
         for name, field in family.model_fields.items():
             values = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
             values = (False, True) if field.annotation is bool else values
@@ -76,13 +76,13 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def test_every_family_has_a_preset():
-    assert {preset["name"] for preset in PRESETS.values()} == set(families())
+    assert {preset["name"] for preset in PRESETS.values()} == set(FAMILIES)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_writes_every_field_and_says_what_it_is(preset):
     """A field that is off unless set (None) may be left out."""
-    fields = families()[PRESETS[preset]["name"]].model_fields
+    fields = FAMILIES[PRESETS[preset]["name"]].model_fields
     off = {name for name, field in fields.items() if field.default is None}
     assert set(PRESETS[preset]) | off == set(fields)
     assert FILES[preset].read_text().startswith("# ")
@@ -184,9 +184,9 @@ def test_registers_from_two_to_ten_qubits(preset, n):
     np.testing.assert_allclose(source.probabilities(), expected, atol=1e-11, rtol=0)
 
 
-@pytest.mark.parametrize("kind", families())
+@pytest.mark.parametrize("kind", FAMILIES)
 def test_no_range_may_be_empty(kind):
-    fields = families()[kind].model_fields
+    fields = FAMILIES[kind].model_fields
     lows = [name for name in fields if name.endswith("_min")]
     for low in lows:
         high = low.removesuffix("_min") + "_max"

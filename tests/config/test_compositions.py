@@ -19,7 +19,7 @@ from qmend.cli.hydra_app import compose_config
 from qmend.config.errors import validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.table import Dataset
-from qmend.models.base import architectures
+from qmend.models.base import ARCHITECTURES
 from qmend.training.fit import fit
 from qmend.training.losses import LOSSES
 from qmend.types import QmendError
@@ -195,7 +195,7 @@ def test_an_experiment_can_be_changed_on_the_command_line() -> None:
 
 def test_every_architecture_and_loss_has_a_config() -> None:
     names = {group: _names(group) for group in ("model", "loss")}
-    assert names["model"] == set(architectures())
+    assert names["model"] == set(ARCHITECTURES)
     assert names["loss"] == set(LOSSES)
 
 

@@ -12,10 +12,11 @@ from mixed_dataset import drifting, mixed_rows, write_mixed
 from qmend.datasets.card import CARD, COLUMNS, CROISSANT, Provenance, card, write_card
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_sha
 from qmend.datasets.description import describe
-from qmend.datasets.manifest import file_sha256, read_manifest
+from qmend.datasets.manifest import read_manifest
 from qmend.datasets.schema import SCHEMA
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import DeviceConfig
+from qmend.files import file_sha256
 from qmend.generation.generate import generate
 
 _REQUIRED = {

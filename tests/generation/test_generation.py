@@ -19,8 +19,8 @@ from qiskit.quantum_info import Operator, Statevector
 
 from qmend.circuits.families import Family, SourceCircuit
 from qmend.datasets.config import DatasetConfig, SplitConfig
-from qmend.datasets.manifest import write_atomically
 from qmend.devices.device import DeviceConfig
+from qmend.files import write_atomically
 from qmend.generation.generate import generate
 from qmend.generation.job import circuit_seed
 from qmend.types import QmendError

@@ -9,7 +9,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.mitigation.baselines import (
-    BASELINES,
+    STANDARD_BASELINES,
     DepolarizingInversion,
     NoMitigation,
     ReadoutInversion,
@@ -191,7 +191,7 @@ def test_baselines_on_simulated_noise_rank_as_physics_says(tiny):
         kind.name: metrics.median_l1rc(
             metrics.l1rc(test.ideal, test.circuits.noisy, kind().fit(train).mitigate(test.circuits))
         )
-        for kind in BASELINES
+        for kind in STANDARD_BASELINES
     }
     assert found["none"] == 0
     assert found["path_inversion"] < found["depolarizing_inversion"] < found["readout_inversion"]
@@ -199,7 +199,7 @@ def test_baselines_on_simulated_noise_rank_as_physics_says(tiny):
 
 
 def test_names_and_parameters():
-    assert {k.name: k.parameters for k in BASELINES} == {
+    assert {k.name: k.parameters for k in STANDARD_BASELINES} == {
         "none": 0,
         "uniform": 0,
         "readout_inversion": 0,

@@ -18,10 +18,10 @@ from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.mitigation.base import Mitigator, RerunMitigator, Reruns
-from qmend.mitigation.baselines import baselines
+from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.models.base import architectures, model_config
+from qmend.models.base import ARCHITECTURES, model_config
 from qmend.training.checkpoint import load_checkpoint, save_checkpoint
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import fit
@@ -41,7 +41,7 @@ NETWORKS = {
     "walsh_operator": {"channels": 4, "blocks": 2},
 }
 ENSEMBLE = "ensemble"
-NAMES = [*baselines(), *architectures(), ENSEMBLE]
+NAMES = [*BASELINES, *ARCHITECTURES, ENSEMBLE]
 
 
 @dataclass(frozen=True)
@@ -77,9 +77,9 @@ def network(name: str, train: LabelledCircuits, val: LabelledCircuits) -> Learne
 def fitted(name: str, train: LabelledCircuits, val: LabelledCircuits, reruns: Reruns) -> Mitigator:
     if name == ENSEMBLE:
         return Ensemble([network(k, train, val) for k in ("blind_mlp", "physics_perceiver")])
-    if name in architectures():
+    if name in ARCHITECTURES:
         return network(name, train, val)
-    kind = baselines()[name]
+    kind = BASELINES[name]
     mitigator = kind(reruns) if issubclass(kind, RerunMitigator) else kind()
     return mitigator.fit(train)
 
@@ -97,7 +97,7 @@ def case(request, tiny, runs) -> Case:
     def again() -> Mitigator:
         return fitted(request.param, train, val, runs)
 
-    learned = request.param not in baselines()
+    learned = request.param not in BASELINES
     return Case(request.param, again(), again, 1e-6 if learned else 1e-12)
 
 
@@ -115,7 +115,7 @@ def assert_distributions(mitigated: np.ndarray, circuits: CircuitBatch) -> None:
 
 
 def test_every_architecture_has_a_size():
-    assert set(NETWORKS) == set(architectures())
+    assert set(NETWORKS) == set(ARCHITECTURES)
 
 
 def test_any_input_gives_distributions(case, given):
@@ -206,7 +206,7 @@ def test_a_circuit_alone_and_in_any_order_is_mitigated_as_in_its_batch(case, giv
 
 def test_a_checkpoint_gives_the_same_bits(case, given, tmp_path):
     """Of networks; baselines have none and are fitted again."""
-    if case.name in baselines():
+    if case.name in BASELINES:
         assert not hasattr(case.mitigator, "model")
         return
 

@@ -13,10 +13,10 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
 from qmend.mitigation.base import Mitigator, RerunMitigator
-from qmend.mitigation.baselines import BASELINES, baselines
+from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
 from qmend.mitigation.reruns import SimulatedReruns
 
-KINDS = list(baselines().values())
+KINDS = list(BASELINES.values())
 #: They undo no noise.
 IDLE = ("none", "uniform")
 
@@ -105,7 +105,7 @@ def test_the_one_that_simulates_is_a_bound(errors):
 
 
 def test_names_and_costs():
-    known = baselines()
+    known = BASELINES
     assert {name: (k.parameters, k.shots_factor) for name, k in known.items()} == {
         "none": (0, 1.0),
         "uniform": (0, 1.0),
@@ -119,5 +119,5 @@ def test_names_and_costs():
         "clifford_data_regression": (0, 11.0),
         "probabilistic_inversion": (0, 1.0),
     }
-    assert all(known[kind.name] is kind for kind in BASELINES)
-    assert all(not kind.simulates and kind.shots_factor == 1 for kind in BASELINES)
+    assert all(known[kind.name] is kind for kind in STANDARD_BASELINES)
+    assert all(not kind.simulates and kind.shots_factor == 1 for kind in STANDARD_BASELINES)

@@ -5,21 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from qmend import metrics
-from qmend.mitigation.baselines.probabilistic_inversion import (
-    ProbabilisticInversion,
-    walsh_hadamard,
-)
+from qmend.mitigation.baselines.probabilistic_inversion import ProbabilisticInversion
 from qmend.mitigation.reruns import SimulatedReruns
 from qmend.mitigation.simplex import project_to_simplex
-
-
-def test_parities(random_distributions):
-    """<Z_s> by its definition, and back."""
-    p = random_distributions(3, 4)
-    index = np.arange(16)
-    sign = (-1.0) ** np.bitwise_count(index[:, None] & index)
-    np.testing.assert_allclose(walsh_hadamard(p), p @ sign, atol=1e-12)
-    np.testing.assert_allclose(walsh_hadamard(walsh_hadamard(p)) / 16, p, atol=1e-12)
+from qmend.walsh import walsh_hadamard
 
 
 def test_exact_probabilities_give_the_ideal(tiny):

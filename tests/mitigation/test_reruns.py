@@ -11,7 +11,7 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.generation.generate import generate
 from qmend.mitigation.base import RerunMitigator
-from qmend.mitigation.baselines import baselines
+from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.baselines.zero_noise_extrapolation import folded
 from qmend.mitigation.reruns import SimulatedReruns, runnable_baselines
 from qmend.types import QmendError
@@ -92,7 +92,7 @@ def test_a_circuit_of_other_data_has_no_job(drifting):
 def test_every_baseline_runs_on_simulated_data(tiny):
     runnable = runnable_baselines(tiny)
     assert runnable.skipped == {}
-    assert [m.name for m in runnable.mitigators] == list(baselines())
+    assert [m.name for m in runnable.mitigators] == list(BASELINES)
 
 
 def measured(dataset: Dataset) -> Dataset:
@@ -110,7 +110,7 @@ def measured(dataset: Dataset) -> Dataset:
 
 def test_on_measured_data_those_that_need_more_measurements_say_so(tiny):
     runnable = runnable_baselines(measured(tiny))
-    rerunning = [k.name for k in baselines().values() if issubclass(k, RerunMitigator)]
+    rerunning = [k.name for k in BASELINES.values() if issubclass(k, RerunMitigator)]
     assert sorted(runnable.skipped) == sorted(rerunning)
     assert len(rerunning) == 4
     assert all("measured, not simulated" in reason for reason in runnable.skipped.values())

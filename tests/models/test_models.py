@@ -13,11 +13,11 @@ from qmend.circuits.instructions import GATES
 from qmend.encodings import build_encoding
 from qmend.encodings.tensors import as_tensors
 from qmend.models.base import (
+    ARCHITECTURES,
     Architecture,
     Dimensions,
     Inputs,
     ModelConfig,
-    architectures,
     build_model,
     count_parameters,
     log_floored,
@@ -94,7 +94,7 @@ def test_all_architectures_are_tested():
     for fields in CONFIGS.values():
         config = model_config(fields)
         tested.setdefault(config.name, set()).add(getattr(config, "output", ""))
-    assert tested == {name: outputs(kind.config_type) for name, kind in architectures().items()}
+    assert tested == {name: outputs(kind.config_type) for name, kind in ARCHITECTURES.items()}
 
 
 def outputs(config: type[ModelConfig]) -> set[str]:

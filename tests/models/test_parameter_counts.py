@@ -8,10 +8,10 @@ import yaml
 
 from qmend.config.paths import conf_dir
 from qmend.models.base import (
+    ARCHITECTURES,
     Architecture,
     Dimensions,
     Inputs,
-    architectures,
     build_model,
     count_parameters,
     model_config,
@@ -170,7 +170,7 @@ def test_small_configs_are_small_and_the_paper_s_are_not():
     for name, count in counts.items():
         assert (count > 20_000_000) == ("_paper_" in name)
         assert count < 500_000 or "_paper_" in name
-    assert {yaml.safe_load(p.read_text())["name"] for p in CONFIGS.values()} == set(architectures())
+    assert {yaml.safe_load(p.read_text())["name"] for p in CONFIGS.values()} == set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGS if "_paper_" in name])

@@ -15,7 +15,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.evaluation.constant import best_constant, constant_of_least_mean
 from qmend.evaluation.scores import SIMULATION_MARGIN, score, simulates, summarise
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines import NoMitigation, baselines
+from qmend.mitigation.baselines import BASELINES, NoMitigation
 from qmend.mitigation.baselines.clifford_data_regression import CliffordDataRegression
 from qmend.mitigation.baselines.zero_noise_extrapolation import LinearExtrapolation
 from qmend.mitigation.reruns import runnable_baselines
@@ -203,7 +203,7 @@ def test_who_is_marked(tiny, store):
     context = Context(store, tiny)
     mitigators = [*runnable_baselines(tiny).mitigators, *map(Simulator, (1.0, 0.1, 0.025))]
     entries = [run_baseline(context, mitigator, {}) for mitigator in mitigators]
-    known = len(baselines())
+    known = len(BASELINES)
     for entry in entries[:known]:
         # mthree computes in single precision.
         assert entry.summary.figures["uniform_l1rc"].value == pytest.approx(0, abs=1e-6)

@@ -8,7 +8,7 @@ from torch import nn
 import qmend.training.fit as fit_module
 from qmend import metrics
 from qmend.encodings.tensors import BatchLoader, labelled_tensors
-from qmend.models.base import architectures, model_config
+from qmend.models.base import ARCHITECTURES, model_config
 from qmend.training.batches import ShuffledBatches, tensors_digest
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import TrainedModel, fit
@@ -76,7 +76,7 @@ def test_a_seed_gives_the_same_network(tiny, model):
 def test_all_architectures_are_trained_here():
     """In :func:`test_a_seed_gives_the_same_network`."""
     trained = {"blind_mlp", "mlp", "noisy_enc", "perceiver", "physics_perceiver", "rnn"}
-    assert set(architectures()) == trained | {"tf", "tfm", "walsh_operator"}
+    assert set(ARCHITECTURES) == trained | {"tf", "tfm", "walsh_operator"}
 
 
 def test_torchs_random_state_is_left_as_it_was(tiny):
@@ -325,7 +325,7 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(tiny):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("model", sorted(architectures()))
+@pytest.mark.parametrize("model", sorted(ARCHITECTURES))
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_every_architecture_trains_on_a_gpu(tiny, model, precision):
     """To the same bits twice, and in 32 bits to nearly the network of the CPU."""

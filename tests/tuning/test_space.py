@@ -14,7 +14,7 @@ from qmend.cli.hydra_app import compose_config
 from qmend.cli.schema import TrainConfig, TuneCommandConfig
 from qmend.config.errors import validate
 from qmend.config.paths import conf_dir
-from qmend.models.base import Dimensions, architectures, build_model
+from qmend.models.base import ARCHITECTURES, Dimensions, build_model
 from qmend.tuning.space import SearchSpace, base_values, with_values
 from qmend.types import QmendError
 
@@ -45,10 +45,10 @@ def tune_config(model: str) -> dict[str, Any]:
 
 
 def test_every_architecture_has_a_space() -> None:
-    assert {p.stem for p in (conf_dir() / "tune").glob("*.yaml")} == set(architectures())
+    assert {p.stem for p in (conf_dir() / "tune").glob("*.yaml")} == set(ARCHITECTURES)
 
 
-@pytest.mark.parametrize("model", sorted(architectures()))
+@pytest.mark.parametrize("model", sorted(ARCHITECTURES))
 def test_what_a_shipped_space_gives_can_be_trained(model: str) -> None:
     """As `qmend train` checks it, and as a network of the size that the data ask for."""
     plain = tune_config(model)

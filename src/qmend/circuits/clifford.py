@@ -12,6 +12,7 @@ import numpy as np
 
 from qmend.circuits.families import SourceCircuit
 from qmend.types import FloatArray, IntArray
+from qmend.walsh import walsh_hadamard
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
     pass
@@ -75,10 +76,7 @@ def clifford_probabilities(gates: Sequence[Gate], n_qubits: int) -> FloatArray:
             weight = np.where(flips, -weight, weight)
     left = x == 0
     parity = np.bincount(outcome[left], weight[left], minlength=2**n_qubits)
-    for q in range(n_qubits):  # Walsh-Hadamard transform
-        even, odd = np.moveaxis(parity.reshape(-1, 2, 2**q), 1, 0)
-        parity = np.stack([even + odd, even - odd], axis=1).reshape(-1)
-    distribution: FloatArray = np.maximum(parity / 2**n_qubits, 0.0)
+    distribution: FloatArray = np.maximum(walsh_hadamard(parity) / 2**n_qubits, 0.0)
     return distribution
 
 

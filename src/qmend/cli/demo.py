@@ -12,7 +12,7 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import load_device
 from qmend.devices.vector import VECTOR_SIZE, calibration_vector
-from qmend.mitigation.baselines import BASELINES
+from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.reporting.html import ReportFacts, check_writable, dataset_facts, write_report
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.runs.leaderboard import Leaderboard
@@ -77,9 +77,9 @@ def _compare(
         }
         with epoch_progress(name, training.trainer.max_epochs) as progress:
             models.append(run_training(context, name, training, own, config.seed, progress))
-    console.print(f"[bold]4/5[/] Fitting {len(BASELINES)} baselines")
+    console.print(f"[bold]4/5[/] Fitting {len(STANDARD_BASELINES)} baselines")
     shared = {k: v for k, v in plain.items() if k not in ("trainings", "report")}
-    baselines = [run_baseline(context, kind(), shared) for kind in BASELINES]
+    baselines = [run_baseline(context, kind(), shared) for kind in STANDARD_BASELINES]
     board = Leaderboard.build(context.scored, [*baselines, *models])
     _log(board, context.dataset, parent)
     return board

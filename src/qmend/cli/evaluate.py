@@ -19,7 +19,7 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
 from qmend.encodings import build_encoding
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines import baselines
+from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.reruns import runnable_baselines
 from qmend.reporting.table import leaderboard_table, verdicts
 from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
@@ -148,7 +148,7 @@ def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> li
     train = int(np.count_nonzero(dataset.split == "train"))
     wanted = None if config.baselines == "all" else config.baselines
     runnable = runnable_baselines(dataset, wanted)
-    unfitted = [name for name in runnable.skipped if baselines()[name].parameters and not train]
+    unfitted = [name for name in runnable.skipped if BASELINES[name].parameters and not train]
     fitted = any(baseline.parameters for baseline in runnable.mitigators)
     reasons: dict[str, list[str]] = {}
     for name, reason in runnable.skipped.items():

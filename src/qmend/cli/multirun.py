@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -30,6 +28,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from qmend.cli.terminal import console, without_bars
+from qmend.processes import end_with
 from qmend.reporting.multirun_table import Row, multirun_table
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import PROCESS_TAG, Store, open_store, reconcile, reported
@@ -176,13 +175,7 @@ def _follow(driver: int) -> None:
     _following.append(driver)
     without_bars()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ctrl-C reaches the driver, which ends workers
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(0.2)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    end_with(driver)
 
 
 class _Multirun:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from qmend.config.model import ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.mitigation.baselines import BASELINES, baselines
+from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
 from qmend.runs.training import TrainingConfig
 from qmend.studies.published_noise import PublishedNoiseConfig
 from qmend.training.config import FreshConfig
@@ -20,7 +21,7 @@ from qmend.tuning.space import SearchSpace
 from qmend.types import QmendError, nearest
 
 
-class DataConfig(BaseModel):
+class DataConfig(ConfigModel):
     """Where datasets lie, what makes them, whether they may be overwritten.
 
     Attributes:
@@ -28,7 +29,6 @@ class DataConfig(BaseModel):
         ray_address: null: the cluster that RAY_ADDRESS names, else one started here.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     root: Path
     workers: int = Field(2, ge=1, le=256)
     replace: bool = False
@@ -36,17 +36,15 @@ class DataConfig(BaseModel):
     ray_address: str | None = None
 
 
-class TrackingConfig(BaseModel):
+class TrackingConfig(ConfigModel):
     """Folder of the MLflow store."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     root: Path
 
 
-class CommonConfig(BaseModel):
+class CommonConfig(ConfigModel):
     """What every command with data has."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     data: DataConfig
     device: DeviceConfig
     dataset: DatasetConfig | ImportedDatasetConfig
@@ -99,10 +97,9 @@ class VerifyConfig(CommonConfig):
     sample: int = Field(50, ge=1)
 
 
-class ShowOptions(BaseModel):
+class ShowOptions(ConfigModel):
     """Which folder, and where the page goes; null: see ``conf/show.yaml``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     folder: Path | None = None
     page: Path | None = None
 
@@ -127,7 +124,7 @@ class EvaluateConfig(CommonConfig):
 
     checkpoint: tuple[str, ...] = Field(min_length=1)
     scored_split: Literal["train", "val", "test", "all"] = "test"
-    baselines: Literal["all"] | tuple[str, ...] = tuple(kind.name for kind in BASELINES)
+    baselines: Literal["all"] | tuple[str, ...] = tuple(kind.name for kind in STANDARD_BASELINES)
     ensemble: bool = False
     n_qubits: int | None = Field(None, ge=1)
 
@@ -150,7 +147,7 @@ class EvaluateConfig(CommonConfig):
         names = (value,) if isinstance(value, str) else tuple(value or ())
         if names == ("all",):
             return "all"
-        known = baselines()
+        known = BASELINES
         for name in names:
             if name not in known:
                 raise QmendError(
@@ -169,7 +166,7 @@ class EvaluateConfig(CommonConfig):
         return self
 
 
-class FineTuneConfig(BaseModel):
+class FineTuneConfig(ConfigModel):
     """How a training that starts from a checkpoint differs.
 
     Attributes:
@@ -177,7 +174,6 @@ class FineTuneConfig(BaseModel):
             given.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     lr_factor: float = Field(0.1, gt=0, allow_inf_nan=False)
 
 
@@ -298,10 +294,9 @@ class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConf
     seed: int = Field(0, ge=0)
 
 
-class ReportOptions(BaseModel):
+class ReportOptions(ConfigModel):
     """Which runs: see :func:`qmend.tracking.finding.select`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     runs: str | tuple[str, ...] = "latest"
 
     @field_validator("runs", mode="before")
@@ -311,10 +306,9 @@ class ReportOptions(BaseModel):
         return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-class ReportConfig(BaseModel):
+class ReportConfig(ConfigModel):
     """``conf/report.yaml``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     tracking: TrackingConfig
     report: ReportOptions
     output: Path

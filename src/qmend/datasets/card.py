@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,8 +17,9 @@ import yaml
 
 from qmend.datasets.croissant import croissant
 from qmend.datasets.description import Description, describe
-from qmend.datasets.manifest import Manifest, write_atomically
+from qmend.datasets.manifest import Manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, SCHEMA
+from qmend.files import write_text
 
 CARD = "README.md"
 CROISSANT = "croissant.json"
@@ -109,7 +109,7 @@ def write_card(folder: Path, manifest: Manifest, provenance: Provenance = GENERA
         CROISSANT: json.dumps(machine, indent=1, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():
-        write_atomically(folder / name, partial(_write, text=text))
+        write_text(folder / name, text)
 
 
 def _write(path: Path, text: str) -> None:

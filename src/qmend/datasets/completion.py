@@ -14,13 +14,12 @@ from qmend.datasets.manifest import (
     CALIBRATIONS,
     FileEntry,
     Manifest,
-    file_sha256,
     package_versions,
-    write_atomically,
     write_manifest,
 )
 from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.devices.calibration import Calibration
+from qmend.files import file_sha256, write_atomically
 
 
 def write_dataset(

@@ -7,20 +7,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from qmend.circuits.families import Family, build_family
+from qmend.config.model import ConfigModel
 from qmend.config.spellings import current_form, stable_form
 from qmend.devices.device import DeviceConfig
 from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
 from qmend.noise.config import AerNoiseConfig, NoiseConfig
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CompilerConfig(_Frozen):
+class CompilerConfig(ConfigModel):
     """``qiskit``: its preset passes at ``optimization_level``; ``direct``: our own compiler
     for Pauli gadgets, which has no levels."""
 
@@ -28,7 +25,7 @@ class CompilerConfig(_Frozen):
     optimization_level: int = Field(1, ge=0, le=3)
 
 
-class SplitConfig(_Frozen):
+class SplitConfig(ConfigModel):
     """Shares of the jobs, drawn at random or by time (the earliest jobs train)."""
 
     by: Literal["job", "time"] = "job"
@@ -44,7 +41,7 @@ class SplitConfig(_Frozen):
         return self
 
 
-class DatasetConfig(_Frozen):
+class DatasetConfig(ConfigModel):
     """A simulated dataset.
 
     Attributes:
@@ -91,7 +88,7 @@ class DatasetConfig(_Frozen):
         return self.circuits // self.job_size
 
 
-class ImportedDatasetConfig(_Frozen):
+class ImportedDatasetConfig(ConfigModel):
     """A dataset that ``qmend data import`` made: it can't be generated, only read.
 
     Attributes:
@@ -109,7 +106,7 @@ class ImportedDatasetConfig(_Frozen):
         return value
 
 
-class CollectionConfig(_Frozen):
+class CollectionConfig(ConfigModel):
     """``collect`` of ``conf/collect.yaml``: how jobs are run on hardware.
 
     Attributes:

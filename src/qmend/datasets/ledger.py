@@ -10,21 +10,18 @@
     lost       it ran in a process that is gone, and cost nothing
     finished   a dataset was made of the jobs that are there
 
-A line is on the disk (fsync) before the next step. A kill can tear only the last line, and a torn
-line is dropped: each step can be repeated without the line that would follow it.
+Each step can be repeated without the line that would follow it (:class:`qmend.files.AppendLog`).
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from qmend.datasets.manifest import sync_folder
+from qmend.files import AppendLog
 from qmend.types import QmendError
 
 LEDGER = "ledger.jsonl"
@@ -64,26 +61,15 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / LEDGER
+        self._log = AppendLog(self.path)
         self.opening: dict[str, Any] | None = None
         self.jobs: dict[int, JobRecord] = {}
-        for event in self._events():
-            self._take(event)
-
-    def _events(self) -> list[dict[str, Any]]:
         try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        events = []
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                events.append(json.loads(line))
-            except ValueError:
-                raise QmendError(
-                    f"Line {number} of {self.path} is damaged; restore the file from a copy: it "
-                    "says which jobs were paid for."
-                ) from None
-        return events
+            self._log.replay(self._take)
+        except ValueError as error:
+            raise QmendError(
+                f"{error}; restore the file from a copy: it says which jobs were paid for."
+            ) from None
 
     def job(self, number: int) -> JobRecord:
         """The record of a job, empty for one not yet planned."""
@@ -91,29 +77,10 @@ class Ledger:
 
     def append(self, event: str, job: int | None = None, **more: Any) -> None:
         """Write one event and wait until it is on the disk."""
-        known: dict[str, Any] = {"event": event, "time": datetime.now(UTC).isoformat()}
+        entry: dict[str, Any] = {"event": event, "time": datetime.now(UTC).isoformat()}
         if job is not None:
-            known["job"] = job
-        known.update(more)
-        line = json.dumps(known, sort_keys=True).encode() + b"\n"
-        self._drop_torn_line()
-        new = not self.path.exists()
-        with self.path.open("ab") as handle:
-            handle.write(line)
-            handle.flush()
-            os.fsync(handle.fileno())
-        if new:
-            sync_folder(self.path.parent)
-        self._take(json.loads(line))
-
-    def _drop_torn_line(self) -> None:
-        if not self.path.exists():
-            return
-        with self.path.open("r+b") as handle:
-            text = handle.read()
-            whole = text.rfind(b"\n") + 1
-            if whole != len(text):
-                handle.truncate(whole)
+            entry["job"] = job
+        self._take(self._log.append({**entry, **more}))
 
     def _take(self, event: Mapping[str, Any]) -> None:
         kind = event["event"]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from qmend.config.model import ConfigModel
 from qmend.datasets.schema import SCHEMA_VERSION
+from qmend.files import file_sha256, write_text
 from qmend.types import QmendError
 
 MANIFEST = "manifest.json"
@@ -21,19 +19,17 @@ CALIBRATIONS = "calibrations.parquet"
 _PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 
-class FileEntry(BaseModel):
+class FileEntry(ConfigModel):
     """A file of the dataset, its rows and its hash."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     file: str
     rows: int
     sha256: str
 
 
-class Manifest(BaseModel):
+class Manifest(ConfigModel):
     """The contents of ``manifest.json``; no wall clock, so that equal data have equal bytes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     schema_version: int
     name: str
     recipe: dict[str, Any]
@@ -50,38 +46,10 @@ class Manifest(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write beside ``path`` and move into place, so that a kill leaves the old file or the new.
-
-    Raises:
-        QmendError: if the disk is full or not writable.
-    """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise QmendError(
-            f"Could not write {path} ({error.strerror or error}); free some space or choose "
-            "another data.root, then run the same command again: finished shards are kept."
-        ) from None
-
-
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest; it is the last file of a dataset, so its presence means complete."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
-    write_atomically(folder / MANIFEST, lambda part: _write_text(part, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text)
+    write_text(folder / MANIFEST, text)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -149,12 +117,3 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 def package_versions() -> dict[str, str]:
     """Versions of what decides the data."""
     return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
-
-
-def sync_folder(folder: Path) -> None:
-    """A new file's name is on the disk only when its folder is."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

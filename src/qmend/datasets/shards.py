@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.datasets.manifest import write_atomically
+from qmend.files import locked, write_atomically
 from qmend.types import QmendError
 
 SHARD = "circuits-{}.parquet"
@@ -19,7 +18,7 @@ RECIPE_KEY = b"qmend.recipe_sha"
 
 @contextmanager
 def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
-    """One writer a folder; the lock goes with the process, however it ends.
+    """Lock a dataset's directory, made if it is missing, for one writer at a time.
 
     Args:
         wait: for another writer to finish, in place of refusing.
@@ -27,20 +26,16 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
     Raises:
         QmendError: if the folder can't be written, or another process writes it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder.parent / f".{folder.name}.lock").open("w")
-    except OSError as error:
-        raise QmendError(
-            f"Can't write to {folder.parent} ({error.strerror}); choose another data.root."
-        ) from None
-    with handle:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError:
+            folder.mkdir(parents=True, exist_ok=True)
+            own = stack.enter_context(locked(folder.parent / f".{folder.name}.lock", wait))
+        except OSError as error:
             raise QmendError(
-                f"Another process is writing {folder}; wait for it to finish."
+                f"Can't write to {folder.parent} ({error.strerror}); choose another data.root."
             ) from None
+        if not own:
+            raise QmendError(f"Another process is writing {folder}; wait for it to finish.")
         yield
 
 

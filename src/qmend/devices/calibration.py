@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
+from qmend.config.model import ConfigModel
 from qmend.types import QmendError
 
 ErrorRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
@@ -19,11 +20,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class QubitCalibration(_Frozen):
+class QubitCalibration(ConfigModel):
     """Measured properties of one physical qubit; None where the snapshot has no value."""
 
     qubit: int = Field(ge=0)
@@ -36,7 +33,7 @@ class QubitCalibration(_Frozen):
     readout_length_ns: Length = None
 
 
-class GateCalibration(_Frozen):
+class GateCalibration(ConfigModel):
     """Measured properties of one gate on one physical qubit or directed pair."""
 
     gate: str
@@ -45,7 +42,7 @@ class GateCalibration(_Frozen):
     length_ns: Length = None
 
 
-class Calibration(_Frozen):
+class Calibration(ConfigModel):
     """Everything a device reports about itself at one time.
 
     Qubits are physical numbers; ``time`` is timezone-aware (UTC).

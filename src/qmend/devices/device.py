@@ -9,8 +9,6 @@ from typing import Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     ValidatorFunctionWrapHandler,
@@ -19,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration
 from qmend.devices.layout import TWO_QUBIT, lowest_error_layout, native_gates
 from qmend.devices.providers import fake_calibration, runtime_calibration
@@ -28,7 +27,7 @@ from qmend.types import QmendError
 LOWEST_ERROR = "lowest_error"
 
 
-class DeviceConfig(BaseModel):
+class DeviceConfig(ConfigModel):
     """Which snapshot, and which of its physical qubits in which order.
 
     A config is *resolved* when it names its physical qubits and, where the snapshot could
@@ -46,7 +45,6 @@ class DeviceConfig(BaseModel):
         calibration_id: the snapshot must be this one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     provider: Literal["fake", "runtime", "file"] = "fake"
     backend: str | None = None

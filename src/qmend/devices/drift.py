@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
 from qmend.types import FloatArray
 
@@ -17,7 +18,7 @@ _T1, _T2, _READOUT, _FREQUENCY, _ONE_QUBIT, _PAIR = range(6)
 _STREAMS = 0xD81F7  # apart from all else that is drawn from the same seed
 
 
-class DriftConfig(BaseModel):
+class DriftConfig(ConfigModel):
     """``conf/dataset/calibrations/drift.yaml``: Ornstein-Uhlenbeck processes around a snapshot.
 
     The first calibration is the snapshot itself, at its own time; the k-th follows ``k *
@@ -46,7 +47,6 @@ class DriftConfig(BaseModel):
         frequency_std_khz: of the qubit frequency, kHz.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: Literal["drift"]
     snapshots: int = Field(30, ge=1, le=100_000)
     interval_hours: float = Field(24.0, gt=0, allow_inf_nan=False)

@@ -7,8 +7,9 @@ from datetime import timedelta
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
+from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
 
 # A stream of random numbers for each device and each of these, tied to physical qubits.
@@ -25,7 +26,7 @@ def _ascending(value: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
-class RandomizedConfig(BaseModel):
+class RandomizedConfig(ConfigModel):
     """``conf/dataset/calibrations/randomized.yaml``: plausible devices that have never existed.
 
     Each device has its own level of every property, log-uniform in a range; a qubit's or
@@ -50,7 +51,6 @@ class RandomizedConfig(BaseModel):
         one_qubit_length_ns, two_qubit_length_ns, readout_length_ns: of durations, ns.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: Literal["randomized"]
     devices: int = Field(100, ge=1, le=100_000)
     t1_us: Range = (48.0, 375.0)

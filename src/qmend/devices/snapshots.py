@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration
 from qmend.devices.drift import DriftConfig, drifted
 from qmend.devices.randomized import RandomizedConfig, randomized
 
 
-class SnapshotConfig(BaseModel):
+class SnapshotConfig(ConfigModel):
     """``conf/dataset/calibrations/snapshot.yaml``: the device's own snapshot and no other."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: Literal["snapshot"] = "snapshot"
 
 

@@ -1,5 +1,5 @@
-"""Encodings: what the networks read, computed from stored physics when data are loaded."""
+"""Encodings: stored circuits to the arrays that networks read."""
 
-from qmend.encodings.base import Encoded, Encoding, Standardiser, build_encoding
+from qmend.encodings.base import ENCODINGS, Encoded, Encoding, Standardiser, build_encoding
 
-__all__ = ["Encoded", "Encoding", "Standardiser", "build_encoding"]
+__all__ = ["ENCODINGS", "Encoded", "Encoding", "Standardiser", "build_encoding"]

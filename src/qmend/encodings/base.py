@@ -13,7 +13,8 @@ from qmend.circuits.instructions import GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.imputation import TypicalValues
 from qmend.noise.readout import readout_matrices
-from qmend.types import QmendError, nearest
+from qmend.registry import Registry
+from qmend.types import QmendError
 
 Float32 = NDArray[np.float32]
 
@@ -145,24 +146,16 @@ class Encoding(ABC):
         return encoding
 
 
+ENCODINGS: Registry[type[Encoding]] = Registry("qmend.encodings", "encoding", "model.encoding")
+
+
 def build_encoding(name: str) -> Encoding:
-    """An encoding by name, not yet fitted.
+    """Make an encoding that is not fitted yet.
 
     Raises:
         QmendError: if the name is unknown.
     """
-    from qmend.encodings.paper import PaperEncoding
-    from qmend.encodings.paths import PathsEncoding
-    from qmend.encodings.token import TokenEncoding
-
-    known: dict[str, type[Encoding]] = {
-        "paper": PaperEncoding,
-        "paths": PathsEncoding,
-        "token": TokenEncoding,
-    }
-    if name not in known:
-        raise QmendError(f"model.encoding: unknown encoding {name!r}. {nearest(name, known)}")
-    return known[name]()
+    return ENCODINGS[name]()
 
 
 def ragged_positions(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

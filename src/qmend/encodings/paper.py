@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qmend.circuits.instructions import GATE_CODE, GATES, Instruction, InstructionTable
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.vector import CHAIN_LENGTH, calibration_vector
-from qmend.encodings.base import Encoding, Float32
+from qmend.encodings.base import ENCODINGS, Encoding, Float32
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 CHANNELS = 5
@@ -104,6 +104,7 @@ def _without(table: InstructionTable, drop: NDArray[np.bool_]) -> InstructionTab
     )
 
 
+@ENCODINGS.register("paper")
 class PaperEncoding(Encoding):
     """One token a layer (25 values), and the 101-value calibration vector as context."""
 

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.calibration import Calibration
-from qmend.encodings.base import Encoding, Float32
-from qmend.noise.paths import FEATURES, path_features
+from qmend.encodings.base import ENCODINGS, Encoding, Float32
 from qmend.types import FloatArray
 
 #: Paths sampled for each circuit: -log of a parity's survival is then known to 0.007.
 PATHS = 32
 
 
+@ENCODINGS.register("paths")
 class PathsEncoding(Encoding):
     """Token s is the parity Z_s, its columns those of :data:`qmend.noise.paths.FEATURES`.
 
@@ -27,6 +27,8 @@ class PathsEncoding(Encoding):
     version = 1
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+        from qmend.noise.paths import FEATURES, path_features  # loads numba
+
         size = 2**batch.n_qubits
         tokens = np.zeros((len(batch), size, len(FEATURES)), dtype=np.float32)
         for k in np.unique(batch.calibration_index):

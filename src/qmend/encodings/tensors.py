@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from qmend.datasets.table import LabelledCircuits
-from qmend.encodings import Encoded, Encoding
+from qmend.encodings.base import Encoded, Encoding
 
 Batch = dict[str, Tensor]
 

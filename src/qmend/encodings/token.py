@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qmend.circuits.instructions import GATE_CODE, GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.calibration import Calibration
-from qmend.encodings.base import Encoding, Float32, ragged_positions
+from qmend.encodings.base import ENCODINGS, Encoding, Float32, ragged_positions
 from qmend.types import FloatArray
 
 #: Chain positions have a one-hot column each up to this many qubits.
@@ -27,6 +27,7 @@ GATE_COLUMNS = slice(_GATE, _FIRST)
 ERROR_COLUMN = _ERROR
 
 
+@ENCODINGS.register("token")
 class TokenEncoding(Encoding):
     """One token an instruction, values in fixed physical units so that models carry over.
 

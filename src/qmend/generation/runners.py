@@ -7,9 +7,7 @@ time, so that memory does not grow with the number of jobs.
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from qmend.generation.job import JobTask, make_job
+from qmend.processes import end_with
 from qmend.ray_cluster import ray_cluster
 
 Runner = Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]
@@ -49,7 +48,9 @@ def _processes(workers: int) -> Iterator[Runner]:
     # Workers fork from one server that has imported everything and started no threads.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qmend.generation.job"])
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=exit_with_parent)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),)
+    )
 
     def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
         waiting = iter(tasks)
@@ -68,19 +69,6 @@ def _processes(workers: int) -> Iterator[Runner]:
         yield run
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def exit_with_parent() -> None:
-    """End a worker when the process that started it is gone, even by SIGKILL."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

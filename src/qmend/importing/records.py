@@ -15,8 +15,9 @@ from typing import Annotated, Any, Literal, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from qmend.config.model import ConfigModel
 from qmend.types import QmendError, nearest
 
 #: Columns of published tables that say nothing which the other fields don't.
@@ -33,13 +34,12 @@ Counts = dict[str, Annotated[int, Field(ge=0)]]
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class MedianCalibration(BaseModel):
+class MedianCalibration(ConfigModel):
     """A device's medians, where the values of single qubits were not published.
 
     Errors are probabilities, T1 and T2 in us, lengths in ns, frequencies in GHz.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     time: datetime | None = None
     t1_us: float | None = Field(None, gt=0)
     t2_us: float | None = Field(None, gt=0)
@@ -51,7 +51,7 @@ class MedianCalibration(BaseModel):
     two_qubit_length_ns: float | None = Field(None, ge=0)
 
 
-class Record(BaseModel):
+class Record(ConfigModel):
     """One measured circuit; exactly one of ``counts`` and ``values`` is given.
 
     Attributes:
@@ -72,7 +72,6 @@ class Record(BaseModel):
         family, variant: what kind of circuit, and which; ``family: grover:S3-1`` gives both.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     id: str = Field(min_length=1)
     qasm: str
     circuit_stage: Literal["executed", "submitted"]

@@ -21,13 +21,12 @@ from qmend.datasets.manifest import (
     MANIFEST,
     FileEntry,
     Manifest,
-    file_sha256,
     read_manifest,
-    write_atomically,
     write_manifest,
 )
 from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.devices.calibration import Calibration
+from qmend.files import file_sha256, write_atomically
 from qmend.importing.bit_order import BitOrderCheck, order_text
 from qmend.importing.rows import ImportOptions, Row, source_of
 from qmend.types import QmendError

@@ -13,10 +13,10 @@ from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.generation.job import machinery
 from qmend.mitigation.base import Mitigator, RerunMitigator
-from qmend.mitigation.baselines import baselines
+from qmend.mitigation.baselines import BASELINES
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
-from qmend.types import FloatArray, IntArray, QmendError, nearest
+from qmend.types import FloatArray, IntArray, QmendError
 
 #: Sets the shots of reruns apart from those of the dataset.
 _STREAM = 2
@@ -115,14 +115,11 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
     Raises:
         QmendError: if a name is unknown.
     """
-    known = baselines()
     trainable = bool((dataset.split == "train").any())
     mitigators: list[Mitigator] = []
     skipped: dict[str, str] = {}
-    for name in known if names is None else names:
-        if name not in known:
-            raise QmendError(f"baselines: unknown baseline {name!r}. {nearest(name, known)}")
-        kind = known[name]
+    for name in BASELINES if names is None else names:
+        kind = BASELINES[name]
         if kind.parameters and not trainable:
             skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
             continue

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 from torch import Tensor, nn
 
-import qmend.models as package
-from qmend.encodings import build_encoding
-from qmend.types import QmendError, nearest
+from qmend.config.model import ConfigModel
+from qmend.encodings import ENCODINGS
+from qmend.registry import Registry
 
 #: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.
 FLOOR = 1e-9
@@ -55,24 +53,22 @@ class Dimensions:
         return 1 << self.n_qubits
 
 
-class ModelConfig(BaseModel):
+class ModelConfig(ConfigModel):
     """Fields of a ``conf/model/*.yaml``; each architecture adds its own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     encoding: str
 
     @field_validator("encoding")
     @classmethod
     def _known(cls, value: str) -> str:
-        build_encoding(value)
+        ENCODINGS[value]
         return value
 
 
 class Architecture(nn.Module, ABC):
     """A network (circuit, calibration, noisy distribution) -> mitigated distribution."""
 
-    kind: ClassVar[str]
     config_type: ClassVar[type[ModelConfig]]
     #: ``correction`` scales the noisy distribution, ``prediction`` outputs one,
     #: ``residual`` adds to a known estimate.
@@ -92,20 +88,7 @@ class Architecture(nn.Module, ABC):
         """(B, 2^n) non-negative, rows summing to one."""
 
 
-_REGISTRY: dict[str, type[Architecture]] = {}
-
-
-def register(architecture: type[Architecture]) -> type[Architecture]:
-    """Class decorator: make an architecture known under its ``kind``."""
-    _REGISTRY[architecture.kind] = architecture
-    return architecture
-
-
-def architectures() -> dict[str, type[Architecture]]:
-    """All architectures, found by importing every module of this package."""
-    for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"{package.__name__}.{module.name}")
-    return dict(_REGISTRY)
+ARCHITECTURES: Registry[type[Architecture]] = Registry("qmend.models", "architecture", "model.name")
 
 
 def model_config(config: Mapping[str, Any]) -> ModelConfig:
@@ -115,20 +98,12 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
         QmendError: if the architecture is unknown.
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
-    known = architectures()
-    if not isinstance(config, Mapping):
-        raise QmendError(
-            f"A model is a config with fields, not {config!r}; see `qmend train --help`."
-        )
-    name = str(config.get("name"))
-    if name not in known:
-        raise QmendError(f"model.name: unknown architecture {name!r}. {nearest(name, known)}")
-    return known[name].config_type.model_validate(dict(config))
+    return ARCHITECTURES.named(config).config_type.model_validate(dict(config))
 
 
 def build_model(config: ModelConfig, dimensions: Dimensions) -> Architecture:
     """A freshly initialised network; the weights depend on torch's global seed."""
-    return architectures()[config.name](config, dimensions)
+    return ARCHITECTURES[config.name](config, dimensions)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 
 
 class BlindMLPConfig(ModelConfig):
@@ -19,7 +19,7 @@ class BlindMLPConfig(ModelConfig):
     width: int = Field(512, ge=1)
 
 
-@register
+@ARCHITECTURES.register("blind_mlp")
 class BlindMLP(Architecture):
     """softmax(log P_noisy + delta(P_noisy)), delta an MLP 2^n - width - width - 2^n with GELU.
 
@@ -27,7 +27,6 @@ class BlindMLP(Architecture):
     It sees neither the circuit nor the calibration. (Facts of the floor: PAPER.md, sect. A.)
     """
 
-    kind: ClassVar[str] = "blind_mlp"
     config_type: ClassVar[type[ModelConfig]] = BlindMLPConfig
     head: ClassVar[str] = "residual"
     reads_circuit: ClassVar[bool] = False

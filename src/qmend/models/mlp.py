@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.heads import Output, distribution
 from qmend.types import QmendError
 
@@ -31,7 +31,7 @@ class MLPConfig(ModelConfig):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
 
-@register
+@ARCHITECTURES.register("mlp")
 class MLP(Architecture):
     """z = [C flattened, B, P_noisy], zero-padded to a maximal depth; MLP with GELU.
 
@@ -39,7 +39,6 @@ class MLP(Architecture):
     (arXiv 2601.14226, MLP-prediction and MLP-correction)
     """
 
-    kind: ClassVar[str] = "mlp"
     config_type: ClassVar[type[ModelConfig]] = MLPConfig
     head: ClassVar[str] = "prediction"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, positions
 from qmend.models.tf import TransformerSizes
 
@@ -19,7 +19,7 @@ class NoisyEncoderConfig(TransformerSizes):
     name: Literal["noisy_enc"]
 
 
-@register
+@ARCHITECTURES.register("noisy_enc")
 class NoisyEncoder(Architecture):
     """One token y_x for each outcome of P_noisy: the outcomes attend to each other and to the
     layers, joined with the calibration; softmax over x of an MLP f(y_x), the same for each x.
@@ -28,7 +28,6 @@ class NoisyEncoder(Architecture):
     NOISY ENC; that the circuit comes in by cross-attention is this project's choice)
     """
 
-    kind: ClassVar[str] = "noisy_enc"
     config_type: ClassVar[type[ModelConfig]] = NoisyEncoderConfig
     head: ClassVar[str] = "prediction"
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from qmend.models.attention import PerceiverEncoder
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.heads import distribution
 
 
@@ -39,7 +39,7 @@ class PerceiverConfig(PerceiverSizes):
     output: Literal["correction", "normalised_correction", "prediction"] = "prediction"
 
 
-@register
+@ARCHITECTURES.register("perceiver")
 class Perceiver(Architecture):
     """Latents cross-attend the layers of the circuit, the calibration and the noisy
     distribution; self-attention, mean over latents, MLP, softmax.
@@ -49,7 +49,6 @@ class Perceiver(Architecture):
     head that can leave P_noisy as it is. Both are blind to P_noisy elsewhere.
     """
 
-    kind: ClassVar[str] = "perceiver"
     config_type: ClassVar[type[ModelConfig]] = PerceiverConfig
     head: ClassVar[str] = "prediction"
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from qmend.circuits.instructions import GATES, TWO_QUBIT
 from qmend.encodings.token import ERROR_COLUMN, GATE_COLUMNS
 from qmend.models.attention import PerceiverEncoder
-from qmend.models.base import Architecture, Dimensions, Inputs, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs
 from qmend.models.perceiver import PerceiverSizes
+from qmend.walsh import walsh_matrix
 
 #: Survival below which the inverse would amplify shot noise without bound.
 _LEAST_SURVIVAL = 0.02
@@ -36,7 +37,7 @@ class PhysicsPerceiverConfig(PerceiverSizes):
     basis: Literal["probability", "parity"] = "parity"
 
 
-@register
+@ARCHITECTURES.register("physics_perceiver")
 class PhysicsPerceiver(Architecture):
     """Predicted survival and mixing distribution, their exact inverse, a learned correction.
 
@@ -53,7 +54,6 @@ class PhysicsPerceiver(Architecture):
     delta starting at 0.
     """
 
-    kind: ClassVar[str] = "physics_perceiver"
     config_type: ClassVar[type[PerceiverSizes]] = PhysicsPerceiverConfig
     head: ClassVar[str] = "residual"
 
@@ -86,7 +86,8 @@ class PhysicsPerceiver(Architecture):
         for layer in (self.survival, self.mixing, last):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
-        self.register_buffer("walsh", walsh_hadamard(dimensions.n_qubits), persistent=False)
+        walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
+        self.register_buffer("walsh", walsh, persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
         outcomes = self.dimensions.outcomes
@@ -137,11 +138,3 @@ def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
         # There the matrix has only a pseudo-inverse: both outcomes alike.
         out = torch.where(says_nothing, (out + out.flip(axis)) / 2, inverted)
     return out.reshape(batch, -1)
-
-
-def walsh_hadamard(n: int) -> Tensor:
-    """(2^n, 2^n) matrix of (-1)^(bits of s and x in common); its own inverse times 2^n."""
-    matrix = torch.ones(1, 1)
-    for _ in range(n):
-        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)], 0)
-    return matrix

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.heads import Output, Readout
 from qmend.models.sequences import JoinedLayers
 
@@ -29,7 +29,7 @@ class RNNConfig(ModelConfig):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
 
-@register
+@ARCHITECTURES.register("rnn")
 class RNN(Architecture):
     """h_l = GRU(x_l, h_(l-1)) or LSTM, x_l the layer joined with calibration and P_noisy;
     MLP of the state after the last layer, softmax.
@@ -38,7 +38,6 @@ class RNN(Architecture):
     (arXiv 2601.14226; Cho et al., arXiv 1406.1078; Hochreiter and Schmidhuber, 1997)
     """
 
-    kind: ClassVar[str] = "rnn"
     config_type: ClassVar[type[ModelConfig]] = RNNConfig
     head: ClassVar[str] = "prediction"
 

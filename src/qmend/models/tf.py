@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from qmend.models.attention import SelfAttentionBlock
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.heads import Output, Readout
 from qmend.models.sequences import JoinedLayers, masked_mean, positions
 
@@ -36,7 +36,7 @@ class TransformerConfig(TransformerSizes):
     output: Output = "prediction"
 
 
-@register
+@ARCHITECTURES.register("tf")
 class Transformer(Architecture):
     """Self-attention among x_l, each layer joined with calibration and P_noisy; mean over the
     layers, MLP, softmax.
@@ -45,7 +45,6 @@ class Transformer(Architecture):
     P_noisy. (arXiv 2601.14226, TF; Vaswani et al., arXiv 1706.03762, with pre-norm blocks)
     """
 
-    kind: ClassVar[str] = "tf"
     config_type: ClassVar[type[ModelConfig]] = TransformerConfig
     head: ClassVar[str] = "prediction"
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
 from qmend.models.heads import Readout
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, masked_mean, positions
 from qmend.models.tf import TransformerSizes
@@ -19,7 +19,7 @@ class MemoryTransformerConfig(TransformerSizes):
     name: Literal["tfm"]
 
 
-@register
+@ARCHITECTURES.register("tfm")
 class MemoryTransformer(Architecture):
     """A decoder: the layers, joined with the calibration, attend to each other and to the
     memory, one token for each outcome of P_noisy; mean over the layers, MLP, softmax.
@@ -28,7 +28,6 @@ class MemoryTransformer(Architecture):
     arXiv 1706.03762, without causal mask and with pre-norm blocks)
     """
 
-    kind: ClassVar[str] = "tfm"
     config_type: ClassVar[type[ModelConfig]] = MemoryTransformerConfig
     head: ClassVar[str] = "prediction"
 

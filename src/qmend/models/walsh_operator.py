@@ -8,9 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import Architecture, Dimensions, Inputs, ModelConfig, register
-from qmend.models.physics_perceiver import invert_readout, walsh_hadamard
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.models.physics_perceiver import invert_readout
 from qmend.noise.paths import FEATURES
+from qmend.walsh import walsh_matrix
 
 #: Survival below which a parity counts as lost.
 _LEAST_SURVIVAL = 0.02
@@ -31,7 +32,7 @@ class WalshOperatorConfig(ModelConfig):
     blocks: int = Field(4, ge=1)
 
 
-@register
+@ARCHITECTURES.register("walsh_operator")
 class WalshOperator(Architecture):
     """Parities shrink by predicted factors; undo them, then filter what is left.
 
@@ -51,7 +52,6 @@ class WalshOperator(Architecture):
     softmax(log q + delta), delta starting at 0. (Fourier neural operators: arXiv 2010.08895.)
     """
 
-    kind: ClassVar[str] = "walsh_operator"
     config_type: ClassVar[type[ModelConfig]] = WalshOperatorConfig
     head: ClassVar[str] = "residual"
     any_size: ClassVar[bool] = True
@@ -89,7 +89,8 @@ class WalshOperator(Architecture):
         assert isinstance(outward, nn.Linear)
         nn.init.zeros_(outward.weight)
         nn.init.zeros_(outward.bias)
-        self.register_buffer("walsh", walsh_hadamard(dimensions.n_qubits), persistent=False)
+        walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
+        self.register_buffer("walsh", walsh, persistent=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
         size = inputs.noisy.shape[-1]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from qmend.config.model import ConfigModel
 
 #: Coherent errors after a two-qubit gate, in the order in which they are applied.
 TERMS = ("ZZ", "ZX", "XX", "IX", "IY", "IZ", "ZI", "ZY", "XI", "YI", "YX")
@@ -27,17 +29,13 @@ NativeTerm = Annotated[str, Field(pattern=f"^({'|'.join(REVERSED)})$")]
 Deviation = Annotated[float, Field(ge=0)]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AerNoiseConfig(_Frozen):
+class AerNoiseConfig(ConfigModel):
     """``conf/dataset/noise/aer.yaml``: Qiskit Aer's device model, from the calibration alone."""
 
     name: Literal["aer"] = "aer"
 
 
-class SurrogateConfig(_Frozen):
+class SurrogateConfig(ConfigModel):
     """``conf/dataset/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
 
     Attributes:
@@ -70,7 +68,7 @@ class SurrogateConfig(_Frozen):
     drift: float = Field(0.3, ge=0)
 
 
-class QubitConstants(_Frozen):
+class QubitConstants(ConfigModel):
     """One physical qubit.
 
     Attributes:
@@ -90,7 +88,7 @@ class QubitConstants(_Frozen):
     flip_down: Flip | None = None
 
 
-class GateConstants(_Frozen):
+class GateConstants(ConfigModel):
     """One directed two-qubit gate.
 
     Attributes:
@@ -108,7 +106,7 @@ class GateConstants(_Frozen):
     drift: dict[NativeTerm, Deviation] = {}
 
 
-class Spread(_Frozen):
+class Spread(ConfigModel):
     """What qubits and gates without constants of their own are drawn from.
 
     Attributes:
@@ -132,7 +130,7 @@ class Spread(_Frozen):
     drift: dict[NativeTerm, Deviation] = {}
 
 
-class FittedConfig(_Frozen):
+class FittedConfig(ConfigModel):
     """``conf/dataset/noise/surrogate_algiers.yaml``.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 from qmend.datasets.description import Description, Distances, read_circuits
-from qmend.datasets.manifest import write_atomically
+from qmend.files import write_text
 from qmend.reporting import dataset_figures, figures
 from qmend.reporting.circuit_drawing import MAX_QUBITS, circuit_svg, left_out
 from qmend.reporting.dataset_table import (
@@ -63,7 +62,7 @@ def write_dataset_page(
         max_qubits=MAX_QUBITS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, partial(_write, text=page))
+    write_text(path, page)
 
 
 def _write(path: Path, text: str) -> None:

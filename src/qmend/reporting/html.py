@@ -13,8 +13,8 @@ from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
 from qmend import __version__
-from qmend.datasets.manifest import write_atomically
 from qmend.datasets.table import Dataset
+from qmend.files import write_text
 from qmend.reporting import figures
 from qmend.reporting.table import caption, columns, interval_text, verdicts
 from qmend.runs.leaderboard import Leaderboard
@@ -118,12 +118,8 @@ def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
         style=style(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda part: _write(part, page))
+    write_text(path, page)
 
 
 def _row_class(entry: Entry, winner: Entry | None) -> str:
     return "best" if entry is winner else "simulates" if entry.simulates else ""
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)

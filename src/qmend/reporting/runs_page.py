@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import matplotlib as mpl
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from qmend.datasets.manifest import write_atomically
+from qmend.files import write_text
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
 from qmend.reporting.html import inline, made_by, style
@@ -74,7 +73,7 @@ def write_runs_page(path: Path, report: RunsReport) -> list[Path]:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     saved = _save(figures_folder(path), plots.drawn)
-    write_atomically(path, partial(_write, text=page))
+    write_text(path, page)
     return saved
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from qmend.config.model import ConfigModel
 from qmend.datasets.manifest import Manifest
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.models.base import ModelConfig, architectures, model_config
+from qmend.models.base import ARCHITECTURES, ModelConfig, model_config
 from qmend.runs.scoring import Context, Entry, finish, open_run
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store, reported
@@ -26,10 +27,9 @@ from qmend.training.online import Fresh
 from qmend.training.state import Say, claimed, discard, read_state
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(ConfigModel):
     """What one training needs beside data."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     model: ModelConfig = Field()
     loss: LossConfig
     optimizer: OptimizerConfig
@@ -220,4 +220,4 @@ def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def head(config: ModelConfig) -> str:
     """The head that the config chooses where the architecture has several, else its own."""
-    return str(getattr(config, "output", architectures()[config.name].head))
+    return str(getattr(config, "output", ARCHITECTURES[config.name].head))

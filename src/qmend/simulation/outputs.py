@@ -10,6 +10,7 @@ import numpy as np
 from qmend.simulation import kernel
 from qmend.simulation.program import Program
 from qmend.types import AnyArray, FloatArray, QmendError
+from qmend.walsh import walsh_hadamard
 
 
 def probabilities(program: Program, dtype: type[np.floating[Any]] = np.float64) -> AnyArray:
@@ -18,13 +19,8 @@ def probabilities(program: Program, dtype: type[np.floating[Any]] = np.float64) 
     p(x) = 2^-n sum_s (-1)^(s.x) <Z_s>, the Walsh-Hadamard transform of the parities.
     """
     out = kernel.evolve(program, dtype)
-    shape = out.shape
-    for qubit in range(program.n_qubits):
-        split = out.reshape(-1, 2, 2**qubit)
-        zero, one = split[:, 0], split[:, 1]
-        out = np.stack([zero + one, zero - one], axis=1)
-    result: AnyArray = out.reshape(shape) / dtype(shape[1])
-    return result
+    distributions: AnyArray = walsh_hadamard(out) / dtype(out.shape[1])
+    return distributions
 
 
 def pauli_expectations(program: Program, strings: Sequence[str]) -> FloatArray:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.optimize import minimize_scalar
 
 from qmend import metrics
 from qmend.circuits.statevector import to_bit_order
+from qmend.config.model import ConfigModel
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
@@ -38,11 +39,7 @@ from qmend.types import FloatArray, Progress, QmendError
 STATISTICS = ("tv", "hellinger", "rmse")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Statistics(_Frozen):
+class Statistics(ConfigModel):
     """Means over circuits; ``improved_pct``: share with a lower KL than unmitigated."""
 
     tv: float
@@ -51,7 +48,7 @@ class Statistics(_Frozen):
     improved_pct: float | None = None
 
 
-class Hypothesis(_Frozen):
+class Hypothesis(ConfigModel):
     """One way in which the published data may have come about.
 
     Attributes:
@@ -71,7 +68,7 @@ class Hypothesis(_Frozen):
     value: float | None = Field(None, ge=0)
 
 
-class PublishedNoiseConfig(_Frozen):
+class PublishedNoiseConfig(ConfigModel):
     """``conf/study/published_noise.yaml``: the study's own keys.
 
     Attributes:

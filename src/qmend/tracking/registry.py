@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from mlflow.protos.databricks_pb2 import (
     ErrorCode,
 )
 
+from qmend.files import locked
 from qmend.tracking.store import Store, reported
 from qmend.types import QmendError
 
@@ -107,8 +107,7 @@ def crown(store: Store, number: int) -> None:
 @contextmanager
 def promoting(store: Store) -> Iterator[None]:
     """One promotion at a time, so that none is judged against a champion that is no more."""
-    with (store.root / ".promotion.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(store.root / ".promotion.lock"):
         yield
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import logging
 import os
@@ -21,6 +20,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
+from qmend.files import locked
 from qmend.tracking.interrupts import SteadyClient
 from qmend.types import QmendError
 
@@ -84,15 +84,14 @@ def open_store(root: Path) -> Store:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         (root / "artifacts").mkdir(parents=True, exist_ok=True)
-        lock = (root / ".lock").open("w")
+        (root / ".lock").touch()
     except OSError as error:
         raise QmendError(
             f"Can't write to the tracking store {root} ({error.strerror}); choose another "
             "tracking.root."
         ) from None
     uri = f"sqlite:///{root / 'mlflow.db'}"
-    with lock, reported(root):
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(root / ".lock"), reported(root):
         if not (root / "mlflow.db").exists():
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")

@@ -6,16 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from qmend.config.model import ConfigModel
 from qmend.training.losses import build_loss
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LossConfig(_Frozen):
+class LossConfig(ConfigModel):
     """A loss by name, see :data:`qmend.training.losses.LOSSES`."""
 
     name: str
@@ -27,7 +24,7 @@ class LossConfig(_Frozen):
         return value
 
 
-class OptimizerConfig(_Frozen):
+class OptimizerConfig(ConfigModel):
     """AdamW and its schedule.
 
     Attributes:
@@ -43,7 +40,7 @@ class OptimizerConfig(_Frozen):
     schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
 
 
-class TrainerConfig(_Frozen):
+class TrainerConfig(ConfigModel):
     """Length, shape and place of a training.
 
     Attributes:
@@ -76,7 +73,7 @@ class TrainerConfig(_Frozen):
     save_every_seconds: float = Field(30.0, ge=0, allow_inf_nan=False)
 
 
-class FreshConfig(_Frozen):
+class FreshConfig(ConfigModel):
     """Training circuits that are simulated while the network trains, by the dataset's recipe.
 
     Attributes:

@@ -21,10 +21,10 @@ from qmend.datasets.table import LabelledCircuits
 from qmend.encodings import Encoding, build_encoding
 from qmend.encodings.tensors import Batch, BatchLoader, as_tensors, labelled_tensors
 from qmend.models.base import (
+    ARCHITECTURES,
     Architecture,
     Dimensions,
     ModelConfig,
-    architectures,
     build_model,
     count_parameters,
 )
@@ -123,7 +123,7 @@ def prepare(
     """Encode circuits for an architecture; ``encoding``: one that is fitted already."""
     if encoding is None:
         encoding = build_encoding(model.encoding).fit(train.circuits)
-    with_tokens = architectures()[model.name].reads_circuit
+    with_tokens = ARCHITECTURES[model.name].reads_circuit
     return Prepared(
         encoding,
         train.circuits.n_qubits,
@@ -196,7 +196,7 @@ def fit_prepared(
     accelerator = chosen_accelerator(trainer)
     torch.set_num_threads(trainer.threads)
     encoding, tensors = prepared.encoding, prepared.train
-    with_tokens = architectures()[model.name].reads_circuit
+    with_tokens = ARCHITECTURES[model.name].reads_circuit
     dimensions = Dimensions(
         n_qubits=prepared.n_qubits,
         token=tensors["tokens"].shape[2],

@@ -8,18 +8,22 @@ import torch
 from torch import Tensor
 
 from qmend.models.base import FLOOR, log_floored
-from qmend.types import QmendError, nearest
+from qmend.registry import Registry
 
 #: (mitigated, ideal, noisy) -> scalar.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
+LOSSES: Registry[Loss] = Registry(__name__, "loss", "loss.name")
 
+
+@LOSSES.register("kl")
 def kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean KL(ideal || mitigated), the paper's loss."""
     entropy_term: Tensor = torch.special.xlogy(ideal, ideal)
     return (entropy_term - ideal * log_floored(mitigated)).sum(-1).mean()
 
 
+@LOSSES.register("l1")
 def l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean |ideal - mitigated|_1."""
     return (mitigated - ideal).abs().sum(-1).mean()
@@ -29,12 +33,14 @@ def l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 RELATIVE_FLOOR = 0.02
 
 
+@LOSSES.register("relative_l1")
 def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean of |ideal - mitigated|_1 / |ideal - noisy|_1: each circuit's L1RC, plus one."""
     before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
     return ((mitigated - ideal).abs().sum(-1) / before).mean()
 
 
+@LOSSES.register("reverse_kl")
 def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean KL(mitigated || ideal): dear where weight lies on outcomes that can't occur.
 
@@ -45,6 +51,7 @@ def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     return (mitigated * (log_floored(mitigated) - torch.log(possible))).sum(-1).mean()
 
 
+@LOSSES.register("jensen_shannon")
 def jensen_shannon(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean Jensen-Shannon divergence in nats: [KL(m || q) + KL(i || q)] / 2, q = (m + i) / 2.
 
@@ -55,6 +62,7 @@ def jensen_shannon(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     return (sum(terms, torch.zeros_like(ideal)).sum(-1) / 2).mean()
 
 
+@LOSSES.register("hellinger")
 def hellinger(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Mean squared Hellinger distance, sum_x (sqrt(m_x) - sqrt(i_x))^2 / 2.
 
@@ -72,6 +80,7 @@ def hellinger(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 IMPROVED_TEMPERATURE = 1.0
 
 
+@LOSSES.register("improved")
 def improved(
     mitigated: Tensor, ideal: Tensor, noisy: Tensor, temperature: float = IMPROVED_TEMPERATURE
 ) -> Tensor:
@@ -86,23 +95,10 @@ def improved(
     return torch.sigmoid(change / temperature).mean()
 
 
-LOSSES: dict[str, Loss] = {
-    "kl": kl,
-    "reverse_kl": reverse_kl,
-    "jensen_shannon": jensen_shannon,
-    "hellinger": hellinger,
-    "l1": l1,
-    "relative_l1": relative_l1,
-    "improved": improved,
-}
-
-
 def build_loss(name: str) -> Loss:
     """A loss by name.
 
     Raises:
         QmendError: if the name is unknown.
     """
-    if name not in LOSSES:
-        raise QmendError(f"loss.name: unknown loss {name!r}. {nearest(name, LOSSES)}")
     return LOSSES[name]

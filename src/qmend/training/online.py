@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -24,7 +25,7 @@ from qmend.devices.device import DeviceConfig
 from qmend.encodings import Encoding
 from qmend.encodings.tensors import Batch, labelled_tensors
 from qmend.generation.online import FreshCircuits, FreshNoise, fresh_noise
-from qmend.generation.runners import exit_with_parent
+from qmend.processes import end_with
 from qmend.training.batches import tensors_digest
 from qmend.training.config import FreshConfig
 from qmend.types import AnyArray, QmendError
@@ -228,7 +229,7 @@ class FreshBatches:
                 self.fresh.options.workers,
                 mp_context=context,
                 initializer=_start_worker,
-                initargs=(self.fresh.circuits, self.encoding, self.with_tokens),
+                initargs=(os.getpid(), self.fresh.circuits, self.encoding, self.with_tokens),
             )
         try:
             return [self._pool.submit(_work, job) for job in self._jobs(number)]
@@ -281,9 +282,11 @@ def _worker_lost() -> QmendError:
 _worker: tuple[FreshCircuits, Encoding, bool] | None = None
 
 
-def _start_worker(circuits: FreshCircuits, encoding: Encoding, with_tokens: bool) -> None:
+def _start_worker(
+    parent: int, circuits: FreshCircuits, encoding: Encoding, with_tokens: bool
+) -> None:
     global _worker
-    exit_with_parent()
+    end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     torch.set_num_threads(1)
     _worker = circuits, encoding, with_tokens

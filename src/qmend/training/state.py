@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
@@ -20,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
+from qmend.files import locked
 from qmend.training.best import KeepBest
 
 STATE = "training.state"
@@ -38,28 +38,8 @@ def claimed(folder: Path) -> Iterator[Path | None]:
 
     The lock is on the folder itself and goes with the process, however it ends.
     """
-    handle = _locked(folder)
-    try:
-        yield None if handle is None else folder
-    finally:
-        if handle is not None:
-            os.close(handle)
-
-
-def _locked(folder: Path) -> int | None:
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(handle).st_ino == folder.stat().st_ino:
-                return handle
-        except FileNotFoundError:
-            pass  # its owner finished and removed it: make a new one
-        except OSError:
-            os.close(handle)
-            return None
-        os.close(handle)
+    with locked(folder, wait=False, directory=True) as own:
+        yield folder if own else None
 
 
 def discard(folder: Path) -> None:

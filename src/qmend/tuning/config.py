@@ -5,16 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from qmend.config.model import ConfigModel
 
 Metric = Literal["val/l1rc_median", "val/loss"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ResourcesConfig(_Frozen):
+class ResourcesConfig(ConfigModel):
     """What one trial gets; torch uses as many threads as there are whole CPUs in it, at least 1.
 
     Attributes:
@@ -29,7 +27,7 @@ class ResourcesConfig(_Frozen):
         return max(1, int(self.cpu))
 
 
-class AshaConfig(_Frozen):
+class AshaConfig(ConfigModel):
     """Asynchronous successive halving (Li et al., arXiv 1810.05934).
 
     A trial is stopped after ``grace_period * reduction_factor**k`` epochs, unless its best value
@@ -41,7 +39,7 @@ class AshaConfig(_Frozen):
     reduction_factor: float = Field(3, gt=1, allow_inf_nan=False)
 
 
-class WarmStartConfig(_Frozen):
+class WarmStartConfig(ConfigModel):
     """What is tried before Optuna proposes.
 
     Attributes:
@@ -55,7 +53,7 @@ class WarmStartConfig(_Frozen):
     best_run: bool = True
 
 
-class TuneConfig(_Frozen):
+class TuneConfig(ConfigModel):
     """A search.
 
     Attributes:

@@ -10,15 +10,13 @@ torn line is dropped: what it would have said is done again.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from qmend.datasets.manifest import sync_folder
+from qmend.files import AppendLog
 from qmend.tuning.space import Value
 from qmend.types import QmendError
 
@@ -84,46 +82,31 @@ class Journal:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / JOURNAL
+        self._log = AppendLog(folder / JOURNAL)
         self.trials: list[Trial] = []
         #: All reports in the order in which they came, with the number of their trial.
         self.reports: list[tuple[int, Report]] = []
-        for number, line in enumerate(self._lines(), start=1):
-            try:
-                self._take(json.loads(line))
-            except (ValueError, KeyError, TypeError, IndexError):
-                raise QmendError(
-                    f"Line {number} of {self.path} is damaged; remove {self.path.parent} to start "
-                    "the search anew."
-                ) from None
-
-    def _lines(self) -> list[bytes]:
         try:
-            text = self.path.read_bytes()
-        except FileNotFoundError:
-            return []
-        whole = text.rfind(b"\n") + 1
-        if whole != len(text):
-            with self.path.open("r+b") as handle:
-                handle.truncate(whole)
-        return text[:whole].splitlines()
+            self._log.replay(self._take)
+        except ValueError as error:
+            raise QmendError(f"{error}; remove {folder} to start the search anew.") from None
 
     def trial(self, source: str, values: Mapping[str, Value]) -> Trial:
         """A new trial."""
         number = len(self.trials)
-        self._append({"event": "trial", "number": number, "source": source, "values": values})
+        self._record({"event": "trial", "number": number, "source": source, "values": values})
         return self.trials[number]
 
     def report(self, number: int, report: Report) -> None:
         """An epoch of a trial."""
         value = report.value if math.isfinite(report.value) else None
-        self._append({"event": "report", "number": number, **vars(report), "value": value})
+        self._record({"event": "report", "number": number, **vars(report), "value": value})
 
     def end(
         self, number: int, outcome: Outcome, seconds: float, parameters: int = 0, error: str = ""
     ) -> None:
         """The end of a trial."""
-        self._append(
+        self._record(
             {
                 "event": "end",
                 "number": number,
@@ -134,16 +117,8 @@ class Journal:
             }
         )
 
-    def _append(self, event: Mapping[str, Any]) -> None:
-        line = json.dumps(event).encode() + b"\n"
-        new = not self.path.exists()
-        with self.path.open("ab") as handle:
-            handle.write(line)
-            handle.flush()
-            os.fsync(handle.fileno())
-        if new:
-            sync_folder(self.path.parent)
-        self._take(json.loads(line))
+    def _record(self, event: Mapping[str, Any]) -> None:
+        self._take(self._log.append(event))
 
     def _take(self, event: Mapping[str, Any]) -> None:
         number = event["number"]

@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any, Literal, Self
 
 import optuna
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from qmend.config.errors import validation_sentence
+from qmend.config.model import ConfigModel
 from qmend.tracking.run import flatten
 from qmend.types import QmendError, nearest
 
@@ -34,7 +35,7 @@ _LOSS, _LOSS_NAME = "loss", "loss.name"
 Value = bool | int | float | str | None
 
 
-class Parameter(BaseModel):
+class Parameter(ConfigModel):
     """One key's values.
 
     Attributes:
@@ -47,7 +48,6 @@ class Parameter(BaseModel):
         multiple_of: keys whose values must divide this one's; the nearest multiple is taken.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     type: Literal["float", "int", "categorical"]
     low: float | None = None
     high: float | None = None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.statevector import apply_pauli_gadget, source_state
-from qmend.types import AnyArray, FloatArray, QmendError, nearest
+from qmend.config.model import ConfigModel
+from qmend.registry import Registry
+from qmend.types import AnyArray, FloatArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
     from qiskit.circuit import QuantumCircuit
@@ -70,14 +70,12 @@ class SourceCircuit:
         return distribution
 
 
-class Family(BaseModel):
+class Family(ConfigModel):
     """A distribution over circuits; its fields are the keys of its config.
 
     Fields ``<what>_min`` and ``<what>_max`` are a range, both ends included.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    kind: ClassVar[str]
     name: str
     n_qubits: int
 
@@ -104,33 +102,14 @@ class Family(BaseModel):
         return self
 
 
-_REGISTRY: dict[str, type[Family]] = {}
-
-
-def register(family: type[Family]) -> type[Family]:
-    """Class decorator: make a family known under its ``kind``."""
-    _REGISTRY[family.kind] = family
-    return family
-
-
-def families() -> dict[str, type[Family]]:
-    """All families, found by importing every module of this package."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    return dict(_REGISTRY)
+FAMILIES: Registry[type[Family]] = Registry(__name__, "family", "dataset.family.name")
 
 
 def build_family(config: Mapping[str, Any]) -> Family:
-    """The family a config names.
+    """Validate a family's config, which names it.
 
     Raises:
         QmendError: if the name is unknown.
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
-    known = families()
-    if not isinstance(config, Mapping):
-        raise QmendError(f"dataset.family needs its fields, such as dataset.family.name={config}.")
-    name = str(config.get("name"))
-    if name not in known:
-        raise QmendError(f"dataset.family.name: unknown family {name!r}. {nearest(name, known)}")
-    return known[name].model_validate(dict(config))
+    return FAMILIES.named(config).model_validate(dict(config))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from qmend.circuits.clifford import (
     random_clifford,
     random_clifford_layers,
 )
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 
 
 class CliffordGates(Family):
@@ -37,14 +37,13 @@ class CliffordGates(Family):
         return random_clifford_layers(self.n_qubits, layers, rng), {"layers": layers}
 
 
-@register
+@FAMILIES.register("clifford")
 class CliffordFamily(CliffordGates):
     """Random Clifford circuits, see :class:`CliffordGates`; labels by stabilizers alone.
 
     The outcomes are uniform over an affine subspace of the bit strings.
     """
 
-    kind: ClassVar[str] = "clifford"
     name: Literal["clifford"]
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:

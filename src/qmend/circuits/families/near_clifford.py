@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
 
 from qmend.circuits.clifford import CliffordCircuit
-from qmend.circuits.families import SourceCircuit, register
+from qmend.circuits.families import FAMILIES, SourceCircuit
 from qmend.circuits.families.clifford import CliffordGates
 
 
-@register
+@FAMILIES.register("near_clifford")
 class NearCliffordFamily(CliffordGates):
     """Random Clifford circuits (:class:`~qmend.circuits.families.clifford.CliffordGates`) with
     k rotations RZ, k uniform in ``rotations_min..rotations_max``.
@@ -22,7 +22,6 @@ class NearCliffordFamily(CliffordGates):
     2005.10189), in time and memory that double with each rotation.
     """
 
-    kind: ClassVar[str] = "near_clifford"
     name: Literal["near_clifford"]
     rotations_min: int = Field(0, ge=0, le=10)
     rotations_max: int = Field(4, ge=0, le=10)

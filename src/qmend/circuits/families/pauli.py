@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 
 
-@register
+@FAMILIES.register("pauli")
 class PauliFamily(Family):
     """A product of gadgets exp(-i a P) with P uniform over {I, X, Y, Z}^n, a ~ U(0, 2 pi).
 
@@ -21,7 +21,6 @@ class PauliFamily(Family):
     ``gadget_counts`` the circuits of a dataset go through these values of T in turn instead.
     """
 
-    kind: ClassVar[str] = "pauli"
     name: Literal["pauli"]
     n_qubits: int = Field(5, ge=1, le=10)
     gadgets: Literal["exact", "max"] = "exact"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.rotations import local_gadgets, pauli_string, rotation_circuit
 from qmend.types import FloatArray
@@ -24,7 +24,7 @@ _FIXED = (
 )
 
 
-@register
+@FAMILIES.register("qaoa")
 class QAOAFamily(Family):
     """prod_k exp(-i beta_k sum_q X_q) exp(-i gamma_k C) on the uniform superposition.
 
@@ -43,7 +43,6 @@ class QAOAFamily(Family):
     ``angle_noise`` is the deviation of the normal noise on each near-optimal angle.
     """
 
-    kind: ClassVar[str] = "qaoa"
     name: Literal["qaoa"]
     n_qubits: int = Field(5, ge=2, le=10)
     graph: Literal["erdos_renyi", "regular"] = "erdos_renyi"

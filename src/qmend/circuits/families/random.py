@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
     from qiskit.circuit import QuantumCircuit
@@ -29,7 +29,7 @@ _STANDARD: tuple[tuple[tuple[str, int], ...], ...] = (
 _NATIVE: tuple[tuple[str, int], ...] = (("rz", 1), ("sx", 0), ("x", 0))
 
 
-@register
+@FAMILIES.register("random")
 class RandomFamily(Family):
     """Circuits of layers in which every qubit takes part in one random gate.
 
@@ -45,7 +45,6 @@ class RandomFamily(Family):
     with ``cx_probability``, else the qubit alone gets RZ, SX or X, each with probability 1/3.
     """
 
-    kind: ClassVar[str] = "random"
     name: Literal["random"]
     n_qubits: int = Field(5, ge=1, le=10)
     gate_set: Literal["native", "standard"] = "standard"

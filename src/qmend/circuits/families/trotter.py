@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain, product_formula
 from qmend.circuits.rotations import local_gadgets, rotation_circuit
 from qmend.types import FloatArray
 
 
-@register
+@FAMILIES.register("trotter")
 class TrotterFamily(Family):
     """exp(-i H t) on a product state, by a product formula of ``order`` 1 or 2.
 
@@ -26,7 +26,6 @@ class TrotterFamily(Family):
     random ``product`` of states uniform on the Bloch sphere (RY, then RZ, on each qubit).
     """
 
-    kind: ClassVar[str] = "trotter"
     name: Literal["trotter"]
     n_qubits: int = Field(5, ge=2, le=10)
     hamiltonian: Literal["ising", "heisenberg"] = "ising"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -14,7 +14,7 @@ from qmend.circuits.ansatz import (
     hardware_efficient,
     qubit_excitations,
 )
-from qmend.circuits.families import Family, SourceCircuit, register
+from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain
 from qmend.circuits.molecules import HARTREE_FOCK, N_QUBITS, excitations, hydrogen
 from qmend.types import FloatArray
@@ -24,7 +24,7 @@ from qmend.types import FloatArray
 _DECIMALS = 9
 
 
-@register
+@FAMILIES.register("vqe")
 class VQEFamily(Family):
     """The circuits that an exact, noiseless VQE run passes through.
 
@@ -40,7 +40,6 @@ class VQEFamily(Family):
     It is stopped after a number of L-BFGS iterations uniform in 0..``steps_max``.
     """
 
-    kind: ClassVar[str] = "vqe"
     name: Literal["vqe"]
     n_qubits: int = Field(5, ge=2, le=10)
     hamiltonian: Literal["ising", "heisenberg", "h2"] = "ising"

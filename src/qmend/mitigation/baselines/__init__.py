@@ -5,11 +5,11 @@ from qmend.mitigation.baselines.depolarizing_inversion import DepolarizingInvers
 from qmend.mitigation.baselines.none import NoMitigation
 from qmend.mitigation.baselines.path_inversion import PathInversion
 from qmend.mitigation.baselines.readout_inversion import ReadoutInversion
-from qmend.mitigation.baselines.registry import baselines
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.uniform import Uniform
 
 #: Those that stand beside every trained network: no further shots, nothing simulated.
-BASELINES: tuple[type[Mitigator], ...] = (
+STANDARD_BASELINES: tuple[type[Mitigator], ...] = (
     NoMitigation,
     Uniform,
     ReadoutInversion,
@@ -19,10 +19,10 @@ BASELINES: tuple[type[Mitigator], ...] = (
 
 __all__ = [
     "BASELINES",
+    "STANDARD_BASELINES",
     "DepolarizingInversion",
     "NoMitigation",
     "PathInversion",
     "ReadoutInversion",
     "Uniform",
-    "baselines",
 ]

@@ -11,12 +11,12 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
 from qmend.types import FloatArray
 
 
-@register
+@BASELINES.register("calibration_inversion")
 class CalibrationInversion(Mitigator):
     """Readout undone, then global depolarizing noise with the survival that gate errors predict.
 

@@ -12,7 +12,7 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import RerunMitigator, Reruns
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
 from qmend.types import FloatArray, QmendError
 
@@ -20,7 +20,7 @@ from qmend.types import FloatArray, QmendError
 _CLIFFORD_TOLERANCE = 1e-9
 
 
-@register
+@BASELINES.register("clifford_data_regression")
 class CliffordDataRegression(RerunMitigator):
     """ideal = a noisy + b, fitted to near-Clifford partners of each circuit.
 

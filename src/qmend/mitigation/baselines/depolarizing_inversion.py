@@ -11,12 +11,12 @@ from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.table import LabelledCircuits
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import undo_depolarizing
 from qmend.types import FloatArray, QmendError
 
 
-@register
+@BASELINES.register("depolarizing_inversion")
 class DepolarizingInversion(Mitigator):
     """Global depolarizing noise, inverted: three fitted numbers.
 

@@ -10,7 +10,7 @@ import numpy as np
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.noise.readout import readout_matrices
 from qmend.types import FloatArray, QmendError
@@ -19,7 +19,7 @@ from qmend.types import FloatArray, QmendError
 _LEAST_CONTRAST = 1e-3
 
 
-@register
+@BASELINES.register("mthree")
 class M3Readout(Mitigator):
     """mthree with the calibration's readout matrices, then the nearest distribution.
 

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.types import FloatArray
 
 
-@register
+@BASELINES.register("none")
 class NoMitigation(Mitigator):
     """The measured frequencies as they are."""
 

@@ -11,13 +11,13 @@ from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.table import LabelledCircuits
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.probabilistic_inversion import walsh_hadamard
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.noise.paths import FEATURES, path_features
 from qmend.types import FloatArray
+from qmend.walsh import walsh_hadamard
 
 #: What the three fitted numbers weigh.
 _WEIGHED = [FEATURES.index(name) for name in ("survival_rate", "idle_rate", "two_qubit_gates")]
@@ -25,7 +25,7 @@ _WEIGHED = [FEATURES.index(name) for name in ("survival_rate", "idle_rate", "two
 _FITTED = 4000
 
 
-@register
+@BASELINES.register("path_inversion")
 class PathInversion(Mitigator):
     """Readout undone, then each parity divided by its own survival: three fitted numbers.
 

@@ -9,12 +9,13 @@ import numpy as np
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import RerunMitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray
+from qmend.walsh import walsh_hadamard
 
 
-@register
+@BASELINES.register("probabilistic_inversion")
 class ProbabilisticInversion(RerunMitigator):
     """The best factor for each parity, from a simulation of the circuit and its noise.
 
@@ -44,14 +45,3 @@ class ProbabilisticInversion(RerunMitigator):
         factor = ideal * noisy / np.where(power > 0, power, 1.0)
         mitigated = walsh_hadamard(factor * measured) / circuits.noisy.shape[1]
         return project_to_simplex(mitigated)
-
-
-def walsh_hadamard(distributions: FloatArray) -> FloatArray:
-    """(N, 2^n) parities <Z_s> = sum_x (-1)^(s.x) p(x); applied twice, 2^n times the identity."""
-    out = distributions
-    size = distributions.shape[1]
-    for qubit in range(size.bit_length() - 1):
-        split = out.reshape(-1, 2, 2**qubit)
-        zero, one = split[:, 0], split[:, 1]
-        out = np.stack([zero + one, zero - one], axis=1)
-    return out.reshape(distributions.shape)

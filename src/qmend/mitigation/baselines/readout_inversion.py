@@ -8,13 +8,13 @@ import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.types import FloatArray
 
 
-@register
+@BASELINES.register("readout_inversion")
 class ReadoutInversion(Mitigator):
     """Exact inverse of each qubit's readout matrix, then the nearest distribution."""
 

@@ -8,11 +8,11 @@ import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.types import FloatArray
 
 
-@register
+@BASELINES.register("uniform")
 class Uniform(Mitigator):
     """The uniform distribution, whatever was measured."""
 

@@ -12,7 +12,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import RerunMitigator, Reruns
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import register
+from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray, IntArray, QmendError
@@ -58,7 +58,7 @@ class ZeroNoiseExtrapolation(RerunMitigator):
         """(N, 2^n) values at scale 0 from (N, m, 2^n) values at ``scales`` (m,)."""
 
 
-@register
+@BASELINES.register("zne_linear")
 class LinearExtrapolation(ZeroNoiseExtrapolation):
     """p(c) = p(0) + b c for each probability, by least squares; see
     :class:`ZeroNoiseExtrapolation`."""
@@ -72,7 +72,7 @@ class LinearExtrapolation(ZeroNoiseExtrapolation):
         return extrapolated
 
 
-@register
+@BASELINES.register("zne_exponential")
 class ExponentialExtrapolation(ZeroNoiseExtrapolation):
     """p(c) = u + (p(0) - u) exp(-r c) for each probability, with u = 2^-n; see
     :class:`ZeroNoiseExtrapolation`.
