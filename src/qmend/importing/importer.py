@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.measured import MeasuredCircuit
 from qmend.importing.bit_order import BitOrder, Measured, check_bit_order, reorder
 from qmend.importing.groups import split_rows
 from qmend.importing.medians import read_calibration
-from qmend.importing.openqasm import MeasuredCircuit, read_openqasm
+from qmend.importing.openqasm import read_openqasm
 from qmend.importing.placement import PlacedCircuit, place_executed, place_submitted
 from qmend.importing.proof import (
     TOLERANCE,

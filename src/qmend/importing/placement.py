@@ -10,11 +10,11 @@ from typing import Literal
 
 from qmend.circuits.compilation import QiskitCompiler
 from qmend.circuits.instructions import GATES, TWO_QUBIT, Instruction
+from qmend.circuits.measured import MeasuredCircuit, native_instructions
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.devices.providers import fake_calibration
-from qmend.importing.openqasm import MeasuredCircuit, native_instructions
 from qmend.types import QmendError
 
 #: Submitted circuits are compiled with Qiskit's preset passes of this level.
