@@ -16,7 +16,8 @@ from qmend.types import FloatArray, QmendError
 
 #: Ideal distributions are computed exactly, from the statevector of this many qubits at most.
 MAX_QUBITS = 20
-_NO_TIME = ("barrier", "delay")
+#: Instructions that are no gates.
+NO_TIME = ("barrier", "delay")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
             if on[0] in behind.values() or bit in behind:
                 raise QmendError("a qubit or classical bit is measured twice; measure each once")
             behind[bit] = on[0]
-        elif name in _NO_TIME:
+        elif name in NO_TIME:
             if name == "barrier":
                 gates.append((item.operation, on))
         elif item.clbits or getattr(item.operation, "blocks", ()):
@@ -138,7 +139,7 @@ def native_instructions(source: MeasuredCircuit, gates: Sequence[str]) -> list[I
     instructions: list[Instruction] = []
     for item in source.circuit.data:
         name = item.operation.name
-        if name in _NO_TIME:
+        if name in NO_TIME:
             continue
         if name not in gates:
             raise QmendError(

@@ -1,0 +1,176 @@
+"""Counts of Qiskit circuits reach a mitigator as the same circuits of a dataset do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit, transpile
+from qiskit.circuit import ClassicalRegister, QuantumRegister
+from qiskit.primitives import BitArray
+from qiskit_aer import AerSimulator
+from qiskit_ibm_runtime.fake_provider import FakeAlgiers
+
+from qmend.circuits.statevector import to_bit_order
+from qmend.datasets.table import Dataset
+from qmend.devices.providers import fake_calibration
+from qmend.mitigation.baselines import PathInversion, ReadoutInversion
+from qmend.mitigation.counts import CountsMitigator
+from qmend.types import QmendError
+
+BACKEND = FakeAlgiers()
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny: Dataset) -> PathInversion:
+    mitigator = PathInversion()
+    mitigator.fit(tiny.part("train"))
+    return mitigator
+
+
+def executed(tiny: Dataset, row: int) -> tuple[QuantumCircuit, np.ndarray]:
+    """A stored circuit as it ran on ibm_algiers, and its counts by outcome, bits as measured."""
+    circuits, measured = tiny.rows.circuits, tiny.rows.measured[row]
+    layout = circuits.layouts[circuits.calibration_index[row]]
+    circuit = QuantumCircuit(27, 5)
+    for gate, first, second, angle in circuits.instructions.circuit(row):
+        at = [layout[k] for k in (first, second) if k >= 0]
+        getattr(circuit, gate)(*([angle] if gate == "rz" else []), *at)
+    for bit, position in enumerate(measured.tolist()):
+        circuit.measure(layout[position], bit)
+    noisy = to_bit_order(circuits.noisy[[row]], measured[None])[0]
+    return circuit, np.rint(noisy * circuits.shots[row]).astype(int)
+
+
+FORMS: dict[str, Callable[[np.ndarray], Any]] = {
+    "bitstrings": lambda counts: {f"{k:05b}": int(c) for k, c in enumerate(counts) if c},
+    "numbers": lambda counts: {k: int(c) for k, c in enumerate(counts)},
+    "hexadecimal": lambda counts: {hex(k): int(c) for k, c in enumerate(counts) if c},
+    "array of counts": lambda counts: counts,
+    "BitArray": lambda counts: BitArray.from_counts({k: int(c) for k, c in enumerate(counts)}),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_counts_gives_what_the_dataset_s_row_gives(
+    tiny: Dataset, fitted: PathInversion, form: str
+) -> None:
+    row = 3
+    circuit, counts = executed(tiny, row)
+    expected = to_bit_order(
+        fitted.mitigate(tiny.rows.circuits.select(np.array([row]))), tiny.rows.measured[[row]]
+    )[0]
+    result = CountsMitigator(fitted).mitigate(FORMS[form](counts), circuit, BACKEND)
+    np.testing.assert_allclose(result.probabilities, expected, atol=1e-12)
+    assert result.shots == counts.sum()
+
+
+def test_probabilities_need_their_shots(tiny: Dataset, fitted: PathInversion) -> None:
+    circuit, counts = executed(tiny, 3)
+    mitigator = CountsMitigator(fitted)
+    shots = int(counts.sum())
+    expected = mitigator.mitigate(counts, circuit, BACKEND)
+    result = mitigator.mitigate(counts / shots, circuit, BACKEND, shots=shots)
+    np.testing.assert_allclose(result.probabilities, expected.probabilities, atol=1e-12)
+    with pytest.raises(QmendError, match="give shots="):
+        mitigator.mitigate(counts / shots, circuit, BACKEND)
+
+
+def test_a_list_gives_a_list_each_as_alone(tiny: Dataset, fitted: PathInversion) -> None:
+    pairs = [executed(tiny, row) for row in (0, 5, 9)]
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    bell.measure_all()
+    pairs.insert(1, (bell, np.array([480, 30, 20, 470])))
+    mitigator = CountsMitigator(fitted)
+    together = mitigator.mitigate([c for _, c in pairs], [c for c, _ in pairs], BACKEND)
+    for result, (circuit, counts) in zip(together, pairs, strict=True):
+        alone = mitigator.mitigate(counts, circuit, BACKEND)
+        np.testing.assert_allclose(result.probabilities, alone.probabilities, atol=1e-12)
+    with pytest.raises(QmendError, match="4 circuits need as many counts, not 1"):
+        mitigator.mitigate({"00": 1}, [c for c, _ in pairs], BACKEND)
+
+
+def test_results_are_in_the_circuit_s_bit_order_registers_and_all() -> None:
+    """Readout inversion of a basis state gives that state back, wherever its bits lie."""
+    qubits, low, high = QuantumRegister(3), ClassicalRegister(2, "low"), ClassicalRegister(2, "hi")
+    circuit = QuantumCircuit(qubits, low, high)
+    circuit.x(0)
+    circuit.measure([0, 1, 2], [high[0], low[1], low[0]])  # high[1] stays 0
+    result = CountsMitigator(ReadoutInversion()).mitigate(
+        {"01 00": 960, "00 00": 40}, circuit, "FakeAlgiers"
+    )
+    best = max(result.to_dict().items(), key=lambda item: item[1])
+    assert best[0] == "01 00"
+    assert best[1] > 0.96
+    assert result.clbits == (0, 1, 2)
+    assert sum(result.to_dict().values()) == pytest.approx(1)
+
+
+def test_a_circuit_before_compilation_is_mended_too(fitted: PathInversion) -> None:
+    """Three-qubit GHZ states measured under ibm_algiers's noise, given as they were written."""
+    ghz = QuantumCircuit(3)
+    ghz.h(0)
+    ghz.cx(0, 1)
+    ghz.cx(1, 2)
+    ghz.measure_all()
+    noisy = AerSimulator.from_backend(BACKEND, seed_simulator=1)
+    chain = [0, 1, 2]
+    isa_circuit = transpile(ghz, BACKEND, initial_layout=chain, seed_transpiler=0)
+    counts = noisy.run(isa_circuit, shots=20_000).result().get_counts()
+    ideal = np.zeros(8)
+    ideal[[0, 7]] = 0.5
+
+    def distance(probabilities: np.ndarray) -> float:
+        return float(np.abs(probabilities - ideal).sum())
+
+    before = distance(np.array([counts.get(f"{k:03b}", 0) for k in range(8)]) / 20_000)
+    mitigator = CountsMitigator(fitted)
+    written = mitigator.mitigate(counts, ghz, BACKEND, layout=chain)
+    compiled = mitigator.mitigate(counts, isa_circuit, BACKEND)
+    assert distance(written.probabilities) < 0.5 * before
+    np.testing.assert_allclose(written.probabilities, compiled.probabilities, atol=0.01)
+
+
+def bell(*, measured: int = 2) -> QuantumCircuit:
+    circuit = QuantumCircuit(2, 2, name="bell")
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure(range(measured), range(measured))
+    return circuit
+
+
+@pytest.mark.parametrize(
+    ("counts", "circuit", "calibration", "sentence"),
+    [
+        ({"000": 5}, bell(), BACKEND, "Circuit 0 (bell): the outcome '000' does not fit"),
+        ({"0b": 5}, bell(), BACKEND, "neither bits nor a number"),
+        ({4: 5}, bell(), BACKEND, "does not fit the circuit's 2 classical bits"),
+        ({"00": -5}, bell(), BACKEND, "empty, negative or not finite"),
+        ({"00": float("nan")}, bell(), BACKEND, "empty, negative or not finite"),
+        ({}, bell(), BACKEND, "empty, negative or not finite"),
+        ({"00": 0.3, "11": 0.3}, bell(), BACKEND, "its probabilities sum to 0.6, not 1"),
+        (np.ones(8), bell(), BACKEND, "its outcomes have shape (8,)"),
+        ({"01": 5}, bell(measured=1), BACKEND, "it measures 1 of the 2 qubits"),
+        ({"00": 5}, bell(), AerSimulator(), "has no calibration"),
+        ({"00": 5}, bell(), "FakeAlgier", "Did you mean 'FakeAlgiers'?"),
+        ({"00": 5}, bell(), "nowhere.json", "nowhere.json does not exist"),
+    ],
+)
+def test_what_can_t_be_taken_is_refused_in_one_sentence(
+    counts: Any, circuit: QuantumCircuit, calibration: Any, sentence: str
+) -> None:
+    with pytest.raises(QmendError, match=re.escape(sentence)) as caught:
+        CountsMitigator(ReadoutInversion()).mitigate(counts, circuit, calibration)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_layout_has_a_qubit_for_each() -> None:
+    with pytest.raises(QmendError, match="it uses 2 qubits, layout names 3"):
+        CountsMitigator(ReadoutInversion()).mitigate(
+            {"00": 5}, bell(), fake_calibration("FakeAlgiers"), layout=[0, 1, 2]
+        )
