@@ -14,8 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from qmend.cli import schema
-from qmend.cli.hydra_app import compose_config
+from qmend.config.compose import compose_config
 from qmend.config.errors import validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.table import Dataset
@@ -23,21 +22,22 @@ from qmend.models.base import ARCHITECTURES
 from qmend.training.fit import fit
 from qmend.training.losses import LOSSES
 from qmend.types import QmendError
+from qmend.workflows import configs
 
 ROOTS: dict[str, type[BaseModel]] = {
-    "generate": schema.GenerateConfig,
-    "collect": schema.CollectConfig,
-    "verify": schema.VerifyConfig,
-    "show": schema.ShowConfig,
-    "train": schema.TrainConfig,
-    "evaluate": schema.EvaluateConfig,
-    "tune": schema.TuneCommandConfig,
-    "demo": schema.DemoConfig,
-    "report": schema.ReportConfig,
-    "study/architectures": schema.ArchitecturesStudyConfig,
-    "study/known_noise": schema.KnownNoiseStudyConfig,
-    "study/noise_fidelity": schema.NoiseFidelityStudyConfig,
-    "study/published_noise": schema.PublishedNoiseStudyConfig,
+    "generate": configs.GenerateConfig,
+    "collect": configs.CollectConfig,
+    "verify": configs.VerifyConfig,
+    "show": configs.ShowConfig,
+    "train": configs.TrainConfig,
+    "evaluate": configs.EvaluateConfig,
+    "tune": configs.TuneCommandConfig,
+    "demo": configs.DemoConfig,
+    "report": configs.ReportConfig,
+    "study/architectures": configs.ArchitecturesStudyConfig,
+    "study/known_noise": configs.KnownNoiseStudyConfig,
+    "study/noise_fidelity": configs.NoiseFidelityStudyConfig,
+    "study/published_noise": configs.PublishedNoiseStudyConfig,
 }
 EXPERIMENTS = {
     "demo_tiny": "demo",
@@ -81,7 +81,7 @@ def _choices(path: Path, within: str, package: str) -> Iterator[tuple[str, str]]
 
 def composed(root: str, *overrides: str) -> DictConfig:
     """The config of a command, with something for every value that has no default."""
-    config = OmegaConf.create(compose_config(root, list(overrides)))
+    config = compose_config(root, list(overrides))
     for key in OmegaConf.missing_keys(config):
         OmegaConf.update(config, key, "something")
     return config
@@ -128,7 +128,7 @@ def test_every_option_composes_and_validates(root: str, override: str) -> None:
     config = validate(ROOTS[root], composed(root, *overrides))
     if root == "report":  # of runs, not of data
         return
-    assert isinstance(config, schema.CommonConfig)
+    assert isinstance(config, configs.CommonConfig)
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")
 
 
@@ -181,7 +181,7 @@ def test_every_experiment_changes_the_config_that_it_belongs_to(name: str) -> No
 
 
 def test_the_paper_s_recipe() -> None:
-    config = validate(schema.TrainConfig, composed("train", "experiment=pauli_perceiver"))
+    config = validate(configs.TrainConfig, composed("train", "experiment=pauli_perceiver"))
     assert (config.model.name, config.loss.name) == ("perceiver", "kl")
     assert config.optimizer.weight_decay == 9.13e-3
     assert config.optimizer.schedule == "plateau"
@@ -223,7 +223,7 @@ NARROWER = {
 def test_every_model_trains_with_every_loss(tiny: Dataset, model: str, loss: str) -> None:
     overrides = [f"model={model}", f"loss={loss}", "trainer=tiny", "trainer.max_epochs=1"]
     overrides += ["trainer.threads=1", *NARROWER.get(model, [])]
-    config = validate(schema.TrainConfig, composed("train", *overrides))
+    config = validate(configs.TrainConfig, composed("train", *overrides))
     trained = fit(
         config.model,
         config.loss,
@@ -252,7 +252,7 @@ def test_every_trainer_trains_with_every_schedule(
 ) -> None:
     overrides = [f"trainer={option}", f"optimizer.schedule={schedule}", "trainer.max_epochs=2"]
     config = validate(
-        schema.TrainConfig, composed("train", *overrides, "model=blind_mlp", "trainer.patience=1")
+        configs.TrainConfig, composed("train", *overrides, "model=blind_mlp", "trainer.patience=1")
     )
     trained = fit(
         config.model,

@@ -10,16 +10,16 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from pydantic import BaseModel
 
-from qmend.cli import schema
 from qmend.cli.hydra_app import run_hydra
 from qmend.types import QmendError, nearest
+from qmend.workflows import configs
 
 ROOTS: dict[str, type[BaseModel]] = {
-    "generate": schema.GenerateConfig,
-    "verify": schema.VerifyConfig,
-    "train": schema.TrainConfig,
-    "evaluate": schema.EvaluateConfig,
-    "demo": schema.DemoConfig,
+    "generate": configs.GenerateConfig,
+    "verify": configs.VerifyConfig,
+    "train": configs.TrainConfig,
+    "evaluate": configs.EvaluateConfig,
+    "demo": configs.DemoConfig,
 }
 
 
@@ -52,7 +52,7 @@ def test_a_good_config_reaches_the_work() -> None:
     seen: list[tuple[Any, dict[str, Any]]] = []
     run_hydra(
         "train",
-        schema.TrainConfig,
+        configs.TrainConfig,
         lambda config, plain: seen.append((config, plain)),
         ["model.width=64", "seed=3"],
     )
@@ -213,7 +213,7 @@ def test_a_key_given_twice_over_takes_the_last() -> None:
     seen: list[int] = []
     run_hydra(
         "train",
-        schema.TrainConfig,
+        configs.TrainConfig,
         lambda config, _: seen.append(config.seed),
         ["seed=1", "seed=2"],
     )

@@ -10,9 +10,9 @@ from dvc.repo import Repo
 from hydra._internal.config_repository import ConfigRepository
 from omegaconf import OmegaConf
 
-from qmend.cli.hydra_app import compose_config
-from qmend.cli.schema import GenerateConfig
+from qmend.config.compose import compose_config
 from qmend.config.errors import validate
+from qmend.workflows.configs import GenerateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,9 +72,7 @@ def test_a_stage_depends_on_just_what_it_reads(name, read):
 
 def test_presets_are_as_large_as_they_say():
     def preset(*overrides: str) -> GenerateConfig:
-        return validate(
-            GenerateConfig, OmegaConf.create(compose_config("generate", list(overrides)))
-        )
+        return validate(GenerateConfig, compose_config("generate", list(overrides)))
 
     for name in ("pauli_reference", "pauli_surrogate"):
         dataset = preset(f"dataset={name}").dataset

@@ -10,13 +10,13 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from qmend.cli.hydra_app import compose_config
-from qmend.cli.schema import TrainConfig, TuneCommandConfig
+from qmend.config.compose import compose_config
 from qmend.config.errors import validate
 from qmend.config.paths import conf_dir
 from qmend.models.base import ARCHITECTURES, Dimensions, build_model
 from qmend.tuning.space import SearchSpace, base_values, with_values
 from qmend.types import QmendError
+from qmend.workflows.configs import TrainConfig, TuneCommandConfig
 
 SAMPLES = 200
 BASE: dict[str, Any] = {
@@ -35,7 +35,7 @@ def sample(space: SearchSpace, base: Mapping[str, Any], number: int, seed: int =
 
 def tune_config(model: str) -> dict[str, Any]:
     try:
-        composed = OmegaConf.create(compose_config("tune", [f"model={model}"]))
+        composed = compose_config("tune", [f"model={model}"])
     finally:
         GlobalHydra.instance().clear()
     validate(TuneCommandConfig, composed)

@@ -7,18 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from qmend.cli.evaluate import Loaded, rows_for
-from qmend.cli.hydra_app import compose_config, run_hydra
-from qmend.cli.schema import (
-    ArchitecturesStudyConfig,
-    CommonConfig,
-    EvaluateConfig,
-    TrainConfig,
-)
+from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
+from qmend.config.compose import compose_config
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
@@ -41,6 +35,12 @@ from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.online import Fresh, check_fresh, chosen_noise
+from qmend.workflows.configs import (
+    ArchitecturesStudyConfig,
+    CommonConfig,
+    EvaluateConfig,
+    TrainConfig,
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -189,9 +189,8 @@ def training_cell(
 
 def composed_config(root: str, words: str) -> DictConfig:
     """Another command's config, composed inside this one's Hydra application."""
-    before = GlobalHydra.instance().hydra
-    composed = OmegaConf.create(compose_config(root, words.split()))
-    GlobalHydra.instance().hydra = before
+    composed = compose_config(root, words.split())
+    OmegaConf.set_struct(composed, False)
     for key in OmegaConf.missing_keys(composed):
         OmegaConf.update(composed, key, ["none"] if key == "checkpoint" else "none")
     return composed

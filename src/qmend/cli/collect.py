@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import CollectConfig
 from qmend.cli.terminal import circuits_progress, console
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import JOB_OVERHEAD, Plan, plan
+from qmend.workflows.configs import CollectConfig
 
 
 def main(arguments: list[str]) -> None:

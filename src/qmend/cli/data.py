@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import GenerateConfig, VerifyConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.generation.verify import verify_dataset
 from qmend.importing.verify import verify_imported
+from qmend.workflows.configs import GenerateConfig, VerifyConfig
 
 
 def generate_main(arguments: list[str]) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import DemoConfig
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import load_device
@@ -20,6 +19,7 @@ from qmend.runs.scoring import Context, Entry, dataset_tags, run_baseline
 from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
+from qmend.workflows.configs import DemoConfig
 
 
 def main(arguments: list[str]) -> None:

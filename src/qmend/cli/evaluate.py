@@ -11,7 +11,6 @@ import numpy as np
 
 from qmend.circuits.instructions import GATES
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import EvaluateConfig
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
@@ -30,6 +29,7 @@ from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
+from qmend.workflows.configs import EvaluateConfig
 
 
 def main(arguments: list[str]) -> None:

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import hydra
-from hydra import compose, initialize_config_dir
 from hydra._internal.utils import get_args_parser
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -22,6 +20,7 @@ from pydantic import BaseModel
 from qmend.cli.main import told
 from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
 from qmend.cli.terminal import console
+from qmend.config.compose import composition_sentence
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
@@ -64,7 +63,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         with carried():
             hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
-        raise QmendError(hydra_sentence(error, folder, compose_config(name))) from None
+        raise QmendError(composition_sentence(error, name)) from None
     finally:
         end_multirun(sys.exc_info()[1])
     if failed:
@@ -123,13 +122,3 @@ def _check_groups(arguments: list[str], folder: Path) -> None:
         if group in groups and not named and not override.is_delete():
             options = ", ".join(groups[group])
             raise QmendError(f"{text}: {group} takes the name of a config. Valid: {options}.")
-
-
-def compose_config(name: str, overrides: list[str] | None = None) -> dict[str, Any]:
-    """The composed config as plain values, outside a Hydra application."""
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
-        composed = compose(name, overrides or [])
-    plain = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(plain, dict)
-    return {str(k): v for k, v in plain.items()}

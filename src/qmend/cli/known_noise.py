@@ -6,7 +6,6 @@ from typing import Any
 
 from qmend.cli.architectures import composed_config, training_cell
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import KnownNoiseStudyConfig, TrainConfig
 from qmend.cli.terminal import circuits_progress, console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.table import load_dataset
@@ -17,6 +16,7 @@ from qmend.studies.architectures import run_cell, shortened, shot_noise_referenc
 from qmend.studies.known_noise import KnownNoise, check_network, known_noise, run_knowing
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
+from qmend.workflows.configs import KnownNoiseStudyConfig, TrainConfig
 
 
 def main(arguments: list[str]) -> None:

@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import ReportConfig
 from qmend.cli.terminal import console
 from qmend.reporting.html import check_writable
 from qmend.reporting.results import terminal_table
@@ -14,6 +13,7 @@ from qmend.reporting.runs_page import figures_folder, write_runs_page
 from qmend.reporting.runs_report import read_report
 from qmend.tracking.finding import all_runs, select
 from qmend.tracking.store import open_store
+from qmend.workflows.configs import ReportConfig
 
 
 def main(arguments: list[str]) -> None:

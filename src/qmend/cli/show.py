@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import ShowConfig
 from qmend.cli.terminal import console
 from qmend.datasets.description import describe, distances
 from qmend.datasets.manifest import check_files, read_manifest
 from qmend.reporting.dataset_page import write_dataset_page
 from qmend.reporting.dataset_table import dataset_tables, summarise
 from qmend.reporting.html import check_writable
+from qmend.workflows.configs import ShowConfig
 
 
 def main(arguments: list[str]) -> None:

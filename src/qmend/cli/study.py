@@ -10,7 +10,6 @@ from rich import box
 from rich.table import Table
 
 from qmend.cli.hydra_app import run_hydra
-from qmend.cli.schema import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 from qmend.cli.terminal import circuits_progress, console
 from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import load_device
@@ -22,6 +21,7 @@ from qmend.studies.fidelity import BINS, MEASURED, FitReport
 from qmend.studies.published_noise import Finding, PublishedNoiseConfig, Statistics, run_study
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
+from qmend.workflows.configs import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 
 
 def published_noise_main(arguments: list[str]) -> None:

@@ -18,8 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from qmend.cli.schema import CommonConfig
 from qmend.generation.generate import Generation, generate
+from qmend.workflows.configs import CommonConfig
 
 if TYPE_CHECKING:  # Lightning takes seconds to import, and not every command trains
     from qmend.training.best import EpochProgress

@@ -11,7 +11,6 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.cli.hydra_app import run_hydra
 from qmend.cli.multirun import REUSED_TAG, Cell, Outcome, current_cell
-from qmend.cli.schema import TrainConfig
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
@@ -25,6 +24,7 @@ from qmend.tracking.store import Store, open_store, reported
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
 from qmend.training.online import Fresh, chosen_noise
 from qmend.types import QmendError
+from qmend.workflows.configs import TrainConfig
 
 
 def main(arguments: list[str]) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from rich import box
@@ -18,9 +17,9 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from qmend.cli.hydra_app import compose_config, run_hydra
-from qmend.cli.schema import TrainConfig, TuneCommandConfig
+from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, generate_with_progress
+from qmend.config.compose import compose_config
 from qmend.config.paths import conf_dir
 from qmend.datasets.table import load_dataset
 from qmend.reporting.html import check_writable
@@ -34,6 +33,7 @@ from qmend.tuning.result import Scored, SearchResult
 from qmend.tuning.running import Plan, SearchDone, run_search
 from qmend.tuning.search import Search, value_text
 from qmend.tuning.space import SECTIONS, SearchSpace, with_values
+from qmend.workflows.configs import TrainConfig, TuneCommandConfig
 
 #: Trials that the table at the end lists.
 _TOP = 10
@@ -253,9 +253,7 @@ def experiment_text(
         "optimizer": str(choices["optimizer"]),
         "trainer": str(choices["trainer"]),
     }
-    before = GlobalHydra.instance().hydra
-    plain = OmegaConf.create(compose_config("train", [f"{k}={v}" for k, v in groups.items()]))
-    GlobalHydra.instance().hydra = before
+    plain = compose_config("train", [f"{k}={v}" for k, v in groups.items()])
     known = OmegaConf.to_container(plain, resolve=True)
     assert isinstance(known, dict)
     flat = flatten({name: known[name] for name in SECTIONS})

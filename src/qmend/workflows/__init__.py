@@ -1,0 +1,1 @@
+"""What each command does, callable: typed config in, typed result out, nothing printed."""
