@@ -10,7 +10,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from qmend.cli.evaluate import Loaded, rows_for
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.config.compose import compose_config
 from qmend.config.errors import validate
@@ -43,12 +42,8 @@ from qmend.workflows.configs import (
 )
 
 
-def main(arguments: list[str]) -> None:
+def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
     """Compare everything that can be trained or fitted on one dataset."""
-    run_hydra("study/architectures", ArchitecturesStudyConfig, _study, arguments)
-
-
-def _study(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
     check_writable(config.output / "table.md")
     composed = {
         name: composed_config("train", words)

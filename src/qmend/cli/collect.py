@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import circuits_progress, console
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import JOB_OVERHEAD, Plan, plan
 from qmend.workflows.configs import CollectConfig
 
 
-def main(arguments: list[str]) -> None:
+def collect_data(config: CollectConfig, _: dict[str, Any]) -> None:
     """Collect a dataset on hardware."""
-    run_hydra("collect", CollectConfig, _collect, arguments)
-
-
-def _collect(config: CollectConfig, _: dict[str, Any]) -> None:
     folder = config.dataset_folder
     if config.collect.dry_run:
         found = plan(config.simulated, config.device, folder, config.collect)

@@ -1,259 +1,332 @@
-"""The sub-commands of ``qmend``, and what their help says."""
+"""The table of all sub-commands."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.util
+import re
+from pathlib import Path
+
+from qmend.cli.arguments import Option, at_least, root_option
+from qmend.cli.command import Command, HydraCommand, PlainCommand
+
+#: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
+BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
 
 
-@dataclass(frozen=True)
-class Command:
-    """A sub-command: where its function lies, and what its help says."""
+def has_benchmarks() -> bool:
+    """Say whether the benchmarks are there: a wheel has none."""
+    return importlib.util.find_spec("qmend.benchmarks") is not None
 
-    words: str
-    function: str
-    summary: str
-    example: str
-    hydra: bool = True
-    notes: tuple[str, ...] = ()
 
+def _folder_first(arguments: list[str]) -> list[str]:
+    """``qmend data show FOLDER``: the first argument may be a folder in place of an override."""
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
+        folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
+        return [f"show.folder='{folder}'", *arguments[1:]]
+    return arguments
+
+
+def _quoted_runs(arguments: list[str]) -> list[str]:
+    """``report.runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
+    pattern = re.compile(r"report\.runs=([^\[\]'\",]+)")
+    return [pattern.sub(r"report.runs='\1'", a) if pattern.fullmatch(a) else a for a in arguments]
+
+
+_RUN = Option("run", metavar="RUN", help="first digits of a run's id")
+_ROOT = root_option()
 
 COMMANDS: tuple[Command, ...] = (
-    Command(
+    HydraCommand(
         "demo",
-        "qmend.cli.demo:main",
+        "qmend.cli.demo:run_demo",
         "dataset, four trainings, five baselines, a table and a report, in a few minutes",
         "qmend demo device=hanoi dataset.name=demo report=reports/hanoi.html",
+        config="demo",
+        schema="qmend.workflows.configs:DemoConfig",
     ),
-    Command(
+    HydraCommand(
         "data generate",
-        "qmend.cli.data:generate_main",
-        "make a dataset, or finish one that was interrupted",
+        "qmend.cli.data:generate_data",
+        "make a dataset, or resume an interrupted one",
         "qmend data generate dataset=tiny device=hanoi data.workers=2",
+        config="generate",
+        schema="qmend.workflows.configs:GenerateConfig",
     ),
-    Command(
+    HydraCommand(
         "data collect",
-        "qmend.cli.collect:main",
-        "run a dataset's circuits on hardware, or go on with it; keep the data with `dvc add`",
+        "qmend.cli.collect:collect_data",
+        "run a dataset's circuits on hardware, or resume; keep the data with `dvc add`",
         "qmend data collect device=algiers dataset=tiny collect.execution=local",
+        config="collect",
+        schema="qmend.workflows.configs:CollectConfig",
     ),
-    Command(
+    HydraCommand(
         "data verify",
-        "qmend.cli.data:verify_main",
+        "qmend.cli.data:verify_data",
         "prove a dataset: hashes, labels, splits, noise against Aer, shots",
         "qmend data verify dataset=demo",
+        config="verify",
+        schema="qmend.workflows.configs:VerifyConfig",
     ),
-    Command(
+    PlainCommand(
         "data import",
-        "qmend.cli.import_:main",
-        "other people's measured circuits as a dataset, labels proven, bit order checked",
+        "qmend.cli.import_:import_data",
+        "import circuits measured elsewhere; prove their labels, check their bit order",
         "qmend data import measured.jsonl --name lab_2026",
-        hydra=False,
-        notes=(
-            "FILE is JSON lines or Parquet, one record a circuit; docs/datasets/importing.md",
-            "describes its fields.",
-            "Options:",
-            "  --name NAME        of the dataset; required",
-            "  --root DIR         datasets lie in DIR/NAME, default data",
-            "  --bit-order ORDER  qiskit (default: bit 0 is the rightmost character), reversed, or",
-            "                     a permutation such as 2,0,1: the circuit's bit behind each",
-            "                     character, from the right",
-            "  --family NAME      of records that name none, default imported",
-            "  --seed N           of the split, default 0",
-            "  --replace          overwrite another dataset of that name",
+        notes=("One record per circuit; docs/datasets/importing.md describes the fields.",),
+        options=(
+            Option("file", type=Path, metavar="FILE", help="JSON lines or Parquet"),
+            Option("--name", required=True, help="of the dataset"),
+            root_option("data", "parent directory of the dataset"),
+            Option(
+                "--bit-order",
+                default="qiskit",
+                metavar="ORDER",
+                help="qiskit (default: bit 0 is the rightmost character), reversed, or a "
+                "permutation such as 2,0,1: the circuit's bit behind each character, from the "
+                "right",
+            ),
+            Option(
+                "--family", default="imported", metavar="NAME", help="of records without a family"
+            ),
+            Option("--seed", type=at_least(0), default=0, metavar="N", help="of the split"),
+            Option("--replace", action="store_true", help="overwrite another dataset of that name"),
         ),
     ),
-    Command(
+    HydraCommand(
         "data show",
-        "qmend.cli.show:main",
-        "a dataset as tables and an HTML page; takes a folder, too: qmend data show data/mine",
+        "qmend.cli.show:show_data",
+        "show a dataset as tables and an HTML page; also qmend data show DIRECTORY",
         "qmend data show dataset=demo device=algiers",
+        config="show",
+        schema="qmend.workflows.configs:ShowConfig",
+        prepare=_folder_first,
     ),
-    Command(
+    HydraCommand(
         "train",
-        "qmend.cli.train:main",
+        "qmend.cli.train:train",
         "train one network and score it; -m trains every combination",
         "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
+        config="train",
+        schema="qmend.workflows.configs:TrainConfig",
         notes=(
-            "Many at once (-m): one parent run, one run a combination, a table at the end.",
+            "Many at once (-m): one parent run, one run per combination, a table at the end.",
             "  hydra/launcher=joblib   several at a time; hydra.launcher.n_jobs=2 sets how many",
-            "  resume=true             skip what a finished run has, by hash of config and data",
-            "Exit status 3 if some failed and the others went on.",
+            "  resume=true             skip finished runs, by the hashes of config and data",
+            "Exit status 3 if some failed.",
         ),
     ),
-    Command(
+    HydraCommand(
         "tune",
-        "qmend.cli.tune:main",
-        "search for an architecture's best config, or go on with a search",
+        "qmend.cli.tune:tune",
+        "search for an architecture's best config, or resume a search",
         "qmend tune experiment=pauli_perceiver tune.trials=50",
+        config="tune",
+        schema="qmend.workflows.configs:TuneCommandConfig",
     ),
-    Command(
+    HydraCommand(
         "evaluate",
-        "qmend.cli.evaluate:main",
+        "qmend.cli.evaluate:evaluate",
         "score a trained model beside the baselines on a dataset's test split",
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
+        config="evaluate",
+        schema="qmend.workflows.configs:EvaluateConfig",
     ),
-    Command(
+    HydraCommand(
         "study architectures",
-        "qmend.cli.architectures:main",
-        "every architecture, loss and baseline with several seeds, and how far they carry",
+        "qmend.cli.architectures:study_architectures",
+        "compare all architectures, losses and baselines over several seeds and on other data",
         "qmend study architectures dataset=pauli_reference train_circuits=6000",
+        config="study/architectures",
+        schema="qmend.workflows.configs:ArchitecturesStudyConfig",
     ),
-    Command(
+    HydraCommand(
         "study known_noise",
-        "qmend.cli.known_noise:main",
-        "how much better a network could be that knows the noise exactly and simulates nothing",
+        "qmend.cli.known_noise:study_known_noise",
+        "bound a network's gain by one that knows the noise exactly and simulates nothing",
         "qmend study known_noise dataset=pauli_surrogate train_circuits=12000",
+        config="study/known_noise",
+        schema="qmend.workflows.configs:KnownNoiseStudyConfig",
     ),
-    Command(
+    HydraCommand(
         "study noise_fidelity",
-        "qmend.cli.study:noise_fidelity_main",
-        "how faithful noise models are to a device, and what fitting them does",
+        "qmend.cli.study:study_noise_fidelity",
+        "compare noise models with a device, before and after a fit",
         "qmend study noise_fidelity seed=1 output=reports/fit_seed_1",
+        config="study/noise_fidelity",
+        schema="qmend.workflows.configs:NoiseFidelityStudyConfig",
     ),
-    Command(
+    HydraCommand(
         "study published_noise",
-        "qmend.cli.study:published_noise_main",
-        "which noise would give the published hardware statistics",
+        "qmend.cli.study:study_published_noise",
+        "find noise that gives the published hardware statistics",
         "qmend study published_noise dataset.circuits=3000",
+        config="study/published_noise",
+        schema="qmend.workflows.configs:PublishedNoiseStudyConfig",
     ),
-    Command(
+    PlainCommand(
         "models promote",
-        "qmend.cli.models:promote_main",
+        "qmend.cli.models:promote_model",
         "register a run's network, as champion if it beats the present one",
         "qmend models promote RUN_ID",
-        hydra=False,
         notes=(
-            "RUN_ID may be its first digits, or models:/qmend/VERSION.",
             "The alias champion moves to the run's network if that has a lower median L1RC on the",
             "same test circuits, with the 95 % interval of the paired difference below 0, and",
-            "harms no larger share. Where there is no champion yet, it must improve on no",
-            "mitigation, with the interval below 0. A champion that was scored on other data is",
-            "scored on the run's test split first. checkpoint=models:/qmend@champion loads it.",
-            "",
-            "Options:",
-            "  --force     champion whatever the comparison says, recorded in the version's tags;",
-            "              not for a network that simulates its circuits. Takes one back, too",
-            "  --root DIR  the tracking store, default mlruns",
+            "harms no larger share. Without a champion it must improve on no mitigation, with",
+            "the interval below 0. A champion scored on other data is first scored on the run's",
+            "test split. checkpoint=models:/qmend@champion loads it.",
+        ),
+        options=(
+            Option(
+                "run", metavar="RUN", help="first digits of a run's id, or models:/qmend/VERSION"
+            ),
+            Option(
+                "--force",
+                action="store_true",
+                help="champion whatever the comparison says, recorded in the version's tags; "
+                "also goes back to an older version; refused for a network that simulates its "
+                "circuits",
+            ),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "models list",
-        "qmend.cli.models:list_main",
-        "the registered networks, and which is the champion",
+        "qmend.cli.models:list_models",
+        "list the registered networks and the champion",
         "qmend models list",
-        hydra=False,
-        notes=(
-            "Options:",
-            "  --root DIR  the tracking store, default mlruns",
-        ),
+        options=(_ROOT,),
     ),
-    Command(
+    HydraCommand(
         "report",
-        "qmend.cli.report:main",
+        "qmend.cli.report:report_runs",
         "one HTML page from tracked runs: tables, paired differences, curves, searches",
         "qmend report report.runs=parent=RUN_ID output=reports/search.html",
+        config="report",
+        schema="qmend.workflows.configs:ReportConfig",
         notes=(
             "report.runs is latest (the newest run with children, with them, or with figures),",
             "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
             "Plots go beside the page as PNG and SVG.",
         ),
+        prepare=_quoted_runs,
     ),
-    Command(
+    PlainCommand(
         "runs list",
-        "qmend.cli.runs:list_main",
-        "the runs of the store, parents with their children",
+        "qmend.cli.runs:list_runs",
+        "list the runs of the store, parents with their children",
         "qmend runs list --kind train --dataset demo",
-        hydra=False,
-        notes=(
-            "Options:",
-            "  --kind, --dataset, --architecture, --status  only such runs",
-            "  --limit N   default 40",
-            "  --root DIR  default mlruns",
+        options=(
+            *(
+                Option(f"--{name}", help=f"only runs of this {name}")
+                for name in ("kind", "dataset", "architecture", "status")
+            ),
+            Option(
+                "--limit", type=at_least(1), default=40, metavar="N", help="default %(default)s"
+            ),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "runs show",
-        "qmend.cli.runs:show_main",
-        "one run: config, metrics, curves, tags, artifacts",
+        "qmend.cli.runs:show_run",
+        "show one run: config, metrics, curves, tags, artifacts",
         "qmend runs show 3fb03150",
-        hydra=False,
-        notes=("RUN is the first digits of an id.", "Options:", "  --root DIR  default mlruns"),
+        options=(
+            _RUN,
+            _ROOT,
+        ),
     ),
-    Command(
+    PlainCommand(
         "runs compare",
-        "qmend.cli.runs:compare_main",
-        "runs side by side: params that differ, metrics, paired differences",
+        "qmend.cli.runs:compare_runs",
+        "compare runs side by side: params that differ, metrics, paired differences",
         "qmend runs compare 3fb03150 9a01c4",
-        hydra=False,
-        notes=(
-            "RUN is the first digits of an id; the others are compared with the first.",
-            "Options:",
-            "  --root DIR  default mlruns",
+        options=(
+            _RUN,
+            Option("others", nargs="+", metavar="OTHER", help="compared with RUN, at most 7"),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "runs prune",
-        "qmend.cli.runs:prune_main",
-        "remove old failed and killed runs and what is left of deleted ones",
+        "qmend.cli.runs:prune_runs",
+        "remove old failed and killed runs and the remains of deleted ones",
         "qmend runs prune --days 30 --yes",
-        hydra=False,
         notes=(
-            "Options:",
-            "  --days N    keep failed and killed runs that are younger, default 7",
-            "  --yes       remove; without it nothing is",
-            "  --root DIR  default mlruns",
-            "Never removed: runs that finished or run, parents of those, what a registered model",
-            "comes from, trainings that can go on, trials of a search that is kept.",
+            "Never removed: finished and running runs and their parents, runs behind registered",
+            "models, trainings that can be resumed, trials of a search that is kept.",
+        ),
+        options=(
+            Option(
+                "--days",
+                type=at_least(0, float),
+                default=7.0,
+                metavar="N",
+                help="keep younger failed and killed runs, default %(default)g",
+            ),
+            Option("--yes", action="store_true", help="remove; without it nothing is removed"),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "runs reproduce",
-        "qmend.cli.runs:reproduce_main",
-        "run a training or baseline again by its own config; do the metrics agree?",
+        "qmend.cli.runs:reproduce_run",
+        "repeat a training or baseline by its own config and compare the metrics",
         "qmend runs reproduce 3fb03150",
-        hydra=False,
-        notes=(
-            "RUN is the first digits of an id. Exit status 2 if the median L1RC leaves the 95 %",
-            "interval of the first run.",
-            "Options:",
-            "  --data DIR  where datasets lie, beside where the run found its own; default data",
-            "  --root DIR  default mlruns",
+        notes=("Exit status 2 if the median L1RC leaves the 95 % interval of the first run.",),
+        options=(
+            _RUN,
+            Option(
+                "--data",
+                type=Path,
+                default=Path("data"),
+                metavar="DIR",
+                help="where datasets lie, beside the run's own directory; default %(default)s",
+            ),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "bench",
-        "qmend.cli.bench:main",
-        "speed as a ratio against the alternative: simulator, datagen, data, training, tuning...",
+        "qmend.cli.bench:run_benchmark",
+        "measure speed as a ratio against the alternative; needs a checkout",
         "qmend bench simulator --circuits 300 --repeats 5",
-        hydra=False,
         notes=(
-            "What: simulator (against Aer), datagen (against plain Qiskit), data (encoding and",
-            "loading, against plain loops and pyarrow), training (against a bare PyTorch loop),",
-            "tuning (a search against its trials alone), scaling (a plot).",
-            "Options:",
-            "  --circuits N  circuits a run, default 300",
-            "  --repeats N   alternating runs, default 5",
-            "  --plot FILE   where scaling draws its plot, default reports/scaling.svg",
-            "The last line of output is one JSON object.",
+            "simulator (against Aer), datagen (against plain Qiskit), data (encoding and loading,",
+            "against plain loops and pyarrow), training (against a bare PyTorch loop), tuning (a",
+            "search against its trials alone), scaling (a plot), startup (the first word of each",
+            "command against bare imports). The last line of output is one JSON object.",
+        ),
+        options=(
+            Option("what", choices=BENCHMARKS, metavar="|".join(BENCHMARKS), help="see above"),
+            Option(
+                "--circuits", type=at_least(1), default=300, metavar="N", help="default %(default)s"
+            ),
+            Option(
+                "--repeats",
+                type=at_least(1),
+                default=5,
+                metavar="N",
+                help="alternating runs, default %(default)s",
+            ),
+            Option("--plot", type=Path, default=Path("reports/scaling.svg"), help="of scaling"),
         ),
     ),
-    Command(
+    PlainCommand(
         "ui",
-        "qmend.cli.ui:main",
-        "MLflow's UI on the project's store",
+        "qmend.cli.ui:serve_ui",
+        "open MLflow's UI on the project's store",
         "qmend ui --port 5000",
-        hydra=False,
-        notes=(
-            "Options:",
-            "  --port N    default 5000",
-            "  --root DIR  default mlruns",
+        options=(
+            Option("--port", type=int, default=5000, metavar="N", help="default %(default)s"),
+            _ROOT,
         ),
     ),
-    Command(
+    PlainCommand(
         "doctor",
-        "qmend.cli.doctor:main",
-        "what is installed and writable, and what to do where something is not",
+        "qmend.cli.doctor:examine",
+        "check the installation; say what to do where something is missing",
         "qmend doctor",
-        hydra=False,
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.generation.verify import verify_dataset
@@ -12,21 +11,13 @@ from qmend.importing.verify import verify_imported
 from qmend.workflows.configs import GenerateConfig, VerifyConfig
 
 
-def generate_main(arguments: list[str]) -> None:
+def generate_data(config: GenerateConfig, _: dict[str, Any]) -> None:
     """Make a dataset."""
-    run_hydra("generate", GenerateConfig, _generate, arguments)
-
-
-def _generate(config: GenerateConfig, _: dict[str, Any]) -> None:
     generate_with_progress(config)
 
 
-def verify_main(arguments: list[str]) -> None:
+def verify_data(config: VerifyConfig, _: dict[str, Any]) -> None:
     """Prove a dataset."""
-    run_hydra("verify", VerifyConfig, _verify, arguments)
-
-
-def _verify(config: VerifyConfig, _: dict[str, Any]) -> None:
     if isinstance(config.dataset, ImportedDatasetConfig):
         imported = verify_imported(config.dataset_folder)
         by = "job or circuit" if imported.by == "job" else "circuit"

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import load_device
@@ -22,12 +21,8 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import DemoConfig
 
 
-def main(arguments: list[str]) -> None:
+def run_demo(config: DemoConfig, plain: dict[str, Any]) -> None:
     """Dataset, trainings, baselines, table, report."""
-    run_hydra("demo", DemoConfig, _demo, arguments)
-
-
-def _demo(config: DemoConfig, plain: dict[str, Any]) -> None:
     started = time.perf_counter()
     check_writable(config.report)
     store = open_store(config.tracking.root)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from qmend.circuits.instructions import GATES
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
@@ -31,17 +30,12 @@ from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 from qmend.workflows.configs import EvaluateConfig
 
-
-def main(arguments: list[str]) -> None:
-    """Score a trained model."""
-    run_hydra("evaluate", EvaluateConfig, _evaluate, arguments)
-
-
 #: A network, where it comes from, and its name in tables.
 Loaded = tuple[TrainedModel, dict[str, Any], str]
 
 
-def _evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
+def evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
+    """Score a trained model."""
     store = open_store(config.tracking.root)
     checkpoints = tuple(fixed_checkpoint(store, name) for name in config.checkpoint)
     if checkpoints != config.checkpoint:

@@ -17,10 +17,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
-from qmend.cli.main import told
+from qmend.cli.main import explain
 from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
 from qmend.cli.terminal import console
-from qmend.config.compose import composition_sentence
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
@@ -49,7 +48,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             assert isinstance(plain, dict)
             return task(config, {str(k): v for k, v in plain.items()})
         except CONFIG_ERRORS as error:
-            failed.append(QmendError(hydra_sentence(error, folder, {})))
+            failed.append(QmendError(hydra_sentence(error, folder)))
         except Exception as error:
             failed.append(error)
         return _outcome(failed[-1], driver)
@@ -63,7 +62,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         with carried():
             hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
-        raise QmendError(composition_sentence(error, name)) from None
+        raise QmendError(hydra_sentence(error, folder)) from None
     finally:
         end_multirun(sys.exc_info()[1])
     if failed:
@@ -72,7 +71,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
 
 def _outcome(error: Exception, driver: int) -> Outcome | None:
     """What becomes of a job that failed."""
-    _, sentence = told(error)
+    _, sentence = explain(error)
     if current_cell() is not None:
         if os.environ.get("QMEND_DEBUG"):
             traceback.print_exception(error)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import re
-from pathlib import Path
+from argparse import Namespace
 
 from qmend.cli.terminal import circuits_progress, console
 from qmend.importing.bit_order import order_text, parse_order
@@ -16,32 +15,14 @@ from qmend.types import QmendError
 _SHOWN = 5
 
 
-def main(arguments: list[str]) -> None:
+def import_data(options: Namespace) -> None:
     """Import a file of measured circuits.
 
     Raises:
-        QmendError: if the arguments are wrong, or the file can't be taken.
+        QmendError: if the name is none, or the file can't be imported.
     """
-    parser = argparse.ArgumentParser("qmend data import", add_help=False, exit_on_error=False)
-    parser.add_argument("file", nargs="?", type=Path)
-    parser.add_argument("--name")
-    parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--bit-order", default="qiskit")
-    parser.add_argument("--family", default="imported")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--replace", action="store_true")
-    try:
-        options, extra = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise QmendError(f"{error}; see `qmend data import --help`.") from None
-    if extra:
-        raise QmendError(f"qmend data import does not know {extra[0]!r}; see its --help.")
-    if options.file is None or options.name is None:
-        raise QmendError("qmend data import needs a file and --name NAME; see its --help.")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", options.name):
         raise QmendError(f"--name {options.name}: use letters, digits, _ and - only.")
-    if options.seed < 0:
-        raise QmendError("--seed must not be negative.")
     chosen = ImportOptions(
         options.name, options.family, parse_order(options.bit_order), options.seed
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from qmend.cli.architectures import composed_config, training_cell
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import circuits_progress, console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.table import load_dataset
@@ -19,12 +18,8 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import KnownNoiseStudyConfig, TrainConfig
 
 
-def main(arguments: list[str]) -> None:
+def study_known_noise(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> None:
     """What a network could reach that knows the noise of every job exactly."""
-    run_hydra("study/known_noise", KnownNoiseStudyConfig, _study, arguments)
-
-
-def _study(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> None:
     composed = composed_config("train", config.network)
     training = validate(TrainConfig, composed)
     check_network(training.model)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from argparse import Namespace
 
 from mlflow.exceptions import MlflowException
 from rich import box
@@ -16,22 +15,13 @@ from qmend.runs.promotion import Promotion, promote
 from qmend.tracking.finding import all_runs, find_run
 from qmend.tracking.registry import Version, registered_run, versions
 from qmend.tracking.store import Store, open_store
-from qmend.types import QmendError
 
 #: Figures and tags of a registered run, by the run contract.
 _CHANGE = "test/l1rc_median"
 
 
-def promote_main(arguments: list[str]) -> None:
+def promote_model(options: Namespace) -> None:
     """Register a run's network, champion if it beats the present one."""
-    parser = _parser("qmend models promote")
-    parser.add_argument("run", nargs="?")
-    parser.add_argument("--force", action="store_true")
-    options = _parsed(parser, arguments)
-    if options.run is None:
-        raise QmendError(
-            "qmend models promote needs the id of a run; `qmend runs list` shows them."
-        )
     store = open_store(options.root)
     run_id = options.run
     if run_id.startswith("models:/"):
@@ -42,30 +32,14 @@ def promote_main(arguments: list[str]) -> None:
         console.print(f"  {line}", markup=False)
 
 
-def list_main(arguments: list[str]) -> None:
+def list_models(options: Namespace) -> None:
     """Print the registered versions."""
-    store = open_store(_parsed(_parser("qmend models list"), arguments).root)
+    store = open_store(options.root)
     found = versions(store)
     if not found:
         console.print("  No model is registered; `qmend models promote RUN` registers one.")
         return
     console.print(_table(store, found))
-
-
-def _parser(command: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(command, add_help=False, exit_on_error=False)
-    parser.add_argument("--root", type=Path, default=Path("mlruns"))
-    return parser
-
-
-def _parsed(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
-    try:
-        options, extra = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise QmendError(f"{error}; see `{parser.prog} --help`.") from None
-    if extra:
-        raise QmendError(f"{parser.prog} does not know {extra[0]!r}; see `{parser.prog} --help`.")
-    return options
 
 
 def _sentences(done: Promotion) -> list[str]:

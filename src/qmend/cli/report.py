@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console
 from qmend.reporting.html import check_writable
 from qmend.reporting.results import terminal_table
@@ -16,18 +14,8 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import ReportConfig
 
 
-def main(arguments: list[str]) -> None:
+def report_runs(config: ReportConfig, _: dict[str, Any]) -> None:
     """Write the report of a set of runs."""
-    run_hydra("report", ReportConfig, _report, [_quoted(text) for text in arguments])
-
-
-def _quoted(argument: str) -> str:
-    """``report.runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
-    found = re.fullmatch(r"report\.runs=([^\[\]'\",]+)", argument)
-    return f"report.runs='{found[1]}'" if found else argument
-
-
-def _report(config: ReportConfig, _: dict[str, Any]) -> None:
     check_writable(config.output, "output")
     store = open_store(config.tracking.root)
     report = read_report(store, select(store, config.report.runs), all_runs(store))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import math
 import time
+from argparse import Namespace
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
 
 from mlflow.entities import Run as MlflowRun
 from rich.table import Table
@@ -19,39 +16,15 @@ from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, nam
 from qmend.tracking.store import Store, open_store
 from qmend.types import QmendError, nearest
 
-
-class _Parser(argparse.ArgumentParser):
-    """Its complaints in one sentence."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__(f"qmend {words}", add_help=False)
-        self.add_argument("--root", type=Path, default=Path("mlruns"))
-
-    def error(self, message: str) -> NoReturn:
-        raise QmendError(f"{self.prog}: {message}; see `{self.prog} --help`.")
-
-    def read(self, arguments: list[str]) -> argparse.Namespace:
-        """Parse, refusing what is unknown with the nearest that is known."""
-        options, extra = self.parse_known_args(arguments)
-        if extra:
-            known = [text for action in self._actions for text in action.option_strings]
-            raise QmendError(f"{self.prog} does not know {extra[0]!r}. {nearest(extra[0], known)}")
-        return options
+_MOST_COMPARED = 8
 
 
 def _now() -> int:
     return int(time.time() * 1000)
 
 
-def list_main(arguments: list[str]) -> None:
-    """The runs of the store, parents with their children below."""
-    parser = _Parser("runs list")
-    for name in ("kind", "dataset", "architecture", "status"):
-        parser.add_argument(f"--{name}")
-    parser.add_argument("--limit", type=int, default=40)
-    options = parser.read(arguments)
-    if options.limit < 1:
-        raise QmendError("--limit must be at least 1.")
+def list_runs(options: Namespace) -> None:
+    """List the runs of the store, parents with their children below."""
     store = open_store(options.root)
     runs = all_runs(store)
     if not runs:
@@ -84,30 +57,20 @@ def _value(run: MlflowRun, name: str) -> str:
     return kind_of(run) if name == "kind" else str(run.data.tags.get(name, ""))
 
 
-def _chosen(
-    parser: _Parser, arguments: list[str], least: int, most: int
-) -> tuple[argparse.Namespace, Store, list[MlflowRun]]:
-    """The runs that the words name."""
-    parser.add_argument("run", nargs="*")
-    options = parser.read(arguments)
-    if not least <= len(options.run) <= most:
-        wanted = "one run" if most == 1 else f"{least} to {most} runs"
-        raise QmendError(
-            f"{parser.prog} takes {wanted}, by the first digits of their ids; `qmend runs list` "
-            "shows them."
-        )
-    store = open_store(options.root)
+def _chosen(store: Store, names: Sequence[str]) -> list[MlflowRun]:
+    """Find the runs that the words name."""
     runs = all_runs(store)
-    chosen = [find_run(runs, text) for text in options.run]
+    chosen = [find_run(runs, text) for text in names]
     twice = [run.info.run_id for run in chosen if chosen.count(run) > 1]
     if twice:
         raise QmendError(f"run {twice[0][:12]} is named more than once; name each run once.")
-    return options, store, chosen
+    return chosen
 
 
-def show_main(arguments: list[str]) -> None:
-    """Everything about one run."""
-    _, store, (run,) = _chosen(_Parser("runs show"), arguments, 1, 1)
+def show_run(options: Namespace) -> None:
+    """Show everything about one run."""
+    store = open_store(options.root)
+    (run,) = _chosen(store, [options.run])
     now = _now()
     logged = store.client.get_run(run.info.run_id)
     curves = history(store, logged, sorted(logged.data.metrics))
@@ -135,9 +98,12 @@ def _print(table: Table) -> None:
     console.print()
 
 
-def compare_main(arguments: list[str]) -> None:
-    """What differs between runs, and which is better."""
-    _, store, runs = _chosen(_Parser("runs compare"), arguments, 2, 8)
+def compare_runs(options: Namespace) -> None:
+    """Show the differences between runs, and which is better."""
+    if len(options.others) >= _MOST_COMPARED:
+        raise QmendError(f"qmend runs compare takes 2 to {_MOST_COMPARED} runs.")
+    store = open_store(options.root)
+    runs = _chosen(store, [options.run, *options.others])
     for table in run_tables.side_by_side(runs):
         _print(table)
     found = [read_scored(store, run) for run in runs]
@@ -154,14 +120,8 @@ def compare_main(arguments: list[str]) -> None:
         )
 
 
-def prune_main(arguments: list[str]) -> None:
+def prune_runs(options: Namespace) -> None:
     """Remove what nobody can want any more."""
-    parser = _Parser("runs prune")
-    parser.add_argument("--days", type=float, default=7.0)
-    parser.add_argument("--yes", action="store_true")
-    options = parser.read(arguments)
-    if not (options.days >= 0 and math.isfinite(options.days)):
-        raise QmendError("--days must be 0 or more.")
     # Reading the state of a training takes torch, which takes seconds.
     from qmend.runs.pruning import plan_pruning, prune
 
@@ -187,15 +147,14 @@ def prune_main(arguments: list[str]) -> None:
         )
 
 
-def reproduce_main(arguments: list[str]) -> None:
+def reproduce_run(options: Namespace) -> None:
     """Run a run again and say whether it comes out the same.
 
     Raises:
         QmendError: if it can't be run again, or does not agree.
     """
-    parser = _Parser("runs reproduce")
-    parser.add_argument("--data", type=Path, default=Path("data"))
-    options, store, (run,) = _chosen(parser, arguments, 1, 1)
+    store = open_store(options.root)
+    (run,) = _chosen(store, [options.run])
     # Lightning takes seconds to import.
     from qmend.studies.reproduction import reproduce
 

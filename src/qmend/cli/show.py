@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console
 from qmend.datasets.description import describe, distances
 from qmend.datasets.manifest import check_files, read_manifest
@@ -15,15 +14,8 @@ from qmend.reporting.html import check_writable
 from qmend.workflows.configs import ShowConfig
 
 
-def main(arguments: list[str]) -> None:
+def show_data(config: ShowConfig, _: dict[str, Any]) -> None:
     """Show a dataset that exists; its folder may be given as the first argument."""
-    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
-        folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
-        arguments = [f"show.folder='{folder}'", *arguments[1:]]
-    run_hydra("show", ShowConfig, _show, arguments)
-
-
-def _show(config: ShowConfig, _: dict[str, Any]) -> None:
     folder = config.show.folder or config.dataset_folder
     manifest = read_manifest(folder)
     check_files(folder, manifest)

@@ -9,7 +9,6 @@ import yaml
 from rich import box
 from rich.table import Table
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import circuits_progress, console
 from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import load_device
@@ -24,17 +23,8 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 
 
-def published_noise_main(arguments: list[str]) -> None:
-    """Which noise gives the published statistics."""
-    run_hydra("study/published_noise", PublishedNoiseStudyConfig, _published_noise, arguments)
-
-
-def noise_fidelity_main(arguments: list[str]) -> None:
+def study_noise_fidelity(config: NoiseFidelityStudyConfig, plain: dict[str, Any]) -> None:
     """How faithful noise models are to a device."""
-    run_hydra("study/noise_fidelity", NoiseFidelityStudyConfig, _noise_fidelity, arguments)
-
-
-def _noise_fidelity(config: NoiseFidelityStudyConfig, plain: dict[str, Any]) -> None:
     check_writable(config.output / "report.md")
     store = open_store(config.tracking.root)
     data, device = load_expectations(config.dataset_folder), load_device(config.device)
@@ -91,7 +81,8 @@ def _fidelity(report: FitReport) -> Table:
     return table
 
 
-def _published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, Any]) -> None:
+def study_published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, Any]) -> None:
+    """Which noise gives the published statistics."""
     store = open_store(config.tracking.root)
     fields = PublishedNoiseConfig.model_fields
     study = PublishedNoiseConfig(**{name: getattr(config, name) for name in fields})

@@ -1,4 +1,4 @@
-"""What a person sees while a command works."""
+"""The terminal: a console, and progress bars."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from qmend.generation.generate import Generation, generate
-from qmend.workflows.configs import CommonConfig
-
-if TYPE_CHECKING:  # Lightning takes seconds to import, and not every command trains
+if TYPE_CHECKING:  # they take seconds to import, and every command prints
+    from qmend.generation.generate import Generation
     from qmend.training.best import EpochProgress
+    from qmend.workflows.configs import CommonConfig
 
 #: Wide enough for the table where the output is no terminal.
 _FILE_WIDTH = 120
@@ -72,6 +71,8 @@ def generate_with_progress(config: CommonConfig, wait: bool = False) -> Generati
     Args:
         wait: for another process that makes it, in place of refusing.
     """
+    from qmend.generation.generate import generate
+
     folder = config.dataset_folder
     with circuits_progress() as progress:
         done = generate(

@@ -9,7 +9,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from joblib import cpu_count
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.multirun import REUSED_TAG, Cell, Outcome, current_cell
 from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
@@ -27,12 +26,8 @@ from qmend.types import QmendError
 from qmend.workflows.configs import TrainConfig
 
 
-def main(arguments: list[str]) -> None:
+def train(config: TrainConfig, plain: dict[str, Any]) -> Outcome:
     """Train one network, or one for each combination with -m."""
-    run_hydra("train", TrainConfig, _train, arguments)
-
-
-def _train(config: TrainConfig, plain: dict[str, Any]) -> Outcome:
     store = open_store(config.tracking.root)
     cell = current_cell()
     if cell is not None and cell.threads is not None:

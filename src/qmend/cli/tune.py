@@ -17,7 +17,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 
-from qmend.cli.hydra_app import run_hydra
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.config.compose import compose_config
 from qmend.config.paths import conf_dir
@@ -41,12 +40,8 @@ _TOP = 10
 _TOP_LIVE = 5
 
 
-def main(arguments: list[str]) -> None:
+def tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
     """Search for the best config of an architecture, or go on with a search."""
-    run_hydra("tune", TuneCommandConfig, _tune, arguments)
-
-
-def _tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
     output = _output(config)
     best_file = output / "experiment" / "best.yaml"
     check_writable(best_file)

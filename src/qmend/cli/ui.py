@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import sys
-from pathlib import Path
+from argparse import Namespace
 
 from qmend.tracking.store import Store, open_store
 from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
 
-def main(arguments: list[str]) -> None:
+def serve_ui(options: Namespace) -> None:
     """Serve MLflow's UI on this machine; replaces this process."""
-    parser = argparse.ArgumentParser("qmend ui", add_help=False, exit_on_error=False)
-    parser.add_argument("--port", type=int, default=5000)
-    parser.add_argument("--root", type=Path, default=Path("mlruns"))
-    try:
-        options, extra = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise QmendError(f"{error}; see `qmend ui --help`.") from None
-    if extra:
-        raise QmendError(f"qmend ui does not know {extra[0]!r}; see `qmend ui --help`.")
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

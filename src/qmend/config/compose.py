@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence
 from qmend.config.paths import conf_dir
@@ -29,14 +29,7 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     try:
         return _compose(name, overrides)
     except CONFIG_ERRORS as error:
-        raise QmendError(composition_sentence(error, name)) from None
-
-
-def composition_sentence(error: Exception, name: str) -> str:
-    """Say in one sentence why Hydra could not compose ``conf/<name>.yaml`` with overrides."""
-    defaults = OmegaConf.to_container(_compose(name, ()), resolve=False)
-    assert isinstance(defaults, dict)
-    return hydra_sentence(error, conf_dir(), {str(key): v for key, v in defaults.items()})
+        raise QmendError(hydra_sentence(error, conf_dir())) from None
 
 
 def _compose(name: str, overrides: Sequence[str]) -> DictConfig:

@@ -71,12 +71,11 @@ def _siblings(config: Any, path: list[str]) -> list[str]:
     return [str(k) for k in at] if isinstance(at, Mapping) else []
 
 
-def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) -> str:
-    """A Hydra or OmegaConf error in one sentence.
+def hydra_sentence(error: Exception, folder: Path) -> str:
+    """Tell a Hydra or OmegaConf error in one sentence.
 
     Args:
-        folder: the config folder, whose sub-folders are the groups.
-        defaults: the command's config without overrides, for the valid keys.
+        folder: the config directory, whose sub-directories are the groups.
     """
     text = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
@@ -84,13 +83,7 @@ def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) 
         return f"{group}={name}: there is no such config. {nearest(name, error.options)}"
     override = re.search(r"Could not override '([^']+)'", text)
     if override:
-        key = override.group(1)
-        groups = config_groups(folder)
-        group = key.partition(".")[0]
-        if group != key and group in groups and defaults.get(group, "") is None:
-            choice = f"{group}={'|'.join(o for o in groups[group] if o != 'none')}"
-            return f"{key}: there is no {group} here; choose one first, {choice}."
-        return f"{key}: unknown key. {nearest(key, [*_keys(defaults), *groups])}"
+        return _unknown_key(override.group(1), _composed(error.__cause__), folder)
     if isinstance(error, OverrideParseException):
         return f"The override {error.override!r} is not of the form key=value."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -98,6 +91,26 @@ def hydra_sentence(error: Exception, folder: Path, defaults: Mapping[str, Any]) 
     if isinstance(error, ConfigCompositionException) and isinstance(cause, Exception):
         lines.append(str(cause).splitlines()[0])
     return ": ".join(lines[:2]) + "."
+
+
+def _composed(cause: BaseException | None) -> dict[str, Any]:
+    """Return the config in which OmegaConf missed a key, as far as it was composed."""
+    node = getattr(cause, "parent_node", None)
+    if node is None:
+        return {}
+    plain = OmegaConf.to_container(node._get_root(), resolve=False)
+    return {str(k): v for k, v in plain.items() if k != "hydra"} if isinstance(plain, dict) else {}
+
+
+def _unknown_key(key: str, config: Mapping[str, Any], folder: Path) -> str:
+    groups = config_groups(folder)
+    group = key.partition(".")[0]
+    if group != key and group in groups and config.get(group, "") is None:
+        choice = f"{group}={'|'.join(o for o in groups[group] if o != 'none')}"
+        return f"{key}: there is no {group} here; choose one first, {choice}."
+    if key in groups:
+        return f"{key}: this command has no such group."
+    return f"{key}: unknown key. {nearest(key, [*_keys(config), *groups])}"
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

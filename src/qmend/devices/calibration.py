@@ -168,11 +168,12 @@ class Calibration(ConfigModel):
 
     @staticmethod
     def from_properties(properties: Any) -> Calibration:
-        """Convert Qiskit's ``BackendProperties`` (a fake provider's or a live backend's).
+        """Convert Qiskit's ``BackendProperties`` (a fake provider's or a live backend's), or its
+        plain values.
 
         Times become microseconds, gate lengths nanoseconds, frequencies GHz, the date UTC.
         """
-        raw = properties.to_dict()
+        raw = properties if isinstance(properties, dict) else properties.to_dict()
         qubits = []
         for number, entries in enumerate(raw["qubits"]):
             found = {e["name"]: _scaled(e) for e in entries}
