@@ -85,7 +85,7 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (["bench"], ["no benchmark", "simulator"]),
+        (["bench"], ["required: simulator|"]),
         (["bench", "simulater"], ["'simulater'", "Did you mean 'simulator'?"]),
         (["bench", "simulator", "--circuits", "0"], ["at least 1"]),
         (["bench", "simulator", "--circuits", "many"], ["--circuits", "many"]),

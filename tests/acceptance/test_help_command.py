@@ -9,8 +9,9 @@ import pytest
 from commandline import COMMAND, Command, environment
 
 from qmend import __version__
+from qmend.cli.command import Command as Described
+from qmend.cli.command import HydraCommand
 from qmend.cli.commands import COMMANDS
-from qmend.cli.commands import Command as Described
 from qmend.cli.main import run
 from qmend.types import QmendError
 
@@ -36,7 +37,7 @@ def test_every_command_has_help_with_an_example(here: Command, command: Describe
 
 @pytest.mark.parametrize(
     "command",
-    [c for c in COMMANDS if c.hydra],
+    [c for c in COMMANDS if isinstance(c, HydraCommand)],
     ids=lambda c: c.words,
 )
 def test_the_example_of_every_command_composes(here: Command, command: Described) -> None:

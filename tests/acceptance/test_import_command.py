@@ -61,8 +61,8 @@ def test_a_wrong_bit_order_is_told_and_can_be_put_right(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ((), ("needs a file and --name",)),
-        (("given.jsonl",), ("needs a file and --name",)),
+        ((), ("required: FILE, --name",)),
+        (("given.jsonl",), ("required: --name",)),
         (("none.jsonl", "--name", "x"), ("none.jsonl", "check the path")),
         (("given.jsonl", "--name", "../x"), ("--name ../x",)),
         (("given.jsonl", "--name", "x", "--seed", "one"), ("--seed",)),

@@ -66,11 +66,11 @@ def test_networks_contend_for_the_place_of_champion(
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        (("promote",), ("needs the id of a run",)),
+        (("promote",), ("qmend models promote", "required: RUN")),
         (("promote", "f" * 32), ("no run", "f" * 32)),
         (("promote", "models:/qmend/9"), ("models:/qmend/9", "qmend models list")),
         (("promote", "models:/qmend@"), ("models:/qmend@", "not of the form")),
-        (("promote", "a", "--froce"), ("--froce", "qmend models promote --help")),
+        (("promote", "a", "--froce"), ("--froce", "Did you mean '--force'?")),
         (("list", "all"), ("'all'",)),
     ],
 )

@@ -10,7 +10,8 @@ from contextlib import closing
 import pytest
 
 from qmend.cli import main
-from qmend.cli.commands import Command
+from qmend.cli.arguments import root_option
+from qmend.cli.command import PlainCommand
 from qmend.tracking.interrupts import held_back
 from qmend.tracking.run import start_run
 from qmend.tracking.store import PROCESS_TAG, open_store, process_identity
@@ -130,18 +131,18 @@ def test_a_signal_that_ends_a_process_ends_it_after_the_write():
     assert (done.returncode, done.stdout) == (-signal.SIGTERM, "written\n")
 
 
-def interrupted_command(arguments: list[str]) -> None:
+def interrupted_command(options) -> None:
     """A command that is interrupted when its run is made but not yet known to it."""
-    store = open_store(arguments[0])
+    store = open_store(options.root)
     store.client.create_run(store.experiment_id, tags={PROCESS_TAG: process_identity()})
     raise KeyboardInterrupt
 
 
 def test_an_interrupted_command_ends_a_run_that_it_does_not_know_yet(tmp_path, monkeypatch, capsys):
     function = f"{__name__}:{interrupted_command.__name__}"
-    command = Command("stop", function, "summary", "example", hydra=False)
+    command = PlainCommand("stop", function, "summary", "example", options=(root_option(),))
     monkeypatch.setattr(main, "COMMANDS", (command,))
-    assert main.run(["stop", tmp_path]) == 130
+    assert main.run(["stop", "--root", str(tmp_path)]) == 130
     (run,) = open_store(tmp_path).runs()
     assert (run.info.status, run.data.tags["error"]) == ("KILLED", "interrupted")
     assert "interrupted" in capsys.readouterr().err

@@ -105,7 +105,7 @@ def _composed(cause: BaseException | None) -> dict[str, Any]:
 def _unknown_key(key: str, config: Mapping[str, Any], folder: Path) -> str:
     groups = config_groups(folder)
     group = key.partition(".")[0]
-    if group != key and group in groups and config.get(group, "") is None:
+    if group != key and group in groups and group in config and not config[group]:
         choice = f"{group}={'|'.join(o for o in groups[group] if o != 'none')}"
         return f"{key}: there is no {group} here; choose one first, {choice}."
     if key in groups:
