@@ -65,19 +65,17 @@ class HydraCommand(Command):
 
     Attributes:
         config: the root config, ``conf/CONFIG.yaml``.
-        schema: ``module:name`` of the type that the config is checked against.
         prepare: rewrites the arguments for Hydra.
     """
 
     config: str = ""
-    schema: str = ""
     prepare: Callable[[list[str]], list[str]] = list
 
     def run(self, arguments: list[str]) -> None:
         from qmend.cli.hydra_app import run_hydra
+        from qmend.workflows.compose import COMMAND_CONFIGS
 
-        module, _, name = self.schema.partition(":")
-        kind = getattr(importlib.import_module(module), name)
+        kind = COMMAND_CONFIGS[self.config]
         run_hydra(self.config, kind, partial(call, self.function), self.prepare(arguments))
 
     def _help(self) -> list[str]:

@@ -42,7 +42,6 @@ COMMANDS: tuple[Command, ...] = (
         "dataset, four trainings, five baselines, a table and a report, in a few minutes",
         "qmend demo device=hanoi dataset.name=demo report=reports/hanoi.html",
         config="demo",
-        schema="qmend.workflows.configs:DemoConfig",
     ),
     HydraCommand(
         "data generate",
@@ -50,7 +49,6 @@ COMMANDS: tuple[Command, ...] = (
         "make a dataset, or resume an interrupted one",
         "qmend data generate dataset=tiny device=hanoi data.workers=2",
         config="generate",
-        schema="qmend.workflows.configs:GenerateConfig",
     ),
     HydraCommand(
         "data collect",
@@ -58,7 +56,6 @@ COMMANDS: tuple[Command, ...] = (
         "run a dataset's circuits on hardware, or resume; keep the data with `dvc add`",
         "qmend data collect device=algiers dataset=tiny collect.execution=local",
         config="collect",
-        schema="qmend.workflows.configs:CollectConfig",
     ),
     HydraCommand(
         "data verify",
@@ -66,7 +63,6 @@ COMMANDS: tuple[Command, ...] = (
         "prove a dataset: hashes, labels, splits, noise against Aer, shots",
         "qmend data verify dataset=demo",
         config="verify",
-        schema="qmend.workflows.configs:VerifyConfig",
     ),
     PlainCommand(
         "data import",
@@ -99,7 +95,6 @@ COMMANDS: tuple[Command, ...] = (
         "show a dataset as tables and an HTML page; also qmend data show DIRECTORY",
         "qmend data show dataset=demo device=algiers",
         config="show",
-        schema="qmend.workflows.configs:ShowConfig",
         prepare=_folder_first,
     ),
     HydraCommand(
@@ -108,7 +103,6 @@ COMMANDS: tuple[Command, ...] = (
         "train one network and score it; -m trains every combination",
         "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
         config="train",
-        schema="qmend.workflows.configs:TrainConfig",
         notes=(
             "Many at once (-m): one parent run, one run per combination, a table at the end.",
             "  hydra/launcher=joblib   several at a time; hydra.launcher.n_jobs=2 sets how many",
@@ -122,7 +116,6 @@ COMMANDS: tuple[Command, ...] = (
         "search for an architecture's best config, or resume a search",
         "qmend tune experiment=pauli_perceiver tune.trials=50",
         config="tune",
-        schema="qmend.workflows.configs:TuneCommandConfig",
     ),
     HydraCommand(
         "evaluate",
@@ -130,7 +123,6 @@ COMMANDS: tuple[Command, ...] = (
         "score a trained model beside the baselines on a dataset's test split",
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
         config="evaluate",
-        schema="qmend.workflows.configs:EvaluateConfig",
     ),
     HydraCommand(
         "study architectures",
@@ -138,7 +130,6 @@ COMMANDS: tuple[Command, ...] = (
         "compare all architectures, losses and baselines over several seeds and on other data",
         "qmend study architectures dataset=pauli_reference train_circuits=6000",
         config="study/architectures",
-        schema="qmend.workflows.configs:ArchitecturesStudyConfig",
     ),
     HydraCommand(
         "study known_noise",
@@ -146,7 +137,6 @@ COMMANDS: tuple[Command, ...] = (
         "bound a network's gain by one that knows the noise exactly and simulates nothing",
         "qmend study known_noise dataset=pauli_surrogate train_circuits=12000",
         config="study/known_noise",
-        schema="qmend.workflows.configs:KnownNoiseStudyConfig",
     ),
     HydraCommand(
         "study noise_fidelity",
@@ -154,7 +144,6 @@ COMMANDS: tuple[Command, ...] = (
         "compare noise models with a device, before and after a fit",
         "qmend study noise_fidelity seed=1 output=reports/fit_seed_1",
         config="study/noise_fidelity",
-        schema="qmend.workflows.configs:NoiseFidelityStudyConfig",
     ),
     HydraCommand(
         "study published_noise",
@@ -162,7 +151,6 @@ COMMANDS: tuple[Command, ...] = (
         "find noise that gives the published hardware statistics",
         "qmend study published_noise dataset.circuits=3000",
         config="study/published_noise",
-        schema="qmend.workflows.configs:PublishedNoiseStudyConfig",
     ),
     PlainCommand(
         "models promote",
@@ -203,7 +191,6 @@ COMMANDS: tuple[Command, ...] = (
         "one HTML page from tracked runs: tables, paired differences, curves, searches",
         "qmend report report.runs=parent=RUN_ID output=reports/search.html",
         config="report",
-        schema="qmend.workflows.configs:ReportConfig",
         notes=(
             "report.runs is latest (the newest run with children, with them, or with figures),",
             "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
