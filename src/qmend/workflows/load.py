@@ -1,0 +1,29 @@
+"""Load a mitigator by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qmend.mitigation.counts import CountsMitigator
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+
+
+def load(name: str | Path, root: str | Path = "mlruns") -> CountsMitigator:
+    """Load a trained network as a mitigator for counts of Qiskit circuits.
+
+    Args:
+        name: a registered model (``models:/qmend@champion``), the id of a run, or a directory
+            with ``model.safetensors`` and ``model.json``.
+        root: directory of the tracking store; not needed for a directory.
+
+    Raises:
+        QmendError: if there is no such network, or it can't be read.
+    """
+    folder = Path(name)
+    if not folder.is_dir():
+        from qmend.tracking.store import open_store  # imports MLflow
+
+        folder = checkpoint_folder(open_store(Path(root)), str(name))
+    model, provenance = load_checkpoint(folder)
+    return CountsMitigator(LearnedMitigator(model), provenance)
