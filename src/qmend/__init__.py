@@ -6,19 +6,15 @@ The public face; docs/python.md shows it at work. Each name is imported when it 
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from qmend.version import __version__
 
 if TYPE_CHECKING:
     from qmend.mitigation.counts import CountsMitigator, MitigatedCounts
     from qmend.types import QmendError
     from qmend.workflows.compose import compose
     from qmend.workflows.load import load
-
-try:
-    __version__ = version("qmend")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0.0.0"
 
 _MODULES = {
     "CountsMitigator": "qmend.mitigation.counts",

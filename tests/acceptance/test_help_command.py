@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from commandline import COMMAND, Command, environment
 
-from qmend import __version__
 from qmend.cli.command import Command as Described
 from qmend.cli.command import HydraCommand
 from qmend.cli.commands import COMMANDS
 from qmend.cli.main import run
 from qmend.types import QmendError
+from qmend.version import __version__
 
 
 def test_version(shell: Command) -> None:

@@ -21,12 +21,12 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from qmend import __version__
 from qmend.cli.terminal import console
 from qmend.config.paths import conf_dir
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
 from qmend.types import QmendError
+from qmend.version import __version__
 
 _PACKAGES = (
     "torch",

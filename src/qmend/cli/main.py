@@ -73,7 +73,7 @@ def _dispatch(arguments: list[str]) -> None:
         print(overview())
         return
     if arguments[0] == "--version":
-        from qmend import __version__
+        from qmend.version import __version__
 
         print(f"qmend {__version__}")
         return

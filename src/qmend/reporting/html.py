@@ -12,7 +12,6 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from qmend import __version__
 from qmend.datasets.table import Dataset
 from qmend.files import write_text
 from qmend.reporting import figures
@@ -20,6 +19,7 @@ from qmend.reporting.table import caption, columns, interval_text, verdicts
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Entry
 from qmend.types import QmendError
+from qmend.version import __version__
 
 
 @dataclass(frozen=True)
