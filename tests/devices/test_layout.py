@@ -17,8 +17,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, read_calibration
 from qmend.devices.layout import lowest_error_layout
-from qmend.execution.aer import AerExecutor
-from qmend.execution.ptm import PtmExecutor
+from qmend.noise.aer import AerExecutor
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices
 from qmend.types import QmendError
@@ -211,7 +210,7 @@ def test_every_snapshot_gives_a_chain_that_compiles_and_runs(backend):
     if n == 1:
         return  # no family has circuits of one qubit
     table = circuits(device)
-    noisy = PtmExecutor(AerNoiseConfig(), device.calibration, device.layout).probabilities(table, 0)
+    noisy = AerNoiseConfig().build(device.calibration, device.layout).probabilities(table, 0)
     np.testing.assert_allclose(noisy.sum(axis=1), 1, atol=1e-12)
     assert noisy.min() > -1e-12
 
@@ -231,7 +230,7 @@ def test_ecr_and_cz_chains_run_the_same_on_both_executors(backend):
     calibration = snapshot(backend)
     device = device_from_calibration(calibration, lowest_error_layout(calibration, 5))
     table = circuits(device)
-    ours = PtmExecutor(AerNoiseConfig(), device.calibration, device.layout).probabilities(table, 0)
+    ours = AerNoiseConfig().build(device.calibration, device.layout).probabilities(table, 0)
     aer = AerExecutor(device.calibration, device.layout).probabilities(table)
     # Aer itself is off its own channels by 1e-9 on CZ: see test_equals_qiskit_where_aer_rounds.
     np.testing.assert_allclose(ours, aer, atol=1e-8)

@@ -9,9 +9,8 @@ import pytest
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.devices.snapshots import dated_calibrations
-from qmend.execution.executor import build_executor
 from qmend.generation.generate import generate
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices
@@ -65,7 +64,7 @@ def test_each_job_runs_under_its_own_snapshot(drifting, algiers):
     circuits = data.rows.circuits
     for k in (0, 3, 6):
         calibration = circuits.calibrations[k]
-        executor = build_executor("ptm", AerNoiseConfig(), calibration, algiers.layout)
+        executor = AerNoiseConfig().build(calibration, algiers.layout)
         rows = data.rows.select(np.flatnonzero(circuits.calibration_index == k))
         exact = executor.probabilities(rows.circuits.instructions, 0)
         readout = np.ones((1, 1))
@@ -91,12 +90,12 @@ def test_randomized_devices_have_coherent_errors_of_their_own(tiny_config, devic
         calibrations={"name": "randomized", "devices": 3},
         noise={"name": "surrogate_hardware", "drift": 0.0},
     )
-    shared = machinery(config, device_config)
-    constants = [shared.executor(job)._surrogate.constants(job).zz for job in range(4)]
+    shared = generation_setup(config, device_config)
+    constants = [shared.executor(job).constants(job).zz for job in range(4)]
     np.testing.assert_array_equal(constants[0], constants[3])
     assert np.abs(constants[0] - constants[1]).min() > 1e-4
     assert np.abs(constants[1] - constants[2]).min() > 1e-4
     drift = with_calibrations(config, calibrations={"name": "drift", "snapshots": 3})
-    same = machinery(drift, device_config)
-    today, tomorrow = (same.executor(job)._surrogate.constants(job).zz for job in (0, 1))
+    same = generation_setup(drift, device_config)
+    today, tomorrow = (same.executor(job).constants(job).zz for job in (0, 1))
     np.testing.assert_array_equal(today, tomorrow)

@@ -26,13 +26,13 @@ from qmend.datasets.config import CollectionConfig, DatasetConfig, SplitConfig
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
-from qmend.execution.aer import AerExecutor
 from qmend.generation.generate import generate
 from qmend.generation.verify import verify_dataset
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import plan
 from qmend.hardware.runtime import LocalService, RuntimeService
 from qmend.mitigation.baselines import DepolarizingInversion
+from qmend.noise.aer import AerExecutor
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.types import QmendError
 from reference import hashes, stored_rows

@@ -12,7 +12,6 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device
-from qmend.execution.ptm import PtmExecutor
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import apply_readout
 
@@ -42,7 +41,7 @@ class ExactRuns:
 
     def __init__(self, calibration: Calibration, layout: Sequence[int]) -> None:
         self.layout, self.calibration = tuple(layout), calibration.restrict(layout)
-        self.executor = PtmExecutor(AerNoiseConfig(), self.calibration, layout)
+        self.executor = AerNoiseConfig().build(self.calibration, layout)
 
     def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> np.ndarray:
         before = self.executor.probabilities(variants, 0)

@@ -10,7 +10,7 @@ import torch
 from qiskit.quantum_info import PTM, SuperOp
 
 from qmend.circuits.instructions import GATE_CODE, InstructionTable
-from qmend.execution.aer import device_noise_model
+from qmend.noise.aer import device_noise_model
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, gate_error_channels
 from qmend.simulation import differentiable
 

@@ -34,7 +34,7 @@ def compiled(n: int, count: int) -> tuple[SurrogateNoise, InstructionTable]:
 @pytest.mark.parametrize("n", LAYOUTS)
 def test_noisy_parities_come_from_ideal_coefficients(n):
     noise, table = compiled(n, 8)
-    noisy, ideal = noise.program(table, job=3), noiseless_program(noise.base, table)
+    noisy, ideal = noise.program(table, job=3), noiseless_program(noise.gates, table)
     rows = error_rows(noisy, ideal)
     assert rows.shape == (8, 2**n, 4**n)
     states = evolve(ideal, np.float64, "all")
@@ -49,7 +49,7 @@ def test_noisy_parities_come_from_ideal_coefficients(n):
 
 def test_without_noise_every_parity_stays_as_it_is():
     noise, table = compiled(3, 4)
-    ideal = noiseless_program(noise.base, table)
+    ideal = noiseless_program(noise.gates, table)
     expected = np.zeros((8, 64))
     expected[np.arange(8), z_strings(3)] = 1
     np.testing.assert_allclose(error_rows(ideal, ideal), np.tile(expected, (4, 1, 1)), atol=1e-6)

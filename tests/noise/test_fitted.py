@@ -14,7 +14,6 @@ from qmend.circuits.families import build_family
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
-from qmend.execution.executor import build_executor
 from qmend.noise.config import REVERSED, FittedConfig, SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, ideal_channel
 from qmend.noise.fitted import FittedNoise, reversed_terms
@@ -56,7 +55,7 @@ def test_without_constants_it_is_the_surrogate_with_idle_relaxation_alone(algier
         probabilities(noise.program(table, 0)), probabilities(expected), atol=1e-13
     )
     np.testing.assert_array_equal(
-        noise.readout(algiers.layout), readout_matrices(algiers.calibration, algiers.layout)
+        noise.readout, readout_matrices(algiers.calibration, algiers.layout)
     )
 
 
@@ -111,15 +110,17 @@ def test_a_config_survives_being_written(algiers, table):
     np.testing.assert_array_equal(
         probabilities(one.program(table, 2)), probabilities(two.program(table, 2))
     )
-    np.testing.assert_array_equal(one.readout((0,))[0], [[0.99, 0.08], [0.01, 0.92]])
+    np.testing.assert_array_equal(
+        one.readout[algiers.layout.index(0)], [[0.99, 0.08], [0.01, 0.92]]
+    )
 
 
 def test_drawn_constants_belong_to_the_physical_qubit_not_to_the_chain(algiers, table):
     config = fitted(spread=SPREAD)
     long = FittedNoise(algiers.calibration, (0, 1, 2, 3, 5), config)
     short = FittedNoise(algiers.calibration, (5, 3), config)
-    np.testing.assert_array_equal(long.readout((5, 3)), short.readout((5, 3)))
-    assert long.readout((5,))[0, 0, 1] != long.readout((5,))[0, 1, 0]
+    np.testing.assert_array_equal(long.readout[[4, 3]], short.readout)
+    assert long.readout[4, 0, 1] != long.readout[4, 1, 0]
     t1 = long.parameters.t1[[4, 3]]
     np.testing.assert_array_equal(t1.numpy(), short.parameters.t1.numpy())
     other = FittedNoise(algiers.calibration, (5, 3), fitted(spread=SPREAD, device_seed=1))
@@ -144,7 +145,7 @@ def test_only_the_drifting_terms_change_from_job_to_job(algiers):
 
 def test_the_executor_takes_it(algiers, table):
     config = fitted(spread=SPREAD)
-    executor = build_executor("ptm", config, algiers.calibration, algiers.layout)
+    executor = config.build(algiers.calibration, algiers.layout)
     noise = FittedNoise(algiers.calibration, algiers.layout, config)
     np.testing.assert_array_equal(
         executor.probabilities(table, 4), probabilities(noise.program(table, 4))
@@ -176,7 +177,7 @@ def test_the_fitted_device_is_noisier_than_its_calibration(algiers, table):
     found = [
         apply_readout(probabilities(program), readout)
         for program, readout in (
-            (noise.program(table, 0), noise.readout(algiers.layout)),
+            (noise.program(table, 0), noise.readout),
             (
                 DeviceNoise(algiers.calibration, algiers.layout).program(table),
                 readout_matrices(algiers.calibration, algiers.layout),

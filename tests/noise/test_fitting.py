@@ -87,7 +87,7 @@ def simulate(model, truth, circuits, shift=None, job=None, shots=10**8) -> Measu
         noise = FittedNoise(model.calibration, LAYOUT, config)
         at = np.flatnonzero(job == j)
         program = noise.program(circuits.select(at), 0)
-        z[at] = expectations(program, measured[at], noise.readout(LAYOUT))
+        z[at] = expectations(program, measured[at], noise.readout)
     return Measurements(circuits, measured, z, job, shots)
 
 

@@ -16,7 +16,7 @@ from qmend.circuits.families import build_family
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import DeviceConfig, load_device
-from qmend.execution.aer import device_noise_model
+from qmend.noise.aer import device_noise_model
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.surrogate import SurrogateNoise

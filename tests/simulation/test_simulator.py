@@ -18,7 +18,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_bit_order
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, load_device
-from qmend.execution.aer import AerExecutor, aer_circuit, chain_target, device_noise_model
+from qmend.noise.aer import AerExecutor, aer_circuit, chain_target, device_noise_model
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.simulation import differentiable, kernel
@@ -214,7 +214,7 @@ def test_gradients_by_angles_equal_finite_differences(algiers):
     noise = DeviceNoise(algiers.calibration, algiers.layout)
 
     def value(angles: torch.Tensor) -> torch.Tensor:
-        return differentiable.evolve(noise.program(table, angles))[:, [1, 6, 31]].sum()
+        return differentiable.evolve(noise.program(table, angles=angles))[:, [1, 6, 31]].sum()
 
     angles = torch.from_numpy(table.angle.copy()).requires_grad_()
     value(angles).backward()

@@ -13,9 +13,8 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.encodings.paths import PathsEncoding
-from qmend.execution.ptm import PtmExecutor
 from qmend.generation.generate import generate
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.readout import apply_readout
 from qmend.runs.scoring import Context
@@ -65,7 +64,7 @@ def job_of(dataset: Dataset, row: int) -> int:
 def test_the_factors_are_those_of_the_noise_that_made_the_data(surrogate, known):
     """The whole error map, with the ideal coefficients, gives the stored noisy distribution."""
     recipe = surrogate.manifest.recipe
-    shared = machinery(
+    shared = generation_setup(
         DatasetConfig.model_validate(recipe["dataset"]),
         DeviceConfig.model_validate(recipe["device"]),
     )
@@ -74,7 +73,6 @@ def test_the_factors_are_those_of_the_noise_that_made_the_data(surrogate, known)
         part = surrogate.rows.circuits.instructions.select(np.array([row]))
         job = job_of(surrogate, row)
         executor = shared.executor(job)
-        assert isinstance(executor, PtmExecutor)
         ideal = noiseless_program(executor.gates, part)
         state = evolve(ideal, np.float64, "all")[0]
         distances = []

@@ -21,9 +21,9 @@ from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
 from qmend.encodings import build_encoding
 from qmend.encodings.tensors import labelled_tensors
-from qmend.generation.online import FreshCircuits, Worlds, fresh_noise
+from qmend.generation.online import FreshCircuits, fresh_noise
 from qmend.models.base import model_config
-from qmend.noise.config import AerNoiseConfig, FittedConfig, SurrogateConfig
+from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
 from qmend.training.config import FreshConfig, LossConfig, OptimizerConfig, TrainerConfig
 from qmend.training.fit import fit
 from qmend.training.online import Fresh, FreshBatches, check_fresh, chosen_noise, joined
@@ -165,14 +165,17 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
 
 
 def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
-    a, b = (replace(circuits, noise=Worlds((1.0, 1.0), seed)).job(0) for seed in (0, 1))
+    a, b = (
+        replace(circuits, noise=RandomizedNoise(strength=(1.0, 1.0), seed=seed)).job(0)
+        for seed in (0, 1)
+    )
     assert a.circuit_id.tolist() == b.circuit_id.tolist()
     apart = np.abs(a.noisy_exact - b.noisy_exact).sum(axis=1)
     assert np.median(apart) > 0.05
 
 
 def test_worlds_without_strength_are_aers_noise(circuits):
-    none = replace(circuits, noise=Worlds((0.0, 0.0), 3))
+    none = replace(circuits, noise=RandomizedNoise(strength=(0.0, 0.0), seed=3))
     np.testing.assert_allclose(none.job(1).noisy_exact, circuits.job(1).noisy_exact, atol=1e-12)
 
 
@@ -383,7 +386,7 @@ def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config,
     """Same circuits, calibrations and labels; other counts, each time, and Aer's exactly."""
     train = tiny.part("train")
     args = (tiny, tiny_config, device_config)
-    again = FreshCircuits.like(*args, Worlds((1.0, 1.0), 3), 0, "noise")
+    again = FreshCircuits.like(*args, RandomizedNoise(strength=(1.0, 1.0), seed=3), 0, "noise")
     size = tiny_config.job_size
     jobs = len(train) // size
     first, second, later = again.job(0), again.job(1), again.job(jobs)

@@ -21,8 +21,8 @@ from qmend.datasets.table import load_dataset
 from qmend.devices.calibration import Calibration
 from qmend.encodings import build_encoding
 from qmend.encodings.token import MAX_QUBITS, TOKEN_FEATURES
-from qmend.execution.aer import aer_circuit
 from qmend.generation.generate import generate
+from qmend.noise.aer import aer_circuit
 from qmend.types import AnyArray
 
 _JOB = 100

@@ -14,7 +14,7 @@ from qmend.circuits.compilation import build_compiler
 from qmend.circuits.families import build_family
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
-from qmend.execution.aer import aer_circuit, device_noise_model
+from qmend.noise.aer import aer_circuit, device_noise_model
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.simulation.outputs import probabilities

@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from qmend.datasets.config import recipe_noise
 from qmend.datasets.croissant import croissant
 from qmend.datasets.description import Description, describe
 from qmend.datasets.manifest import Manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, SCHEMA
 from qmend.files import write_text
+from qmend.noise.config import OTHER_NOISE
 
 CARD = "README.md"
 CROISSANT = "croissant.json"
@@ -51,22 +53,6 @@ COLUMNS = {
     "executed_at": "when the job ran, UTC; of a simulated job, its snapshot's time",
     "split": "train, val or test; no job or circuit is in two",
 }
-
-_NOISE_LIMITS = {
-    "aer": "Simulated noise is a model. This one is Qiskit Aer's device model: thermal relaxation "
-    "and depolarizing errors from the calibration alone. It has no crosstalk, no coherent errors, "
-    "no idle errors, no leakage and no drift within a snapshot; it is close to one global "
-    "depolarizing channel, which a few fitted numbers undo.",
-    "surrogate_hardware": "Simulated noise is a model. This one is surrogate hardware: Aer's "
-    "device model with idle relaxation, coherent ZZ and ZX errors, Stark phases, over-rotations "
-    "and drift from job to job, whose strengths are chosen, not measured. It resembles hardware "
-    "in kind, not in detail.",
-    "surrogate_twirled": "Simulated noise is a model. This one is surrogate hardware measured by "
-    "randomized compiling in the limit of many randomizations: coherent errors of two-qubit "
-    "layers become random Pauli errors, those of one-qubit gates stay. Its strengths are chosen, "
-    "not measured.",
-}
-_OTHER_NOISE = "Simulated noise is a model, and shows what the model holds alone."
 
 
 @dataclass(frozen=True)
@@ -254,8 +240,8 @@ def _limits(found: Description) -> list[str]:
     limits = []
     sources = found.counts("source")
     if "simulated" in sources:
-        noise = (found.manifest.recipe.get("dataset") or {}).get("noise") or {}
-        limits.append(_NOISE_LIMITS.get(str(noise.get("name")), _OTHER_NOISE))
+        noise = recipe_noise(found.manifest.recipe)
+        limits.append(noise.description if noise else OTHER_NOISE)
         limits.append(
             "What holds on these data need not hold on the processor whose calibration they use."
         )

@@ -14,7 +14,7 @@ from qmend.config.model import ConfigModel
 from qmend.config.spellings import current_form, stable_form
 from qmend.devices.device import DeviceConfig
 from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
-from qmend.noise.config import AerNoiseConfig, NoiseConfig
+from qmend.noise.config import AerNoiseConfig, AnyNoise, NoiseConfig, read_noise
 
 
 class CompilerConfig(ConfigModel):
@@ -62,7 +62,7 @@ class DatasetConfig(ConfigModel):
     seed: int = Field(0, ge=0)
     compiler: CompilerConfig = CompilerConfig()
     executor: Literal["aer", "ptm"] = "ptm"
-    noise: NoiseConfig = AerNoiseConfig()
+    noise: AnyNoise = AerNoiseConfig()
     calibrations: CalibrationsConfig = SnapshotConfig()
     split: SplitConfig = SplitConfig()
 
@@ -145,6 +145,12 @@ def recipe_configs(recipe: Mapping[str, Any]) -> tuple[DatasetConfig, DeviceConf
     configs = current_form({key: recipe[key] for key in ("dataset", "device")})
     dataset = DatasetConfig.model_validate(configs["dataset"])
     return dataset, DeviceConfig.model_validate(configs["device"])
+
+
+def recipe_noise(recipe: Mapping[str, Any]) -> NoiseConfig | None:
+    """Read the noise of a simulated dataset back from its recipe; None if it has none."""
+    noise = current_form(recipe.get("dataset", {}), "dataset").get("noise")
+    return None if noise is None else read_noise(noise)
 
 
 def collected_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:

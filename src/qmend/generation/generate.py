@@ -35,7 +35,7 @@ from qmend.datasets.shards import (
 )
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import JobTask, machinery
+from qmend.generation.job import JobTask, generation_setup
 from qmend.generation.runners import start_runner
 from qmend.types import Progress, QmendError, Split
 
@@ -85,8 +85,8 @@ def generate(
         )
     recipe = dataset_recipe(dataset, device)
     sha = recipe_sha(recipe)
-    shared = machinery(dataset, device)  # what can't be made is refused before any work
-    splits = split_jobs(shared.times(), dataset.split, dataset.seed)
+    setup = generation_setup(dataset, device)  # what can't be made is refused before any work
+    splits = split_jobs(setup.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
         return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
     with exclusive(folder, wait):
@@ -102,7 +102,7 @@ def generate(
                 left.unlink()
         made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
         manifest = write_dataset(
-            folder, dataset.name, recipe, _shard_paths(dataset, folder), shared.calibrations
+            folder, dataset.name, recipe, _shard_paths(dataset, folder), setup.calibrations
         )
     return Generation(folder, manifest, made)
 

@@ -19,8 +19,8 @@ from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.snapshots import dated_calibrations
-from qmend.execution.executor import Executor, build_executor
-from qmend.noise.config import SurrogateConfig
+from qmend.noise.base import Executor, Noise
+from qmend.noise.config import NoiseConfig
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.types import FloatArray, IntArray, QmendError, Split
@@ -60,7 +60,7 @@ class DrawnJob:
 
 
 @dataclass(frozen=True)
-class Machinery:
+class GenerationSetup:
     """What all jobs of a dataset share.
 
     Attributes:
@@ -80,13 +80,36 @@ class Machinery:
         """When each job runs."""
         return [self.calibration(job).time for job in range(self.dataset.jobs)]
 
-    def executor(self, job: int, name: str | None = None) -> Executor:
-        """What simulates a job; the dataset's executor unless another is named."""
-        return _executor(self, job % len(self.calibrations), name or self.dataset.executor)
+    def noise(self, job: int) -> Noise:
+        """The noise that a job runs under, built once a snapshot."""
+        return _noise(self, job % len(self.calibrations))
+
+    def aer(self, job: int) -> Executor | None:
+        """Aer's simulation of a job; None for noise that Aer's device model lacks."""
+        snapshot = job % len(self.calibrations)
+        return self.noise_config(snapshot).build_aer(
+            self.calibrations[snapshot], self.device.layout
+        )
+
+    def executor(self, job: int) -> Executor:
+        """The dataset's executor of a job.
+
+        Raises:
+            QmendError: if the executor can't simulate the noise.
+        """
+        if self.dataset.executor == "ptm":
+            return self.noise(job)
+        return _executor(self, job % len(self.calibrations))
+
+    def noise_config(self, snapshot: int) -> NoiseConfig:
+        """The noise under a snapshot; a randomized device has coherent errors of its own."""
+        noise: NoiseConfig = self.dataset.noise
+        randomized = self.calibrations[snapshot].device != self.device.name
+        return noise.of_device(snapshot) if randomized else noise
 
 
 @lru_cache(maxsize=2)
-def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
+def generation_setup(dataset: DatasetConfig, device: DeviceConfig) -> GenerationSetup:
     """Device, compiler and calibrations of a dataset, built once a process.
 
     Raises:
@@ -101,19 +124,22 @@ def machinery(dataset: DatasetConfig, device: DeviceConfig) -> Machinery:
         dataset.compiler.optimization_level,
     )
     calibrations = dated_calibrations(dataset.calibrations, chain.calibration, dataset.seed)
-    return Machinery(dataset, chain, calibrations, compiler)
+    return GenerationSetup(dataset, chain, calibrations, compiler)
 
 
 @lru_cache(maxsize=256)
-def _executor(shared: Machinery, snapshot: int, name: str) -> Executor:
-    noise, calibration = shared.dataset.noise, shared.calibrations[snapshot]
-    if isinstance(noise, SurrogateConfig) and calibration.device != shared.device.name:
-        # A randomized device has coherent errors of its own.
-        noise = noise.model_copy(update={"device_seed": noise.device_seed + snapshot})
-    return build_executor(name, noise, calibration, shared.device.layout)
+def _noise(setup: GenerationSetup, snapshot: int) -> Noise:
+    config, calibration = setup.noise_config(snapshot), setup.calibrations[snapshot]
+    return config.build(calibration, setup.device.layout)
 
 
-def draw_job(shared: Machinery, job: int, attempts: Mapping[int, int]) -> DrawnJob:
+@lru_cache(maxsize=256)
+def _executor(setup: GenerationSetup, snapshot: int) -> Executor:
+    config, calibration = setup.noise_config(snapshot), setup.calibrations[snapshot]
+    return config.executor(setup.dataset.executor, calibration, setup.device.layout)
+
+
+def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> DrawnJob:
     """Draw and compile the circuits of one job, and prove their labels.
 
     Args:
@@ -122,15 +148,15 @@ def draw_job(shared: Machinery, job: int, attempts: Mapping[int, int]) -> DrawnJ
     Raises:
         QmendError: if a label differs from the compiled circuit's own noiseless distribution.
     """
-    dataset = shared.dataset
+    dataset = setup.dataset
     seeds, sources = [], []
     for index in range(dataset.job_size):
         seeds.append(circuit_seed(dataset.seed, job, index, attempts.get(index, 0)))
         family = dataset.family.stratum(job * dataset.job_size + index)
         sources.append(family.draw(np.random.default_rng(seeds[-1])))
-    compiled = [shared.compiler(source) for source in sources]
+    compiled = [setup.compiler(source) for source in sources]
     table = InstructionTable.from_circuits(
-        shared.device.n_qubits, [c.instructions for c in compiled]
+        setup.device.n_qubits, [c.instructions for c in compiled]
     )
     measured = np.array([c.measured for c in compiled], dtype=np.int64)
     ideal = np.array([s.probabilities() for s in sources])
@@ -146,12 +172,12 @@ def make_job(task: JobTask) -> pa.Table:
         QmendError: if a label differs from the compiled circuit's own noiseless distribution.
     """
     dataset = task.dataset
-    shared = machinery(dataset, task.device)
-    drawn = draw_job(shared, task.job, dict(task.attempts))
-    counts, noisy_exact = simulate_job(drawn, shared.executor(task.job), task.job, dataset.shots)
-    calibration = shared.calibration(task.job)
+    setup = generation_setup(dataset, task.device)
+    drawn = draw_job(setup, task.job, dict(task.attempts))
+    counts, noisy_exact = simulate_job(drawn, setup.executor(task.job), task.job, dataset.shots)
+    calibration = setup.calibration(task.job)
     return job_rows(
-        shared,
+        setup,
         drawn,
         counts,
         noisy_exact,
@@ -174,7 +200,7 @@ def simulate_job(
 
 
 def job_rows(
-    shared: Machinery,
+    setup: GenerationSetup,
     drawn: DrawnJob,
     counts: IntArray,
     noisy_exact: FloatArray | None,
@@ -192,11 +218,11 @@ def job_rows(
         noisy_exact: (N, 2^n) the distributions behind them, None for hardware.
         source: ``simulated`` or ``hardware``.
     """
-    chain, size = shared.device, len(drawn.seeds)
+    chain, size = setup.device, len(drawn.seeds)
     exact = pa.nulls(size, SCHEMA.field("noisy_exact").type)
     columns = {
         "circuit_id": pa.array(drawn.table.circuit_ids(drawn.measured)),
-        "family": pa.array([shared.dataset.family.name] * size),
+        "family": pa.array([setup.dataset.family.name] * size),
         "family_params": pa.array(drawn.params),
         "seed": pa.array(drawn.seeds, pa.int64()),
         "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),

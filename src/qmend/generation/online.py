@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from qmend.circuits.instructions import TWO_QUBIT
 from qmend.circuits.statevector import to_chain_order
@@ -23,9 +23,8 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
-from qmend.execution.executor import build_executor
-from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery, simulate_job
-from qmend.noise.config import AerNoiseConfig, FittedConfig, NoiseConfig, SurrogateConfig
+from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup, simulate_job
+from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.types import QmendError
@@ -33,34 +32,6 @@ from qmend.types import QmendError
 #: First number of the key of :func:`fresh_seed`; keys of circuits have three numbers, not two.
 _STREAM = 0xF4E54
 _MAX_REDRAWS = 100
-
-
-@dataclass(frozen=True)
-class Worlds:
-    """Surrogate hardware with constants of its own in each job.
-
-    The sizes of its parts are those of ``conf/dataset/noise/surrogate_hardware.yaml``, whatever a
-    dataset's own config says; only the strength, which scales them all, is drawn.
-
-    Attributes:
-        strength: lowest and highest, drawn uniformly.
-        seed: of all worlds.
-    """
-
-    strength: tuple[float, float]
-    seed: int
-
-    def world(self, job: int) -> SurrogateConfig:
-        """The noise of one job."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(job,)))
-        return SurrogateConfig(
-            name="surrogate_hardware",
-            device_seed=int(rng.integers(2**63)),
-            strength=float(rng.uniform(*self.strength)),
-        )
-
-
-FreshNoise = AerNoiseConfig | FittedConfig | Worlds
 
 
 @dataclass(frozen=True)
@@ -79,7 +50,7 @@ class FreshCircuits:
     dataset: DatasetConfig
     device: DeviceConfig
     calibrations: tuple[Calibration, ...]
-    noise: FreshNoise
+    noise: NoiseConfig
     seed: int
     held_out: frozenset[str]
     again: LabelledCircuits | None = None
@@ -89,7 +60,7 @@ class FreshCircuits:
         stored: Dataset,
         dataset: DatasetConfig,
         device: DeviceConfig,
-        noise: FreshNoise,
+        noise: NoiseConfig,
         seed: int,
         redraw: Literal["circuits", "noise"] = "circuits",
     ) -> FreshCircuits:
@@ -104,7 +75,7 @@ class FreshCircuits:
         Raises:
             QmendError: for its own noise where it was measured on hardware.
         """
-        if stored.source != "simulated" and isinstance(noise, AerNoiseConfig):
+        if stored.source != "simulated" and noise.constants == "calibration":
             raise QmendError(
                 f"{stored.folder} was measured on hardware, whose noise no config holds; use "
                 "fresh.noise=worlds, or the path of a noise config fitted to training circuits."
@@ -132,19 +103,18 @@ class FreshCircuits:
         if self.again is not None:
             return self._measured_again(self.again, number)
         number += self.dataset.jobs
-        shared = self._machinery()
-        drawn, ids = self._draw(shared, number)
-        calibration = shared.calibration(number)
-        noise = self._noise(number)
-        executor = build_executor("ptm", noise, calibration, shared.device.layout)
-        counts, exact = simulate_job(drawn, executor, number, self.dataset.shots)
+        setup = self._setup()
+        drawn, ids = self._draw(setup, number)
+        calibration = setup.calibration(number)
+        noise = self.noise.of_device(number).build(calibration, setup.device.layout)
+        counts, exact = simulate_job(drawn, noise, number, self.dataset.shots)
         size, shots = len(drawn.seeds), self.dataset.shots
         return LabelledCircuits(
             circuits=CircuitBatch(
                 instructions=drawn.table,
                 noisy=to_chain_order(counts / shots, drawn.measured),
                 shots=np.full(size, shots, dtype=np.int64),
-                layouts=(shared.device.layout,),
+                layouts=(setup.device.layout,),
                 calibrations=(calibration,),
                 calibration_index=np.zeros(size, dtype=np.int64),
             ),
@@ -156,9 +126,6 @@ class FreshCircuits:
             depth=drawn.table.depth(),
             measured=drawn.measured,
         )
-
-    def _noise(self, number: int) -> NoiseConfig:
-        return self.noise.world(number) if isinstance(self.noise, Worlds) else self.noise
 
     def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
         """The stored circuits whose turn it is, under the noise of a job of their own.
@@ -172,9 +139,9 @@ class FreshCircuits:
         for k in np.unique(circuits.calibration_index):
             at = np.flatnonzero(circuits.calibration_index == k)
             calibration, layout = circuits.chains[k]
-            executor = build_executor("ptm", self._noise(number), calibration, layout)
-            before = executor.probabilities(circuits.instructions.select(at), number)
-            exact[at] = apply_readout(before, executor.readout)
+            noise = self.noise.of_device(number).build(calibration, layout)
+            before = noise.probabilities(circuits.instructions.select(at), number)
+            exact[at] = apply_readout(before, noise.readout)
         seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
         counts = np.empty(exact.shape)
         for shots in np.unique(circuits.shots).tolist():
@@ -187,17 +154,17 @@ class FreshCircuits:
             job_id=np.full(size, f"again-{number:06d}"),
         )
 
-    def _machinery(self) -> Machinery:
+    def _setup(self) -> GenerationSetup:
         """The dataset's, built once a process, with other seeds and the calibrations in use."""
         dataset = self.dataset.model_copy(update={"seed": self.seed})
-        shared = machinery(self.dataset, self.device)
-        return replace(shared, dataset=dataset, calibrations=self.calibrations)
+        setup = generation_setup(self.dataset, self.device)
+        return replace(setup, dataset=dataset, calibrations=self.calibrations)
 
-    def _draw(self, shared: Machinery, number: int) -> tuple[DrawnJob, list[str]]:
+    def _draw(self, setup: GenerationSetup, number: int) -> tuple[DrawnJob, list[str]]:
         """A job whose circuits are redrawn until none is held out, and their ``circuit_id``."""
         attempts: Counter[int] = Counter()
         while True:
-            drawn = draw_job(shared, number, attempts)
+            drawn = draw_job(setup, number, attempts)
             ids = drawn.table.circuit_ids(drawn.measured)
             again = [index for index, circuit in enumerate(ids) if circuit in self.held_out]
             if not again:
@@ -219,7 +186,7 @@ def fresh_seed(dataset: int, training: int) -> int:
 
 def fresh_noise(
     choice: str | Path, strength: tuple[float, float], dataset: DatasetConfig, seed: int
-) -> FreshNoise:
+) -> NoiseConfig:
     """The noise of fresh circuits, which must know nothing that training circuits don't show.
 
     Args:
@@ -232,9 +199,9 @@ def fresh_noise(
             no fitted noise.
     """
     if choice == "worlds":
-        return Worlds(strength, fresh_seed(dataset.seed, seed))
+        return RandomizedNoise(strength=strength, seed=fresh_seed(dataset.seed, seed))
     if choice == "dataset":
-        if isinstance(dataset.noise, AerNoiseConfig):
+        if dataset.noise.constants == "calibration":
             return dataset.noise
         raise QmendError(
             f"fresh.noise=dataset would read the constants of {dataset.noise.name} from the "
@@ -242,7 +209,7 @@ def fresh_noise(
             "or the path of a noise config fitted to training circuits."
         )
     fitted = _read_fitted(Path(choice))
-    if isinstance(dataset.noise, FittedConfig) and _same_constants(fitted, dataset.noise):
+    if fitted.same_constants(dataset.noise):
         raise QmendError(
             f"fresh.noise={choice} holds the very constants that the dataset was simulated with; "
             "give a noise config fitted to training circuits, or use fresh.noise=worlds."
@@ -250,7 +217,7 @@ def fresh_noise(
     return fitted
 
 
-def _read_fitted(path: Path) -> FittedConfig:
+def _read_fitted(path: Path) -> NoiseConfig:
     try:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
@@ -261,21 +228,16 @@ def _read_fitted(path: Path) -> FittedConfig:
     except (yaml.YAMLError, UnicodeDecodeError):
         raise QmendError(f"fresh.noise={path} is no YAML file; check the path.") from None
     try:
-        noise = TypeAdapter[NoiseConfig](NoiseConfig).validate_python(values)
+        noise = read_noise(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise QmendError(
             f"fresh.noise={path} is no noise config: {where}: {first['msg']}."
         ) from None
-    if not isinstance(noise, FittedConfig):
+    if noise.constants != "fit":
         raise QmendError(
             f"fresh.noise={path} is {noise.name}, whose constants nobody fitted; give a "
             "surrogate_fitted config, or use fresh.noise=dataset or worlds."
         )
     return noise
-
-
-def _same_constants(first: FittedConfig, second: FittedConfig) -> bool:
-    left, right = (noise.model_copy(update={"device_seed": 0}) for noise in (first, second))
-    return left == right

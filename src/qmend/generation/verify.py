@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from scipy import stats
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.generation.job import Machinery, check_labels, machinery
-from qmend.noise.config import AerNoiseConfig
+from qmend.generation.job import check_labels, generation_setup
+from qmend.noise.base import Executor
 from qmend.noise.readout import apply_readout
 from qmend.types import AnyArray, QmendError
 
@@ -66,18 +67,16 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     if rows.noisy_exact is None:
         return Verification(len(rows), 0, 0.0, None, 1.0)
     config, device = recipe_configs(data.manifest.recipe)
-    shared = machinery(config, device)
+    setup = generation_setup(config, device)
     ids = [c.calibration_id for c in rows.circuits.calibrations]
     for job, k in zip(_jobs(rows.job_id), rows.circuits.calibration_index.tolist(), strict=True):
-        if ids[k] != shared.calibration(job).calibration_id:
+        if ids[k] != setup.calibration(job).calibration_id:
             raise QmendError(
                 f"{folder}: a circuit of job {job} names another calibration than the job ran "
                 "under; generate the data again."
             )
-    again = _difference(data, sample, shared, config.executor)
-    to_aer = None
-    if isinstance(config.noise, AerNoiseConfig):
-        to_aer = _difference(data, sample, shared, "aer")
+    again = _difference(data, sample, setup.executor) or 0.0
+    to_aer = _difference(data, sample, setup.aer)
     for difference, allowed, what in (
         (again, NOISE_TOLERANCE, "a new simulation"),
         (to_aer or 0.0, AER_TOLERANCE, "Aer's"),
@@ -96,8 +95,16 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     return Verification(len(rows), min(sample, len(rows)), again, to_aer, p_value)
 
 
-def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) -> float:
-    """Largest difference of stored probabilities from an executor's, on a sample."""
+def _difference(
+    data: Dataset, sample: int, executor_of: Callable[[int], Executor | None]
+) -> float | None:
+    """Largest difference of stored probabilities from an executor's, on a sample of rows.
+
+    None if there is no executor.
+
+    Args:
+        executor_of: job -> executor.
+    """
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)
     circuits = part.circuits
@@ -106,10 +113,12 @@ def _difference(data: Dataset, sample: int, shared: Machinery, executor: str) ->
     largest = 0.0
     for job in np.unique(jobs).tolist():
         at = np.flatnonzero(jobs == job)
-        simulated = shared.executor(job, executor)
-        exact = simulated.probabilities(circuits.instructions.select(at), job)
-        found = np.abs(apply_readout(exact, simulated.readout) - part.noisy_exact[at]).max()
-        largest = max(largest, float(found))
+        executor = executor_of(job)
+        if executor is None:
+            return None
+        exact = executor.probabilities(circuits.instructions.select(at), job)
+        off = np.abs(apply_readout(exact, executor.readout) - part.noisy_exact[at]).max()
+        largest = max(largest, float(off))
     return largest
 
 

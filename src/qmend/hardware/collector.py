@@ -13,7 +13,7 @@ from qmend.datasets.ledger import JobRecord, Ledger
 from qmend.datasets.manifest import MANIFEST, Manifest, read_manifest
 from qmend.datasets.shards import exclusive
 from qmend.devices.device import DeviceConfig
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.hardware.drawing import DistinctJobs
 from qmend.hardware.finishing import finish_dataset
 from qmend.hardware.isa import isa_circuits, outcome_counts
@@ -100,9 +100,9 @@ class _Collector:
         self._ledger = ledger
         self._progress = progress
         self._sha = recipe_sha(ledger.opening["recipe"])
-        shared = machinery(dataset, device)
-        self._jobs = DistinctJobs(dataset, shared, ledger)
-        self._results = Results(dataset, device, folder, config, shared, self._sha)
+        setup = generation_setup(dataset, device)
+        self._jobs = DistinctJobs(dataset, setup, ledger)
+        self._results = Results(dataset, device, folder, config, setup, self._sha)
         self._service = PatientService(device, config, service, ledger.path)
         self._handles: dict[str, ServiceJob] = {}
         self._cancelled: set[int] = set()  # in this call: not submitted again by it

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.ledger import Ledger
-from qmend.generation.job import DrawnJob, Machinery, draw_job
+from qmend.generation.job import DrawnJob, GenerationSetup, draw_job
 from qmend.types import QmendError
 
 
 class DistinctJobs:
     """Draws jobs, and writes their plan to the ledger the first time."""
 
-    def __init__(self, dataset: DatasetConfig, shared: Machinery, ledger: Ledger) -> None:
+    def __init__(self, dataset: DatasetConfig, setup: GenerationSetup, ledger: Ledger) -> None:
         self._dataset = dataset
-        self._shared = shared
+        self._shared = setup
         self._ledger = ledger
         self._drawn: dict[int, DrawnJob] = {}
         self._seen = {i for r in ledger.jobs.values() for i in r.circuit_ids or ()}

@@ -9,7 +9,7 @@ from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_rec
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import package_versions
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.types import QmendError
 
 #: Circuits that one job may have.
@@ -80,7 +80,7 @@ def open_ledger(
                 "data.root."
             )
         pinned = resolve(device)
-        machinery(dataset, pinned)  # what can't be made is refused before it is opened
+        generation_setup(dataset, pinned)  # what can't be made is refused before it is opened
         recipe = collected_recipe(dataset, pinned)
         recipe["collection"] = {"execution": config.execution, "backend": device.backend}
         ledger.append("opened", asked=asked, recipe=recipe, packages=package_versions())

@@ -11,7 +11,7 @@ from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import Ledger
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import draw_job, machinery
+from qmend.generation.job import draw_job, generation_setup
 from qmend.hardware.opening import check_config, check_same
 from qmend.hardware.processor_time import quantum_seconds, rep_delay
 from qmend.hardware.service import OpenService, open_service
@@ -66,13 +66,13 @@ def plan(
         check_same(ledger, collected_recipe(dataset, device), folder)
         device = DeviceConfig.model_validate(ledger.opening["recipe"]["device"])
     pinned = resolve(device)
-    shared = machinery(dataset, pinned)
+    setup = generation_setup(dataset, pinned)
     backend = service(pinned, config).backend
-    drawn = [draw_job(shared, job, {}) for job in range(min(_SAMPLED_JOBS, dataset.jobs))]
+    drawn = [draw_job(setup, job, {}) for job in range(min(_SAMPLED_JOBS, dataset.jobs))]
     delay = rep_delay(backend)
     seconds = sum(
         quantum_seconds(
-            d.table, d.measured, shared.device.calibration, pinned.layout, dataset.shots, delay
+            d.table, d.measured, setup.device.calibration, pinned.layout, dataset.shots, delay
         )
         for d in drawn
     )

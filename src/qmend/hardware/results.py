@@ -11,7 +11,7 @@ from qmend.datasets.shards import RECIPE_KEY, SHARD, is_intact, shard_marks, wri
 from qmend.datasets.splits import split_jobs
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
-from qmend.generation.job import DrawnJob, Machinery, job_rows
+from qmend.generation.job import DrawnJob, GenerationSetup, job_rows
 from qmend.types import IntArray, Split
 
 _JOB_KEY = b"qmend.job"
@@ -32,17 +32,17 @@ class Results:
         device: DeviceConfig,
         folder: Path,
         config: CollectionConfig,
-        shared: Machinery,
+        setup: GenerationSetup,
         sha: str,
     ) -> None:
         self._device = device
         self._folder = folder
         self._config = config
-        self._shared = shared
+        self._shared = setup
         self._sha = sha
         self._splits: list[Split] = ["train"] * dataset.jobs  # by time: known at the end
         if dataset.split.by == "job":
-            self._splits = split_jobs(shared.times(), dataset.split, dataset.seed)
+            self._splits = split_jobs(setup.times(), dataset.split, dataset.seed)
 
     def path(self, job: int) -> Path:
         return self._folder / SHARD.format(f"{job:05d}")

@@ -11,7 +11,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.noise.readout import apply_readout
@@ -44,7 +44,7 @@ class SimulatedReruns:
             )
         self.exact = exact
         self._folder = dataset.folder
-        self._machinery = machinery(*recipe_configs(recipe))
+        self._setup = generation_setup(*recipe_configs(recipe))
         jobs = [int(job.rsplit("-", 1)[1]) for job in dataset.rows.job_id.tolist()]
         self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 
@@ -66,7 +66,7 @@ class SimulatedReruns:
         probabilities = np.empty((len(variants), 2**variants.n_qubits))
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
-            executor = self._machinery.executor(job)
+            executor = self._setup.executor(job)
             before = executor.probabilities(variants.select(at), job)
             probabilities[at] = apply_readout(before, executor.readout)
         if not self.exact:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, TypeAdapter
 
 from qmend.config.model import ConfigModel
+from qmend.types import QmendError
+
+if TYPE_CHECKING:  # the models load torch, Aer and numba
+    from qmend.devices.calibration import Calibration
+    from qmend.noise.aer import AerExecutor
+    from qmend.noise.base import Executor, Noise
 
 #: Coherent errors after a two-qubit gate, in the order in which they are applied.
 TERMS = ("ZZ", "ZX", "XX", "IX", "IY", "IZ", "ZI", "ZY", "XI", "YI", "YX")
@@ -22,6 +31,9 @@ REVERSED: dict[str, tuple[str, int]] = {
     "ZY": ("YX", -1),
 }
 
+#: Description of a noise that has none of its own.
+OTHER_NOISE = "Simulated noise is a model, and shows what the model holds alone."
+
 Factor = Annotated[float, Field(gt=0)]
 Flip = Annotated[float, Field(ge=0, le=0.5)]
 Term = Annotated[str, Field(pattern=f"^({'|'.join(TERMS)})$")]
@@ -29,13 +41,83 @@ NativeTerm = Annotated[str, Field(pattern=f"^({'|'.join(REVERSED)})$")]
 Deviation = Annotated[float, Field(ge=0)]
 
 
-class AerNoiseConfig(ConfigModel):
+class NoiseConfig(ConfigModel, ABC):
+    """A kind of noise: builds its model, draws it for other devices, describes itself."""
+
+    name: str
+    #: Where its constants come from: the calibration alone, a seed, or a fit to measurements.
+    constants: ClassVar[Literal["calibration", "seed", "fit"]]
+
+    @abstractmethod
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        """Build the model on a chain of physical qubits.
+
+        Raises:
+            QmendError: if a calibration value is missing.
+        """
+
+    def build_aer(self, calibration: Calibration, layout: Sequence[int]) -> AerExecutor | None:
+        """Build the same noise in Qiskit Aer; None where Aer's device model lacks it."""
+        return None
+
+    def executor(self, name: str, calibration: Calibration, layout: Sequence[int]) -> Executor:
+        """Build what simulates circuits: ``ptm``, the batched simulator, or ``aer``.
+
+        Raises:
+            QmendError: if Aer is asked for a noise that it lacks.
+        """
+        if name == "ptm":
+            return self.build(calibration, layout)
+        executor = self.build_aer(calibration, layout)
+        if executor is None:
+            raise QmendError(
+                f"dataset.executor=aer simulates only dataset.noise.name=aer, not {self.name}; "
+                "use dataset.executor=ptm."
+            )
+        return executor
+
+    def of_device(self, number: int) -> NoiseConfig:
+        """Draw the noise of one of many devices; one that is not drawn is the same for all."""
+        return self
+
+    def same_constants(self, other: NoiseConfig) -> bool:
+        """Whether two noises differ at most in the seed of what is drawn."""
+        seed = {"device_seed"}
+        return self.model_dump(exclude=seed) == other.model_dump(exclude=seed)
+
+    @property
+    def description(self) -> str:
+        """What it holds and lacks, for a dataset's card."""
+        return OTHER_NOISE
+
+
+class AerNoiseConfig(NoiseConfig):
     """``conf/dataset/noise/aer.yaml``: Qiskit Aer's device model, from the calibration alone."""
 
+    constants = "calibration"
     name: Literal["aer"] = "aer"
 
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        from qmend.noise.device_noise import DeviceNoise
 
-class SurrogateConfig(ConfigModel):
+        return DeviceNoise(calibration, layout)
+
+    def build_aer(self, calibration: Calibration, layout: Sequence[int]) -> AerExecutor:
+        from qmend.noise.aer import AerExecutor
+
+        return AerExecutor(calibration, layout)
+
+    @property
+    def description(self) -> str:
+        return (
+            "Simulated noise is a model. This one is Qiskit Aer's device model: thermal "
+            "relaxation and depolarizing errors from the calibration alone. It has no crosstalk, "
+            "no coherent errors, no idle errors, no leakage and no drift within a snapshot; it is "
+            "close to one global depolarizing channel, which a few fitted numbers undo."
+        )
+
+
+class SurrogateConfig(NoiseConfig):
     """``conf/dataset/noise/surrogate_hardware.yaml``; a value of 0 switches its part off.
 
     Attributes:
@@ -55,6 +137,7 @@ class SurrogateConfig(ConfigModel):
         drift: relative standard deviation of every coherent error from job to job.
     """
 
+    constants = "seed"
     name: Literal["surrogate_hardware", "surrogate_twirled"]
     strength: float = Field(1.0, ge=0)
     device_seed: int = Field(0, ge=0)
@@ -66,6 +149,59 @@ class SurrogateConfig(ConfigModel):
     idle_zz: float = Field(0.0, ge=0)
     leakage: float = Field(0.0, ge=0, le=1)
     drift: float = Field(0.3, ge=0)
+
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        from qmend.noise.surrogate import SurrogateNoise
+
+        return SurrogateNoise(calibration, layout, self)
+
+    def of_device(self, number: int) -> Self:
+        """Draw the coherent errors of another device."""
+        return self.model_copy(update={"device_seed": self.device_seed + number})
+
+    @property
+    def description(self) -> str:
+        if self.name == "surrogate_twirled":
+            return (
+                "Simulated noise is a model. This one is surrogate hardware measured by "
+                "randomized compiling in the limit of many randomizations: coherent errors of "
+                "two-qubit layers become random Pauli errors, those of one-qubit gates stay. Its "
+                "strengths are chosen, not measured."
+            )
+        return (
+            "Simulated noise is a model. This one is surrogate hardware: Aer's device model with "
+            "idle relaxation, coherent ZZ and ZX errors, Stark phases, over-rotations and drift "
+            "from job to job, whose strengths are chosen, not measured. It resembles hardware in "
+            "kind, not in detail."
+        )
+
+
+class RandomizedNoise(NoiseConfig):
+    """Surrogate hardware with constants of its own in each job: domain randomization.
+
+    The sizes of its parts are those of ``conf/dataset/noise/surrogate_hardware.yaml``, whatever a
+    dataset's own config says; only the strength, which scales them all, is drawn.
+
+    Attributes:
+        strength: lowest and highest, drawn uniformly.
+        seed: of all devices.
+    """
+
+    constants = "seed"
+    name: Literal["worlds"] = "worlds"
+    strength: tuple[float, float]
+    seed: int
+
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        return self.of_device(0).build(calibration, layout)
+
+    def of_device(self, number: int) -> SurrogateConfig:
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
+        return SurrogateConfig(
+            name="surrogate_hardware",
+            device_seed=int(rng.integers(2**63)),
+            strength=float(rng.uniform(*self.strength)),
+        )
 
 
 class QubitConstants(ConfigModel):
@@ -130,7 +266,7 @@ class Spread(ConfigModel):
     drift: dict[NativeTerm, Deviation] = {}
 
 
-class FittedConfig(ConfigModel):
+class FittedConfig(NoiseConfig):
     """``conf/dataset/noise/surrogate_algiers.yaml``.
 
     Attributes:
@@ -141,6 +277,7 @@ class FittedConfig(ConfigModel):
         spread: for qubits and gates not listed.
     """
 
+    constants = "fit"
     name: Literal["surrogate_fitted"]
     device_seed: int = Field(0, ge=0)
     idle_relaxation: float = Field(1.0, ge=0)
@@ -152,6 +289,20 @@ class FittedConfig(ConfigModel):
         # Pydantic's own would hash the mappings, which have no hash.
         return hash(self.model_dump_json())
 
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        from qmend.noise.fitted import FittedNoise
 
-AnyNoise = AerNoiseConfig | SurrogateConfig | FittedConfig
-NoiseConfig = Annotated[AnyNoise, Field(discriminator="name")]
+        return FittedNoise(calibration, layout, self)
+
+
+#: The type of a config's field that holds any noise of a dataset, told apart by ``name``.
+AnyNoise = Annotated[AerNoiseConfig | SurrogateConfig | FittedConfig, Field(discriminator="name")]
+
+
+def read_noise(values: Any) -> NoiseConfig:
+    """Validate a noise config.
+
+    Raises:
+        pydantic.ValidationError: if the name or a field is unknown, or a value is bad.
+    """
+    return TypeAdapter[NoiseConfig](AnyNoise).validate_python(values)

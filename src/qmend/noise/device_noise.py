@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.noise.base import Noise
+from qmend.noise.readout import readout_matrices
 from qmend.simulation import channels
 from qmend.simulation.program import Program
-from qmend.types import IntArray, QmendError
+from qmend.types import FloatArray, IntArray, QmendError
 
 _H = 1 / np.sqrt(2)
 _UNITARY = {
@@ -126,7 +129,7 @@ def gate_error_channels(parameters: NoiseParameters, gates: IntArray) -> Tensor:
     return relaxed @ channels.depolarizing(p, n)
 
 
-class DeviceNoise:
+class DeviceNoise(Noise):
     """The noise of one calibration on a chain, as tables of channels (gate followed by error).
 
     Args:
@@ -146,7 +149,7 @@ class DeviceNoise:
         layout: Sequence[int],
         parameters: NoiseParameters | None = None,
     ) -> None:
-        self.device, self.layout = calibration.device, tuple(layout)
+        self.calibration, self.layout = calibration, tuple(layout)
         self.parameters = parameters or NoiseParameters.of(calibration, layout)
         gate, first, second = (getattr(self.parameters, k) for k in ("gate", "first", "second"))
         n = len(self.layout)
@@ -174,8 +177,23 @@ class DeviceNoise:
             channels.check_channel(noisy[torch.from_numpy(codes == kind)], f"of {GATES[kind]}")
         return noisy
 
-    def program(self, table: InstructionTable, angles: Tensor | None = None) -> Program:
-        """Compiled circuits under this noise.
+    @property
+    def gates(self) -> DeviceNoise:
+        return self
+
+    @cached_property
+    def readout(self) -> FloatArray:
+        """(n, 2, 2) matrices of the calibration, see :func:`readout_matrices`.
+
+        Raises:
+            QmendError: if a qubit's readout error is missing.
+        """
+        return readout_matrices(self.calibration, self.layout)
+
+    def program(
+        self, table: InstructionTable, job: int = 0, angles: Tensor | None = None
+    ) -> Program:
+        """Give circuits the channels of this noise, the same in every job.
 
         Args:
             angles: (K,) in place of the table's, to differentiate by.
@@ -198,8 +216,8 @@ class DeviceNoise:
             where = [self.layout[table.first[bad]]]
             where += [self.layout[table.second[bad]]] if is_two[bad] else []
             raise QmendError(
-                f"{self.device} has no gate {GATES[table.gate[bad]]!r} on qubits {where}; compile "
-                "the circuit for this device and layout."
+                f"{self.calibration.device} has no gate {GATES[table.gate[bad]]!r} on qubits "
+                f"{where}; compile the circuit for this device and layout."
             )
         turned = table.gate == GATE_CODE["rz"]
         row[turned] = len(self.one) + np.arange(turned.sum())

@@ -79,8 +79,8 @@ class NoiseModel:
         switches = SurrogateConfig(name="surrogate_hardware", drift=0.0)
         self._noise = SurrogateNoise(calibration, layout, switches)
         self.known = replace(
-            self._noise.base.parameters,
-            t2=torch.minimum(self._noise.base.parameters.t2, 2 * self._noise.base.parameters.t1),
+            self._noise.gates.parameters,
+            t2=torch.minimum(self._noise.gates.parameters.t2, 2 * self._noise.gates.parameters.t1),
         )
         edges, n = self._noise.edges, len(layout)
         length = {
@@ -210,7 +210,7 @@ class NoiseModel:
             gates[f"{name[0]}-{name[1]}"] = GateConstants(
                 error=error, terms=own, stark=stark, drift=moving
             )
-            if self._noise.base.two_row[:, b, a].max() >= 0:
+            if self._noise.gates.two_row[:, b, a].max() >= 0:
                 gates[f"{name[1]}-{name[0]}"] = GateConstants(
                     error=error, terms=reversed_terms(own), stark=stark
                 )

@@ -16,6 +16,7 @@ import torch
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.noise.base import Noise
 from qmend.noise.config import (
     REVERSED,
     TERMS,
@@ -30,7 +31,7 @@ from qmend.simulation.program import Program
 from qmend.types import FloatArray
 
 
-class FittedNoise:
+class FittedNoise(Noise):
     """Fitted surrogate hardware on a chain.
 
     Args:
@@ -46,10 +47,11 @@ class FittedNoise:
         self.layout = tuple(layout)
         self._qubits = [self._qubit(calibration, q) for q in layout]
         reported = [calibration.value(calibration.qubit(q), "readout_error") for q in layout]
-        self._flips = [
+        flips = [
             tuple(error if flip is None else flip for flip in (q.flip_up, q.flip_down))
             for q, error in zip(self._qubits, reported, strict=True)
         ]
+        self._readout = np.array([[[1 - up, down], [up, 1 - down]] for up, down in flips])
         known = NoiseParameters.of(calibration, layout)
         pairs = known.second >= 0
         self._pairs = [
@@ -109,7 +111,7 @@ class FittedNoise:
             rz=np.array([q.rz for q in self._qubits]),
         )
 
-    def program(self, table: InstructionTable, job: int) -> Program:
+    def program(self, table: InstructionTable, job: int = 0) -> Program:
         """Compiled circuits under the noise of one job.
 
         Raises:
@@ -119,13 +121,11 @@ class FittedNoise:
 
     @property
     def gates(self) -> DeviceNoise:
-        """The native gates without the coherent errors."""
-        return self._noise.base
+        return self._noise.gates
 
-    def readout(self, layout: Sequence[int]) -> FloatArray:
-        """(n, 2, 2) column-stochastic matrices M[measured, prepared] in chain order."""
-        flips = [self._flips[self.layout.index(q)] for q in layout]
-        return np.array([[[1 - up, down], [up, 1 - down]] for up, down in flips])
+    @property
+    def readout(self) -> FloatArray:
+        return self._readout
 
     def _generator(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.config.device_seed, spawn_key=key))

@@ -128,7 +128,7 @@ def _rates(noise: SurrogateNoise, relax: FloatArray) -> tuple[FloatArray, FloatA
         (gates * n, 2) of one-qubit gates at X or Y and at Z; (R2, 5) of two-qubit gates at X or Y
         and at Z on the first qubit, on the second, and at any string; (R2,) their codes.
     """
-    known, n = noise.base.parameters, noise.n_qubits
+    known, n = noise.gates.parameters, noise.n_qubits
     one = np.zeros((len(GATES) * n, 2))
     single, pair = np.flatnonzero(known.second < 0), np.flatnonzero(known.second >= 0)
     if len(single):
@@ -153,7 +153,7 @@ def _rate(kept: FloatArray) -> FloatArray:
 
 def _relaxation(noise: SurrogateNoise) -> FloatArray:
     """(n, 2) rates per us of X or Y and of Z on a qubit that waits."""
-    known = noise.base.parameters
+    known = noise.gates.parameters
     t1, t2 = known.t1.numpy(), known.t2.numpy()
     return np.stack([1 / np.minimum(t2, 2 * t1), 1 / t1], axis=1)
 

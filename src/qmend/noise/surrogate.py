@@ -17,6 +17,7 @@ from torch import Tensor
 
 from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
 from qmend.noise.idle_times import TimedChannels
@@ -70,7 +71,7 @@ class Plan:
     pair_time: FloatArray
 
 
-class SurrogateNoise:
+class SurrogateNoise(Noise):
     """Surrogate hardware on a chain.
 
     Args:
@@ -87,23 +88,31 @@ class SurrogateNoise:
         config: SurrogateConfig,
         parameters: NoiseParameters | None = None,
     ) -> None:
-        self.base = DeviceNoise(calibration, layout, parameters)
+        self.device = DeviceNoise(calibration, layout, parameters)
         self.config = config
         self.n_qubits = len(layout)
-        known = self.base.parameters
+        known = self.device.parameters
         self.length = np.zeros((len(GATES), self.n_qubits, self.n_qubits + 1))
         # Position -1, no second qubit, is the last column.
         self.length[known.gate, known.first, known.second] = known.length.detach().numpy()
-        one, two = self._gates(self.base, self.constants(0))
+        one, two = self._with_errors(self.device, self.constants(0))
         channels.check_channel(one, "of a one-qubit gate with its coherent errors")
         if len(two):
             channels.check_channel(two, "of a two-qubit gate with its coherent errors")
 
+    @property
+    def gates(self) -> DeviceNoise:
+        return self.device
+
+    @property
+    def readout(self) -> FloatArray:
+        return self.device.readout
+
     @cached_property
     def edges(self) -> IntArray:
         """(R2, 2) first and second qubit of each directed two-qubit gate."""
-        rows = np.argwhere(self.base.two_row >= 0)
-        order = np.argsort(self.base.two_row[tuple(rows.T)])
+        rows = np.argwhere(self.device.two_row >= 0)
+        order = np.argsort(self.device.two_row[tuple(rows.T)])
         return rows[order][:, 1:]
 
     @property
@@ -113,7 +122,7 @@ class SurrogateNoise:
     @cached_property
     def _ideal_two(self) -> Tensor:
         """(R2, 16, 16) each directed two-qubit gate without noise."""
-        known = self.base.parameters
+        known = self.device.parameters
         return torch.stack([ideal_channel(GATES[k]) for k in known.gate[known.second >= 0]])
 
     def constants(self, job: int) -> Constants:
@@ -137,7 +146,7 @@ class SurrogateNoise:
         drawn["idle_zz"] = drawn["idle_zz"] + drawn["idle_zz"].T
         return Constants(**drawn)
 
-    def program(self, table: InstructionTable, job: int) -> Program:
+    def program(self, table: InstructionTable, job: int = 0) -> Program:
         """Compiled circuits under the noise of one job.
 
         Raises:
@@ -160,14 +169,14 @@ class SurrogateNoise:
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
         """
-        row = self.base.program(table).row
+        row = self.device.program(table).row
         groups = 1 if group is None else int(group.max(initial=0)) + 1
         if group is not None:
             is_two = table.second >= 0
             row[is_two] += group[table.circuit_index[is_two]] * len(self.edges)
         turned = table.gate == GATE_CODE["rz"]
         angle, which = np.unique(table.angle[turned], return_inverse=True)
-        row[turned] = len(self.base.one) + which
+        row[turned] = len(self.device.one) + which
         layer = table.layers(virtual=("rz",))
         physical = np.flatnonzero(~turned)
         gates = TimedChannels.of(table.circuit_index, layer, 1, table.first, table.second, row)
@@ -175,7 +184,7 @@ class SurrogateNoise:
         spectators = self._spectators(table, layer)
         idle, idle_qubit, idle_time = self._idle(table, layer, physical)
         parts = [gates, spectators, idle]
-        rows = len(self.base.one) + len(angle)
+        rows = len(self.device.one) + len(angle)
         for k, more in ((1, 0), (2, len(self.edges) * self.n_qubits)):
             rows += more
             parts[k] = replace(parts[k], row=parts[k].row + rows)
@@ -183,25 +192,27 @@ class SurrogateNoise:
         if self.config.idle_zz * self.config.strength:
             part, pair, pair_time = self._idle_zz(table, layer, physical)
             parts.append(replace(part, row=part.row + groups * len(self.edges)))
-        sequence = TimedChannels.joined(parts).program(table, self.base.one[:0], self.base.two[:0])
+        sequence = TimedChannels.joined(parts).program(
+            table, self.device.one[:0], self.device.two[:0]
+        )
         return Plan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
 
     def channels(
-        self, plan: Plan, constants: Constants, base: DeviceNoise | None = None
+        self, plan: Plan, constants: Constants, gates: DeviceNoise | None = None
     ) -> tuple[Tensor, Tensor]:
         """(R1, 4, 4) and (R2, 16, 16) tables that a plan's rows refer to.
 
         Args:
-            base: another device model of the same gates, to differentiate by its parameters.
+            gates: another device model of the same gates, to differentiate by its parameters.
         """
-        base = self.base if base is None else base
-        one, two = self._gates(base, constants)
+        gates = self.device if gates is None else gates
+        one, two = self._with_errors(gates, constants)
         qubit = torch.from_numpy(plan.idle_qubit)
         idle = channels.thermal_relaxation(
-            base.parameters.t1[qubit],
-            base.parameters.t2[qubit],
+            gates.parameters.t1[qubit],
+            gates.parameters.t2[qubit],
             torch.from_numpy(plan.idle_time),
-            base.parameters.excited[qubit],
+            gates.parameters.excited[qubit],
         )
         stark = channels.rotation("Z", torch.as_tensor(constants.stark).reshape(-1))
         if self.twirled:
@@ -213,17 +224,17 @@ class SurrogateNoise:
             two = torch.cat([two, channels.rotation("ZZ", angle)])
         return one, two
 
-    def _gates(self, base: DeviceNoise, constants: Constants) -> tuple[Tensor, Tensor]:
+    def _with_errors(self, gates: DeviceNoise, constants: Constants) -> tuple[Tensor, Tensor]:
         """The base model's channels, each followed by its coherent errors and loss."""
         n = self.n_qubits
-        blocks = list(base.one.reshape(len(GATES), n, 4, 4))
+        blocks = list(gates.one.reshape(len(GATES), n, 4, 4))
         for k, gate in enumerate(("sx", "x")):
             code = GATE_CODE[gate]
             if constants.rz is not None:
                 blocks[code] = channels.rotation("Z", torch.as_tensor(constants.rz)) @ blocks[code]
             angle = torch.as_tensor(constants.rx[k])
             blocks[code] = channels.rotation("X", angle) @ blocks[code]
-        two = base.two
+        two = gates.two
         for name, theta in [("ZZ", constants.zz), ("ZX", constants.zx), *constants.terms.items()]:
             two = channels.rotation(name, torch.as_tensor(theta)) @ two
         loss = min(self.config.leakage * self.config.strength, 1.0)
@@ -243,7 +254,7 @@ class SurrogateNoise:
         at = np.flatnonzero(table.second >= 0)
         if not self.config.stark * self.config.strength:
             at = at[:0]
-        edge = self.base.two_row[table.gate[at], table.first[at], table.second[at]]
+        edge = self.device.two_row[table.gate[at], table.first[at], table.second[at]]
         qubit = np.broadcast_to(np.arange(n), (len(at), n))
         free = (qubit != table.first[at][:, None]) & (qubit != table.second[at][:, None])
         spread = np.repeat(at, free.sum(axis=1))

@@ -10,14 +10,13 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.metrics import Bootstrap, Interval
+from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.fit_model import NoiseModel
-from qmend.noise.fitted import FittedNoise
 from qmend.noise.fitting import FitSettings, NoiseFit, fit_noise, thirds
 from qmend.noise.measurements import Measurements
 from qmend.noise.readout import readout_matrices
-from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.outputs import pauli_expectations
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
@@ -226,14 +225,14 @@ def fit_report(
     scatter = float(np.sqrt(max(left.mean(), 0.0)))
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     drifting = _job_by_job(
-        FittedNoise(calibration, layout, fit.config.model_copy(update={"device_seed": seed})), data
+        fit.config.model_copy(update={"device_seed": seed}).build(calibration, layout), data
     )
     values = {
         MEASURED: measured_z,
         **(others or {}),
         IDEAL: ideal_z,
         DEFAULT: expectations(DeviceNoise(calibration, layout).program(circuits), measured, plain),
-        SURROGATE: _job_by_job(SurrogateNoise(calibration, layout, drawn), data, plain),
+        SURROGATE: _job_by_job(drawn.build(calibration, layout), data),
         INCOHERENT_FIT: incoherent.expectations(data),
         FITTED: fit.expectations(data),
         BY_JOB: by_job,
@@ -269,18 +268,13 @@ def _all_jobs(fit: NoiseFit, jobs: int) -> NoiseFit:
     return replace(fit, shift=np.concatenate([fit.shift, more]))
 
 
-def _job_by_job(
-    noise: SurrogateNoise | FittedNoise, data: Measurements, readout: FloatArray | None = None
-) -> FloatArray:
+def _job_by_job(noise: Noise, data: Measurements) -> FloatArray:
     """(N, k) <Z>, each circuit under the noise of its job."""
-    if readout is None:
-        assert isinstance(noise, FittedNoise)
-        readout = noise.readout(noise.layout)
     z = np.empty(data.z.shape)
     for job in np.unique(data.job):
         at = np.flatnonzero(data.job == job)
         program = noise.program(data.circuits.select(at), int(job))
-        z[at] = expectations(program, data.measured[at], readout)
+        z[at] = expectations(program, data.measured[at], noise.readout)
     return z
 
 

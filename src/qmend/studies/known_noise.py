@@ -20,8 +20,7 @@ from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
-from qmend.execution.ptm import PtmExecutor
-from qmend.generation.job import machinery
+from qmend.generation.job import generation_setup
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig
 from qmend.noise.error_maps import error_rows, noiseless_program
@@ -96,7 +95,7 @@ def known_noise(
             f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
             "simulated dataset."
         )
-    shared = machinery(*recipe_configs(recipe))
+    setup = generation_setup(*recipe_configs(recipe))
     table = dataset.rows.circuits.instructions
     strings = z_strings(table.n_qubits)
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
@@ -106,11 +105,10 @@ def known_noise(
     done = 0
     for k in np.unique(job).tolist():
         at = np.flatnonzero(job == k)
-        executor = shared.executor(k, "ptm")
-        assert isinstance(executor, PtmExecutor)
+        noise = setup.noise(k)
         for few in np.array_split(at, -(-len(at) // max(1, _ENTRIES // 8**table.n_qubits))):
             part = table.select(few)
-            maps = error_rows(executor.program(part, k), noiseless_program(executor.gates, part))
+            maps = error_rows(noise.program(part, k), noiseless_program(noise.gates, part))
             factors[few] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
             rest[few] = np.linalg.norm(maps[:, :, others], axis=2)
             done += len(few)

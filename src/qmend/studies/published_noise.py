@@ -24,10 +24,8 @@ from qmend.config.model import ConfigModel
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.execution.executor import build_executor
 from qmend.generation.generate import generate
-from qmend.generation.job import DrawnJob, Machinery, draw_job, machinery
-from qmend.noise.config import SurrogateConfig
+from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup
 from qmend.noise.readout import apply_readout
 from qmend.runs.scoring import Context
 from qmend.runs.training import TrainingConfig, run_training
@@ -141,7 +139,7 @@ def run_study(
     Raises:
         QmendError: if the dataset's noise is not the surrogate.
     """
-    if not isinstance(dataset.noise, SurrogateConfig):
+    if dataset.noise.constants != "seed":
         raise QmendError(
             "study published_noise fits the surrogate's strength; use "
             "dataset/noise=surrogate_hardware."
@@ -190,12 +188,12 @@ def fit_value(
     hypothesis: Hypothesis,
 ) -> float:
     """The value whose unmitigated statistics deviate least from the published ones."""
-    shared = machinery(dataset, resolve(device))
+    setup = generation_setup(dataset, resolve(device))
     jobs = np.unique(np.linspace(0, dataset.jobs - 1, study.fit_jobs).astype(int)).tolist()
-    drawn = {job: draw_job(shared, job, {}) for job in jobs}
+    drawn = {job: draw_job(setup, job, {}) for job in jobs}
 
     def off(value: float) -> float:
-        found = _unmitigated(shared, drawn, hypothesis, value)
+        found = _unmitigated(setup, drawn, hypothesis, value)
         return deviation(found, study.unmitigated) ** 2
 
     best = minimize_scalar(
@@ -205,13 +203,13 @@ def fit_value(
 
 
 def _unmitigated(
-    shared: Machinery, drawn: Mapping[int, DrawnJob], hypothesis: Hypothesis, value: float
+    setup: GenerationSetup, drawn: Mapping[int, DrawnJob], hypothesis: Hypothesis, value: float
 ) -> Statistics:
-    dataset = _with_value(shared.dataset, hypothesis.scale, value)
-    layout = shared.device.layout
+    dataset = _with_value(setup.dataset, hypothesis.scale, value)
+    layout = setup.device.layout
     ideal, noisy = [], []
     for job, circuits in drawn.items():
-        executor = build_executor(dataset.executor, dataset.noise, shared.calibration(job), layout)
+        executor = dataset.noise.executor(dataset.executor, setup.calibration(job), layout)
         exact = apply_readout(executor.probabilities(circuits.table, job), executor.readout)
         if not hypothesis.permuted:
             exact = to_bit_order(exact, circuits.measured)

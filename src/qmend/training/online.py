@@ -10,12 +10,11 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,7 +23,8 @@ from qmend.datasets.table import Dataset
 from qmend.devices.device import DeviceConfig
 from qmend.encodings import Encoding
 from qmend.encodings.tensors import Batch, labelled_tensors
-from qmend.generation.online import FreshCircuits, FreshNoise, fresh_noise
+from qmend.generation.online import FreshCircuits, fresh_noise
+from qmend.noise.config import NoiseConfig
 from qmend.processes import end_with
 from qmend.training.batches import tensors_digest
 from qmend.training.config import FreshConfig
@@ -70,7 +70,7 @@ class Fresh:
         """What a training of so many epochs has seen, as plain values."""
         return {
             "options": self.options.model_dump(mode="json", exclude={"workers"}),
-            "noise": _plain(self.circuits.noise),
+            "noise": self.circuits.noise.model_dump(mode="json"),
             "circuits": self.options.seen(epochs),
         }
 
@@ -95,7 +95,7 @@ def check_fresh(options: FreshConfig, dataset: DatasetConfig, batch_size: int) -
         )
 
 
-def chosen_noise(options: FreshConfig, dataset: DatasetConfig, seed: int) -> FreshNoise:
+def chosen_noise(options: FreshConfig, dataset: DatasetConfig, seed: int) -> NoiseConfig:
     """The noise that the options ask for.
 
     Raises:
@@ -160,7 +160,7 @@ class FreshBatches:
             self.fresh.options.model_dump(mode="json", exclude={"workers"}),
             dataset_recipe(circuits.dataset, circuits.device),
             [c.model_dump(mode="json") for c in circuits.calibrations],
-            _plain(circuits.noise),
+            circuits.noise.model_dump(mode="json"),
             circuits.seed,
             None if circuits.again is None else sorted(circuits.again.circuit_id.tolist()),
             sorted(circuits.held_out),
@@ -261,13 +261,6 @@ def _rows(batch: Batch, index: Tensor) -> Batch:
 
 def _encoded(circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job: int) -> Batch:
     return labelled_tensors(encoding, circuits.job(job), with_tokens)
-
-
-def _plain(noise: FreshNoise) -> dict[str, Any]:
-    """A noise as JSON holds it."""
-    if isinstance(noise, BaseModel):
-        return noise.model_dump(mode="json")
-    return {"name": "worlds", **asdict(noise)}
 
 
 def _worker_lost() -> QmendError:

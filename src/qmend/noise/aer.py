@@ -1,4 +1,4 @@
-"""The reference executor: Qiskit Aer's density matrix under a device's noise model."""
+"""Qiskit Aer's device model by Aer's own simulator: the reference for ours."""
 
 from __future__ import annotations
 

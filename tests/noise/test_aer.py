@@ -13,7 +13,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, load_device
-from qmend.execution.aer import AerExecutor
+from qmend.noise.aer import AerExecutor
 from qmend.noise.readout import apply_readout, readout_matrices
 from reference import qiskit_circuit
 
