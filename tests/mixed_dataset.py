@@ -109,6 +109,7 @@ def write_mixed(
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name="mixed",
+        origin="imported",
         recipe={"imported": json.loads('{"from": "a public repository"}')},
         recipe_sha="0" * 16,
         rows=len(rows) + 1,

@@ -96,16 +96,9 @@ def test_every_baseline_runs_on_simulated_data(tiny):
 
 
 def measured(dataset: Dataset) -> Dataset:
-    """As a collection leaves it: no noise model in the recipe."""
-    recipe = {
-        **dataset.manifest.recipe,
-        "dataset": {
-            k: v
-            for k, v in dataset.manifest.recipe["dataset"].items()
-            if k not in ("executor", "noise", "calibrations", "jobs_per_shard")
-        },
-    }
-    return replace(dataset, manifest=dataset.manifest.model_copy(update={"recipe": recipe}))
+    """As a collection leaves it."""
+    manifest = dataset.manifest.model_copy(update={"origin": "collected"})
+    return replace(dataset, manifest=manifest)
 
 
 def test_on_measured_data_those_that_need_more_measurements_say_so(tiny):
@@ -119,7 +112,7 @@ def test_on_measured_data_those_that_need_more_measurements_say_so(tiny):
 
 def test_imported_data_have_no_train_split_to_fit_to(tiny):
     data = measured(tiny)
-    imported = data.manifest.model_copy(update={"recipe": {"imported": {"source": "x"}}})
+    imported = data.manifest.model_copy(update={"origin": "imported"})
     runnable = runnable_baselines(
         replace(data, manifest=imported, split=np.full(len(data.rows), "test"))
     )

@@ -155,7 +155,7 @@ def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> li
         notes.append(
             "No measured circuit is left to fit a baseline to: those with parameters are missing."
         )
-    if fitted and "imported" in dataset.manifest.recipe:
+    if fitted and dataset.manifest.origin == "imported":
         notes.append(
             f"Baselines with parameters were fitted to the {train:,} measured circuits of the "
             "train split."

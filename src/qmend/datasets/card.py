@@ -98,10 +98,6 @@ def write_card(folder: Path, manifest: Manifest, provenance: Provenance = GENERA
         write_text(folder / name, text)
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def card(found: Description, provenance: Provenance = GENERATED) -> str:
     """The text of the card."""
     manifest = found.manifest

@@ -14,6 +14,7 @@ from qmend.datasets.manifest import (
     CALIBRATIONS,
     FileEntry,
     Manifest,
+    Origin,
     package_versions,
     write_manifest,
 )
@@ -29,6 +30,7 @@ def write_dataset(
     shards: Sequence[Path],
     calibrations: Sequence[Calibration],
     provenance: Provenance = GENERATED,
+    origin: Origin = "simulated",
 ) -> Manifest:
     """Write what belongs to shards that are there: the calibrations, the card, and last the
     manifest."""
@@ -43,6 +45,7 @@ def write_dataset(
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
+        origin=origin,
         recipe=recipe,
         recipe_sha=recipe_sha(recipe),
         rows=sum(e.rows for e in entries),

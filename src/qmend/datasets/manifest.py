@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import model_validator
 
 from qmend.config.model import ConfigModel
 from qmend.datasets.schema import SCHEMA_VERSION
@@ -27,17 +30,47 @@ class FileEntry(ConfigModel):
     sha256: str
 
 
+#: Ways out for a file that is damaged or missing.
+_REPAIRS: dict[str, str] = {
+    "simulated": "run `qmend data generate` with the dataset's config (its README.md has it) and "
+    "data.replace=true: it makes just that file again.",
+    "collected": "bring it back with `dvc checkout`, or run `qmend data collect` with the "
+    "dataset's config: it fetches that job again.",
+    "imported": "bring the file back (git restores tracked ones), or make the dataset again with "
+    "`qmend data import`.",
+}
+
+Origin = Literal["simulated", "collected", "imported"]
+
+
 class Manifest(ConfigModel):
-    """The contents of ``manifest.json``; no wall clock, so that equal data have equal bytes."""
+    """The contents of ``manifest.json``; no wall clock: equal data have equal bytes.
+
+    Attributes:
+        origin: how the circuits were measured: simulated here, collected on hardware by
+            ``qmend data collect``, or imported from other records.
+    """
 
     schema_version: int
     name: str
+    origin: Origin
     recipe: dict[str, Any]
     recipe_sha: str
     rows: int
     shards: list[FileEntry]
     calibrations: FileEntry
     packages: dict[str, str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_origin(cls, values: Any) -> Any:
+        """Manifests from before the field tell the origin by their recipe."""
+        if not isinstance(values, Mapping) or "origin" in values:
+            return values
+        recipe = values.get("recipe", {})
+        simulated = "executor" in recipe.get("dataset", {})
+        measured = "imported" if "imported" in recipe else "collected"
+        return {**values, "origin": "simulated" if simulated else measured}
 
     @property
     def dataset_sha(self) -> str:
@@ -98,20 +131,7 @@ def check_files(folder: Path, manifest: Manifest) -> None:
     for entry in damaged_files(folder, manifest):
         path = folder / entry.file
         state = "does not match its hash" if path.exists() else "is missing"
-        if "imported" in manifest.recipe:
-            raise QmendError(
-                f"{path} {state}; bring the file back (git restores tracked ones), or make the "
-                "dataset again with `qmend data import`."
-            )
-        if "executor" not in manifest.recipe.get("dataset", {}):  # measured, not simulated
-            raise QmendError(
-                f"{path} {state}; bring it back with `dvc checkout`, or run `qmend data collect` "
-                "with the dataset's config: it fetches that job again."
-            )
-        raise QmendError(
-            f"{path} {state}; run `qmend data generate` with the dataset's config (its README.md "
-            "has it) and data.replace=true: it makes just that file again."
-        )
+        raise QmendError(f"{path} {state}; {_REPAIRS[manifest.origin]}")
 
 
 def package_versions() -> dict[str, str]:

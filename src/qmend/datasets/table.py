@@ -106,6 +106,11 @@ class Dataset:
         return self.rows.select(index)
 
 
+def job_numbers(job_ids: AnyArray) -> IntArray:
+    """(N,) number of each job, with which the id of a simulated job ends."""
+    return np.array([int(job.rsplit("-", 1)[1]) for job in job_ids.tolist()], dtype=np.int64)
+
+
 def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
     """All rows of shards of one schema as an Arrow table, in order.
 

@@ -11,11 +11,11 @@ from scipy import stats
 
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, load_dataset
+from qmend.datasets.table import Dataset, job_numbers, load_dataset
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
 from qmend.noise.readout import apply_readout
-from qmend.types import AnyArray, QmendError
+from qmend.types import QmendError
 
 #: Across processors the last digits of a simulation differ; more than this is an error.
 NOISE_TOLERANCE = 1e-12
@@ -69,7 +69,9 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     config, device = recipe_configs(data.manifest.recipe)
     setup = generation_setup(config, device)
     ids = [c.calibration_id for c in rows.circuits.calibrations]
-    for job, k in zip(_jobs(rows.job_id), rows.circuits.calibration_index.tolist(), strict=True):
+    for job, k in zip(
+        job_numbers(rows.job_id).tolist(), rows.circuits.calibration_index.tolist(), strict=True
+    ):
         if ids[k] != setup.calibration(job).calibration_id:
             raise QmendError(
                 f"{folder}: a circuit of job {job} names another calibration than the job ran "
@@ -108,7 +110,7 @@ def _difference(
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)
     circuits = part.circuits
-    jobs = np.array(_jobs(part.job_id))
+    jobs = job_numbers(part.job_id)
     assert part.noisy_exact is not None
     largest = 0.0
     for job in np.unique(jobs).tolist():
@@ -120,11 +122,6 @@ def _difference(
         off = np.abs(apply_readout(exact, executor.readout) - part.noisy_exact[at]).max()
         largest = max(largest, float(off))
     return largest
-
-
-def _jobs(job_ids: AnyArray) -> list[int]:
-    """The number of each job."""
-    return [int(job.rsplit("-", 1)[1]) for job in job_ids.tolist()]
 
 
 def _chi_square(observed: np.ndarray, expected: np.ndarray) -> float:

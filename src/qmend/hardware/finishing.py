@@ -64,7 +64,7 @@ def finish_dataset(
     ledger.append("finished", jobs=len(there), left_out=missing)
     provenance = _provenance(device, config)
     return write_dataset(
-        folder, dataset.name, recipe, paths, list(calibrations.values()), provenance
+        folder, dataset.name, recipe, paths, list(calibrations.values()), provenance, "collected"
     )
 
 

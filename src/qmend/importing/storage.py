@@ -135,6 +135,7 @@ def write_dataset(
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=options.name,
+        origin="imported",
         recipe=recipe,
         recipe_sha=sha,
         rows=table.num_rows,

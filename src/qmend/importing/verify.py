@@ -52,8 +52,7 @@ def verify_imported(folder: Path) -> ImportVerification:
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    facts = manifest.recipe.get("imported")
-    if facts is None:
+    if manifest.origin != "imported":
         raise QmendError(f"{folder} was not imported; verify it with the config it is made by.")
     table = read_rows(folder, manifest.shards)
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
@@ -84,7 +83,7 @@ def verify_imported(folder: Path) -> ImportVerification:
                     f"by {off:.2g})."
                 )
             largest = max(largest, off)
-    by = facts["split"]["by"]
+    by = manifest.recipe["imported"]["split"]["by"]
     _check_splits(folder, table, by)
     return ImportVerification(table.num_rows, largest, by)
 

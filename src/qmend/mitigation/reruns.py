@@ -10,7 +10,7 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset
+from qmend.datasets.table import Dataset, job_numbers
 from qmend.generation.job import generation_setup
 from qmend.mitigation.base import Mitigator, RerunMitigator
 from qmend.mitigation.baselines import BASELINES
@@ -37,7 +37,7 @@ class SimulatedReruns:
 
     def __init__(self, dataset: Dataset, exact: bool = False) -> None:
         recipe = dataset.manifest.recipe
-        if "executor" not in recipe.get("dataset", {}):
+        if dataset.manifest.origin != "simulated":
             raise QmendError(
                 f"{dataset.folder} was measured, not simulated: there is no noise to run further "
                 "circuits under; leave out the baselines that need more measurements."
@@ -45,7 +45,7 @@ class SimulatedReruns:
         self.exact = exact
         self._folder = dataset.folder
         self._setup = generation_setup(*recipe_configs(recipe))
-        jobs = [int(job.rsplit("-", 1)[1]) for job in dataset.rows.job_id.tolist()]
+        jobs = job_numbers(dataset.rows.job_id).tolist()
         self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 
     def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset
+from qmend.datasets.table import Dataset, job_numbers
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
 from qmend.generation.job import generation_setup
@@ -90,7 +90,7 @@ def known_noise(
         QmendError: if the dataset was measured.
     """
     recipe = dataset.manifest.recipe
-    if "executor" not in recipe.get("dataset", {}):
+    if dataset.manifest.origin != "simulated":
         raise QmendError(
             f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
             "simulated dataset."
@@ -101,7 +101,7 @@ def known_noise(
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
     factors = np.empty((len(table), len(strings)))
     rest = np.empty_like(factors)
-    job = np.array([int(name.rsplit("-", 1)[1]) for name in dataset.rows.job_id.tolist()])
+    job = job_numbers(dataset.rows.job_id)
     done = 0
     for k in np.unique(job).tolist():
         at = np.flatnonzero(job == k)
