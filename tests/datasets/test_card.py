@@ -134,7 +134,8 @@ def test_a_missing_or_edited_card_is_no_damage(tiny_copy, tiny_config, device_co
 
 def test_other_noise_has_other_limits(tiny_folder):
     manifest = read_manifest(tiny_folder)
-    for name, words in (("surrogate_hardware", "chosen, not measured"), ("new", "is a model")):
+    limits = {"surrogate_hardware": "chosen, not measured", "surrogate_fitted": "is a model"}
+    for name, words in limits.items():
         dataset = {**manifest.recipe["dataset"], "noise": {"name": name}}
         changed = manifest.model_copy(update={"recipe": {**manifest.recipe, "dataset": dataset}})
         written = card(describe(tiny_folder, changed))

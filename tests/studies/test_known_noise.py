@@ -113,7 +113,7 @@ def test_the_network_is_told_both_and_nothing_else_changes(surrogate, known):
 
 
 def test_measured_data_are_refused(surrogate):
-    measured = surrogate.manifest.model_copy(update={"recipe": {"dataset": {"name": "x"}}})
+    measured = surrogate.manifest.model_copy(update={"origin": "collected"})
     with pytest.raises(QmendError, match=r"was measured, .* choose a simulated dataset"):
         known_noise(replace(surrogate, manifest=measured))
 

@@ -152,7 +152,7 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
     quiet = SurrogateConfig(name="surrogate_hardware", strength=0.0)
     np.testing.assert_array_equal(noisy(LOUD), noisy(quiet))
     worlds = fresh_noise("worlds", (0.5, 2.0), tiny_config, 0)
-    drawn = [worlds.world(job) for job in range(200)]
+    drawn = [worlds.of_device(job) for job in range(200)]
     assert len({w.device_seed for w in drawn}) == 200
     strength = np.array([w.strength for w in drawn])
     assert 0.5 <= strength.min() < 0.6
