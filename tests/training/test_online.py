@@ -161,7 +161,7 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
     assert {w.model_dump_json(exclude=sizes) for w in drawn} == {
         SurrogateConfig(name="surrogate_hardware").model_dump_json(exclude=sizes)
     }
-    assert fresh_noise("worlds", (0.5, 2.0), tiny_config, 1).world(0) != drawn[0]
+    assert fresh_noise("worlds", (0.5, 2.0), tiny_config, 1).of_device(0) != drawn[0]
 
 
 def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
