@@ -209,8 +209,8 @@ def test_a_store_that_is_no_database(here: Command, tmp_path: Path) -> None:
 
 def test_a_report_that_can_not_be_written(here: Command, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    result = here("demo", "experiment=demo_tiny", "report=file/demo.html")
-    result.refused("file", "report")
+    result = here("demo", "experiment=demo_tiny", "output=file/demo.html")
+    result.refused("file", "output")
     assert not (tmp_path / "data").exists()
 
 

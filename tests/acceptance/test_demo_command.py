@@ -174,7 +174,7 @@ def test_a_second_run_reuses_the_dataset_and_finds_the_same_figures(
 ) -> None:
     files = {p.name: p.stat().st_mtime_ns for p in demo.dataset.iterdir()}
     before = {r.info.run_id for r in tracked(demo.folder, demo.result).runs}
-    own_report = "report=reports/again.html"
+    own_report = "output=reports/again.html"
     result = here("demo", "experiment=demo_tiny", own_report, folder=demo.folder).succeeded()
     assert re.search(rf"reused; .* hash {read_manifest(demo.dataset).dataset_sha}", result.out)
     assert {p.name: p.stat().st_mtime_ns for p in demo.dataset.iterdir()} == files

@@ -49,7 +49,7 @@ def test_every_way_to_name_runs(here: Command, made, tmp_path: Path, which: str)
     folder, ids = made
     chosen = which.format(**{name: run_id[:10] for name, run_id in ids.items()})
     page = tmp_path / "page.html"
-    here("report", f"report.runs={chosen}", f"output={page}", folder=folder).succeeded()
+    here("report", f"runs={chosen}", f"output={page}", folder=folder).succeeded()
     text = page.read_text()
     assert "good" in text
     assert "failed" not in text
@@ -58,9 +58,9 @@ def test_every_way_to_name_runs(here: Command, made, tmp_path: Path, which: str)
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("report", "report.runs=newest"), "is none of latest, parent=RUN"),
-        (("report", "report.runs=tag=kind:trian"), "Did you mean"),
-        (("report", "report.rnus=latest"), "report.rnus"),
+        (("report", "runs=newest"), "is none of latest, parent=RUN"),
+        (("report", "runs=tag=kind:trian"), "Did you mean"),
+        (("report", "rnus=latest"), "rnus"),
         (("report", "output=/dev/null/x.html"), "choose another output="),
         (("runs",), "runs needs a second word"),
         (("runs", "lst"), "Did you mean 'runs list'"),

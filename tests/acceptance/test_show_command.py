@@ -32,7 +32,7 @@ def test_a_config_names_a_folder_and_the_page_goes_where_it_is_told(
         "show",
         "dataset=tiny",
         "data.root=mine",
-        "show.page=pages/mine.html",
+        "output=pages/mine.html",
     )
     assert "Page:" in out.succeeded().out
     assert (tmp_path / "pages" / "mine.html").exists()
@@ -61,7 +61,7 @@ def test_a_page_that_can_not_be_written_is_refused(
     here: Command, tiny_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file")
-    here("data", "show", str(tiny_folder), "show.page=taken/page.html").refused("taken")
+    here("data", "show", str(tiny_folder), "output=taken/page.html").refused("taken")
 
 
 def test_a_card_is_enough_to_make_the_dataset_again(

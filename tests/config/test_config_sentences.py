@@ -76,7 +76,7 @@ def test_a_good_config_reaches_the_work() -> None:
         ("train", "device.layuot", "layout"),
         ("train", "tracking.rot", "root"),
         ("demo", "trainings.perceiver.model.widht", "width"),
-        ("demo", "reprot", "report"),
+        ("demo", "ouput", "output"),
         ("generate", "dataset.compiler.optimisation_level", "optimization_level"),
         ("verify", "sampel", "sample"),
     ],

@@ -91,7 +91,7 @@ def test_selections(tree):
 @pytest.mark.parametrize(
     ("which", "says"),
     [
-        ("newest", "report.runs=newest is none of latest"),
+        ("newest", "runs=newest is none of latest"),
         ("tag=colour:rad", "no run has the tag colour with the value 'rad'. Did you mean 'red'"),
         ("tag=color:red", "no run has a tag 'color'. Did you mean 'colour'"),
         ("parent=", "is none of"),

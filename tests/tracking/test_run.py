@@ -184,7 +184,7 @@ def test_where_and_how_fast_do_not_change_the_config_sha():
     same = [
         {**base, "tracking": {"root": "elsewhere"}},
         {**base, "data": {"root": "x", "workers": 9}},
-        {**base, "report": Path("r.html")},
+        {**base, "output": Path("r.html")},
         {"seed": 0, "model": {"width": 8}},
     ]
     other = [{**base, "seed": 1}, {**base, "model": {"width": 9}}, {**base, "extra": None}]

@@ -22,14 +22,14 @@ def _folder_first(arguments: list[str]) -> list[str]:
     """``qmend data show FOLDER``: the first argument may be a folder in place of an override."""
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
         folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
-        return [f"show.folder='{folder}'", *arguments[1:]]
+        return [f"folder='{folder}'", *arguments[1:]]
     return arguments
 
 
 def _quoted_runs(arguments: list[str]) -> list[str]:
-    """``report.runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
-    pattern = re.compile(r"report\.runs=([^\[\]'\",]+)")
-    return [pattern.sub(r"report.runs='\1'", a) if pattern.fullmatch(a) else a for a in arguments]
+    """``runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
+    pattern = re.compile(r"runs=([^\[\]'\",]+)")
+    return [pattern.sub(r"runs='\1'", a) if pattern.fullmatch(a) else a for a in arguments]
 
 
 _RUN = Option("run", metavar="RUN", help="first digits of a run's id")
@@ -40,7 +40,7 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "qmend.cli.demo:run_demo",
         "dataset, four trainings, five baselines, a table and a report, in a few minutes",
-        "qmend demo device=hanoi dataset.name=demo report=reports/hanoi.html",
+        "qmend demo device=hanoi dataset.name=demo output=reports/hanoi.html",
         config="demo",
     ),
     HydraCommand(
@@ -189,10 +189,10 @@ COMMANDS: tuple[Command, ...] = (
         "report",
         "qmend.cli.report:report_runs",
         "one HTML page from tracked runs: tables, paired differences, curves, searches",
-        "qmend report report.runs=parent=RUN_ID output=reports/search.html",
+        "qmend report runs=parent=RUN_ID output=reports/search.html",
         config="report",
         notes=(
-            "report.runs is latest (the newest run with children, with them, or with figures),",
+            "runs is latest (the newest run with children, with them, or with figures),",
             "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
             "Plots go beside the page as PNG and SVG.",
         ),

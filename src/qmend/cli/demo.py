@@ -24,7 +24,7 @@ from qmend.workflows.configs import DemoConfig
 def run_demo(config: DemoConfig, plain: dict[str, Any]) -> None:
     """Dataset, trainings, baselines, table, report."""
     started = time.perf_counter()
-    check_writable(config.report)
+    check_writable(config.output)
     store = open_store(config.tracking.root)
     device = load_device(config.device)
     console.print(
@@ -47,15 +47,15 @@ def run_demo(config: DemoConfig, plain: dict[str, Any]) -> None:
         board = _compare(config, plain, context, parent)
         console.print("[bold]5/5[/] Report")
         facts = ReportFacts(f"qmend demo: {device.name}", dataset_facts(dataset))
-        write_report(config.report, board, facts)
+        write_report(config.output, board, facts)
         with parent.artifact_folder("report") as folder:
-            (folder / config.report.name).write_text(config.report.read_text())
+            (folder / config.output.name).write_text(config.output.read_text())
     console.print()
     console.print(leaderboard_table(board))
     for line in verdicts(board):
         console.print(f"  {line}")
     console.print()
-    console.print(f"Report: {config.report.resolve()}")
+    console.print(f"Report: {config.output.resolve()}")
     console.print(f"Runs:   qmend ui{_root_option(config.tracking.root)}  (in a checkout: make ui)")
     console.print(f"Took {time.perf_counter() - started:.0f} s.")
 
@@ -67,13 +67,13 @@ def _compare(
     models: list[Entry] = []
     for name, training in config.trainings.items():
         own = {
-            **{k: v for k, v in plain.items() if k not in ("trainings", "report")},
+            **{k: v for k, v in plain.items() if k not in ("trainings", "output")},
             **plain["trainings"][name],
         }
         with epoch_progress(name, training.trainer.max_epochs) as progress:
             models.append(run_training(context, name, training, own, config.seed, progress))
     console.print(f"[bold]4/5[/] Fitting {len(STANDARD_BASELINES)} baselines")
-    shared = {k: v for k, v in plain.items() if k not in ("trainings", "report")}
+    shared = {k: v for k, v in plain.items() if k not in ("trainings", "output")}
     baselines = [run_baseline(context, kind(), shared) for kind in STANDARD_BASELINES]
     board = Leaderboard.build(context.scored, [*baselines, *models])
     _log(board, context.dataset, parent)

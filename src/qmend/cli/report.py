@@ -16,9 +16,9 @@ from qmend.workflows.configs import ReportConfig
 
 def report_runs(config: ReportConfig, _: dict[str, Any]) -> None:
     """Write the report of a set of runs."""
-    check_writable(config.output, "output")
+    check_writable(config.output)
     store = open_store(config.tracking.root)
-    report = read_report(store, select(store, config.report.runs), all_runs(store))
+    report = read_report(store, select(store, config.runs), all_runs(store))
     plots = write_runs_page(config.output, report)
     for board in report.boards[:1]:
         console.print(terminal_table(board.rows, board.reference, board.title))

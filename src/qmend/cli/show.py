@@ -16,10 +16,10 @@ from qmend.workflows.configs import ShowConfig
 
 def show_data(config: ShowConfig, _: dict[str, Any]) -> None:
     """Show a dataset that exists; its folder may be given as the first argument."""
-    folder = config.show.folder or config.dataset_folder
+    folder = config.folder or config.dataset_folder
     manifest = read_manifest(folder)
     check_files(folder, manifest)
-    page = config.show.page or Path("reports") / f"data_{folder.resolve().name}.html"
+    page = config.output or Path("reports") / f"data_{folder.resolve().name}.html"
     check_writable(page)
     found = describe(folder, manifest)
     far = distances(folder, manifest)

@@ -29,7 +29,12 @@ RENAMED_GROUPS: dict[str, str] = {
     "split@dataset.split": "dataset/split",
 }
 #: Keys that moved from one section to another, for messages only: they are in no hash.
-MOVED: dict[str, str] = {}
+MOVED: dict[str, str] = {
+    "report": "output",
+    "report.runs": "runs",
+    "show.folder": "folder",
+    "show.page": "output",
+}
 
 _FIRST_NAMES = {(section, new): old for (section, old), new in RENAMED.items()}
 

@@ -50,7 +50,7 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
     ]
 
 
-def check_writable(path: Path, key: str = "report") -> None:
+def check_writable(path: Path) -> None:
     """Fail before the work, not after it.
 
     Args:
@@ -65,7 +65,7 @@ def check_writable(path: Path, key: str = "report") -> None:
             pass
     except OSError as error:
         raise QmendError(
-            f"Can't write to {path.parent} ({error.strerror}); choose another {key}=..."
+            f"Can't write to {path.parent} ({error.strerror}); choose another output=..."
         ) from None
 
 

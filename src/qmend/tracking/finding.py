@@ -154,7 +154,7 @@ def select(store: Store, which: str | Sequence[str]) -> Selection:
     if re.fullmatch(r"[0-9a-f]{4,32}", which):
         run = find_run(runs, which)
         return _gathered(name_of(run), [run], runs)
-    raise QmendError(f"report.runs={which} is none of {SELECTIONS}.")
+    raise QmendError(f"runs={which} is none of {SELECTIONS}.")
 
 
 def _no_such_tag(runs: Sequence[MlflowRun], key: str, value: str) -> str:

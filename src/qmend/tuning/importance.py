@@ -137,7 +137,7 @@ def read_search(parent: MlflowRun, runs: Sequence[MlflowRun]) -> Search:
     except (OSError, ValueError, AttributeError, ValidationError):
         raise QmendError(
             f"{path} is missing or damaged: what the search {parent.info.run_id[:12]} drew is not "
-            "known; report on its best runs with report.runs=[RUN,RUN]."
+            "known; report on its best runs with runs=[RUN,RUN]."
         ) from None
     tags = parent.data.tags
     trials = [

@@ -97,17 +97,16 @@ class VerifyConfig(CommonConfig):
     sample: int = Field(50, ge=1)
 
 
-class ShowOptions(ConfigModel):
-    """Which folder, and where the page goes; null: see ``conf/show.yaml``."""
+class ShowConfig(CommonConfig):
+    """``conf/show.yaml``.
+
+    Attributes:
+        folder: any dataset's directory; null: that of dataset and device.
+        output: page; null: see the config.
+    """
 
     folder: Path | None = None
-    page: Path | None = None
-
-
-class ShowConfig(CommonConfig):
-    """``conf/show.yaml``."""
-
-    show: ShowOptions = ShowOptions()
+    output: Path | None = None
 
 
 class EvaluateConfig(CommonConfig):
@@ -222,7 +221,7 @@ class DemoConfig(CommonConfig):
     """``conf/demo.yaml``."""
 
     seed: int = Field(0, ge=0)
-    report: Path
+    output: Path
     trainings: dict[str, TrainingConfig] = Field(min_length=1)
 
 
@@ -294,21 +293,20 @@ class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConf
     seed: int = Field(0, ge=0)
 
 
-class ReportOptions(ConfigModel):
-    """Which runs: see :func:`qmend.tracking.finding.select`."""
+class ReportConfig(ConfigModel):
+    """``conf/report.yaml``.
 
+    Attributes:
+        runs: which runs, see :func:`qmend.tracking.finding.select`.
+        output: page.
+    """
+
+    tracking: TrackingConfig
     runs: str | tuple[str, ...] = "latest"
+    output: Path
 
     @field_validator("runs", mode="before")
     @classmethod
     def _texts(cls, value: Any) -> Any:
-        # The head of an id may be a number to Hydra.
+        # The first digits of an id may be a number to Hydra.
         return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-class ReportConfig(ConfigModel):
-    """``conf/report.yaml``."""
-
-    tracking: TrackingConfig
-    report: ReportOptions
-    output: Path
