@@ -10,17 +10,18 @@ import pytest
 from qmend.tracking.finding import all_runs, children_of
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
-from qmend.tuning.importance import MIN_TRIALS, Importance, Search, importances, read_search
+from qmend.tuning.importance import MIN_TRIALS, Importance, importances
+from qmend.tuning.record import SearchRecord, read_search
 from qmend.types import QmendError
 from tracked_runs import SPACE, search
 
 
-def read(store: Store, parent: str) -> Search:
-    return read_search(store.client.get_run(parent), children_of(all_runs(store), parent))
+def read(store: Store, parent: str) -> SearchRecord:
+    return read_search(store, store.client.get_run(parent), children_of(all_runs(store), parent))
 
 
 @pytest.fixture(scope="module")
-def found(store) -> Search:
+def found(store) -> SearchRecord:
     return read(store, search(store, prune_above=-0.45))
 
 
@@ -34,13 +35,13 @@ def test_trials_are_read_back_with_their_types(found):
     assert found.count("finished") + found.count("pruned") == 24
     assert found.count("pruned") > 3
     for trial in found.trials:
-        assert isinstance(trial.params["optimizer.lr"], float)
-        assert isinstance(trial.params["model.width"], int)
-        assert trial.params["trainer.batch_size"] in ("32", "64", "128")
+        assert isinstance(trial.values["optimizer.lr"], float)
+        assert isinstance(trial.values["model.width"], int)
+        assert trial.values["trainer.batch_size"] in (32, 64, 128)
         # The default's depth is logged beside a model that has none: it has no meaning there.
-        assert ("model.depth" in trial.params) == (trial.params["model.name"] == "perceiver")
-    values = [t.value for t in found.trials if t.outcome == "finished"]
-    assert found.best.value == min(values)
+        assert ("model.depth" in trial.values) == (trial.values["model.name"] == "perceiver")
+    values = [t.best for t in found.trials if t.outcome == "finished"]
+    assert found.best.best == min(values)
 
 
 def test_what_decides_the_objective_ranks_first(shares):
@@ -56,7 +57,7 @@ def test_what_decides_the_objective_ranks_first(shares):
 
 def test_a_conditional_parameter_is_judged_among_its_own_trials(found, shares):
     depth = next(each for each in shares if each.key == "model.depth")
-    having = [t for t in found.trials if "model.depth" in t.params]
+    having = [t for t in found.trials if "model.depth" in t.values]
     assert depth.trials == len(having) == 12
     width = next(each for each in shares if each.key == "model.width")
     assert depth.share > width.share  # it has an effect, the width has none
@@ -68,9 +69,9 @@ def test_importances_are_the_same_every_time(found, shares):
 
 def test_the_forest_ranks_as_the_known_objective_does(found, shares):
     """Variance explained by another way: squared correlation with what each key contributes."""
-    values = np.array([trial.value for trial in found.valued])
-    lr = np.array([trial.params["optimizer.lr"] for trial in found.valued])
-    width = np.array([trial.params["model.width"] for trial in found.valued])
+    values = np.array([trial.best for trial in found.valued])
+    lr = np.array([trial.values["optimizer.lr"] for trial in found.valued])
+    width = np.array([trial.values["model.width"] for trial in found.valued])
     explained = {
         "optimizer.lr": np.corrcoef(values, (np.log10(lr) + 2.5) ** 2)[0, 1] ** 2,
         "model.width": np.corrcoef(values, width)[0, 1] ** 2,
@@ -94,7 +95,7 @@ def test_too_few_trials_are_one_sentence(found):
 
 
 def test_equal_values_are_one_sentence(found):
-    same = replace(found, trials=[replace(trial, value=1.0) for trial in found.trials])
+    same = replace(found, trials=[replace(trial, history=[1.0]) for trial in found.trials])
     with pytest.raises(QmendError, match="no parameter matters"):
         importances(same)
 

@@ -33,10 +33,11 @@ from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.fit import fit, prepare
 from qmend.tuning import ray_trials
 from qmend.tuning.config import TuneConfig
-from qmend.tuning.journal import Trial
-from qmend.tuning.running import Plan, SearchDone, run_search
-from qmend.tuning.space import SECTIONS, SearchSpace
-from qmend.tuning.trial import NUMBER, Shared, TrialTrainable
+from qmend.tuning.record import Trial
+from qmend.tuning.running import CompleteSearch, run_search
+from qmend.tuning.search import Plan
+from qmend.tuning.space import SECTIONS
+from qmend.tuning.worker import Shared, train_trial
 from qmend.types import QmendError
 
 EPOCHS, TRIALS = 6, 8
@@ -77,57 +78,42 @@ def plan(trials: int, output: Path) -> Plan:
     def check(config: Any) -> TrainingConfig:
         return TrainingConfig.model_validate({name: config[name] for name in SECTIONS})
 
-    return Plan(
-        TuneConfig.model_validate(tune),
-        SearchSpace.parse(SPACE, CONFIG),
-        check(CONFIG),
-        CONFIG,
-        tune,
-        0,
-        check,
-    )
+    return Plan.of(CONFIG, TuneConfig.model_validate(tune), check)
 
 
-def probed(seen: Path) -> type[TrialTrainable]:
-    """The trainable, telling how its arrays lie in memory; one trial raises, one kills itself."""
+def probed(seen: Path) -> Any:
+    """A trial's training that writes how its arrays lie in memory; one raises, one kills itself."""
 
-    class Probed(TrialTrainable):  # local: Ray sends it by value
-        def setup(self, config: dict[str, Any], shared: Shared) -> None:
-            super().setup(config, shared)
-            maps = Path("/proc/self/maps").read_text().splitlines()
-            found = []
-            for name, array in [*shared.train.items(), *shared.val.items()]:
-                tensor = (self.prepared.train | {}).get(name)
+    def train(config: dict[str, Any], shared: Shared) -> None:  # local: Ray sends it by value
+        maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
+        prepared = shared.prepared()
+        arrays = []
+        for part, tensors in ((shared.train, prepared.train), (shared.val, prepared.val)):
+            for name, array in part.items():
                 address = array.__array_interface__["data"][0]
-                mapped = [
-                    line
-                    for line in maps
-                    if int(line.split("-")[0], 16)
-                    <= address
-                    < int(line.split("-")[1].split(" ")[0], 16)
+                files = [
+                    words[-1]
+                    for words in maps
+                    if int(words[0].split("-")[0], 16) <= address < int(words[0].split("-")[1], 16)
                 ]
-                found.append(
+                arrays.append(
                     {
                         "name": name,
                         "bytes": array.nbytes,
                         "owns": bool(array.flags.owndata),
                         "writeable": bool(array.flags.writeable),
-                        "file": mapped[0].split(maxsplit=5)[-1] if mapped else "",
-                        "tensor": tensor is not None
-                        and name in shared.train
-                        and tensor.data_ptr() == shared.train[name].__array_interface__["data"][0],
+                        "file": files[0] if files else "",
+                        "tensor": tensors[name].data_ptr() == address,
                     }
                 )
-            (seen / f"{os.getpid()}.json").write_text(json.dumps(found))
+        (seen / f"{os.getpid()}-{config['number']}.json").write_text(json.dumps(arrays))
+        if config["number"] == RAISES:
+            config["resolved"]["optimizer"]["lr"] = "no number"
+        if config["number"] == DIES:
+            os.kill(os.getpid(), signal.SIGKILL)
+        train_trial(config, shared)
 
-        def _train(self, config: dict[str, Any]) -> dict[str, Any]:
-            if config[NUMBER] == RAISES:
-                raise ZeroDivisionError("on purpose")
-            if config[NUMBER] == DIES:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return super()._train(config)
-
-    return Probed
+    return train
 
 
 @dataclass(frozen=True)
@@ -135,9 +121,9 @@ class Ran:
     """A search, and the same asked for again, then for more trials."""
 
     context: Context
-    first: SearchDone
-    again: SearchDone
-    more: SearchDone
+    first: CompleteSearch
+    again: CompleteSearch
+    more: CompleteSearch
     said: list[str]
     seen: Path
     default_before: MlflowRun
@@ -165,7 +151,7 @@ def ran(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         return f"trial: {result.best.trial.number}\n"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_trials, "TrialTrainable", probed(seen))
+        patch.setattr(ray_trials, "train_trial", probed(seen))
         lock = threading.RLock()  # as a terminal's display has, and no pickle takes
 
         def watch(trial: Trial) -> None:
@@ -185,7 +171,7 @@ def test_every_trial_has_a_run_with_its_true_end(ran: Ran) -> None:
     assert [run.data.tags["trial"] for run in runs] == [str(n) for n in range(TRIALS + 2)]
     for run in runs:
         tags = run.data.tags
-        assert tags["mlflow.parentRunId"] == ran.first.run_id
+        assert tags["mlflow.parentRunId"] == ran.first.search.parent
         assert tags["kind"] == "trial"
         assert tags["dataset_sha"] == ran.context.dataset.manifest.dataset_sha
         status = {"finished": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}[tags["outcome"]]
@@ -195,16 +181,16 @@ def test_every_trial_has_a_run_with_its_true_end(ran: Ran) -> None:
     assert outcomes.count("failed") == 2
     assert outcomes.count("pruned") >= 1
     assert outcomes.count("finished") >= 2
-    assert runs[RAISES].data.tags["error"] == "ZeroDivisionError: on purpose"
+    assert runs[RAISES].data.tags["error"].startswith("ValidationError: ")
     assert "process died" in runs[DIES].data.tags["error"]
     assert not ran.context.store.runs("attributes.status = 'RUNNING'")
 
 
 def test_each_epoch_of_a_trial_is_logged_and_the_test_split_is_not(ran: Ran) -> None:
     client = ran.context.store.client
-    scored = {ran.more.result.best.run_id, ran.first.result.best.run_id}
+    scored = {ran.more.result.best.trial.run_id, ran.first.result.best.trial.run_id}
     assert ran.more.result.default is not None
-    scored.add(ran.more.result.default.run_id)
+    scored.add(ran.more.result.default.trial.run_id)
     for run in ran.runs():
         if run.data.tags["outcome"] == "failed":
             continue
@@ -223,7 +209,7 @@ def test_each_epoch_of_a_trial_is_logged_and_the_test_split_is_not(ran: Ran) -> 
 
 
 def test_params_are_the_resolved_config_and_names_say_what_was_sampled(ran: Ran) -> None:
-    for run, trial in zip(ran.runs(), ran.more.search.journal.trials, strict=True):
+    for run, trial in zip(ran.runs(), ran.more.search.trials, strict=True):
         expected = {k: str(v) for k, v in flatten(ran.more.search.resolved(trial)).items()}
         assert run.data.params == expected
         for key, value in trial.values.items():
@@ -235,8 +221,9 @@ def test_params_are_the_resolved_config_and_names_say_what_was_sampled(ran: Ran)
 
 
 def test_it_starts_from_the_default_config_and_the_best_earlier_run(ran: Ran) -> None:
-    first, second = ran.more.search.journal.trials[:2]
-    assert (first.source, first.values) == ("default", {})
+    first, second = ran.more.search.trials[:2]
+    assert first.source == "default"
+    assert first.values == {"model.width": 8, "optimizer.lr": 3e-3, "loss": "l1"}
     assert first.outcome == "finished"
     assert second.source == f"run {ran.default_before.info.run_id}"
     assert second.values["optimizer.lr"] == 3e-2  # 1.0, at the end of the range
@@ -245,12 +232,12 @@ def test_it_starts_from_the_default_config_and_the_best_earlier_run(ran: Ran) ->
 def test_the_best_trial_is_tagged_registered_and_trained_as_fit_trains_it(ran: Ran) -> None:
     best = ran.more.result.best
     tagged = [run.info.run_id for run in ran.runs() if run.data.tags.get("best") == "true"]
-    assert tagged == [best.run_id]
-    finished = [t for t in ran.more.search.journal.trials if t.outcome == "finished"]
+    assert tagged == [best.trial.run_id]
+    finished = [t for t in ran.more.search.trials if t.outcome == "finished"]
     assert best.trial.best == min(t.best for t in finished)
     store = ran.context.store
-    (version,) = store.client.search_model_versions(f"run_id = '{best.run_id}'")
-    assert version.tags["candidate"] == ran.first.run_id
+    (version,) = store.client.search_model_versions(f"run_id = '{best.trial.run_id}'")
+    assert version.tags["candidate"] == ran.first.search.parent
 
     resolved = ran.more.search.resolved(best.trial)
     training = TrainingConfig.model_validate({name: resolved[name] for name in SECTIONS})
@@ -264,7 +251,7 @@ def test_the_best_trial_is_tagged_registered_and_trained_as_fit_trains_it(ran: R
         dataset.part("val"),
         0,
     )
-    kept, provenance = load_checkpoint(checkpoint_folder(store, best.run_id))
+    kept, provenance = load_checkpoint(checkpoint_folder(store, best.trial.run_id))
     assert min(alone.history["val/l1rc_median"]) == best.trial.best
     assert provenance["metrics"] == {"val/l1rc_median": best.trial.best}
     circuits = dataset.part("test").circuits
@@ -275,7 +262,7 @@ def test_the_best_trial_comes_out_the_same_and_one_that_was_not_scored_is_refuse
     ran: Ran, tmp_path: Path
 ) -> None:
     store, best = ran.context.store, ran.more.result.best
-    (original,) = [run for run in ran.runs() if run.info.run_id == best.run_id]
+    (original,) = [run for run in ran.runs() if run.info.run_id == best.trial.run_id]
     found = reproduce(store, original, [tmp_path], quiet)
     assert found.equal
     assert {"test/l1rc_median", "val/l1rc_median", "train/loss"} <= set(found.figures)
@@ -292,10 +279,10 @@ def quiet(name: str, epochs: int) -> Iterator[EpochProgress]:
 
 def test_the_parent_says_what_was_searched_and_what_came_out(ran: Ran) -> None:
     (parent,) = ran.context.store.runs("tags.kind = 'tune'")
-    assert parent.info.run_id == ran.first.run_id
+    assert parent.info.run_id == ran.first.search.parent
     assert parent.info.status == "FINISHED"
     tags, metrics = parent.data.tags, parent.data.metrics
-    assert (tags["objective"], tags["direction"]) == ("val/l1rc_median", "minimize")
+    assert tags["objective"] == "val/l1rc_median"
     assert metrics["tune/trials"] == TRIALS + 2
     outcomes = [metrics[f"tune/{name}"] for name in ("finished", "pruned", "failed")]
     assert sum(outcomes) == TRIALS + 2
@@ -311,20 +298,20 @@ def test_a_finished_search_trains_nothing_and_a_longer_one_goes_on(ran: Ran) -> 
     assert (ran.first.new, ran.again.new, ran.more.new) == (TRIALS, 0, 2)
     assert ran.again.result == ran.first.result
     assert any("nothing to train" in sentence for sentence in ran.said)
-    assert len({done.run_id for done in (ran.first, ran.again, ran.more)}) == 1
+    assert len({done.search.parent for done in (ran.first, ran.again, ran.more)}) == 1
     folder = ran.more.search.folder
-    assert [path.name for path in folder.iterdir()] == ["journal.jsonl"]
+    assert not list(folder.iterdir())
 
 
 def test_a_run_that_was_ended_for_a_killed_process_is_put_right(ran: Ran, tmp_path: Path) -> None:
-    """As a kill between the journal's line and the run's last writing leaves it."""
+    """As a kill between the outcome and the run's end leaves it."""
     client = ran.context.store.client
     ended = {run.data.tags["outcome"]: run.info.run_id for run in ran.runs()}
     assert set(ended) == {"finished", "pruned", "failed"}
-    for run_id in ended.values():
-        client.set_tag(run_id, "error", "the process was killed")
+    for outcome, run_id in ended.items():
+        if outcome != "failed":
+            client.set_tag(run_id, "error", "the process was killed")
         client.set_terminated(run_id, "KILLED")
-    client.delete_tag(ended["finished"], "outcome")
     again = run_search(ran.context, plan(TRIALS + 2, tmp_path), lambda *_: "")
     assert again.new == 0
     test_every_trial_has_a_run_with_its_true_end(ran)
@@ -344,7 +331,7 @@ def test_trials_share_one_copy_of_the_data(ran: Ran) -> None:
             assert not array["owns"], array
             assert not array["writeable"], array
             assert "plasma" in array["file"] or "/dev/shm" in array["file"], array
-    assert all(a["tensor"] for arrays in seen for a in arrays[: len(arrays) // 2] if a["bytes"])
+    assert all(a["tensor"] for arrays in seen for a in arrays if a["bytes"])
 
 
 def test_one_search_at_a_time(ran: Ran, tmp_path: Path) -> None:
@@ -352,7 +339,7 @@ def test_one_search_at_a_time(ran: Ran, tmp_path: Path) -> None:
 
     with (
         claimed(ran.first.search.folder),
-        pytest.raises(QmendError, match="Another process is at this search"),
+        pytest.raises(QmendError, match="Another process runs this search"),
     ):
         run_search(ran.context, plan(99, tmp_path), lambda *_: "")
 
@@ -361,7 +348,7 @@ def test_what_no_machine_has_is_refused(ran: Ran, tmp_path: Path) -> None:
     wanted = plan(TRIALS + 4, tmp_path)
     resources = wanted.options.resources.model_copy(update={"gpu": 64.0})
     options = wanted.options.model_copy(update={"resources": resources})
-    with pytest.raises(QmendError, match=r"tune.resources.gpu=64, but Ray finds"):
+    with pytest.raises(QmendError, match=r"tune.resources.gpu=64, but Ray has"):
         run_search(ran.context, replace(wanted, options=options), lambda *_: "")
     (parent,) = ran.context.store.runs("tags.kind = 'tune'")
     assert parent.info.status == "FAILED"
@@ -375,10 +362,9 @@ def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_pa
     """On its machines, and it is there for the next search as well."""
     from ray.cluster_utils import Cluster
 
-    class Located(TrialTrainable):  # local: Ray sends it by value
-        def setup(self, config: dict[str, Any], shared: Shared) -> None:
-            super().setup(config, shared)
-            (tmp_path / "where").write_text(ray.get_runtime_context().gcs_address)
+    def located(config: dict[str, Any], shared: Shared) -> None:  # local: Ray sends it by value
+        (tmp_path / "where").write_text(ray.get_runtime_context().gcs_address)
+        train_trial(config, shared)
 
     memory = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
@@ -388,7 +374,7 @@ def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_pa
         there = wanted.options.model_copy(update={"address": address})
         context = Context(open_store(tmp_path / "mlruns"), tiny)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(ray_trials, "TrialTrainable", Located)
+            patch.setattr(ray_trials, "train_trial", located)
             done = run_search(context, replace(wanted, options=there), lambda *_: "")
         assert not ray.is_initialized()
         ray.init(address=address, logging_level=logging.ERROR)
@@ -397,7 +383,7 @@ def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_pa
     finally:
         cluster.shutdown()
     assert (tmp_path / "where").read_text() == address
-    assert [t.outcome for t in done.search.journal.trials] == ["finished"]
+    assert [t.outcome for t in done.search.trials] == ["finished"]
     assert done.result.best.test.value < 10
 
 

@@ -21,8 +21,10 @@ from qmend.runs.training import TrainingConfig
 from qmend.tracking.store import open_store
 from qmend.training.fit import fit
 from qmend.tuning.config import TuneConfig
-from qmend.tuning.running import Plan, SearchDone, run_search
-from qmend.tuning.space import SECTIONS, SearchSpace
+from qmend.tuning.record import Trial
+from qmend.tuning.running import CompleteSearch, run_search
+from qmend.tuning.search import Plan
+from qmend.tuning.space import SECTIONS
 
 _TRIALS, _EPOCHS, _CIRCUITS_A_JOB = 6, 6, 10
 #: ``conf/model/physics_perceiver.yaml``, ``conf/trainer`` on one core.
@@ -61,7 +63,7 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     """Seconds of a search, one trial at a time and none pruned, over those of its trials alone.
 
     The search is what ``qmend tune`` does after the data are there: Ray's start and end, the
-    journal, a run for each trial with every epoch, the best one's score. The trials alone are
+    a run for each trial with every epoch, the best one's score. The trials alone are
     ``fit`` with the same configs, without tracking, one after the other in a warm process. Ray
     starts once a search, whatever its length: the second ratio leaves that out.
     """
@@ -75,7 +77,7 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         _alone(dataset, [_CONFIG])  # warms up, uncounted
         for repeat in range(repeats):
             whole, inside, done = _search(dataset, folder / f"mlruns {repeat}")
-            trials = done.search.journal.trials
+            trials = done.search.trials
             alone, values = _alone(dataset, [done.search.resolved(trial) for trial in trials])
             seconds[_SEARCH].append(whole)
             seconds[_INSIDE].append(inside)
@@ -103,18 +105,22 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     return _table(timings, circuits), summary
 
 
-def _search(dataset: Dataset, root: Path) -> tuple[float, float, SearchDone]:
+def _search(dataset: Dataset, root: Path) -> tuple[float, float, CompleteSearch]:
     """Seconds of a whole search, and from its first epoch to the end of its last trial."""
     events: list[float] = []
+    first: list[float] = []
     context = Context(open_store(root), dataset)
     started = time.perf_counter()
-    done = run_search(
-        context, _plan(root), lambda *_: "", lambda _: events.append(time.perf_counter())
-    )
+
+    def watch(trial: Trial) -> None:
+        events.append(time.perf_counter())
+        if trial.epochs:
+            first.append(trial.seconds)
+
+    done = run_search(context, _plan(root), lambda *_: "", watch)
     whole = time.perf_counter() - started
     # The first event is a trial's start, which waits for the worker; the next its first epoch.
-    first = done.search.journal.trials[0].reports[0].seconds
-    return whole, events[-1] - events[1] + first, done
+    return whole, events[-1] - events[1] + first[0], done
 
 
 def _alone(dataset: Dataset, configs: list[Mapping[str, Any]]) -> tuple[float, list[float]]:
@@ -144,15 +150,7 @@ def _plan(root: Path) -> Plan:
         "output": str(root),
         "space": _SPACE,
     }
-    return Plan(
-        TuneConfig.model_validate(tune),
-        SearchSpace.parse(_SPACE, _CONFIG),
-        _training(_CONFIG),
-        _CONFIG,
-        tune,
-        0,
-        _training,
-    )
+    return Plan.of({**_CONFIG, "seed": 0}, TuneConfig.model_validate(tune), _training)
 
 
 def _training(config: Mapping[str, Any]) -> TrainingConfig:

@@ -15,7 +15,9 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from qmend.plots.style import COLOURS, STYLE
 from qmend.studies.architectures import Row
-from qmend.tuning.importance import Importance, Search, Trial
+from qmend.tuning.importance import Importance
+from qmend.tuning.record import SearchRecord, Trial
+from qmend.tuning.space import Parameter
 from qmend.types import FloatArray
 
 BASELINE, MODEL, SIMULATING = COLOURS[4], COLOURS[0], "#9AA5B1"
@@ -182,7 +184,6 @@ def parallel_coordinates(
     coordinates: Sequence[Coordinate],
     objective: str,
     values: Sequence[float],
-    minimised: bool = True,
     faint: Sequence[bool] = (),
 ) -> Figure:
     """A line each run or trial through its params to its objective, whose better end is up.
@@ -192,7 +193,7 @@ def parallel_coordinates(
         faint: lines to be drawn thin, such as pruned trials.
     """
     result = np.array(values, dtype=float)
-    order = np.argsort(np.argsort(result if minimised else -result))
+    order = np.argsort(np.argsort(result))
     shades = mpl.colormaps["viridis"](0.85 * order / max(len(result) - 1, 1))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.4))
@@ -201,12 +202,12 @@ def parallel_coordinates(
         drawn = [c.places() for c in coordinates]
         low, high = float(np.nanmin(result)), float(np.nanmax(result))
         end = Coordinate(objective, tuple(values)).places()
-        if minimised and high > low:
+        if high > low:
             end = 1 - end[0], [(1 - place, text) for place, text in end[1]]
         lines = np.array([heights for heights, _ in [*drawn, end]])
         absent = bool(np.isnan(lines).any())
         lines = np.where(np.isnan(lines), _NOWHERE, lines)
-        best = int(np.nanargmin(result if minimised else -result))
+        best = int(np.nanargmin(result))
         x = np.arange(len(lines))
         for k in sorted(range(len(result)), key=lambda k: (k == best, -order[k])):
             light = bool(faint) and faint[k]
@@ -256,11 +257,18 @@ def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bo
         )
 
 
-def search_coordinates(search: Search, trials: Sequence[Trial]) -> list[Coordinate]:
-    """An axis each parameter of a search."""
+def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Coordinate]:
+    """Make an axis of each parameter of a search."""
+
+    def value(trial: Trial, key: str, parameter: Parameter) -> Any:
+        if key not in trial.values:
+            return None
+        own = trial.values[key]
+        return str(own) if parameter.type == "categorical" else own
+
     return [
-        Coordinate(key, tuple(trial.params.get(key) for trial in trials), bool(parameter.log))
-        for key, parameter in list(search.space.items())[:MAX_AXES]
+        Coordinate(key, tuple(value(trial, key, parameter) for trial in trials), parameter.log)
+        for key, parameter in list(search.space.parameters.items())[:MAX_AXES]
     ]
 
 

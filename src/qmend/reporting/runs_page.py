@@ -24,7 +24,8 @@ from qmend.reporting.runs_report import (
 )
 from qmend.reporting.table import interval_text
 from qmend.tracking.finding import name_of
-from qmend.tuning.importance import Parameter, Search
+from qmend.tuning.record import SearchRecord
+from qmend.tuning.space import Parameter
 from qmend.types import QmendError
 
 #: As many trainings as get a colour of their own.
@@ -161,9 +162,8 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
         coordinates = run_figures.parallel_coordinates(
             run_figures.search_coordinates(search, trials),
             search.objective,
-            [trial.value for trial in trials if trial.value is not None],
-            search.minimised,
-            [trial.outcome == "pruned" for trial in trials],
+            [trial.best for trial in trials],
+            faint=[trial.outcome == "pruned" for trial in trials],
         )
     curves = None
     if any(len(each.history.get("train/loss", ())) > 1 for each in part.curves):
@@ -185,14 +185,14 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
     }
 
 
-def _best(search: Search) -> list[tuple[str, str, str]]:
+def _best(search: SearchRecord) -> list[tuple[str, str, str]]:
     """Key, value in the best trial, and what it was drawn from."""
     if search.best is None:
         return []
-    params = search.best.params
+    params = search.best.values
     return [
         (key, _value_text(params[key]) if key in params else "none", _space_text(parameter))
-        for key, parameter in search.space.items()
+        for key, parameter in search.space.parameters.items()
     ]
 
 

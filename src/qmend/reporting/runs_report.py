@@ -26,7 +26,8 @@ from qmend.runs.reading import (
 from qmend.studies.architectures import Row
 from qmend.tracking.finding import Selection, kind_of, name_of, status_of
 from qmend.tracking.store import Store
-from qmend.tuning.importance import Importance, Search, importances, is_search, read_search
+from qmend.tuning.importance import Importance, importances
+from qmend.tuning.record import SearchRecord, is_search, read_search
 from qmend.types import QmendError
 
 #: More configurations than this make no readable matrix.
@@ -236,13 +237,13 @@ class SearchPart:
         importances: empty where ``sentence`` says why there are none.
     """
 
-    search: Search
+    search: SearchRecord
     curves: list[Curves]
     importances: list[Importance]
     sentence: str
 
     @staticmethod
-    def of(store: Store, search: Search, runs: Sequence[MlflowRun]) -> SearchPart:
+    def of(store: Store, search: SearchRecord, runs: Sequence[MlflowRun]) -> SearchPart:
         """With importances where the trials tell any."""
         by_id = {run.info.run_id: run for run in runs}
         curves = [
@@ -267,7 +268,7 @@ class SearchPart:
         text = f"{len(search.trials)} trials ({told}), {seconds_text(seconds)} s in all"
         if search.best is not None:
             text += (
-                f"; best {search.objective} {search.best.value:.4f}, trial {search.best.number}, "
+                f"; best {search.objective} {search.best.best:.4f}, trial {search.best.number}, "
                 f"run {search.best.run_id[:12]}"
             )
         return text
@@ -326,7 +327,7 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
             "which can't be compared in pairs and are left out."
         )
     searches = [
-        SearchPart.of(store, read_search(run, selection.all), selection.all)
+        SearchPart.of(store, read_search(store, run, selection.all), selection.all)
         for run in selection.all
         if is_search(run)
     ]

@@ -175,8 +175,7 @@ def reconcile(store: Store) -> list[str]:
         tags: dict[str, Any] = run.data.tags
         identity = tags.get(PROCESS_TAG)
         if identity and is_gone(identity):
-            store.client.set_tag(run.info.run_id, "error", "the process was killed")
-            store.client.set_terminated(run.info.run_id, "KILLED")
+            _kill(store, run, "the process was killed")
             ended.append(run.info.run_id)
     return ended
 
@@ -191,5 +190,11 @@ def end_own_runs(error: str) -> None:
         with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
             for run in store.runs("attributes.status = 'RUNNING'"):
                 if run.data.tags.get(PROCESS_TAG) == process_identity():
-                    store.client.set_tag(run.info.run_id, "error", error)
-                    store.client.set_terminated(run.info.run_id, "KILLED")
+                    _kill(store, run, error)
+
+
+def _kill(store: Store, run: MlflowRun, error: str) -> None:
+    """End a run as KILLED; an error that it has already is the true one."""
+    if "error" not in run.data.tags:
+        store.client.set_tag(run.info.run_id, "error", error)
+    store.client.set_terminated(run.info.run_id, "KILLED")

@@ -1,4 +1,4 @@
-"""Ray Tune runs a search's trials: our searcher and ASHA between its events and the journal."""
+"""Ray Tune runs a search's trials: a searcher and a scheduler pass its events to the search."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray
 from ray import tune
-from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from qmend.ray_cluster import ray_cluster
 from qmend.tracking.store import is_gone, process_identity
 from qmend.tuning.config import ResourcesConfig
-from qmend.tuning.journal import Trial
+from qmend.tuning.record import Trial
 from qmend.tuning.search import Search
-from qmend.tuning.trial import NUMBER, RUN_ID, Shared, TrialTrainable
+from qmend.tuning.worker import Shared, train_trial
 from qmend.types import QmendError
 
-#: What ASHA reads of a result.
+#: Keys of what ASHA is told of an epoch.
 _EPOCH, _BEST = "epoch", "best"
 #: Stands for "no number so far" in the quantiles of ASHA, which no infinity may enter.
 _WORST = 1e30
@@ -44,148 +44,144 @@ _WAY_OUT = (
     "check tune.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
     "it local"
 )
-#: Prefix of the folders of Ray's files, and the file in each that names the search's process.
+#: Fields of a trial's last result.
+_END = ("outcome", "seconds", "parameters", "error")
+#: Prefix of the directories of Ray's files, and the file in each that names the search's process.
 _SCRATCH, _OWNER = "qmend-ray-", "owner"
-_QUIET = ("ray", "ray.tune", "ray.train", "ray.tune.execution", "ray.tune.search")
+
+
+class _Events:
+    """The searcher's and the scheduler's side of a search.
+
+    Ray pickles both into a state of its own, which is left empty as the store holds more, and
+    wraps an error in them into one of its own.
+    """
+
+    search: Search
+    error: Exception | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    @contextmanager
+    def keep_error(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.error = error
+            raise
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """A trial to ASHA: the number that it has in the journal, in whatever process."""
+    """A trial to ASHA: unlike Ray's id, its number stays the same in every process."""
 
     trial_id: int
 
 
-class JournalledAsha(AsyncHyperBandScheduler):
-    """Ray's ASHA on each trial's best value so far; verdicts are journalled before they act.
+class SearchScheduler(_Events, FIFOScheduler):
+    """Ray's ASHA on each trial's best value so far, over all trials of the search.
 
-    What a killed search had recorded is replayed, in the order in which it came.
+    Ray's scheduler alone forgets the trials of an earlier process. Its verdict depends on the
+    values at each rung, so it is given the trials' histories again.
     """
 
-    def __init__(self, search: Search, max_epochs: int) -> None:
-        options = search.options.asha
-        super().__init__(
+    def __init__(self, search: Search) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.search, self.max_epochs = search, search.plan.max_epochs
+        options = search.plan.options.asha
+        self.asha = ASHAScheduler(
             time_attr=_EPOCH,
             metric=_BEST,
             mode="min",
-            max_t=max_epochs,
-            grace_period=min(options.grace_period, max_epochs),
+            max_t=self.max_epochs,
+            grace_period=min(options.grace_period, self.max_epochs),
             reduction_factor=options.reduction_factor,
             stop_last_trials=False,
         )
-        self.search, self.max_epochs = search, max_epochs
-        lowest: dict[int, float] = {}
-        for number, report in search.journal.reports:
-            lowest[number] = min(lowest.get(number, math.inf), report.value)
-            self._verdict(number, report.epoch, lowest[number])
-
-    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Nothing: there is one bracket for all."""
+        # Unfinished trials last: one that was killed between its epoch and the verdict on it
+        # gets the verdict now, against all others.
+        for trial in sorted(search.trials, key=lambda trial: trial.outcome is None):
+            verdicts = [self._stops(trial, epoch) for epoch in range(1, trial.epochs + 1)]
+            if trial.outcome is None and any(verdicts[-1:]):
+                search.end(trial, "pruned")
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        with self.search.noted():
-            return self._decision(trial.config[NUMBER], result)
-
-    def _decision(self, number: int, result: dict[str, Any]) -> str:
-        known = self.search.journal.trials[number]
-        epoch, value = int(result[_EPOCH]), float(result["value"])
-        if epoch <= known.epochs:  # repeated since the last state: judged before
-            return str(TrialScheduler.CONTINUE)
-        best = min(known.best, value if math.isfinite(value) else math.inf)
-        stop = self._verdict(number, epoch, best) and not self._exempt(known, epoch)
-        self.search.report(number, epoch, value, float(result["seconds"]), stop)
+        """Record an epoch or the end of a trial, and end it where ASHA stops it."""
+        with self.keep_error():
+            stop = self._take(self.search.trial(trial.config["number"]), result)
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 
-    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
-        """Nothing: the last epoch was a result of its own."""
-
-    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
-        """Nothing is held for a single trial."""
-
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The process of a trial died; errors of a training come as results."""
-        said = "it ended without a word"
+        """Fail a trial whose process died; errors of a training come as results."""
+        reason = "without a message"
         with suppress(OSError, TypeError):
-            lines = Path(trial.error_file).read_text().strip().splitlines()
-            said = lines[-1].strip()[:300]
-        with self.search.noted():
-            self.search.end(
-                trial.config[NUMBER], "failed", error=f"the trial's process died: {said}"
-            )
+            reason = Path(trial.error_file).read_text().strip().splitlines()[-1].strip()[:300]
+        with self.keep_error():
+            ended = self.search.trial(trial.config["number"])
+            self.search.end(ended, "failed", error=f"the trial's process died: {reason}")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray writes down how a search is set up, and the journal holds more."""
-        return {}
+    def _take(self, trial: Trial, result: dict[str, Any]) -> bool:
+        if "outcome" in result:
+            self.search.end(trial, **{name: result[name] for name in _END if name in result})
+        elif result[_EPOCH] > trial.epochs:  # else repeated since the last state
+            value = float(result["value"])
+            value = value if math.isfinite(value) else math.inf
+            self.search.report(trial, value, float(result["seconds"]))
+            if self._stops(trial, trial.epochs):
+                self.search.end(trial, "pruned")
+        return trial.outcome is not None
 
-    def _exempt(self, trial: Trial, epoch: int) -> bool:
-        return epoch >= self.max_epochs or self.search.protected(trial)
-
-    def _verdict(self, number: int, epoch: int, best: float) -> bool:
-        """Whether ASHA would stop the trial here."""
-        if not self.search.options.asha.enabled:
+    def _stops(self, trial: Trial, epoch: int) -> bool:
+        """Give ASHA an epoch of a trial; tell whether it stops the trial there."""
+        if not self.search.plan.options.asha.enabled:
             return False
-        reward = -min(best, _WORST)
-        known: Any = _Numbered(number)
-        action = self._brackets[0].on_result(known, epoch, reward)
-        return bool(action == TrialScheduler.STOP)
+        numbered: Any = _Numbered(trial.number)
+        controller: Any = None  # ASHA asks it nothing
+        if epoch == 1:
+            self.asha.on_trial_add(controller, numbered)
+        best = min(*trial.history[:epoch], _WORST)
+        action = self.asha.on_trial_result(controller, numbered, {_EPOCH: epoch, _BEST: best})
+        exempt = epoch >= self.max_epochs or trial.source == "default"
+        return bool(action == TrialScheduler.STOP) and not exempt
 
 
-class JournalledSearcher(Searcher):
-    """Hands the search's trials to Ray, and their ends to the search."""
+class SearchSearcher(_Events, Searcher):
+    """Gives the search's trials to Ray."""
 
     def __init__(self, search: Search) -> None:
         super().__init__(metric=_BEST, mode="min")
         self.search = search
-        self.numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> Any:
-        with self.search.noted():
+        with self.keep_error():
             trial = self.search.next()
-        if trial is None:
-            return Searcher.FINISHED
-        self.numbers[trial_id] = trial.number
-        return {
-            NUMBER: trial.number,
-            RUN_ID: self.search.runs[trial.number],
-            **trial.values,
-        }
+            if trial is None:
+                return Searcher.FINISHED
+            return {
+                "number": trial.number,
+                "run_id": trial.run_id,
+                "seconds": trial.seconds,
+                "resolved": self.search.resolved(trial),
+            }
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        number = self.numbers[trial_id]
-        result = result or {}
-        outcome = result.get("outcome")
-        with self.search.noted():
-            if outcome == "finished":
-                self.search.end(number, "finished", result["seconds"], int(result["parameters"]))
-            elif outcome == "failed":
-                self.search.end(number, "failed", error=str(result["error"]))
-            elif self.search.journal.trials[number].stopped:
-                self.search.end(number, "pruned")
-            elif error:
-                self.search.end(number, "failed", error="the trial's process died")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Ray writes down how a search is set up, and the journal holds more."""
-        return {}
+    def on_trial_complete(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the scheduler has taken the result."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the journal holds all."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the journal holds all."""
+        """Nothing: the store holds all."""
 
 
-def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
-    """Run the trials that are still wanted, so many at a time as the options say.
+def run_trials(search: Search, shared: Shared) -> None:
+    """Run the trials that are still wanted, several at a time.
 
     Raises:
         QmendError: if no cluster answers, or none of its machines has what one trial needs.
     """
+    scheduler, searcher = SearchScheduler(search), SearchSearcher(search)
     if not search.wanted:
         return
-    options = search.options
+    options = search.plan.options
     with scratch_folder() as scratch, _silent():
         size = sum(a.nbytes for part in (shared.train, shared.val) for a in part.values())
         cluster = ray_cluster(
@@ -198,12 +194,12 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
         with cluster:
             _check_resources(options.resources)
             resources = {"cpu": options.resources.cpu, "gpu": options.resources.gpu}
-            trainable = tune.with_parameters(TrialTrainable, shared=shared)
+            trainable = tune.with_parameters(train_trial, shared=shared)
             tuner = tune.Tuner(
                 tune.with_resources(trainable, resources),
                 tune_config=tune.TuneConfig(
-                    search_alg=JournalledSearcher(search),
-                    scheduler=JournalledAsha(search, max_epochs),
+                    search_alg=searcher,
+                    scheduler=scheduler,
                     num_samples=search.wanted,
                     max_concurrent_trials=options.parallel,
                     reuse_actors=True,
@@ -219,17 +215,19 @@ def run_trials(search: Search, shared: Shared, max_epochs: int) -> None:
             try:
                 tuner.fit()
             except ray.tune.TuneError as error:
-                if search.error is not None:
-                    raise search.error from None
+                own = scheduler.error or searcher.error
+                if own is not None:
+                    raise own from None
                 reason = str(error).strip().splitlines()[-1]
                 raise QmendError(f"Ray stopped the search ({reason}); start it again.") from None
 
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder for Ray's own files; those of searches that were killed are removed first.
+    """Make a directory for Ray's own files, and remove those of killed searches.
 
-    It lies where temporary files do, because the names of Ray's sockets must be short.
+    It is in the system's directory of temporary files, as the paths of Ray's sockets must be
+    short.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
         with suppress(OSError):
@@ -241,25 +239,22 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _check_resources(wanted: ResourcesConfig) -> None:
-    """Ray would wait for ever for what no machine has."""
-    found: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    """Refuse resources that no machine has: Ray would wait for ever."""
+    available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, key, amount in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
-        if amount > found.get(key, 0.0):
+        if amount > available.get(key, 0.0):
             raise QmendError(
-                f"tune.resources.{name}={amount:g}, but Ray finds {found.get(key, 0.0):g} here; "
+                f"tune.resources.{name}={amount:g}, but Ray has {available.get(key, 0.0):g} here; "
                 "ask for less, or give tune.address of a cluster that has it."
             )
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """The terminal belongs to our own progress."""
-    loggers = [logging.getLogger(name) for name in _QUIET]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+    """Silence all logs: the terminal shows our own progress."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

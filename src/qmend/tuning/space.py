@@ -1,15 +1,14 @@
-"""Search spaces: which keys of a config a search varies, over what, and under which conditions."""
+"""Search spaces: the keys of a config that a search varies, their values and conditions."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, Self
 
-import optuna
 from pydantic import ValidationError, field_validator, model_validator
 
 from qmend.config.errors import validation_sentence
@@ -61,7 +60,7 @@ class Parameter(ConfigModel):
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         if not isinstance(value, Mapping):
-            return value
+            return {} if value is None else value
         flat = flatten(value)
         return {k: v if isinstance(v, list | tuple) else (v,) for k, v in flat.items()}
 
@@ -117,29 +116,20 @@ class Parameter(ConfigModel):
         cast = int if self.type == "int" else float
         return tuple(cast(end) for end in self.range)
 
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        """The same for Optuna."""
+    def read(self, text: str) -> Value:
+        """Read a logged value; None where it is no number, text where it is no choice."""
         if self.choices is not None:
-            return optuna.distributions.CategoricalDistribution(self.choices)
-        low, high = self.range
-        if self.type == "int":
-            step = int(self.step or 1)
-            return optuna.distributions.IntDistribution(int(low), int(high), self.log, step)
-        return optuna.distributions.FloatDistribution(low, high, self.log, self.step)
-
-    def suggest(self, trial: optuna.Trial, key: str) -> Value:
-        """A value by Optuna."""
-        if self.choices is not None:
-            chosen: Value = trial.suggest_categorical(key, self.choices)
-            return chosen
-        low, high = self.range
-        if self.type == "int":
-            step = int(self.step or 1)
-            return trial.suggest_int(key, int(low), int(high), step=step, log=self.log)
-        return trial.suggest_float(key, low, high, step=self.step, log=self.log)
+            return next((choice for choice in self.choices if str(choice) == text), text)
+        try:
+            number = float(text)
+        except ValueError:
+            return None
+        if not math.isfinite(number):
+            return None
+        return round(number) if self.type == "int" else number
 
     def contains(self, value: Any) -> bool:
-        """Whether it is one of the values."""
+        """Tell whether it is one of the values."""
         if self.choices is not None:
             return any(value == c and type(value) is type(c) for c in self.choices)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -153,7 +143,7 @@ class Parameter(ConfigModel):
     def nearest(self, value: Any) -> Any:
         """The value itself, or the end of the range beyond which it lies; None if there is none."""
         if self.contains(value):
-            return value
+            return float(value) if self.type == "float" else value
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if self.choices is not None or not number or not math.isfinite(value):
             return None
@@ -162,13 +152,6 @@ class Parameter(ConfigModel):
             value = low + round((value - low) / self.step) * self.step
         value = min(max(value, low), high)
         return round(value) if self.type == "int" else float(value)
-
-    def to_json(self) -> dict[str, Any]:
-        """Every field, null where it does not apply."""
-        plain = self.model_dump(mode="json")
-        if self.type == "int":
-            plain |= {k: int(plain[k]) for k in ("low", "high", "step") if plain[k] is not None}
-        return {**plain, "condition": plain["condition"] or None}
 
 
 @dataclass(frozen=True)
@@ -179,7 +162,7 @@ class SearchSpace:
 
     @staticmethod
     def parse(raw: Mapping[str, Any], config: Mapping[str, Any]) -> SearchSpace:
-        """Read a space and hold it against the config that it varies.
+        """Read a space and check it against the config that it varies.
 
         Args:
             raw: ``tune.space``: nested or dotted keys, with a ``type`` in each parameter.
@@ -194,57 +177,69 @@ class SearchSpace:
         if not parameters:
             raise QmendError("tune.space is empty; name at least one key to vary.")
         for key, parameter in parameters.items():
-            _known(key, base, f"tune.space.{key}")
+            _check_key(key, base, f"tune.space.{key}")
             if key in _DECIDED:
                 raise QmendError(f"tune.space.{key} can't be searched: {_DECIDED[key]}.")
             for other in (*parameter.condition, *parameter.multiple_of):
-                _known(other, base, f"tune.space.{key}: {other}")
+                _check_key(other, base, f"tune.space.{key}: {other}")
         return SearchSpace({key: parameters[key] for key in _ordered(parameters)})
 
-    @cached_property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self.parameters)
-
-    def draw(self, trial: optuna.Trial, base: Mapping[str, Value]) -> dict[str, Value]:
-        """The values of one trial, by Optuna; keys whose condition does not hold are left out.
+    def draw(
+        self, suggest: Callable[[str, Parameter], Value], base: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """Draw the values of one trial; keys whose condition does not hold are left out.
 
         Args:
+            suggest: draws one value.
             base: the config's own values, see :func:`base_values`.
         """
         values: dict[str, Value] = {}
         for key, parameter in self.parameters.items():
             if self._varied(parameter, values, base):
-                value = parameter.suggest(trial, key)
+                value = suggest(key, parameter)
                 values[key] = self._multiple(parameter, value, values, base)
         return values
 
-    def project(self, config: Mapping[str, Any], clip: bool) -> dict[str, Value]:
-        """The values that a config has, as far as they lie in the space.
+    def read(self, params: Mapping[str, str]) -> dict[str, Value]:
+        """Read the values of a trial from its run's params, inside the ranges or not.
 
-        Args:
-            clip: what lies outside a range becomes its end; otherwise it is left out.
+        Keys whose condition does not hold are left out; categorical values that are no choice
+        stay text.
         """
-        own = base_values(config)
         values: dict[str, Value] = {}
         for key, parameter in self.parameters.items():
-            if key not in own or not self._varied(parameter, values, own):
-                continue
-            value = parameter.nearest(own[key]) if clip else own[key]
-            if clip and value is not None:
-                value = self._multiple(parameter, value, values, own)
-            if parameter.contains(value):
-                values[key] = value
+            text = _logged(params, key)
+            if text is not None and all(
+                _logged(params, other) in [str(value) for value in allowed]
+                for other, allowed in parameter.condition.items()
+            ):
+                value = parameter.read(text)
+                if value is not None or parameter.choices is not None:
+                    values[key] = value
         return values
 
+    def project(self, config: Mapping[str, Any]) -> dict[str, Value]:
+        """Project a config onto the space: beyond a range its end, no key that has no place in it.
+
+        Values of categorical parameters must be among the choices.
+        """
+        own = base_values(config)
+        values = self.draw(lambda key, parameter: parameter.nearest(own.get(key)), own)
+        return {k: v for k, v in values.items() if self.parameters[k].contains(v)}
+
     def to_json(self) -> dict[str, dict[str, Any]]:
-        """Dotted key -> type, low, high, log, step, choices, condition, multiple_of."""
-        return {key: parameter.to_json() for key, parameter in self.parameters.items()}
+        """Dotted key -> the fields of its parameter that are not as by default."""
+        return {
+            key: parameter.model_dump(mode="json", exclude_defaults=True)
+            for key, parameter in self.parameters.items()
+        }
 
     def _varied(
         self, parameter: Parameter, values: Mapping[str, Value], base: Mapping[str, Value]
     ) -> bool:
         return all(
-            values.get(key, base[key]) in allowed for key, allowed in parameter.condition.items()
+            values.get(key, base.get(key)) in allowed
+            for key, allowed in parameter.condition.items()
         )
 
     def _multiple(
@@ -255,16 +250,20 @@ class SearchSpace:
         base: Mapping[str, Value],
     ) -> Value:
         """The nearest multiple inside the range of an int that others must divide."""
-        if not parameter.multiple_of:
+        if not parameter.multiple_of or not isinstance(value, int):
             return value
-        others = [values.get(key, base[key]) for key in parameter.multiple_of]
+        others = [values.get(key, base.get(key)) for key in parameter.multiple_of]
         unit = math.lcm(*(int(other) for other in others if other is not None))
         low, high = parameter.ends
-        assert isinstance(value, int)
         assert isinstance(low, int)
         assert isinstance(high, int)
         least, most = -(-low // unit), high // unit
         return unit * min(max(round(value / unit), least), max(most, least))
+
+
+def _logged(params: Mapping[str, str], key: str) -> str | None:
+    """A run's param; ``loss`` stands for ``loss.name``."""
+    return params.get(_LOSS_NAME if key == _LOSS else key, params.get(key))
 
 
 def base_values(config: Mapping[str, Any]) -> dict[str, Value]:
@@ -276,7 +275,7 @@ def base_values(config: Mapping[str, Any]) -> dict[str, Value]:
 
 
 def with_values(config: Mapping[str, Any], values: Mapping[str, Value]) -> dict[str, Any]:
-    """A copy of a config with some dotted keys set."""
+    """Copy a config with some dotted keys set."""
     changed: dict[str, Any] = copy.deepcopy(dict(config))
     for key, value in values.items():
         *path, last = (_LOSS_NAME if key == _LOSS else key).split(".")
@@ -288,7 +287,7 @@ def with_values(config: Mapping[str, Any], values: Mapping[str, Value]) -> dict[
 
 
 def _parameters(raw: Mapping[str, Any], prefix: str) -> list[tuple[str, Parameter]]:
-    found = []
+    parameters = []
     for name, value in raw.items():
         key = f"{prefix}{name}"
         if value is None:
@@ -301,36 +300,32 @@ def _parameters(raw: Mapping[str, Any], prefix: str) -> list[tuple[str, Paramete
         if "type" not in value or isinstance(value["type"], Mapping):
             if not any(isinstance(v, Mapping) for v in value.values()):
                 raise QmendError(f"tune.space.{key} needs a type: float, int or categorical.")
-            found += _parameters(value, f"{key}.")
+            parameters += _parameters(value, f"{key}.")
             continue
         try:
-            found.append((key, Parameter.model_validate(dict(value))))
+            parameters.append((key, Parameter.model_validate(dict(value))))
         except ValidationError as error:
             fields = dict.fromkeys(Parameter.model_fields) | dict(value)
             sentence = validation_sentence(error, fields)
             raise QmendError(f"tune.space.{key}: {sentence}") from None
-    return found
+    return parameters
 
 
-def _known(key: str, base: Mapping[str, Value], where: str) -> None:
+def _check_key(key: str, base: Mapping[str, Value], where: str) -> None:
     if key not in base:
         raise QmendError(f"{where}: unknown key. {nearest(key, base)}")
 
 
 def _ordered(parameters: Mapping[str, Parameter]) -> list[str]:
-    """Keys, those that others depend on first; refused where they depend on each other."""
-    order: list[str] = []
-    waiting = list(parameters)
-    while waiting:
-        for key in waiting:
-            needs = (*parameters[key].condition, *parameters[key].multiple_of)
-            if not any(other in waiting for other in needs):
-                order.append(key)
-                waiting.remove(key)
-                break
-        else:
-            raise QmendError(
-                f"tune.space.{waiting[0]}: its condition depends on itself, by way of "
-                f"{' and '.join(waiting)}."
-            )
-    return order
+    """Order keys, those that others depend on first; refuse a circle."""
+    needs = {
+        key: [other for other in (*p.condition, *p.multiple_of) if other in parameters]
+        for key, p in parameters.items()
+    }
+    try:
+        return list(TopologicalSorter(needs).static_order())
+    except CycleError as error:
+        key, *others = reversed(error.args[1])
+        raise QmendError(
+            f"tune.space.{key}: its condition depends on itself, by way of {' and '.join(others)}."
+        ) from None

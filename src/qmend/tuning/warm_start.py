@@ -3,57 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import yaml
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.runs.scoring import Context
+from qmend.runs.training import TrainingConfig
+from qmend.tracking.finding import artifact_path
 
 _KINDS = ("train", "trial", "cell")
-#: Runs that are looked at, the newest.
+#: Number of runs considered, the newest.
 _MOST = 200
 
 
 def best_earlier(
-    context: Context, architecture: str, encoding: str, loss: str, metric: str, without: str
+    context: Context, training: TrainingConfig, metric: str, search: str
 ) -> tuple[str, Mapping[str, Any]] | None:
-    """Id and config of the finished run with the lowest validation value; None if there is none.
+    """Find the finished run with the lowest validation value: its id and config, or None.
 
     The test split has no say in it.
 
     Args:
-        loss: only runs with it are compared where the metric is the loss.
-        without: id of a search whose own trials do not count.
+        training: architecture and encoding to look for; its loss too, where that is the metric.
+        search: id of a search whose own trials do not count.
     """
-    sha = context.dataset.manifest.dataset_sha
-    found = context.store.runs(
-        f"tags.architecture = '{architecture}' and tags.encoding = '{encoding}' and "
-        f"tags.dataset_sha = '{sha}' and attributes.status = 'FINISHED'",
-        limit=_MOST,
+    model = training.model
+    query = (
+        f"tags.architecture = '{model.name}' and tags.encoding = '{model.encoding}' and "
+        f"tags.dataset_sha = '{context.dataset.manifest.dataset_sha}' and "
+        "attributes.status = 'FINISHED'"
     )
+    if metric == "val/loss":
+        query += f" and tags.loss = '{training.loss.name}'"
     values = []
-    for run in found:
+    for run in context.store.runs(query, limit=_MOST):
         tags = run.data.tags
-        same = metric != "val/loss" or tags.get("loss") == loss
-        if tags.get("kind") in _KINDS and tags.get(MLFLOW_PARENT_RUN_ID) != without and same:
+        if tags.get("kind") in _KINDS and tags.get(MLFLOW_PARENT_RUN_ID) != search:
             history = context.store.client.get_metric_history(run.info.run_id, metric)
             if history:
                 values.append((min(entry.value for entry in history), run))
     for _, run in sorted(values, key=lambda pair: pair[0]):
-        config = _config(context, run)
+        config = _config(run)
         if config is not None:
             return run.info.run_id, config
     return None
 
 
-def _config(context: Context, run: MlflowRun) -> Mapping[str, Any] | None:
+def _config(run: MlflowRun) -> Mapping[str, Any] | None:
     try:
-        path = context.store.client.download_artifacts(run.info.run_id, "config.yaml")
-        config = yaml.safe_load(Path(path).read_text())
-    except (MlflowException, OSError, yaml.YAMLError):
+        config = yaml.safe_load(artifact_path(run, "config.yaml").read_text())
+    except (OSError, yaml.YAMLError):
         return None
     return config if isinstance(config, dict) else None

@@ -1,0 +1,156 @@
+"""One trial in its worker process: a training that waits after each epoch for its verdict."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from qmend.datasets.manifest import Manifest
+from qmend.encodings import Encoding
+from qmend.encodings.tensors import Batch
+from qmend.runs.training import TrainingConfig, log_model
+from qmend.tracking.run import Run
+from qmend.tracking.store import Store, is_gone
+from qmend.training.fit import Prepared, fit_prepared
+from qmend.training.logger import OwnedRunLogger
+from qmend.training.state import claimed
+from qmend.tuning.record import SECONDS
+from qmend.tuning.space import SECTIONS
+from qmend.types import AnyArray
+
+#: Seconds between two checks that the search of this worker is alive.
+_WATCH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The part that all trials of a search share; in a worker, its arrays are in shared memory.
+
+    Attributes:
+        seed: of every training.
+        train, val: encoded circuits, read only.
+        folder: of the search; an unfinished trial's training state is in a directory of it.
+        owner: identity of the search's process; a worker ends with it.
+    """
+
+    store: Store
+    manifest: Manifest
+    metric: str
+    seed: int
+    encoding: Encoding
+    n_qubits: int
+    train: Mapping[str, AnyArray]
+    val: Mapping[str, AnyArray]
+    folder: Path
+    owner: str
+
+    @staticmethod
+    def arrays(batch: Batch) -> dict[str, AnyArray]:
+        """Tensors as the arrays that they share memory with."""
+        return {name: tensor.numpy() for name, tensor in batch.items()}
+
+    def prepared(self) -> Prepared:
+        """Circuits as tensors that share the arrays' memory."""
+        with warnings.catch_warnings():
+            # The arrays can't be written, and a training only reads them.
+            warnings.filterwarnings("ignore", message=".*not writable.*")
+            train, val = (
+                {name: torch.from_numpy(array) for name, array in part.items()}
+                for part in (self.train, self.val)
+            )
+        return Prepared(self.encoding, self.n_qubits, train, val)
+
+
+def train_trial(config: dict[str, Any], shared: Shared) -> None:
+    """Train one trial as a Ray function; report each epoch, then its end.
+
+    The report returns when the search has taken the epoch; where ASHA stops the trial it raises
+    SystemExit instead. The run belongs to the search's process, which ends it; the worker logs
+    epochs and the network.
+
+    Args:
+        config: ``number``; ``run_id``; ``seconds`` of training before it was interrupted;
+            ``resolved``: its whole config.
+    """
+    end_with(shared.owner)
+    try:
+        tune.report(_train(config, shared))
+    except Exception as error:  # the search continues without this trial
+        tune.report({"outcome": "failed", "error": f"{type(error).__name__}: {error}"})
+
+
+def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
+    sections = {name: config["resolved"][name] for name in SECTIONS}
+    training = TrainingConfig.model_validate(sections)
+    run = Run(shared.store, config["run_id"])
+    logger = _EpochLogger(run)
+    started = time.perf_counter() - config["seconds"]
+
+    def progress(done: int, total: int, values: dict[str, float]) -> None:
+        seconds = time.perf_counter() - started
+        logger.log_metrics({**values, SECONDS: seconds}, logger.step)
+        tune.report({"epoch": done, "value": values[shared.metric], "seconds": seconds})
+
+    with _state(shared.folder / run.run_id) as folder:
+        trained = fit_prepared(
+            training.model,
+            training.loss,
+            training.optimizer,
+            training.trainer,
+            shared.prepared(),
+            shared.seed,
+            loggers=[logger],
+            progress=progress,
+            state=folder,
+        )
+        best = {shared.metric: min(trained.history[shared.metric])}
+        log_model(run, shared.manifest, trained, training, shared.seed, best)
+    return {"outcome": "finished", "seconds": trained.seconds, "parameters": trained.parameters}
+
+
+class _EpochLogger(OwnedRunLogger):
+    """Knows the step of an epoch, whose metrics are all logged before it is reported.
+
+    Lightning logs the training's own after the callbacks: too late where the worker is killed
+    once ASHA has stopped the trial. A metric that is logged already is not logged again.
+    """
+
+    step: int | None = None
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self.step = step
+        super().log_metrics(metrics, step)
+
+
+@contextmanager
+def _state(folder: Path) -> Iterator[Path]:
+    """Lock the state's directory, waiting for a killed worker to release it."""
+    while True:
+        with claimed(folder) as own:
+            if own is not None:
+                yield own
+                return
+        time.sleep(_WATCH_SECONDS)
+
+
+@functools.cache
+def end_with(owner: str) -> None:
+    """End this process when the owner's is gone, even by SIGKILL."""
+
+    def watch() -> None:
+        while not is_gone(owner):
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
