@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,14 +44,27 @@ def one_core() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def alternate(programs: Mapping[str, Callable[[], object]], repeats: int) -> Timings:
-    """Run every program once uncounted, then all of them in turn, ``repeats`` times."""
+def wall_seconds(program: Callable[[], Any]) -> float:
+    """Run a program in this process and time it."""
+    started = time.perf_counter()
+    program()
+    return time.perf_counter() - started
+
+
+def alternate(
+    programs: Mapping[str, Callable[[], Any]],
+    repeats: int,
+    measure: Callable[[Callable[[], Any]], float] = wall_seconds,
+) -> Timings:
+    """Run every program once uncounted, then all of them in turn, ``repeats`` times.
+
+    Args:
+        measure: runs a program and returns its seconds.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in programs}
     for program in programs.values():
-        program()
+        measure(program)
     for _ in range(repeats):
         for name, program in programs.items():
-            started = time.perf_counter()
-            program()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(measure(program))
     return Timings(seconds)

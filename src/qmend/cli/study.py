@@ -16,8 +16,9 @@ from qmend.noise.fitting import FitSettings
 from qmend.reporting.fidelity import fidelity_table, save_fidelity_figure
 from qmend.reporting.html import check_writable
 from qmend.studies import noise_fidelity
+from qmend.studies.config import PublishedNoiseConfig, Statistics
 from qmend.studies.fidelity import BINS, MEASURED, FitReport
-from qmend.studies.published_noise import Finding, PublishedNoiseConfig, Statistics, run_study
+from qmend.studies.published_noise import Finding, run_study
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
 from qmend.workflows.configs import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig

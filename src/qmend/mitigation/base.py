@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.table import LabelledCircuits
 from qmend.types import FloatArray
+
+if TYPE_CHECKING:  # a config names baselines, and needs no tables
+    from qmend.datasets.table import LabelledCircuits
 
 
 class Mitigator(ABC):

@@ -11,13 +11,11 @@ from pydantic import Field, field_validator, model_validator
 from qmend.config.model import ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
 from qmend.runs.training import TrainingConfig
-from qmend.studies.published_noise import PublishedNoiseConfig
+from qmend.studies.config import PublishedNoiseConfig
 from qmend.training.config import FreshConfig
 from qmend.training.online import check_fresh
 from qmend.tuning.config import TuneConfig
-from qmend.tuning.space import SearchSpace
 from qmend.types import QmendError, nearest
 
 
@@ -123,7 +121,7 @@ class EvaluateConfig(CommonConfig):
 
     checkpoint: tuple[str, ...] = Field(min_length=1)
     scored_split: Literal["train", "val", "test", "all"] = "test"
-    baselines: Literal["all"] | tuple[str, ...] = tuple(kind.name for kind in STANDARD_BASELINES)
+    baselines: Literal["all"] | tuple[str, ...]
     ensemble: bool = False
     n_qubits: int | None = Field(None, ge=1)
 
@@ -146,12 +144,12 @@ class EvaluateConfig(CommonConfig):
         names = (value,) if isinstance(value, str) else tuple(value or ())
         if names == ("all",):
             return "all"
-        known = BASELINES
+        from qmend.mitigation.baselines import BASELINES
+
         for name in names:
-            if name not in known:
-                raise QmendError(
-                    f"baselines: unknown baseline {name!r}. {nearest(str(name), [*known, 'all'])}"
-                )
+            if name not in BASELINES:
+                names_here = nearest(str(name), [*BASELINES, "all"])
+                raise QmendError(f"baselines: unknown baseline {name!r}. {names_here}")
             if names.count(name) > 1:
                 raise QmendError(f"baselines names {name} more than once; name each once.")
         return names
@@ -206,6 +204,8 @@ class TuneCommandConfig(CommonConfig, TrainingConfig):
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Self:
+        from qmend.tuning.space import SearchSpace  # imports Optuna
+
         space = SearchSpace.parse(
             self.tune.space, self.model_dump(mode="json", serialize_as_any=True)
         )

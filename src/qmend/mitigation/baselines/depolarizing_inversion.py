@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.optimize import minimize
 
 from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.table import LabelledCircuits
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import undo_depolarizing
 from qmend.types import FloatArray, QmendError
+
+if TYPE_CHECKING:
+    from qmend.datasets.table import LabelledCircuits
 
 
 @BASELINES.register("depolarizing_inversion")
@@ -32,6 +33,8 @@ class DepolarizingInversion(Mitigator):
         self.rates: FloatArray | None = None
 
     def fit(self, train: LabelledCircuits) -> Mitigator:
+        from scipy.optimize import minimize
+
         counts = _gate_counts(train.circuits)
         uniform = 1.0 / train.ideal.shape[1]
         signal, seen = train.ideal - uniform, train.circuits.noisy - uniform

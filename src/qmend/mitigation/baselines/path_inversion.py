@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from scipy.optimize import least_squares, minimize
 
 from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.table import LabelledCircuits
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
-from qmend.noise.paths import FEATURES, path_features
 from qmend.types import FloatArray
 from qmend.walsh import walsh_hadamard
 
-#: What the three fitted numbers weigh.
-_WEIGHED = [FEATURES.index(name) for name in ("survival_rate", "idle_rate", "two_qubit_gates")]
+if TYPE_CHECKING:
+    from qmend.datasets.table import LabelledCircuits
+
+#: Features of a parity that the three fitted numbers weigh.
+_WEIGHED = ("survival_rate", "idle_rate", "two_qubit_gates")
 #: Training circuits that the fit looks at; three numbers need no more.
 _FITTED = 4000
 
@@ -45,6 +45,8 @@ class PathInversion(Mitigator):
         self.rates: FloatArray = np.array([1.0, 0.0, 0.0])
 
     def fit(self, train: LabelledCircuits) -> Mitigator:
+        from scipy.optimize import least_squares, minimize
+
         count = len(train.circuits)
         rows = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64))
         circuits, ideal = train.circuits.select(rows), train.ideal[rows]
@@ -75,13 +77,16 @@ class PathInversion(Mitigator):
 
 
 def _losses(circuits: CircuitBatch) -> FloatArray:
-    """(N, 2^n, 3) what each number weighs."""
+    """Return the features that the numbers weigh, (N, 2^n, 3)."""
+    from qmend.noise.paths import FEATURES, path_features
+
+    columns = [FEATURES.index(name) for name in _WEIGHED]
     losses = np.zeros((len(circuits), 2**circuits.n_qubits, len(_WEIGHED)))
     for k, chain in enumerate(circuits.chains):
         rows = np.flatnonzero(circuits.calibration_index == k)
         if len(rows):
             features = path_features(circuits.instructions.select(rows), *chain)
-            losses[rows] = features[:, :, _WEIGHED]
+            losses[rows] = features[:, :, columns]
     return losses
 
 
