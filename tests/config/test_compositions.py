@@ -87,20 +87,41 @@ def composed(root: str, *overrides: str) -> DictConfig:
     return config
 
 
-#: It sets fields that a dataset to be generated has, and an imported one has not.
-APART = {
-    ("study/published_noise", f"dataset={name}") for name in ("hardware_public", "algiers_trotter")
-}
+IMPORTED = ("algiers_trotter", "hardware_public")
 #: Too large to be searched: they have no search space.
-APART |= {("tune", f"model=perceiver_paper_{family}") for family in ("pauli", "random")}
+UNSEARCHED = ("perceiver_paper_pauli", "perceiver_paper_random")
+
+
+def rows(root: str) -> Iterator[list[str]]:
+    """Overrides of a command that together hold every option of every group at least once.
+
+    Each row chooses an option in every group; options of groups shift against each other from row
+    to row, so that most pairs of neighbouring groups meet.
+    """
+    offered = {key: options(group) for key, group in choices(root)}
+    if "tune" in offered:  # a search space belongs to its model
+        offered["model"] = [name for name in offered["model"] if name not in UNSEARCHED]
+        del offered["tune"]
+    if "dataset" in offered:  # an imported one has no parts to choose
+        offered["dataset"] = [name for name in offered["dataset"] if name not in IMPORTED]
+    parts = {key: offered.pop(key) for key in list(offered) if key.startswith("dataset/")}
+    yield from _shifted(offered)
+    if root == "generate":  # the parts of a dataset are the same for every command
+        yield from _shifted(parts)
+
+
+def _shifted(offered: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    for row in range(max(map(len, offered.values()))):
+        yield [
+            f"{key}={names[(row + shift) % len(names)]}"
+            for shift, (key, names) in enumerate(offered.items())
+        ]
+
+
 CASES = [
-    pytest.param(root, f"{key}={option}", id=f"{root} {key}={option}")
+    pytest.param(root, row, id=f"{root} {number}")
     for root in ROOTS
-    for key, group in choices(root)
-    # The parts of a dataset are the same for every root: once is enough.
-    if not key.startswith("dataset/") or root == "generate"
-    for option in options(group)
-    if (root, f"{key}={option}") not in APART
+    for number, row in enumerate(rows(root))
 ]
 
 
@@ -120,11 +141,10 @@ def test_every_group_is_offered_by_a_root_config() -> None:
     assert offered | {"experiment", "study"} == set(groups())
 
 
-@pytest.mark.parametrize(("root", "override"), CASES)
-def test_every_option_composes_and_validates(root: str, override: str) -> None:
-    overrides = [override]
-    if override.startswith("tune="):  # a search space belongs to its model
-        overrides.append(override.replace("tune=", "model="))
+@pytest.mark.parametrize(("root", "overrides"), CASES)
+def test_options_compose_and_validate(root: str, overrides: list[str]) -> None:
+    if root == "tune":
+        overrides += [o.replace("model=", "tune=") for o in overrides if o.startswith("model=")]
     config = validate(ROOTS[root], composed(root, *overrides))
     if root == "report":  # of runs, not of data
         return
@@ -132,10 +152,14 @@ def test_every_option_composes_and_validates(root: str, override: str) -> None:
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")
 
 
-@pytest.mark.parametrize(("root", "override"), sorted(a for a in APART if a[0] != "tune"))
-def test_an_imported_dataset_takes_no_fields_of_a_generated_one(root: str, override: str) -> None:
+@pytest.mark.parametrize("name", IMPORTED)
+def test_an_imported_dataset(name: str) -> None:
+    evaluated = validate(configs.EvaluateConfig, composed("evaluate", f"dataset={name}"))
+    assert evaluated.dataset_folder == Path("data") / name
     with pytest.raises(QmendError, match=r"dataset\.circuits: unknown key"):
-        validate(ROOTS[root], composed(root, override))
+        validate(
+            configs.PublishedNoiseStudyConfig, composed("study/published_noise", f"dataset={name}")
+        )
 
 
 @pytest.mark.parametrize("root", ROOTS)
