@@ -17,6 +17,7 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.devices.providers import runtime_calibration
+from qmend.evaluation.scores import reference
 from qmend.generation.generate import generate
 from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.leaderboard import Leaderboard
@@ -154,4 +155,4 @@ def board(tiny: Dataset, store: Store) -> Leaderboard:
             entries.append(
                 run_training(context, name, TRAININGS[name], {"seed": 0, "name": name}, 0)
             )
-    return Leaderboard.build(context.scored, entries)
+    return Leaderboard.of(entries, reference(context.scored))

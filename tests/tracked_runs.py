@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.evaluation.scores import Scores, summarise
+from qmend.evaluation.scores import FIGURES, Scores, summarise
 from qmend.metrics import Bootstrap
+from qmend.runs.reading import ScoredRun
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 
@@ -51,8 +52,39 @@ def made_up_scores(mean: float, seed: int, count: int = JOBS * SIZE) -> Scores:
     """L1RC around ``mean`` that all mitigators share a part of, as circuits do."""
     shared = np.random.default_rng(99).normal(0, 0.2, count)
     own = np.random.default_rng(seed).normal(0, 0.05, count)
-    values = {field.name: np.abs(shared) for field in fields(Scores)}
-    return Scores(**{**values, "l1rc": mean + shared + own})
+    scores = scores_of(np.abs(shared), job_ids(count // SIZE))
+    return replace(scores, l1rc=mean + shared + own)
+
+
+def scores_of(figure: np.ndarray, jobs: np.ndarray | None = None) -> Scores:
+    """Scores whose figures are all the same; without jobs, each circuit is one of its own."""
+    figure = np.asarray(figure, dtype=float)
+    ids = circuit_ids(len(figure))
+    return Scores(ids, ids if jobs is None else jobs, *[figure] * len(FIGURES))
+
+
+def unstored_run(
+    name: str,
+    scores: Scores,
+    kind: str = "train",
+    validation: tuple[float, ...] = (),
+    simulates: bool = False,
+    **costs: float,
+) -> ScoredRun:
+    """A run as a scoring returns it, without a store."""
+    summary = summarise(scores, Bootstrap.over(scores.job_id, replicates=40))
+    known = {"parameters": 0.0, "seconds": 0.0, "shots_factor": 1.0, **costs}
+    return ScoredRun(
+        name,
+        run_id=f"id of {name}",
+        tags={"kind": kind, "simulates": str(simulates).lower(), "bootstrap_unit": summary.unit},
+        params={},
+        metrics={**summary.metrics(), **{f"cost/{key}": value for key, value in known.items()}},
+        started=0,
+        split="test",
+        scores=scores,
+        history={"val/l1rc_median": validation} if validation else {},
+    )
 
 
 def scored_run(
@@ -70,8 +102,8 @@ def scored_run(
     **tags: str,
 ) -> str:
     """A finished run as the run contract has it; its id."""
-    circuits = circuit_ids(len(scores.l1rc)) if circuits is None else circuits
-    jobs = job_ids(len(scores.l1rc) // SIZE)
+    if circuits is not None:
+        scores = replace(scores, circuit_id=circuits)
     told = {
         "kind": kind,
         "dataset": "made_up",
@@ -83,7 +115,7 @@ def scored_run(
     }
     given = {"seed": seed, **(config or {})}
     with start_run(store, name, told, given, parent) as run:
-        summary = summarise(scores, Bootstrap.over(jobs, replicates=40))
+        summary = summarise(scores, Bootstrap.over(scores.job_id, replicates=40))
         run.metrics(summary.metrics())
         run.metrics(
             {
@@ -97,9 +129,7 @@ def scored_run(
             loss = {"train/loss": 1 / (epoch + 1), "val/loss": 1.1 / (epoch + 1)}
             run.metrics({"val/l1rc_median": value, **loss}, epoch)
         with run.artifact_folder("scores") as folder:
-            columns = {name: getattr(scores, name) for name in Scores.__dataclass_fields__}
-            table = pa.table({"circuit_id": circuits, "job_id": jobs, **columns})
-            pq.write_table(table, folder / "test.parquet")
+            pq.write_table(pa.table(vars(scores)), folder / "test.parquet")
     return run.run_id
 
 

@@ -5,7 +5,7 @@ Distributions are rows of (N, K) arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,8 +72,8 @@ def uniform_l1rc(ideal: FloatArray, of_uniform: FloatArray) -> FloatArray:
     """
     uniform = np.full_like(ideal, 1.0 / ideal.shape[1])
     change = l1rc(ideal, uniform, np.broadcast_to(of_uniform, ideal.shape))
-    told: FloatArray = np.where(l1(ideal, uniform) > UNIFORM_TOLERANCE, change, np.nan)
-    return told
+    recovered: FloatArray = np.where(l1(ideal, uniform) > UNIFORM_TOLERANCE, change, np.nan)
+    return recovered
 
 
 def median_l1rc(values: FloatArray) -> float:
@@ -109,11 +109,26 @@ def shot_noise_reference(
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its 95 % bootstrap interval."""
+    """A figure and its 95 % bootstrap interval; a run logs the three as metrics of their own."""
 
     value: float
     lo: float
     hi: float
+
+    def logged(self, key: str) -> dict[str, float]:
+        """The metrics ``key``, ``key_lo`` and ``key_hi``."""
+        return {key: self.value, f"{key}_lo": self.lo, f"{key}_hi": self.hi}
+
+    @staticmethod
+    def read(metrics: Mapping[str, float], key: str) -> Interval | None:
+        """Read an interval back from metrics; None where one of the three is missing."""
+        keys = (key, f"{key}_lo", f"{key}_hi")
+        return Interval(*(metrics[k] for k in keys)) if all(k in metrics for k in keys) else None
+
+
+def interval_keys(metrics: Mapping[str, float]) -> list[str]:
+    """Keys of the metrics that have an interval, in alphabetical order."""
+    return sorted(key for key in metrics if f"{key}_lo" in metrics and f"{key}_hi" in metrics)
 
 
 @dataclass(frozen=True)
@@ -143,10 +158,13 @@ class Bootstrap:
         rng = np.random.default_rng(self.seed)
         order = np.argsort(self.groups, kind="stable")
         sizes = np.bincount(self.groups)
-        members = np.split(order, np.cumsum(sizes)[:-1])
+        first = np.cumsum(sizes) - sizes
         for _ in range(self.replicates):
-            chosen = rng.integers(0, len(members), size=len(members))
-            yield np.concatenate([members[k] for k in chosen])
+            chosen = rng.integers(0, len(sizes), size=len(sizes))
+            drawn = sizes[chosen]
+            # Places of each drawn group's members in ``order``, one group after the other.
+            start = np.repeat(first[chosen] - (np.cumsum(drawn) - drawn), drawn)
+            yield order[start + np.arange(len(start))]
 
     def interval(self, statistic: Callable[[IntArray], float]) -> Interval:
         """The statistic of all circuits, and the 2.5 and 97.5 percentiles of its replicates.

@@ -36,8 +36,10 @@ def made(store, tiny, tmp_path_factory) -> tuple[Path, dict[str, str]]:
 def test_the_report_of_the_latest_runs(shell: Command, made) -> None:
     folder, _ = made
     said = shell("report", folder=folder).succeeded().out
-    assert "good is judged: best on the validation split among the models." in said
-    assert "It is better than bad." in said
+    assert (
+        "good is compared with the others: best on the validation split among the models." in said
+    )
+    assert "It beats bad." in said
     page = folder / "reports" / "report.html"
     assert f"Report: {page}" in said.replace("\n", "")
     assert "qmend report: parent" in page.read_text()

@@ -1,4 +1,4 @@
-"""The leaderboard as a table on a terminal."""
+"""The leaderboard as a table: on a terminal, in Markdown, as HTML."""
 
 from dataclasses import replace
 from io import StringIO
@@ -7,104 +7,139 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qmend.evaluation.scores import Scores, summarise
-from qmend.metrics import Bootstrap, Interval
-from qmend.reporting import table
+from qmend.metrics import Interval
+from qmend.reporting import numbers
+from qmend.reporting.leaderboard import (
+    SIMULATES,
+    caption,
+    leaderboard_table,
+    pairs_table,
+    summary_verdicts,
+    verdicts,
+)
+from qmend.reporting.table import Cell, Column, Row, Table
 from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.scoring import Entry
+from tracked_runs import made_up_scores, scores_of, unstored_run
+
+
+def lines_of(table: Table, width: int) -> list[str]:
+    console = Console(file=StringIO(), width=width)
+    console.print(table.terminal())
+    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
 def printed(board) -> list[str]:
-    console = Console(file=StringIO(), width=160)
-    console.print(table.leaderboard_table(board))
-    return [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
+    return lines_of(leaderboard_table(board, ranked=False), 160)
 
 
 def test_rows_are_baselines_models_and_last_the_reference(printed, board):
-    names = [e.name for e in board.entries]
+    names = [e.name for e in board.runs]
     rows = [line.split()[0] for line in printed if line.split()[0] in names]
     assert rows == names
-    assert [e.kind for e in board.entries] == ["baseline"] * 5 + ["train"] * 2
+    assert [e.kind for e in board.runs] == ["baseline"] * 5 + ["train"] * 2
     last = [k for k, line in enumerate(printed) if line.startswith("shot-noise reference")]
     assert len(last) == 1
     assert last[0] > max(k for k, line in enumerate(printed) if line.split()[0] in names)
-    assert table.interval_text(board.reference) in printed[last[0]]
+    assert numbers.interval_text(board.reference) in printed[last[0]]
+
+
+def test_ranked_rows_are_below_the_reference(board):
+    first, *rows = leaderboard_table(board).rows
+    assert first.mark == "reference"
+    assert [row.cells[0].text for row in rows] == [c.name for c in board.ranked]
 
 
 def test_figures_of_each_row(printed, board):
-    for entry in board.entries:
+    for entry in board.runs:
         line = next(x for x in printed if x.split()[0] == entry.name)
-        shown = [c.text(entry) for c in table.columns(board) if c.narrow]
-        assert line.split()[1:] == " ".join(shown).split()
+        figures = entry.figures
+        shares = [f"{figures[name].value:.2f}" for name in ("improved_pct", "harmed_pct")]
+        expected = [
+            *numbers.interval_text(figures["l1rc_median"]).split(),
+            *shares,
+            f"{figures['tv'].value:.3f}",
+        ]
+        assert line.split()[1 : 1 + len(expected)] == expected
+        assert line.split()[-2] == numbers.count_text(entry.parameters)
 
 
 def test_the_caption_says_what_was_resampled(printed, board):
     text = " ".join(printed)
-    assert f"{len(board.data)} test circuits" in text
+    assert f"{len(board.runs[0].scores)} test circuits" in text
     assert "bootstrap over circuits" in text
     assert "harmed: L1RC > 0.05" in text
 
 
 def test_it_fits_a_terminal_of_100_columns(board):
     """The longest names, figures of every width, shots and marks: no line is broken or cut."""
+    first = board.runs[0]
     bound, costly, large = (
-        replace(board.entries[0], name=name, **changes)
-        for name, changes in {
-            "probabilistic_inversion": {"simulates": True},
-            "clifford_data_regression": {"shots_factor": 11.0},
-            "physics_perceiver": {"parameters": 123_456_789, "seconds": 12345.6, "kind": "train"},
-        }.items()
+        replace(
+            first,
+            name=name,
+            tags={**first.tags, **tags},
+            metrics={**first.metrics, **{f"cost/{key}": value for key, value in costs.items()}},
+        )
+        for name, tags, costs in (
+            ("probabilistic_inversion", {"simulates": "true"}, {}),
+            ("clifford_data_regression", {}, {"shots_factor": 11.0}),
+            (
+                "physics_perceiver",
+                {"kind": "train"},
+                {"parameters": 123456789.0, "seconds": 12345.6},
+            ),
+        )
     )
-    whole = replace(board, entries=[*board.entries[1:], bound, costly, large])
+    whole = Leaderboard.of([*board.runs[1:-1], bound, costly, large], board.reference)
     for shown in (board, whole):
-        console = Console(file=StringIO(), width=100)
-        console.print(table.leaderboard_table(shown))
-        lines = console.file.getvalue().splitlines()
-        assert "…" not in "".join(lines)
-        starts = [line.split()[0] for line in lines if line.strip()]
-        assert {e.name for e in shown.entries} <= set(starts)
+        for ranked in (False, True):
+            lines = lines_of(leaderboard_table(shown, ranked=ranked), 100)
+            assert "…" not in "".join(lines)
+            assert {e.name for e in shown.runs} <= {line.split()[0] for line in lines}
 
 
 def test_shots_are_shown_where_they_differ_and_simulation_is_marked(board):
-    entries = board.entries
-    assert "shots" not in [c.heading for c in table.columns(board)]
-    assert table.SIMULATES not in table.caption(board)
-    costly = replace(entries[1], shots_factor=3.0, simulates=True)
-    other = replace(board, entries=[entries[0], costly, *entries[2:]])
-    cells = [
-        {c.heading: c.text(e).strip() for c in table.columns(other)} for e in other.entries[:2]
-    ]
+    first, second, *others = board.runs
+    assert "shots" not in leaderboard_table(board).headings
+    assert SIMULATES not in caption(board)
+    costly = replace(
+        second,
+        tags={**second.tags, "simulates": "true"},
+        metrics={**second.metrics, "cost/shots_factor": 3.0},
+    )
+    other = Leaderboard.of([first, costly, *others])
+    table = leaderboard_table(other, ranked=False)
+    cells = [dict(zip(table.headings, table.texts(r), strict=True)) for r in table.rows[:2]]
     assert [row["shots"] for row in cells] == ["1x", "3x"]
     assert [row["uniform"] for row in cells] == ["0.000", "0.000†"]
-    assert "† simulates its circuits" in table.caption(other)
-    assert f"best constant {entries[0].constant:.3f}" in table.caption(other)
+    assert "† simulates its circuits" in caption(other)
+    assert f"best constant {first.constant:.3f}" in caption(other)
 
 
-def test_one_that_simulates_is_neither_best_nor_judged(board):
-    """The row of the best mitigator is bold; a sentence says who is out, and why."""
-    best = board.best_model
-    out = replace(board, entries=[replace(e, simulates=e is best) for e in board.entries])
-    styles = {
-        str(row): style
-        for row, style in (
-            (cell, getattr(cell, "style", ""))
-            for cell in table.leaderboard_table(out).columns[0]._cells
-        )
-    }
-    assert styles[best.name] == "dim"
-    assert [name for name, style in styles.items() if style == "bold green"] == [out.winner.name]
-    lines = table.verdicts(out)
+def test_one_that_simulates_is_neither_marked_best_nor_compared(board):
+    """The row of the best mitigator is marked; a sentence says who is out, and why."""
+    best = board.best
+    out = Leaderboard.of(
+        [
+            replace(e, tags={**e.tags, "simulates": str(e.name == best.name).lower()})
+            for e in board.runs
+        ]
+    )
+    marks = {row.cells[0].text: row.mark for row in leaderboard_table(out).rows}
+    assert marks[best.name] == "simulates"
+    assert [name for name, mark in marks.items() if mark == "best"] == [out.winner.name]
+    lines = verdicts(out)
     assert lines[0].startswith(f"{best.name} simulates its circuits")
-    assert all(line.startswith(f"{out.best_model.name} ") for line in lines[1:])
+    assert all(line.startswith(f"{out.best.name} ") for line in lines[1:])
     assert len(lines) == 1 + len(board.baselines)
 
 
 def test_texts_of_numbers():
-    assert table.interval_text(Interval(-0.85349, -0.8611, -0.8456)) == "-0.853 [-0.861, -0.846]"
-    assert table.seconds_text(12.34) == "12.3"
-    assert table.seconds_text(0.01) == "<0.1"
-    assert [table.count_text(n) for n in (3, 12_345, 1_234_567, 98_765_432)] == [
+    assert numbers.interval_text(Interval(-0.85349, -0.8611, -0.8456)) == "-0.853 [-0.861, -0.846]"
+    assert numbers.seconds_text(12.34) == "12.3"
+    assert numbers.seconds_text(0.01) == "<0.1"
+    assert [numbers.count_text(n) for n in (3, 12_345, 1_234_567, 98_765_432)] == [
         "3",
         "12,345",
         "1.23M",
@@ -112,32 +147,67 @@ def test_texts_of_numbers():
     ]
 
 
-def entry(data, name: str, kind: str, change: np.ndarray) -> Entry:
-    """Made up: a mitigator with a given L1RC on every circuit."""
-    scores = Scores(*[change] * 6)
-    summary = summarise(scores, Bootstrap.over(data.job_id, replicates=20))
-    return Entry(name, kind, scores, summary, data.circuits.noisy, 0, 0.0, {}, "")
-
-
 @pytest.mark.parametrize(
-    ("ours", "verdict"),
+    ("ours", "verdict", "summary"),
     [
-        (-0.6, "ours beats theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +0.00 %"),
-        (-0.4, "ours does not beat theirs: median L1RC 0.100 [0.100, 0.100] in pairs"),
+        (
+            -0.6,
+            "ours beats theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +0.00 %",
+            "It beats theirs.",
+        ),
+        (
+            -0.4,
+            "ours does not beat theirs: median L1RC 0.100 [0.100, 0.100] in pairs",
+            "It is worse than theirs.",
+        ),
         (
             None,
             "ours does not beat theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +5",
+            "It has a lower median L1RC than theirs, but harms more circuits.",
         ),
+        (-0.5, "ours does not beat theirs: median L1RC 0.000", "It can't be told from theirs."),
     ],
-    ids=["better", "worse", "harmful"],
+    ids=["better", "worse", "harmful", "even"],
 )
-def test_verdicts(board, ours, verdict):
+def test_verdicts(ours, verdict, summary):
     """A better median bought with one harmed circuit of twenty is no victory."""
-    data = board.data
-    change = np.full(len(data), -0.6 if ours is None else ours)
+    change = np.full(20, -0.6 if ours is None else ours)
     if ours is None:
         change[0] = 0.5
-    theirs = entry(data, "theirs", "baseline", np.full(len(data), -0.5))
-    made_up = Leaderboard(data, [theirs, entry(data, "ours", "train", change)], None)
-    (found,) = table.verdicts(made_up)
+    theirs = unstored_run("theirs", scores_of(np.full(20, -0.5)), "baseline")
+    board = Leaderboard.of([theirs, unstored_run("ours", scores_of(change))])
+    (found,) = verdicts(board)
     assert found.startswith(verdict)
+    assert summary_verdicts(board)[-1] == summary
+
+
+def test_pairs_are_a_matrix_that_is_antisymmetric():
+    runs = [unstored_run(f"m{k}", made_up_scores(-0.5 - 0.1 * k, k)) for k in range(3)]
+    assert pairs_table(Leaderboard.of(runs[:2])) is None
+    rows = pairs_table(Leaderboard.of(runs)).rows
+    assert [row.cells[0].text for row in rows] == ["1 m2", "2 m1", "3 m0"]
+    opposite = {"better": "worse", "worse": "better", "": ""}
+    for k in range(3):
+        for j in range(3):
+            assert rows[k].cells[1 + j].mark == opposite[rows[j].cells[1 + k].mark]
+
+
+def test_one_table_in_three_forms():
+    """Columns may be on pages or on terminals alone; texts are never markup."""
+    columns = (Column.text("name"), Column.number("x"), Column("page", None), Column(None, "short"))
+    rows = (Row.of(["<b> [red]", "1", Cell("2", "better"), "3"], "best"),)
+    table = Table(columns, (rows,), "A [title]", "a caption")
+    lines = lines_of(table, 80)
+    assert lines[0] == "A [title]"
+    assert lines[1].split() == ["name", "x", "short"]
+    assert lines[3].split() == ["<b>", "[red]", "1", "3"]
+    assert lines[4] == "a caption"
+    assert table.markdown().splitlines() == [
+        "| name | x | page |",
+        "|---|---:|---:|",
+        "| **<b> [red]** | **1** | 2 |",
+    ]
+    html = table.html()
+    assert '<tr class="best"><td class="text">&lt;b&gt; [red]</td>' in html
+    assert '<td class="better">2</td>' in html
+    assert "short" not in html

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from test_html import Page
 
-from qmend.metrics import Interval
 from qmend.reporting import run_figures
+from qmend.reporting.leaderboard import SIMULATES, summary_verdicts
+from qmend.reporting.numbers import age_text, interval_text
 from qmend.reporting.run_figures import Coordinate
-from qmend.reporting.run_tables import age_text, indented, paired_table, sparkline
+from qmend.reporting.run_tables import indented, paired_table, sparkline
 from qmend.reporting.runs_page import figures_folder, write_runs_page
-from qmend.reporting.runs_report import Board, RunsReport, read_report
-from qmend.reporting.table import SIMULATES, interval_text
-from qmend.runs.reading import Group
+from qmend.reporting.runs_report import RunsReport, read_report
 from qmend.tracking.finding import all_runs, select
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
@@ -108,14 +108,14 @@ def test_every_plot_lies_beside_the_page_as_png_and_svg(written):
 
 def test_every_configuration_is_a_row_with_its_own_figures(report, written):
     (board,) = report.boards
-    assert [row.name for row in board.rows] == ["cheat", "wide", "slim", "none"]
+    assert [row.name for row in board.ranked] == ["cheat", "wide", "slim", "none"]
     rows = {row[1]: row for row in Page(written.read_text()).rows if len(row) > 6}
-    for row in board.rows:
+    for row in board.ranked:
         assert rows[row.name][2] == interval_text(row.figures["l1rc_median"])
     assert rows["shot-noise reference"][2] == "-0.900 [-0.920, -0.880]"
     assert rows["wide"][3] == ""
-    slim = next(c for c in board.group.configurations if c.name == "slim")
-    found = board.group.paired(slim, board.group.judged).l1rc
+    slim = next(c for c in board.configurations if c.name == "slim")
+    found = board.compare(slim, board.best).difference
     assert rows["slim"][3] == f"{found.value:+.3f} [{found.lo:+.3f}, {found.hi:+.3f}]"
     assert any(SIMULATES in cell for cell in rows["cheat"])
     assert not any(SIMULATES in cell for cell in rows["wide"])
@@ -125,9 +125,9 @@ def test_every_configuration_is_a_row_with_its_own_figures(report, written):
 
 def test_verdicts_and_what_was_left_out_are_told(report):
     (board,) = report.boards
-    assert board.verdicts == [
-        "wide is judged: best on the validation split among the models.",
-        "It is better than slim and none.",
+    assert summary_verdicts(board) == [
+        "wide is compared with the others: best on the validation split among the models.",
+        "It beats slim and none.",
     ]
     assert report.notes == ["Runs that have not finished are left out of the tables: 1 FAILED."]
 
@@ -160,7 +160,7 @@ def test_one_run_alone_is_a_page_too(store, tmp_path):
     run_id = scored_run(store, "alone", made_up_scores(-0.5, 1), dataset_sha="b" * 16)
     found = report_of(store, [run_id])
     write_runs_page(tmp_path / "page.html", found)
-    assert [row.name for row in found.boards[0].rows] == ["alone"]
+    assert [row.name for row in found.boards[0].configurations] == ["alone"]
 
 
 # Plots hold the numbers they claim
@@ -168,11 +168,11 @@ def test_one_run_alone_is_a_page_too(store, tmp_path):
 
 def test_costs_are_those_of_the_rows(report):
     (board,) = report.boards
-    left, right = run_figures.cost_against_quality(board.rows).axes
+    left, right = run_figures.cost_against_quality(board.ranked).axes
     for axes, costs in ((left, "parameters"), (right, "seconds")):
         points = [c.lines[0] for c in axes.containers]
         found = {(float(p.get_xdata()[0]), float(p.get_ydata()[0])) for p in points}
-        expected = {(getattr(r, costs), r.figures["l1rc_median"].value) for r in board.rows}
+        expected = {(getattr(r, costs), r.figures["l1rc_median"].value) for r in board.ranked}
         assert found == expected
 
 
@@ -233,8 +233,6 @@ def test_children_stand_below_their_parent(store, family):
 
 def test_runs_on_other_circuits_are_not_paired(report):
     (board,) = report.boards
-    first, second = board.group.configurations[1].runs
-    assert paired_table([first, second]).row_count == 1
-    assert isinstance(board.group, Group)
-    assert isinstance(Board.of(board.group, []).reference, Interval | None)
-    assert Board.of(board.group, []).reference is None
+    first, second = board.configurations[1].runs
+    assert len(paired_table([first, second]).rows) == 1
+    assert paired_table([first, replace(second, split="val")]) is None

@@ -14,7 +14,7 @@ from qmend.evaluation.scores import Scores, score
 from qmend.generation.generate import generate
 from qmend.metrics import harmed_pct
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.runs.promotion import ScoredCircuits, judge, promote
+from qmend.runs.promotion import judge, promote
 from qmend.runs.scoring import Context
 from qmend.runs.training import run_training
 from qmend.tracking.registry import champion, registered_run, versions
@@ -22,14 +22,13 @@ from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
+from tracked_runs import scores_of
 
 CIRCUITS = 200
 
 
-def scored(l1rc: np.ndarray, jobs: int = 40) -> ScoredCircuits:
-    l1rc = np.asarray(l1rc, dtype=float)
-    names = np.array([f"c{k}" for k in range(len(l1rc))])
-    return ScoredCircuits(Scores(*[l1rc] * 6), names, np.arange(len(l1rc)) % jobs)
+def scored(l1rc: np.ndarray, jobs: int = 40) -> Scores:
+    return scores_of(l1rc, np.arange(len(l1rc)) % jobs)
 
 
 def drawn(seed: int, median: float, spread: float) -> np.ndarray:
@@ -60,33 +59,33 @@ def test_the_champion_is_beaten_only_outside_the_paired_interval(seed: int, gap:
     verdict = judge(first, second)
     lo, hi = interval(ours, theirs, first.job_id)
     if abs(hi) > 0.004:  # two bootstraps of the same thing
-        assert verdict.wins == (hi < 0)
-    assert verdict.comparison.difference.lo == pytest.approx(lo, abs=0.01)
-    assert verdict.comparison.difference.hi == pytest.approx(hi, abs=0.01)
-    assert not (verdict.wins and judge(second, first).wins)
+        assert verdict.beats == (hi < 0)
+    assert verdict.difference.lo == pytest.approx(lo, abs=0.01)
+    assert verdict.difference.hi == pytest.approx(hi, abs=0.01)
+    assert not (verdict.beats and judge(second, first).beats)
 
 
 def test_pairs_tell_what_two_intervals_could_not() -> None:
     theirs = drawn(3, -0.5, 0.3)
     verdict = judge(scored(theirs - 0.01), scored(theirs))
-    assert verdict.wins
-    assert verdict.comparison.difference.hi == pytest.approx(-0.01)
+    assert verdict.beats
+    assert verdict.difference.hi == pytest.approx(-0.01)
     spread = np.ptp(interval(theirs, np.zeros(CIRCUITS), np.arange(CIRCUITS) % 40))
     assert spread > 0.02  # of either alone: more than the gap
 
 
 def test_nobody_beats_itself() -> None:
     same = scored(drawn(0, -0.7, 0.2))
-    assert not judge(same, same).wins
+    assert not judge(same, same).beats
 
 
 def test_more_harm_is_no_victory() -> None:
     theirs = drawn(1, -0.5, 0.1)
     ours = theirs - 0.3
     ours[7] = 0.06
-    assert not judge(scored(ours), scored(theirs)).wins
+    assert not judge(scored(ours), scored(theirs)).beats
     theirs[11] = 0.06
-    assert judge(scored(ours), scored(theirs)).wins
+    assert judge(scored(ours), scored(theirs)).beats
 
 
 @pytest.mark.parametrize(("median", "wins"), [(-0.3, True), (-0.001, False), (0.04, False)])
@@ -95,8 +94,8 @@ def test_the_first_champion_improves_on_no_mitigation(median: float, wins: bool)
     values[:3] = np.nan  # no noisy error to undo
     assert harmed_pct(values) > 0 or median < -0.2
     verdict = judge(scored(values), None)
-    assert verdict.wins == wins
-    assert verdict.comparison.difference.value == pytest.approx(np.nanmedian(values))
+    assert verdict.beats == wins
+    assert verdict.difference.value == pytest.approx(np.nanmedian(values))
 
 
 def test_scores_of_other_circuits_are_not_compared() -> None:
@@ -236,8 +235,8 @@ def test_a_champion_of_other_data_is_scored_on_the_challenger_s(
         network, _ = load_checkpoint(checkpoint_folder(own, run_id))
         mitigated = LearnedMitigator(network).mitigate(part.circuits)
         medians.append(np.median(score(part, mitigated, uniform).l1rc))
-    assert done.verdict is not None
-    difference = done.verdict.comparison.difference.value
+    assert done.comparison is not None
+    difference = done.comparison.difference.value
     assert difference == pytest.approx(medians[0] - medians[1], abs=1e-6)
 
     promote(own, challenger)

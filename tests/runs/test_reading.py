@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qmend.evaluation.scores import Scores, compare
-from qmend.metrics import Bootstrap
-from qmend.runs.reading import Configuration, Group, ScoredRun, groups, read_scored
+from qmend.evaluation.comparison import compare
+from qmend.evaluation.scores import FIGURES
+from qmend.metrics import Bootstrap, Interval
+from qmend.runs.leaderboard import leaderboards
+from qmend.runs.reading import ScoredRun, read_scored
 from qmend.tracking.store import Store
 from tracked_runs import JOBS, SIZE, circuit_ids, job_ids, made_up_scores, scored_run
 
@@ -22,29 +24,32 @@ def read(store: Store, *ids: str) -> list[ScoredRun]:
 
 def test_a_run_is_read_back_as_it_was_scored(board, store):
     """The demo's own runs: scores, ids, history and figures."""
-    for entry in board.entries:
+    for entry in board.runs:
         (found,) = read(store, entry.run_id)
-        for name in Scores.__dataclass_fields__:
+        for name in ("circuit_id", "job_id", *FIGURES):
             np.testing.assert_array_equal(getattr(found.scores, name), getattr(entry.scores, name))
-        np.testing.assert_array_equal(found.circuit_id, board.data.circuit_id)
-        np.testing.assert_array_equal(found.job_id, board.data.job_id)
+        assert (found.run_id, found.kind, found.simulates) == (
+            entry.run_id,
+            entry.kind,
+            entry.simulates,
+        )
+        assert found.summary == entry.summary
         for metric, values in entry.history.items():
             assert found.history[metric] == pytest.approx(values)
-        assert found.median == entry.summary.figures["l1rc_median"].value
+        assert found.median == entry.median == entry.figures["l1rc_median"].value
 
 
 def test_the_same_verdicts_as_the_leaderboard(board, store):
     """The paired intervals of the demo's table, from the store alone."""
-    (group,) = groups(read(store, *(entry.run_id for entry in board.entries)))
-    assert group.judged is not None
-    assert group.judged.name == board.best_model.name
+    (group,) = leaderboards(read(store, *(entry.run_id for entry in board.runs)))
+    assert group.best is not None
+    assert group.best.name == board.best.name
+    assert group.winner.name == board.winner.name
     by_name = {c.name: c for c in group.configurations}
-    assert len(by_name) == len(board.entries)
-    for baseline, comparison in board.comparisons():
-        found = group.paired(group.judged, by_name[baseline.name])
-        assert found.l1rc == comparison.difference
-        assert found.harm == pytest.approx(comparison.harm)
-        assert (found.word == "better" and found.harm <= 0) == comparison.beats
+    assert len(by_name) == len(board.runs)
+    for baseline in board.baselines:
+        found = group.compare(group.best, by_name[baseline.name])
+        assert found == board.compare(board.best, baseline)
 
 
 def test_paired_differences_of_seeds_against_a_bootstrap_by_hand(store):
@@ -53,7 +58,7 @@ def test_paired_differences_of_seeds_against_a_bootstrap_by_hand(store):
     theirs = made_up_scores(-0.58, 3)
     ids = [scored_run(store, f"a seed {k}", s, seed=k) for k, s in enumerate(ours)]
     ids.append(scored_run(store, "b", theirs, config={"width": 3}))
-    (group,) = groups(read(store, *ids))
+    (group,) = leaderboards(read(store, *ids))
     a, b = group.configurations
     assert (a.name, len(a.runs), b.name) == ("a", 2, "b")
     rng = np.random.default_rng(0)
@@ -63,13 +68,16 @@ def test_paired_differences_of_seeds_against_a_bootstrap_by_hand(store):
         rows = np.concatenate([np.arange(j * SIZE, (j + 1) * SIZE) for j in chosen])
         medians = [np.median(s.l1rc[rows]) for s in ours]
         drawn.append(np.mean(medians) - np.median(theirs.l1rc[rows]))
-    found = group.paired(a, b)
+    found = group.compare(a, b)
     value = np.mean([np.median(s.l1rc) for s in ours]) - np.median(theirs.l1rc)
-    assert found.l1rc.value == pytest.approx(value)
-    assert (found.l1rc.lo, found.l1rc.hi) == pytest.approx(tuple(np.percentile(drawn, [2.5, 97.5])))
+    assert found.difference.value == pytest.approx(value)
+    assert (found.difference.lo, found.difference.hi) == pytest.approx(
+        tuple(np.percentile(drawn, [2.5, 97.5]))
+    )
     assert found.word == "better"
-    back = group.paired(b, a)
-    assert (back.l1rc.lo, back.l1rc.hi) == pytest.approx((-found.l1rc.hi, -found.l1rc.lo))
+    back = group.compare(b, a)
+    assert back.difference.lo == pytest.approx(-found.difference.hi)
+    assert back.difference.hi == pytest.approx(-found.difference.lo)
     assert back.word == "worse"
 
 
@@ -91,7 +99,7 @@ def test_only_runs_on_the_same_circuits_share_a_group(store):
         scored_run(store, "c", scores, circuits=circuit_ids(count, first=1)),
         scored_run(store, "d", scores, dataset_sha="f" * 16),
     ]
-    found = [[c.name for c in group.configurations] for group in groups(read(store, *ids))]
+    found = [[c.name for c in group.configurations] for group in leaderboards(read(store, *ids))]
     assert sorted(map(sorted, found)) == [["a", "b"], ["c"], ["d"]]
 
 
@@ -101,17 +109,18 @@ def test_circuits_in_another_order_are_the_same_circuits(store):
     (first,) = read(store, scored_run(store, "a", scores))
     mixed = replace(
         first,
-        scores=Scores(**{k: getattr(scores, k)[rows] for k in Scores.__dataclass_fields__}),
-        circuit_id=first.circuit_id[rows],
-        job_id=first.job_id[rows],
+        name="b",
+        run_id="another",
+        params={"x": "1"},
+        scores=first.scores.select(rows),
     )
-    assert mixed.place == first.place
-    back = mixed.in_order_of(first)
-    np.testing.assert_array_equal(back.scores.l1rc, scores.l1rc)
-    np.testing.assert_array_equal(back.circuit_id, first.circuit_id)
-    members = (Configuration("a", (first,)), Configuration("b", (back,)))
-    found = Group("made_up", "0", "test", members).paired(*members)
-    assert (found.l1rc.value, found.l1rc.lo, found.l1rc.hi, found.word) == (0, 0, 0, "even")
+    assert mixed.circuits_key == first.circuits_key
+    back = mixed.scores.in_order_of(first.scores)
+    np.testing.assert_array_equal(back.l1rc, scores.l1rc)
+    np.testing.assert_array_equal(back.circuit_id, first.scores.circuit_id)
+    (board,) = leaderboards([first, mixed])
+    found = board.compare(*board.configurations)
+    assert (found.difference, found.word) == (Interval(0, 0, 0), "even")
 
 
 def test_seeds_are_one_configuration_and_repeats_are_left_out(store):
@@ -125,12 +134,12 @@ def test_seeds_are_one_configuration_and_repeats_are_left_out(store):
         scored_run(store, "none", scores[0], kind="baseline", seed="none", config={"other": 1}),
         scored_run(store, "none", scores[0], kind="baseline", seed="none", config={"other": 2}),
     ]
-    (group,) = groups(read(store, *ids))
+    (group,) = leaderboards(read(store, *ids))
     found = {c.name: c for c in group.configurations}
     assert set(found) == {"net (width=8)", "net (width=16)", "none"}
     both = found["net (width=8)"]
-    assert [run.run.info.run_id for run in both.runs] == [ids[0], ids[2]]  # the newest of seed 1
-    assert [run.run.info.run_id for run in both.repeats] == [ids[1]]
+    assert list(both.run_ids) == [ids[0], ids[2]]  # the newest of seed 1
+    assert [run.run_id for run in both.repeats] == [ids[1]]
     assert both.median == pytest.approx(np.mean([np.median(scores[k].l1rc) for k in (0, 2)]))
     assert len(found["none"].repeats) == 1
 
@@ -152,9 +161,9 @@ def test_evaluations_of_seeds_of_one_training_are_one_configuration(store):
             )
         )
     sources = {run_id: store.client.get_run(run_id) for run_id in trained}
-    (group,) = groups(read(store, *ids), sources)
+    (group,) = leaderboards(read(store, *ids), sources)
     assert [len(c.runs) for c in group.configurations] == [2]
-    (apart,) = groups(read(store, *ids))
+    (apart,) = leaderboards(read(store, *ids))
     assert [len(c.runs) for c in apart.configurations] == [1, 1]
 
 
@@ -165,10 +174,10 @@ def test_a_simulating_run_is_never_judged(store):
         scored_run(store, "lucky", made_up_scores(-0.8, 3), validation=[-0.4]),
         scored_run(store, "none", made_up_scores(0.0, 4), kind="baseline"),
     ]
-    (group,) = groups(read(store, *ids))
+    (group,) = leaderboards(read(store, *ids))
     assert group.configurations[0].name == "cheat"
-    assert group.judged is not None
-    assert group.judged.name == "late"  # by its best epoch on the validation split, not by test
+    assert group.best is not None
+    assert group.best.name == "late"  # by its best epoch on the validation split, not by test
 
 
 def test_runs_without_scores_are_no_scored_runs(store):

@@ -25,12 +25,12 @@ def artifacts(store, run_id: str):
 
 
 def by_name(board, name: str):
-    return next(e for e in board.entries if e.name == name)
+    return next(e for e in board.runs if e.name == name)
 
 
 def test_every_entry_has_a_finished_run_with_its_figures(board, store):
     parents = set()
-    for entry in board.entries:
+    for entry in board.runs:
         run = store.client.get_run(entry.run_id)
         assert run.info.status == "FINISHED"
         parents.add(run.data.tags["mlflow.parentRunId"])
@@ -79,7 +79,7 @@ def test_tags_name_data_method_and_seed(board, store, tiny):
 
 
 def test_the_dataset_is_an_input_of_every_run(board, store, tiny):
-    for entry in board.entries:
+    for entry in board.runs:
         inputs = store.client.get_run(entry.run_id).inputs.dataset_inputs
         assert {i.dataset.digest for i in inputs} == {tiny.manifest.dataset_sha}
         # One name a split: MLflow keeps one entry, and one context, for each name and digest.
@@ -87,7 +87,7 @@ def test_the_dataset_is_an_input_of_every_run(board, store, tiny):
 
 
 def test_per_circuit_scores_give_the_logged_median(board, store, tiny):
-    for entry in board.entries:
+    for entry in board.runs:
         table = pq.read_table(artifacts(store, entry.run_id) / "scores" / "test.parquet")
         assert table["circuit_id"].to_pylist() == tiny.part("test").circuit_id.tolist()
         median = np.median(table["l1rc"].to_numpy())

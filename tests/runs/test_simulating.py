@@ -223,13 +223,13 @@ def test_who_is_marked(tiny, store):
     assert -0.1 < constant - SIMULATION_MARGIN < -0.025
     assert entries[0].constant == pytest.approx(constant)
     assert {e.name: e.shots_factor for e in entries}["clifford_data_regression"] == 11
-    assert Leaderboard.build(context.scored, entries).winner.simulates is False
+    assert Leaderboard.of(entries).winner.simulates is False
 
 
 def test_a_network_blind_to_the_circuit_is_not_marked(board):
     for entry in board.models:
         assert not entry.simulates
-        assert abs(entry.summary.figures["uniform_l1rc"].value) < 0.05
+        assert abs(entry.figures["uniform_l1rc"].value) < 0.05
 
 
 def test_a_network_that_knows_its_circuits_by_heart_is_marked(tiny, store):

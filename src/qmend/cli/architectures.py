@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,19 +15,19 @@ from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
-from qmend.metrics import Interval
+from qmend.evaluation.scores import reference
 from qmend.reporting.html import check_writable
-from qmend.reporting.results import markdown, terminal_table
+from qmend.reporting.leaderboard import leaderboard_table
+from qmend.runs.configurations import Configuration
+from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, dataset_tags
 from qmend.studies.architectures import (
     Cell,
-    Row,
     run_average,
     run_baselines,
     run_cell,
     run_elsewhere,
     shortened,
-    shot_noise_reference,
 )
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
@@ -66,15 +65,19 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
         context = Context(store, dataset, parent=parent.run_id)
         names = None if config.baselines == "all" else config.baselines
         asked = {key: plain[key] for key in ("device", "dataset")}
-        rows: list[Row] = []
+        rows: list[Configuration] = []
+        noise = reference(context.scored)
 
-        def keep(row: Row) -> Row:
+        def board() -> Leaderboard:
+            return Leaderboard(tuple(rows), noise)
+
+        def keep(row: Configuration) -> Configuration:
             rows.append(row)
             console.print(f"  {row.name}: {row.figures['l1rc_median'].value:.3f}")
-            _write(config, parent, dataset.folder.name, rows, shot_noise_reference(context))
+            _write(config, parent, dataset.folder.name, board())
             return row
 
-        carried: list[Row] = []
+        carried: list[Configuration] = []
         cells = {
             name: training_cell(
                 name,
@@ -100,7 +103,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
         part = Context(store, short, parent=parent.run_id)
         for cell in (cells[name] for name in config.cells):
             keep(run_cell(part, cell, config.seeds, epoch_progress))
-        console.print(terminal_table(rows, shot_noise_reference(context), name))
+        console.print(leaderboard_table(board(), title=name).terminal())
     console.print(f"  Tables: {config.output}")
     console.print(f"  Run {parent.run_id}")
 
@@ -111,7 +114,7 @@ def _elsewhere(
     parent: Run,
     name: str,
     target: EvaluateConfig,
-    carried: list[Row],
+    carried: list[Configuration],
 ) -> None:
     """The carried networks beside baselines that were fitted to the other data themselves."""
     models: dict[str, Loaded] = {}
@@ -133,26 +136,20 @@ def _elsewhere(
     names = None if target.baselines == "all" else target.baselines
     rows = list(run_baselines(context, names, asked))
     rows += [run_elsewhere(context, row, asked) for row in carried if row.name in models]
-    reference = shot_noise_reference(context)
-    _write(config, parent, name, rows, reference)
-    console.print(terminal_table(rows, reference, f"elsewhere: {name}"))
+    board = Leaderboard(tuple(rows), reference(context.scored))
+    _write(config, parent, name, board)
+    console.print(leaderboard_table(board, title=f"elsewhere: {name}").terminal())
     for line in notes:
         console.print(f"  {line}")
 
 
-def _write(
-    config: ArchitecturesStudyConfig,
-    parent: Run,
-    name: str,
-    rows: list[Row],
-    reference: Interval | None,
-) -> None:
-    folder = config.output
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.md").write_text(markdown(rows, reference))
-    plain = json.dumps([asdict(row) for row in rows], indent=1)
-    (folder / f"{name}.json").write_text(plain + "\n")
-    parent.text(markdown(rows, reference), f"tables/{name}.md")
+def _write(config: ArchitecturesStudyConfig, parent: Run, name: str, board: Leaderboard) -> None:
+    table = leaderboard_table(board).markdown()
+    config.output.mkdir(parents=True, exist_ok=True)
+    (config.output / f"{name}.md").write_text(table)
+    records = [configuration.record for configuration in board.configurations]
+    (config.output / f"{name}.json").write_text(json.dumps(records, indent=1) + "\n")
+    parent.text(table, f"tables/{name}.md")
 
 
 def training_cell(

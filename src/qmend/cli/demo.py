@@ -10,11 +10,13 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import load_device
 from qmend.devices.vector import VECTOR_SIZE, calibration_vector
+from qmend.evaluation.scores import reference
 from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.reporting.html import ReportFacts, check_writable, dataset_facts, write_report
-from qmend.reporting.table import leaderboard_table, verdicts
+from qmend.reporting.leaderboard import leaderboard_table, verdicts
 from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.scoring import Context, Entry, dataset_tags, run_baseline
+from qmend.runs.reading import ScoredRun
+from qmend.runs.scoring import Context, dataset_tags, run_baseline
 from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
@@ -47,11 +49,11 @@ def run_demo(config: DemoConfig, plain: dict[str, Any]) -> None:
         board = _compare(config, plain, context, parent)
         console.print("[bold]5/5[/] Report")
         facts = ReportFacts(f"qmend demo: {device.name}", dataset_facts(dataset))
-        write_report(config.output, board, facts)
+        write_report(config.output, board, context.scored, facts)
         with parent.artifact_folder("report") as folder:
             (folder / config.output.name).write_text(config.output.read_text())
     console.print()
-    console.print(leaderboard_table(board))
+    console.print(leaderboard_table(board, ranked=False).terminal())
     for line in verdicts(board):
         console.print(f"  {line}")
     console.print()
@@ -64,7 +66,7 @@ def _compare(
     config: DemoConfig, plain: dict[str, Any], context: Context, parent: Run
 ) -> Leaderboard:
     console.print(f"[bold]3/5[/] Training {len(config.trainings)} networks")
-    models: list[Entry] = []
+    models: list[ScoredRun] = []
     for name, training in config.trainings.items():
         own = {
             **{k: v for k, v in plain.items() if k not in ("trainings", "output")},
@@ -75,19 +77,17 @@ def _compare(
     console.print(f"[bold]4/5[/] Fitting {len(STANDARD_BASELINES)} baselines")
     shared = {k: v for k, v in plain.items() if k not in ("trainings", "output")}
     baselines = [run_baseline(context, kind(), shared) for kind in STANDARD_BASELINES]
-    board = Leaderboard.build(context.scored, [*baselines, *models])
+    board = Leaderboard.of([*baselines, *models], reference(context.scored))
     _log(board, context.dataset, parent)
     return board
 
 
 def _log(board: Leaderboard, dataset: Dataset, parent: Run) -> None:
-    """The parent run holds the reference and the best model's figures."""
-    best = board.best_model
-    figures = best.summary.metrics("best/") if best else {}
+    """Log the reference and the best model's figures to the parent run."""
+    best = board.best
+    figures = best.runs[0].summary.metrics("best/") if best else {}
     if board.reference:
-        figures["reference/l1rc_median"] = board.reference.value
-        figures["reference/l1rc_median_lo"] = board.reference.lo
-        figures["reference/l1rc_median_hi"] = board.reference.hi
+        figures |= board.reference.logged("reference/l1rc_median")
     parent.metrics(figures)
     parent.tags({"best": best.name if best else "none"})
     parent.dataset(

@@ -16,10 +16,11 @@ from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
 from qmend.encodings import build_encoding
+from qmend.evaluation.scores import reference
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.reruns import runnable_baselines
-from qmend.reporting.table import leaderboard_table, verdicts
+from qmend.reporting.leaderboard import leaderboard_table, verdicts
 from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
@@ -62,8 +63,8 @@ def evaluate(config: EvaluateConfig, plain: dict[str, Any]) -> None:
         if config.ensemble:
             members = [(model, provenance) for model, provenance, _ in models]
             entries.append(run_ensemble(context, members, plain))
-        board = Leaderboard.build(context.scored, entries, config.scored_split)
-    console.print(leaderboard_table(board))
+        board = Leaderboard.of(entries, reference(context.scored))
+    console.print(leaderboard_table(board, ranked=False).terminal())
     for line in [*notes, *verdicts(board)]:
         console.print(f"  {line}")
     for _, provenance, name in models:

@@ -8,10 +8,12 @@ from qmend.cli.architectures import composed_config, training_cell
 from qmend.cli.terminal import circuits_progress, console, epoch_progress, generate_with_progress
 from qmend.config.errors import validate
 from qmend.datasets.table import load_dataset
+from qmend.evaluation.scores import reference
 from qmend.reporting.html import check_writable
-from qmend.reporting.results import markdown, terminal_table
+from qmend.reporting.leaderboard import leaderboard_table
+from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, dataset_tags
-from qmend.studies.architectures import run_cell, shortened, shot_noise_reference
+from qmend.studies.architectures import run_cell, shortened
 from qmend.studies.known_noise import KnownNoise, check_network, known_noise, run_knowing
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
@@ -41,11 +43,11 @@ def study_known_noise(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> N
                 return known_noise(dataset, progress)
 
         rows.append(run_knowing(context, cell, known, config.seeds, epoch_progress))
-        reference = shot_noise_reference(context)
+        board = Leaderboard(tuple(rows), reference(context.scored))
         config.output.mkdir(parents=True, exist_ok=True)
-        table = markdown(rows, reference)
+        table = leaderboard_table(board).markdown()
         (config.output / f"{dataset.folder.name}.md").write_text(table)
         parent.text(table, f"tables/{dataset.folder.name}.md")
-        console.print(terminal_table(rows, reference, name))
+        console.print(leaderboard_table(board, title=name).terminal())
     console.print(f"  Tables: {config.output}")
     console.print(f"  Run {parent.run_id}")

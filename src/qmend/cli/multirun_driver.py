@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from qmend.cli.multirun import Outcome, Sweep, varying_overrides
 from qmend.cli.terminal import console
-from qmend.reporting.multirun_table import Row, multirun_table
+from qmend.reporting.run_tables import MultirunCell, multirun_table
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import PROCESS_TAG, Store, open_store, reconcile, reported
 from qmend.types import QmendError
@@ -82,7 +82,7 @@ class Multirun:
         with suppress(QmendError):  # the store's error must not hide the cells'
             self._log(rows)
         if any(row.status != "not finished" for row in rows):
-            console.print(multirun_table(rows, self.run.run_id))
+            console.print(multirun_table(rows, self.run.run_id).terminal())
         if isinstance(error, KeyboardInterrupt):
             console.print("  With resume=true the same command skips what has finished.")
         # Marked here; the error itself is raised by the command.
@@ -91,7 +91,7 @@ class Multirun:
         if isinstance(error, FailedCellsError):
             raise error from None
 
-    def _log(self, rows: Sequence[Row]) -> None:
+    def _log(self, rows: Sequence[MultirunCell]) -> None:
         count = Counter(row.status for row in rows)
         self.run.metrics(
             {
@@ -102,7 +102,7 @@ class Multirun:
         )
         self.run.text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", "cells.json")
 
-    def _row(self, number: int) -> Row:
+    def _row(self, number: int) -> MultirunCell:
         overrides = varying_overrides(self.cells[number], self.sweep.varying)
         outcome = self._outcome(number)
         figures: dict[str, float] = {}
@@ -111,7 +111,7 @@ class Multirun:
                 figures = dict(self.store.client.get_run(outcome.run_id).data.metrics)
         names = ("test/l1rc_median", "test/improved_pct", "test/harmed_pct", "cost/seconds")
         kept = {key: value for key, value in figures.items() if key.startswith(names)}
-        return Row(tuple(overrides), outcome.status, outcome.run_id, outcome.error, kept)
+        return MultirunCell(tuple(overrides), outcome.status, outcome.run_id, outcome.error, kept)
 
     def _outcome(self, number: int) -> Outcome:
         try:

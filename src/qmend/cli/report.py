@@ -6,7 +6,7 @@ from typing import Any
 
 from qmend.cli.terminal import console
 from qmend.reporting.html import check_writable
-from qmend.reporting.results import terminal_table
+from qmend.reporting.leaderboard import leaderboard_table, summary_verdicts
 from qmend.reporting.runs_page import figures_folder, write_runs_page
 from qmend.reporting.runs_report import read_report
 from qmend.tracking.finding import all_runs, select
@@ -21,8 +21,8 @@ def report_runs(config: ReportConfig, _: dict[str, Any]) -> None:
     report = read_report(store, select(store, config.runs), all_runs(store))
     plots = write_runs_page(config.output, report)
     for board in report.boards[:1]:
-        console.print(terminal_table(board.rows, board.reference, board.title))
-        for line in board.verdicts:
+        console.print(leaderboard_table(board).terminal())
+        for line in summary_verdicts(board):
             console.print(f"  {line}", markup=False)
     for part in report.searches:
         console.print(f"  {part.caption}", markup=False)

@@ -7,10 +7,11 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from mlflow.entities import Run as MlflowRun
-from rich.table import Table
 
 from qmend.cli.terminal import console, epoch_progress
 from qmend.reporting import run_tables
+from qmend.reporting.numbers import size_text
+from qmend.reporting.table import Table
 from qmend.runs.reading import history, read_scored
 from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, name_of, status_of
 from qmend.tracking.store import Store, open_store
@@ -36,7 +37,7 @@ def list_runs(options: Namespace) -> None:
             runs = _filtered(runs, name, str(wanted))
     lines = run_tables.indented(runs)
     shown = lines[: options.limit]
-    console.print(run_tables.list_table(shown, _now(), console.width))
+    console.print(run_tables.list_table(shown, _now(), console.width).terminal())
     if len(lines) > len(shown):
         console.print(
             f"{len(shown)} of {len(lines)} runs; --limit {len(lines)} shows all.", style="dim"
@@ -94,7 +95,7 @@ def show_run(options: Namespace) -> None:
 
 
 def _print(table: Table) -> None:
-    console.print(table)
+    console.print(table.terminal())
     console.print()
 
 
@@ -106,14 +107,14 @@ def compare_runs(options: Namespace) -> None:
     runs = _chosen(store, [options.run, *options.others])
     for table in run_tables.side_by_side(runs):
         _print(table)
-    found = [read_scored(store, run) for run in runs]
-    scored = [each for each in found if each is not None]
+    read = (read_scored(store, run) for run in runs)
+    scored = [run for run in read if run is not None]
     paired = run_tables.paired_table(scored) if len(scored) > 1 else None
     if paired is not None:
         _print(paired)
-    alike = [each for each in scored if each.place == scored[0].place]
-    if len(alike) < len(runs):
-        missing = len(runs) - max(len(alike), 1)
+    comparable = [run for run in scored if run.circuits_key == scored[0].circuits_key]
+    if len(comparable) < len(runs):
+        missing = len(runs) - max(len(comparable), 1)
         console.print(
             f"{missing} of them {'was' if missing == 1 else 'were'} not scored on the circuits of "
             "the first: no paired difference."
@@ -129,7 +130,7 @@ def prune_runs(options: Namespace) -> None:
     plan = plan_pruning(store, options.days, _now())
     sizes = {leftover: leftover.size for leftover in plan.leftovers}
     for leftover in plan.leftovers:
-        size = run_tables.size_text(sizes[leftover])
+        size = size_text(sizes[leftover])
         run_id = f", {leftover.run_id[:8]}" if leftover.run_id else ""
         console.print(f"  {leftover.what}: {leftover.name}{run_id}, {size}", markup=False)
     for reason, count in sorted(plan.kept.items()):
@@ -164,7 +165,7 @@ def reproduce_run(options: Namespace) -> None:
         console.print(f"  Note: {line}", markup=False)
     if not found.equal:
         table = run_tables.side_by_side([found.original, found.again])[1]
-        console.print(table)
+        console.print(table.terminal())
     console.print(f"  Run {found.again.info.run_id}")
     if not found.agrees:
         raise QmendError(f"run {run.info.run_id[:12]} is not reproduced. {found.verdict}")

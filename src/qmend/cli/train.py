@@ -14,7 +14,7 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.datasets.config import dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
-from qmend.reporting.table import interval_text
+from qmend.reporting.numbers import interval_text
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.scoring import Context
 from qmend.runs.training import Parent, finished, run_training, unfinished

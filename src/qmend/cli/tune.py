@@ -16,6 +16,7 @@ from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.table import load_dataset
 from qmend.reporting.experiment import experiment_text
 from qmend.reporting.html import check_writable
+from qmend.reporting.numbers import seconds_text
 from qmend.reporting.search_table import (
     cells,
     outcomes_text,
@@ -25,7 +26,6 @@ from qmend.reporting.search_table import (
     trial_line,
     trial_table,
 )
-from qmend.reporting.table import seconds_text
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
 from qmend.tuning.record import Trial

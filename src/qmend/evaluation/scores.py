@@ -1,29 +1,42 @@
-"""Scores of one mitigator on one set of circuits, and paired comparison of two."""
+"""Score one mitigator on one set of circuits, and summarise with intervals."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend import metrics
-from qmend.datasets.table import LabelledCircuits
-from qmend.metrics import Bootstrap, Interval
-from qmend.types import FloatArray
+from qmend.metrics import Bootstrap, Interval, interval_keys
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
+
+if TYPE_CHECKING:  # reading scores needs no circuits
+    from qmend.datasets.table import LabelledCircuits
 
 #: A mitigator that recovers so much more of the ideal from no measurement than the best constant
 #: does (difference of the medians ``uniform_l1rc``) simulates its circuits.
 SIMULATION_MARGIN = 0.05
+#: The figures of each circuit.
+FIGURES = ("l1rc", "tv", "hellinger", "rmse", "kl", "uniform_l1rc")
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of each circuit, (N,) each; ``uniform_l1rc`` is what the mitigator recovers of the
-    ideal from the uniform distribution, :func:`qmend.metrics.uniform_l1rc`."""
+    """Figures of each circuit, (N,) each, with the circuit and the job that they belong to.
 
+    Attributes:
+        circuit_id, job_id: strings.
+        uniform_l1rc: share of the ideal recovered from the uniform distribution,
+            :func:`qmend.metrics.uniform_l1rc`.
+    """
+
+    circuit_id: AnyArray
+    job_id: AnyArray
     l1rc: FloatArray
     tv: FloatArray
     hellinger: FloatArray
@@ -31,16 +44,63 @@ class Scores:
     kl: FloatArray
     uniform_l1rc: FloatArray
 
+    def __len__(self) -> int:
+        return len(self.l1rc)
+
+    @property
+    def figures(self) -> dict[str, FloatArray]:
+        """(N,) values by the names in :data:`FIGURES`."""
+        return {name: getattr(self, name) for name in FIGURES}
+
+    @property
+    def median(self) -> float:
+        """Median L1RC of all circuits."""
+        return metrics.median_l1rc(self.l1rc)
+
+    @property
+    def harmed_pct(self) -> float:
+        """Share of harmed circuits, per cent."""
+        return metrics.harmed_pct(self.l1rc)
+
+    def select(self, index: IntArray) -> Scores:
+        """Scores of the circuits named by ``index``, in that order."""
+        columns = {name: values[index] for name, values in self.figures.items()}
+        return Scores(self.circuit_id[index], self.job_id[index], **columns)
+
+    def in_order_of(self, other: Scores) -> Scores:
+        """Scores of the same circuits in the order of ``other``."""
+        if np.array_equal(self.circuit_id, other.circuit_id):
+            return self
+        rank = np.argsort(np.lexsort((other.job_id, other.circuit_id)))
+        return self.select(np.lexsort((self.job_id, self.circuit_id))[rank])
+
     def write(self, path: Path, data: LabelledCircuits) -> None:
-        """Parquet, one row a circuit."""
+        """Write Parquet with a row per circuit."""
         columns = {
-            "circuit_id": data.circuit_id,
-            "job_id": data.job_id,
+            "circuit_id": self.circuit_id,
+            "job_id": self.job_id,
             "n_two_qubit": data.n_two_qubit,
             "depth": data.depth,
-            **{name: getattr(self, name) for name in self.__dataclass_fields__},
+            **self.figures,
         }
         pq.write_table(pa.table(columns), path)
+
+    @staticmethod
+    def read(path: Path) -> Scores:
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            QmendError: if the file is missing or damaged.
+        """
+        try:
+            table = pq.read_table(path)
+            ids = [np.array(table[name].to_pylist(), str) for name in ("circuit_id", "job_id")]
+            return Scores(*ids, **{name: table[name].to_numpy() for name in FIGURES})
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise QmendError(
+                f"The scores in {path} are missing or damaged ({str(error).splitlines()[0]}); "
+                "score the network again with `qmend evaluate`."
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -50,7 +110,7 @@ class Summary:
     Attributes:
         figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``,
             ``rmse``, ``kl``, ``uniform_l1rc``.
-        unit: what the bootstrap resampled.
+        unit: of the bootstrap, ``jobs`` or ``circuits``.
         excluded: circuits without noisy error, left out of L1RC.
     """
 
@@ -59,24 +119,34 @@ class Summary:
     excluded: int
 
     def metrics(self, prefix: str = "test/") -> dict[str, float]:
-        """Flat, as the run contract names them."""
-        out: dict[str, float] = {}
+        """The metrics of a run, by the names of the run contract."""
+        logged: dict[str, float] = {}
         for name, interval in self.figures.items():
-            out[f"{prefix}{name}"] = interval.value
-            out[f"{prefix}{name}_lo"] = interval.lo
-            out[f"{prefix}{name}_hi"] = interval.hi
-        return {**out, f"{prefix}excluded": float(self.excluded)}
+            logged |= interval.logged(f"{prefix}{name}")
+        return {**logged, f"{prefix}excluded": float(self.excluded)}
+
+    @staticmethod
+    def read(logged: Mapping[str, float], unit: str, prefix: str = "test/") -> Summary:
+        """Read a summary back from a run's metrics."""
+        figures = {}
+        for key in interval_keys(logged):
+            interval = Interval.read(logged, key)
+            if key.startswith(prefix) and interval is not None:
+                figures[key.removeprefix(prefix)] = interval
+        return Summary(figures, unit, int(logged.get(f"{prefix}excluded", 0)))
 
 
 def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray) -> Scores:
     """Score mitigated distributions (N, 2^n), chain order.
 
     Args:
-        of_uniform: (N, 2^n) what the mitigator makes of the uniform distribution in place of
-            the measured ones.
+        of_uniform: (N, 2^n) the mitigator's output where the uniform distribution takes the
+            place of the measured ones.
     """
     ideal, noisy = data.ideal, data.circuits.noisy
     return Scores(
+        data.circuit_id,
+        data.job_id,
         l1rc=metrics.l1rc(ideal, noisy, mitigated),
         tv=metrics.total_variation(ideal, mitigated),
         hellinger=metrics.hellinger(ideal, mitigated),
@@ -87,7 +157,7 @@ def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray)
 
 
 def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
-    """Medians, shares and means with their intervals."""
+    """Summarise as medians, shares and means with their intervals."""
 
     def of(values: FloatArray, statistic: object) -> Interval:
         assert callable(statistic)
@@ -109,37 +179,8 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
     )
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One mitigator against another on the same circuits.
-
-    Attributes:
-        difference: of the median L1RC, ours minus theirs; below 0 is better.
-        harm: of the share of harmed circuits, per cent points.
-    """
-
-    difference: Interval
-    harm: float
-
-    @property
-    def beats(self) -> bool:
-        """Lower median L1RC with the paired interval below 0, and no more harm."""
-        return self.difference.value < 0 and self.difference.hi < 0 and self.harm <= 0
-
-
-def compare(ours: Scores, theirs: Scores, bootstrap: Bootstrap) -> Comparison:
-    """Paired comparison: both are resampled together."""
-    difference = bootstrap.interval(
-        lambda index: (
-            metrics.median_l1rc(ours.l1rc[index]) - metrics.median_l1rc(theirs.l1rc[index])
-        )
-    )
-    harm = metrics.harmed_pct(ours.l1rc) - metrics.harmed_pct(theirs.l1rc)
-    return Comparison(difference, harm)
-
-
 def simulates(summary: Summary, constant: float) -> bool:
-    """Whether a mitigator recovers more from the uniform distribution than circuits have in common.
+    """Tell whether a mitigator recovers more from the uniform distribution than a constant can.
 
     A sufficient sign, not a necessary one: a simulated factor on each measured parity has nothing
     to act on here, so that such a mitigator has to say itself that it simulates.
@@ -151,9 +192,9 @@ def simulates(summary: Summary, constant: float) -> bool:
     return summary.figures["uniform_l1rc"].value < min(constant, 0.0) - SIMULATION_MARGIN
 
 
-def reference(data: LabelledCircuits, bootstrap: Bootstrap) -> Interval | None:
-    """Median shot-noise reference; None where the exact noisy distribution is not known."""
+def reference(data: LabelledCircuits) -> Interval | None:
+    """Compute the median shot-noise reference; None if the exact noisy distribution is unknown."""
     if data.noisy_exact is None:
         return None
     values = metrics.shot_noise_reference(data.ideal, data.circuits.noisy, data.noisy_exact)
-    return bootstrap.interval(lambda index: metrics.median_l1rc(values[index]))
+    return Bootstrap.over(data.job_id).interval(lambda index: metrics.median_l1rc(values[index]))

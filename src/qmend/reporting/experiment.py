@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from qmend.config.compose import compose_config
 from qmend.config.paths import conf_dir
-from qmend.reporting.table import count_text, interval_text, seconds_text
+from qmend.reporting.numbers import count_text, interval_text, seconds_text
 from qmend.tracking.run import flatten
 from qmend.tuning.result import SearchResult
 from qmend.tuning.search import Search

@@ -1,4 +1,4 @@
-"""Plots of the report, drawn with matplotlib, returned as SVG text or saved as PNG."""
+"""Draw the plots of a report with matplotlib, as figures and as SVG text."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qmend.datasets.table import LabelledCircuits
 from qmend.plots.style import COLOURS, STYLE
-from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.scoring import Entry
+from qmend.runs.reading import ScoredRun
 
 
 def colours(names: list[str]) -> dict[str, str]:
-    """One colour for each mitigator, the same in every plot of a report."""
+    """Give each mitigator a colour, the same in every plot of a report."""
     return {name: COLOURS[k % len(COLOURS)] for k, name in enumerate(names)}
 
 
 def svg(figure: Figure) -> str:
-    """The figure as an ``<svg>`` element without a date, to be put into a page."""
+    """Convert a figure to an ``<svg>`` element without a date."""
     buffer = io.StringIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -33,7 +33,7 @@ def svg(figure: Figure) -> str:
 
 
 def themed(text: str) -> str:
-    """An SVG whose black is the page's text colour, and whose background is the page's."""
+    """Let an SVG take text colour and background from its page."""
     text = re.sub(r"(fill|stroke): ?#000000", r"\1: currentColor", text)
     text = re.sub(r"fill: ?#ffffff", "fill: none", text)
     return text.replace("<svg ", '<svg fill="currentColor" ', 1)
@@ -46,8 +46,8 @@ def namespaced(text: str, prefix: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
 
 
-class Learned(Protocol):
-    """What learning curves are drawn from: a name, and metric -> one value an epoch."""
+class Trained(Protocol):
+    """A name, and metric -> one value an epoch: what learning curves are drawn from."""
 
     @property
     def name(self) -> str: ...
@@ -63,12 +63,12 @@ _OTHERS = "#9AA5B1"
 
 
 def legend_name(name: str) -> str:
-    """A name that leaves the plot its room: its first words, at most 32 letters."""
+    """Shorten a name to its first words, at most 32 letters."""
     return textwrap.shorten(name, 32, placeholder=" …")
 
 
-def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> Figure:
-    """Training and validation loss, and validation median L1RC, by epoch.
+def training_curves(models: Sequence[Trained], colour_of: Mapping[str, str]) -> Figure:
+    """Draw training and validation loss, and validation median L1RC, by epoch.
 
     Models of one name (seeds) share a colour and a line of the legend; a name without a colour
     is drawn thin and grey.
@@ -81,11 +81,11 @@ def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> 
             epochs = np.arange(1, len(entry.history.get("train/loss", [])) + 1)
             if not len(epochs):
                 continue
-            known = entry.name in colour_of and entry.name not in labelled
+            labels = entry.name in colour_of and entry.name not in labelled
             look = {
                 "color": colour_of.get(entry.name, _OTHERS),
                 "linewidth": 1.5 if entry.name in colour_of else 0.7,
-                "label": legend_name(entry.name) if known else None,
+                "label": legend_name(entry.name) if labels else None,
             }
             labelled |= {entry.name} & set(colour_of)
             curves = [(loss, "train/loss", "-"), (loss, "val/loss", "--")]
@@ -104,26 +104,31 @@ def training_curves(models: Sequence[Learned], colour_of: Mapping[str, str]) -> 
     return figure
 
 
-def by_two_qubit_gates(board: Leaderboard, colour_of: dict[str, str], bins: int = 8) -> Figure:
-    """Median L1RC and quartiles in bins of equally many circuits, for the coloured entries."""
-    gates = board.data.n_two_qubit
+def by_two_qubit_gates(
+    data: LabelledCircuits,
+    runs: Sequence[ScoredRun],
+    colour_of: Mapping[str, str],
+    bins: int = 8,
+) -> Figure:
+    """Draw median L1RC and quartiles in bins of equally many circuits, for coloured names."""
+    gates = data.n_two_qubit
     edges = np.unique(np.quantile(gates, np.linspace(0, 1, bins + 1)))
     which = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.8), layout="constrained")
         axes = figure.subplots()
-        for entry in [e for e in board.entries if e.name in colour_of]:
-            colour = colour_of[entry.name]
+        for run in [run for run in runs if run.name in colour_of]:
+            colour = colour_of[run.name]
             centres, quartiles = [], []
             for k in np.unique(which):
-                values = entry.scores.l1rc[which == k]
+                values = run.scores.l1rc[which == k]
                 values = values[~np.isnan(values)]
                 if len(values):
                     centres.append(gates[which == k].mean())
                     quartiles.append(np.percentile(values, [25, 50, 75]))
             low, middle, high = np.array(quartiles).T
             axes.plot(
-                centres, middle, "o-", color=colour, label=legend_name(entry.name), markersize=4
+                centres, middle, "o-", color=colour, label=legend_name(run.name), markersize=4
             )
             axes.fill_between(centres, low, high, color=colour, alpha=0.12, linewidth=0)
         axes.axhline(0, color="grey", linewidth=0.8)
@@ -133,9 +138,10 @@ def by_two_qubit_gates(board: Leaderboard, colour_of: dict[str, str], bins: int 
     return figure
 
 
-def example_circuits(board: Leaderboard, entry: Entry) -> Figure:
-    """Four circuits at the 12, 37, 62 and 87 percentile of noisy error: ideal, noisy, mitigated."""
-    data = board.data
+def example_circuits(data: LabelledCircuits, run: ScoredRun) -> Figure:
+    """Draw four circuits, at the 12, 37, 62 and 87 percentile of noisy error: ideal, noisy,
+    mitigated."""
+    assert run.mitigated is not None
     error = np.abs(data.ideal - data.circuits.noisy).sum(axis=1)
     order = np.argsort(error)
     chosen = [order[int(q * (len(order) - 1))] for q in (0.125, 0.375, 0.625, 0.875)]
@@ -147,13 +153,13 @@ def example_circuits(board: Leaderboard, entry: Entry) -> Figure:
             bars = (
                 ("ideal", data.ideal[k], "#BBBBBB"),
                 ("noisy", data.circuits.noisy[k], COLOURS[1]),
-                ("mitigated", entry.mitigated[k], COLOURS[0]),
+                ("mitigated", run.mitigated[k], COLOURS[0]),
             )
             for offset, (label, heights, colour) in zip((-0.28, 0.0, 0.28), bars, strict=True):
                 axes.bar(x + offset, heights, width=0.28, color=colour, label=label)
             axes.set_title(
                 f"{data.n_two_qubit[k]} two-qubit gates: L1 error {error[k]:.2f} "
-                f"→ {np.abs(data.ideal[k] - entry.mitigated[k]).sum():.2f}",
+                f"→ {np.abs(data.ideal[k] - run.mitigated[k]).sum():.2f}",
                 fontsize=10,
             )
             axes.set_ylabel("probability")

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page without scripts."""
+"""Write HTML pages: self-contained, without scripts."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from qmend.datasets.table import Dataset
+from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.files import write_text
 from qmend.reporting import figures
-from qmend.reporting.table import caption, columns, interval_text, verdicts
+from qmend.reporting.leaderboard import leaderboard_table, verdicts
 from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.scoring import Entry
 from qmend.types import QmendError
 from qmend.version import __version__
 
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """What the page says beside the figures: (label, value) pairs."""
+    """Title of a page and its (label, value) pairs."""
 
     title: str
     facts: list[tuple[str, str]]
 
 
 def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
-    """Where the data come from."""
+    """Describe the origin of the data."""
     circuits = dataset.rows.circuits
     chains = {f"{c.device}, physical qubits {list(layout)}": None for c, layout in circuits.chains}
     times = sorted(c.time for c in circuits.calibrations)
@@ -54,7 +53,7 @@ def check_writable(path: Path) -> None:
     """Fail before the work, not after it.
 
     Args:
-        key: of the config, that says where it goes.
+        key: of the config that holds the path.
 
     Raises:
         QmendError: if the report's folder can't be made or written.
@@ -70,48 +69,47 @@ def check_writable(path: Path) -> None:
 
 
 def style() -> str:
-    """The style sheet of all pages: light or dark as the reader's system is, and printable."""
+    """Read the style sheet of all pages: light or dark by the reader's system, and printable."""
     return files("qmend.reporting").joinpath("page.css").read_text()
 
 
 def made_by() -> str:
-    """For the foot of a page."""
+    """Name version and time for the foot of a page."""
     return f"qmend {__version__}, {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def inline(figure: Figure, name: str) -> str:
-    """A figure as SVG in the page's colours; ``name`` must be no other figure's."""
+    """Convert a figure to SVG in the page's colours; ``name`` must be unique on the page."""
     text = re.sub(r"<metadata>.*?</metadata>", "", figures.svg(figure), flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)  # of no use inside HTML
     return figures.themed(figures.namespaced(text, name))
 
 
-def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
-    """Write the page; replaced as a whole, never half written."""
-    example = board.best_model or board.models[0]
-    winner = board.winner
-    shown_columns = columns(board)
+def write_report(
+    path: Path, board: Leaderboard, data: LabelledCircuits, facts: ReportFacts
+) -> None:
+    """Write the page of a leaderboard that was just scored; replaced whole, never half written.
+
+    Args:
+        data: the circuits that were scored.
+    """
+    runs = {run.name: run for run in board.runs}
+    example = board.best or board.configurations[-1]
     # The two that change nothing or everything would only stretch the axis.
-    shown = [e.name for e in board.entries if e.name not in ("none", "uniform")]
-    colour_of = figures.colours(shown)
+    colour_of = figures.colours([name for name in runs if name not in ("none", "uniform")])
+    models = [run for run in board.runs if run.kind != "baseline"]
     plots = {
-        "curves": figures.training_curves(board.models, colour_of),
-        "gates": figures.by_two_qubit_gates(board, colour_of),
-        "examples": figures.example_circuits(board, example),
+        "curves": figures.training_curves(models, colour_of),
+        "gates": figures.by_two_qubit_gates(data, board.runs, colour_of),
+        "examples": figures.example_circuits(data, runs[example.name]),
     }
     template = files("qmend.reporting").joinpath("report.html.j2").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     page = environment.from_string(template).render(
         title=facts.title,
         facts=facts.facts,
-        headings=[column.heading for column in shown_columns],
-        groups=[
-            [(_row_class(e, winner), e.name, [c.text(e) for c in shown_columns]) for e in group]
-            for group in (board.baselines, board.models)
-        ],
+        table=leaderboard_table(board, ranked=False),
         example=example.name,
-        reference=interval_text(board.reference) if board.reference else None,
-        caption=caption(board),
         verdicts=verdicts(board),
         plots={k: inline(f, k) for k, f in plots.items()},
         made=made_by(),
@@ -119,7 +117,3 @@ def write_report(path: Path, board: Leaderboard, facts: ReportFacts) -> None:
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
-
-
-def _row_class(entry: Entry, winner: Entry | None) -> str:
-    return "best" if entry is winner else "simulates" if entry.simulates else ""

@@ -1,4 +1,4 @@
-"""Plots of any set of runs: cost against quality, importances, parallel coordinates."""
+"""Draw plots of any set of runs: cost against quality, importances, parallel coordinates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from qmend.plots.style import COLOURS, STYLE
-from qmend.studies.architectures import Row
+from qmend.runs.configurations import Configuration
 from qmend.tuning.importance import Importance
 from qmend.tuning.record import SearchRecord, Trial
 from qmend.tuning.space import Parameter
@@ -31,8 +31,8 @@ _WIDE = 30.0
 _NOWHERE = -0.14
 
 
-def cost_against_quality(rows: Sequence[Row]) -> Figure:
-    """Median L1RC with its interval against parameters and seconds; numbers as in the table."""
+def cost_against_quality(rows: Sequence[Configuration]) -> Figure:
+    """Draw median L1RC with its interval against parameters and seconds, numbered as the rows."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
@@ -56,10 +56,10 @@ def cost_against_quality(rows: Sequence[Row]) -> Figure:
     return figure
 
 
-def _scatter(axes: Axes, rows: Sequence[Row], by_parameters: bool) -> None:
+def _scatter(axes: Axes, rows: Sequence[Configuration], by_parameters: bool) -> None:
     for number, row in enumerate(rows, 1):
         if row.kind == "evaluation" and not by_parameters:
-            continue  # trained before, nobody says here how long
+            continue  # trained before: the time is not known here
         change = row.figures["l1rc_median"]
         cost = float(row.parameters) if by_parameters else max(row.seconds, _FASTEST)
         colour, marker, label = MODEL, "o", "model"
@@ -88,18 +88,18 @@ def _scatter(axes: Axes, rows: Sequence[Row], by_parameters: bool) -> None:
     axes.axhline(0, color="grey", linewidth=0.8)
 
 
-def importance_bars(found: Sequence[Importance]) -> Figure:
-    """A bar each parameter, and a second one from finished trials alone."""
+def importance_bars(shares: Sequence[Importance]) -> Figure:
+    """Draw a bar for each parameter, and a second one from finished trials alone."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 0.9 + 0.42 * len(found)), layout="constrained")
+        figure = Figure(figsize=(10, 0.9 + 0.42 * len(shares)), layout="constrained")
         axes = figure.subplots()
-        places = np.arange(len(found))[::-1]
-        both = any(each.finished_only is not None for each in found)
+        places = np.arange(len(shares))[::-1]
+        both = any(each.finished_only is not None for each in shares)
         height = 0.36 if both else 0.6
         shift = 0.19 if both else 0.0
         axes.barh(
             places + shift,
-            [100 * each.share for each in found],
+            [100 * each.share for each in shares],
             height,
             color=COLOURS[0],
             label="finished and pruned trials",
@@ -107,13 +107,13 @@ def importance_bars(found: Sequence[Importance]) -> Figure:
         if both:
             axes.barh(
                 places - shift,
-                [100 * (each.finished_only or 0.0) for each in found],
+                [100 * (each.finished_only or 0.0) for each in shares],
                 height,
                 color=COLOURS[5],
                 label="finished trials alone",
             )
             axes.legend(loc="lower right")
-        axes.set_yticks(places, [each.key for each in found])
+        axes.set_yticks(places, [each.key for each in shares])
         axes.set_xlabel("share of the objective's variance, %")
         axes.grid(axis="y", visible=False)
     return figure
@@ -124,7 +124,7 @@ class Coordinate:
     """One axis of a parallel-coordinates plot.
 
     Attributes:
-        values: a number or text a line; None where the line has no value.
+        values: a number or text per line; None where the line has no value.
         log: numbers on a log scale.
     """
 
@@ -134,7 +134,7 @@ class Coordinate:
 
     @staticmethod
     def of_texts(label: str, texts: Sequence[str | None]) -> Coordinate:
-        """Numbers where all are, on a log axis where they span orders of magnitude."""
+        """Read numbers where all are, on a log axis where they span orders of magnitude."""
         numbers = [None if text is None else _number(text) for text in texts]
         known = [number for number in numbers if number is not None]
         if len(known) < sum(text is not None for text in texts) or not known:
@@ -186,7 +186,7 @@ def parallel_coordinates(
     values: Sequence[float],
     faint: Sequence[bool] = (),
 ) -> Figure:
-    """A line each run or trial through its params to its objective, whose better end is up.
+    """Draw a line for each run or trial through its params to its objective, better end up.
 
     Args:
         values: of the objective, one a line.
@@ -258,7 +258,7 @@ def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bo
 
 
 def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Coordinate]:
-    """Make an axis of each parameter of a search."""
+    """Make an axis for each parameter of a search."""
 
     def value(trial: Trial, key: str, parameter: Parameter) -> Any:
         if key not in trial.values:
@@ -273,7 +273,7 @@ def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Co
 
 
 def run_coordinates(texts: Sequence[dict[str, str]], keys: Sequence[str]) -> list[Coordinate]:
-    """An axis each param that differs, those first that most runs have and that vary most."""
+    """Make an axis for each param that differs, first those that most runs have and that vary."""
 
     def rank(key: str) -> tuple[Any, ...]:
         known = [params[key] for params in texts if key in params]

@@ -1,68 +1,48 @@
-"""Runs as tables on a terminal: a list, one in full, several side by side."""
+"""Tables of tracked runs: a list, one in full, several side by side, the cells of a multirun."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow.entities import Run as MlflowRun
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
-from qmend.metrics import Interval
-from qmend.reporting.runs_report import signed_text
-from qmend.reporting.table import SIMULATES, interval_text, seconds_text
-from qmend.runs.reading import (
-    Configuration,
-    Group,
-    ScoredRun,
-    differing,
-    scored_split,
+from qmend.metrics import Interval, interval_keys
+from qmend.reporting.leaderboard import SIMULATES
+from qmend.reporting.numbers import (
+    age_text,
+    interval_text,
+    number_text,
+    seconds_text,
+    signed_text,
+    size_text,
 )
-from qmend.tracking.finding import artifact_path, kind_of, name_of, parent_of, status_of
+from qmend.reporting.table import Cell, Column, Row, Table
+from qmend.runs.configurations import differing
+from qmend.runs.leaderboard import Leaderboard, aligned
+from qmend.runs.reading import ScoredRun
+from qmend.tracking.finding import (
+    artifact_path,
+    kind_of,
+    logged_figure,
+    name_of,
+    parent_of,
+    status_of,
+)
 
 #: Fewer characters leave no room for intervals and data.
 WIDE = 100
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 32
-_STYLES = {"failed": "red", "killed": "yellow", "running": "cyan", "pruned": "dim"}
 _SHORT_ID = 8
-#: A name and what it stands for.
-Pair = tuple[str, str | Text]
-
-
-def _table(title: str | None = None) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        padding=(0, 1),
-        collapse_padding=True,
-    )
-
-
-def age_text(milliseconds: float) -> str:
-    """``40 s``, ``7 min``, ``3 h``, ``12 d``."""
-    seconds = max(milliseconds, 0) / 1000
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 1.5 * size or (unit == "min" and seconds >= 60):
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def size_text(size: int) -> str:
-    """``812 B``, ``34 kB``, ``1.2 MB``."""
-    if size < 1000:
-        return f"{size} B"
-    return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
+#: A name and its value.
+Pair = tuple[str, str | Cell]
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A curve as a line of bars, the means of equal stretches; blank where a value is missing."""
+    """Draw a curve as bars, means of equal stretches; blank where a value is missing."""
     parts = np.array_split(np.array(values, dtype=float), min(len(values), _CURVE))
     points = np.array([part[~np.isnan(part)].mean() if (~np.isnan(part)).any() else np.nan
                        for part in parts])  # fmt: skip
@@ -78,7 +58,7 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def indented(runs: Sequence[MlflowRun]) -> list[tuple[int, MlflowRun]]:
-    """(depth, run): newest at the top first, below each parent its children, oldest first."""
+    """Order runs: newest first, and below each parent its children, oldest first; with depths."""
     ids = {run.info.run_id for run in runs}
     below: dict[str, list[MlflowRun]] = {}
     top = []
@@ -97,128 +77,102 @@ def indented(runs: Sequence[MlflowRun]) -> list[tuple[int, MlflowRun]]:
     return [line for run in newest for line in tree(run, 0)]
 
 
-def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int) -> Table:
-    """A line a run, the columns that matter first; fewer of them below :data:`WIDE`.
+def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int = WIDE) -> Table:
+    """List runs, one a line, with fewer columns on a terminal narrower than :data:`WIDE`.
 
     Args:
+        lines: depth below the first run's, and the run.
         now: milliseconds since the epoch.
-        width: of the terminal.
     """
     wide = width >= WIDE
-    table = _table()
-    table.padding = (0, 0)
-    table.add_column("name", no_wrap=True, overflow="ellipsis", min_width=16, ratio=1)
-    table.add_column("kind", no_wrap=True)
-    table.add_column("status", no_wrap=True)
-    table.add_column("median L1RC [95 %]" if wide else "L1RC", justify="right", no_wrap=True)
-    table.add_column("harmed %" if wide else "harmed", justify="right", no_wrap=True)
-    if wide:
-        table.add_column("dataset", no_wrap=True, overflow="ellipsis", max_width=15)
-        table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("age", justify="right", no_wrap=True)
-    table.add_column("id", no_wrap=True, min_width=_SHORT_ID)
-    table.expand = True
+    columns = (
+        Column("run", "name", words=True, long="ellipsis"),
+        Column.text("kind"),
+        Column.text("status"),
+        Column("dataset", "dataset" if wide else None, words=True),
+        Column("seed", None),
+        Column("median L1RC [95 %]", "median L1RC [95 %]" if wide else None),
+        Column(None, None if wide else "L1RC"),
+        Column("harmed %", "harmed %" if wide else "harmed"),
+        Column("seconds", "seconds" if wide else None),
+        Column(None, "age"),
+        Column("id", None, words=True),
+        Column(None, "id", words=True),
+    )
+    rows = []
     for depth, run in lines:
-        status = status_of(run)
-        change = median_interval(run)
+        status, change = status_of(run), logged_figure(run)
+        harmed, seconds = logged_figure(run, "harmed_pct"), run.data.metrics.get("cost/seconds")
         mark = SIMULATES if run.data.tags.get("simulates") == "true" else ""
-        harm = _last(run, "harmed_pct")
-        seconds = run.data.metrics.get("cost/seconds")
-        cells: list[str | Text] = [
-            Text("  " * depth + name_of(run)),
+        cells = [
+            "  " * depth + name_of(run),
             kind_of(run),
-            Text(status, _STYLES.get(status, "")),
-            ""
-            if change is None
-            else f"{interval_text(change) if wide else f'{change.value:.3f}'}{mark}",
-            "" if harm is None else f"{harm:.2f}",
+            Cell(status, status),
+            run.data.tags.get("dataset", "")[:15],
+            run.data.tags.get("seed", "").replace("none", ""),
+            "" if change is None else f"{interval_text(change)}{mark}",
+            "" if change is None else f"{change.value:.3f}{mark}",
+            "" if harmed is None else f"{harmed.value:.2f}",
+            "" if seconds is None else seconds_text(seconds),
+            age_text(now - (run.info.end_time or now)),
+            Cell(run.info.run_id[:12], "id"),
+            run.info.run_id[:_SHORT_ID],
         ]
-        if wide:
-            cells += [
-                str(run.data.tags.get("dataset", "")),
-                "" if seconds is None else seconds_text(seconds),
-            ]
-        ended = run.info.end_time or now
-        cells += [age_text(now - ended), run.info.run_id[:_SHORT_ID]]
-        table.add_row(*cells)
-    return table
-
-
-def median_interval(run: MlflowRun) -> Interval | None:
-    """The median L1RC that a run logged; None: it scored nothing."""
-    split = scored_split(run)
-    if split is None:
-        return None
-    logged = run.data.metrics
-    return Interval(*(logged[f"{split}/l1rc_median{end}"] for end in ("", "_lo", "_hi")))
-
-
-def _last(run: MlflowRun, figure: str) -> float | None:
-    found = run.data.metrics.get(f"{scored_split(run)}/{figure}")
-    return None if found is None else float(found)
+        rows.append(Row.of(cells))
+    return Table(columns, (tuple(rows),))
 
 
 def pairs_table(title: str, pairs: Sequence[Pair]) -> Table:
-    """Names and values, one pair a line."""
-    table = _table(title)
-    table.show_header = False
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for name, value in pairs:
-        table.add_row(name, value)
-    return table
+    """Tabulate names and values, one pair a line."""
+    columns = (Column("", "", words=True), Column("", "", words=True, long="fold"))
+    rows = tuple(Row.of([Cell(name, "label"), value]) for name, value in pairs)
+    return Table(columns, (rows,), title)
 
 
 def fact_pairs(run: MlflowRun, now: int) -> list[Pair]:
-    """What a run is, in the order in which a person asks."""
-    status = status_of(run)
-    tags = run.data.tags
-    info = run.info
+    """Describe a run: id, kind, status, result, times, parent."""
+    status, info, tags = status_of(run), run.info, run.data.tags
     pairs: list[Pair] = [
         ("id", info.run_id),
         ("kind", kind_of(run)),
-        ("status", Text(status, _STYLES.get(status, ""))),
+        ("status", Cell(status, status)),
     ]
     if "error" in tags:
-        pairs.append(("error", Text(str(tags["error"]), "red")))
-    change = median_interval(run)
+        pairs.append(("error", Cell(str(tags["error"]), "failed")))
+    change = logged_figure(run)
     if change is not None:
-        simulates = f"  {SIMULATES} simulates its circuits" if _simulates(run) else ""
-        pairs.append(("median L1RC", f"{interval_text(change)}{simulates}"))
-    took = (info.end_time or now) - info.start_time
-    pairs.append(("took", f"{age_text(took)}, ended {age_text(now - (info.end_time or now))} ago"))
+        simulates = tags.get("simulates") == "true"
+        mark = f"  {SIMULATES} simulates its circuits" if simulates else ""
+        pairs.append(("median L1RC", f"{interval_text(change)}{mark}"))
+    ended = info.end_time or now
+    took = age_text(ended - info.start_time)
+    pairs.append(("took", f"{took}, ended {age_text(now - ended)} ago"))
     parent = parent_of(run)
     if parent is not None:
         pairs.append(("parent", parent))
     return pairs
 
 
-def _simulates(run: MlflowRun) -> bool:
-    return bool(run.data.tags.get("simulates") == "true")
+def _without_ends(metrics: Mapping[str, float]) -> list[str]:
+    """Keys of metrics, but for the ends of intervals."""
+    ends = {f"{key}{end}" for key in interval_keys(metrics) for end in ("_lo", "_hi")}
+    return sorted(set(metrics) - ends)
 
 
 def metric_pairs(run: MlflowRun) -> list[Pair]:
-    """Metrics, those with an interval on one line."""
+    """List metrics, those with an interval on one line."""
     logged = run.data.metrics
     pairs: list[Pair] = []
-    for key in sorted(logged):
-        if key.endswith(("_lo", "_hi")) and key[:-3] in logged:
-            continue
-        text = number_text(logged[key])
-        if f"{key}_lo" in logged and f"{key}_hi" in logged:
-            ends = (number_text(logged[f"{key}{end}"]) for end in ("_lo", "_hi"))
-            text += f" [{', '.join(ends)}]"
+    for key in _without_ends(logged):
+        text, interval = number_text(logged[key]), Interval.read(logged, key)
+        if interval is not None:
+            text += f" [{number_text(interval.lo)}, {number_text(interval.hi)}]"
         pairs.append((key, text))
     return pairs
 
 
-def number_text(value: float) -> str:
-    """Six digits that mean something; whole numbers as they are."""
-    return f"{value:,.0f}" if value == int(value if math.isfinite(value) else 0) else f"{value:.6g}"
-
-
 def curve_pairs(history: Mapping[str, Sequence[float]]) -> list[Pair]:
-    """Learning curves: first value, line, last value."""
+    """Draw learning curves: first value, bars, last value."""
     return [
         (name, f"{values[0]:.4g} {sparkline(values)} {values[-1]:.4g}  ({len(values)} steps)")
         for name, values in history.items()
@@ -227,62 +181,120 @@ def curve_pairs(history: Mapping[str, Sequence[float]]) -> list[Pair]:
 
 
 def artifact_pairs(run: MlflowRun) -> list[Pair]:
-    """Files and their sizes."""
+    """List files and their sizes."""
     root = artifact_path(run)
     files = sorted(path for path in root.rglob("*") if path.is_file())
     return [(str(path.relative_to(root)), size_text(path.stat().st_size)) for path in files]
 
 
 def tag_pairs(run: MlflowRun) -> list[Pair]:
-    """Tags without MLflow's own."""
+    """List tags but for MLflow's own."""
     tags = run.data.tags
     return [(key, str(tags[key])) for key in sorted(tags) if not key.startswith("mlflow.")]
 
 
 def side_by_side(runs: Sequence[MlflowRun]) -> list[Table]:
-    """What differs in their params, and their metrics, a column each run."""
-    differ = _columns("Params that differ", runs)
-    keys = differing(runs)
-    seeds = {run.data.params.get("seed") for run in runs}
-    for key in [*keys, *(["seed"] if len(seeds) > 1 else [])]:
-        differ.add_row(key, *(Text(run.data.params.get(key, "-")) for run in runs))
-    if not differ.row_count:
-        differ.add_row("none", *("" for _ in runs))
-    figures = _columns("Metrics", runs)
-    metrics = sorted(set().union(*(run.data.metrics for run in runs)))
-    for key in metrics:
-        if key.endswith(("_lo", "_hi")) and key[:-3] in metrics:
-            continue
-        values = [run.data.metrics.get(key) for run in runs]
-        figures.add_row(key, *("-" if v is None else number_text(v) for v in values))
-    return [differ, figures]
-
-
-def _columns(title: str, runs: Sequence[MlflowRun]) -> Table:
-    table = _table(title)
-    table.add_column("", no_wrap=True)
-    for run in runs:
-        table.add_column(
-            f"{name_of(run)}\n{run.info.run_id[:_SHORT_ID]}", justify="right", overflow="fold"
-        )
-    return table
+    """Tabulate the params that differ, and the metrics, a column for each run."""
+    heads = [f"{name_of(run)}\n{run.info.run_id[:_SHORT_ID]}" for run in runs]
+    columns = (Column.text(""), *(Column(head, head, long="fold") for head in heads))
+    params = [run.data.params for run in runs]
+    keys = differing(params)
+    if len({each.get("seed") for each in params}) > 1:
+        keys.append("seed")
+    rows = [Row.of([key, *(each.get(key, "-") for each in params)]) for key in keys]
+    none = Row.of(["none", *("" for _ in runs)])
+    logged = [run.data.metrics for run in runs]
+    metrics = _without_ends({key: 0.0 for each in logged for key in each})
+    figures = [
+        Row.of([key, *(number_text(each[key]) if key in each else "-" for each in logged)])
+        for key in metrics
+    ]
+    return [
+        Table(columns, (tuple(rows or [none]),), "Params that differ"),
+        Table(columns, (tuple(figures),), "Metrics"),
+    ]
 
 
 def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
-    """Each run minus the first on the same circuits; None where none shares the first's."""
+    """Compare each run with the first on the same circuits; None where none shares the first's."""
     first, *others = scored
-    same = [first, *(run.in_order_of(first) for run in others if run.place == first.place)]
-    if len(same) < 2:
+    comparable = [first, *(run for run in others if run.circuits_key == first.circuits_key)]
+    if len(comparable) < 2:
         return None
-    members = tuple(Configuration(run.run.info.run_id, (run,)) for run in same)
-    group = Group(*first.place[:3], configurations=members)
-    table = _table(f"Paired: each minus {name_of(first.run)}, on the same circuits")
-    table.add_column("run", overflow="fold")
-    table.add_column("median L1RC [95 %]", justify="right", no_wrap=True)
-    table.add_column("harmed, % points", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    for run, configuration in zip(same[1:], members[1:], strict=True):
-        found = group.paired(configuration, members[0])
-        name = f"{name_of(run.run)} {run.run.info.run_id[:_SHORT_ID]}"
-        table.add_row(name, signed_text(found.l1rc), f"{found.harm:+.2f}", found.word)
-    return table
+    board = Leaderboard.of([replace(run, name=run.run_id) for run in aligned(comparable)])
+    columns = (
+        Column.text("run", "fold"),
+        Column.number("median L1RC [95 %]"),
+        Column.number("harmed, % points"),
+        Column.text(""),
+    )
+    baseline, *challengers = board.configurations
+    rows = []
+    for run, configuration in zip(comparable[1:], challengers, strict=True):
+        comparison = board.compare(configuration, baseline)
+        name = f"{run.name} {run.run_id[:_SHORT_ID]}"
+        figures = signed_text(comparison.difference), f"{comparison.harm:+.2f}", comparison.word
+        rows.append(Row.of([name, *figures]))
+    title = f"Paired: each minus {first.name}, on the same circuits"
+    return Table(columns, (tuple(rows),), title)
+
+
+@dataclass(frozen=True)
+class MultirunCell:
+    """A cell of a multirun.
+
+    Attributes:
+        overrides: ``key=value`` of each key that varies.
+        status: ``finished``, ``reused`` (from an earlier command), ``failed`` or ``not finished``.
+        run_id: its run; None where it got none.
+        error: one sentence where it did not finish.
+        metrics: of its run, by the run contract.
+    """
+
+    overrides: tuple[str, ...]
+    status: str
+    run_id: str | None
+    error: str
+    metrics: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.overrides)
+
+
+def multirun_table(cells: Sequence[MultirunCell], parent: str) -> Table:
+    """Tabulate cells: a column for each key that varies, the best cell marked, errors below.
+
+    Args:
+        parent: id of the multirun's run.
+    """
+    keys = [text.partition("=")[0] for text in cells[0].overrides]
+    columns = (
+        Column.number(""),
+        *(Column.text(key, "fold") for key in keys),
+        Column.number("median L1RC [95 %]"),
+        Column("improved %", "improved\n%"),
+        Column("harmed %", "harmed\n%"),
+        Column("seconds", "sec-\nonds"),
+        Column.text("status"),
+        Column.text("run"),
+    )
+    medians = [Interval.read(cell.metrics, "test/l1rc_median") for cell in cells]
+    values = [m.value for m in medians if m is not None and not math.isnan(m.value)]
+    rows = []
+    for number, (cell, median) in enumerate(zip(cells, medians, strict=True), 1):
+        best = median is not None and median.value == min(values, default=None)
+        figures = ["-"] * 4
+        if median is not None:
+            shares = (cell.metrics[f"test/{name}_pct"] for name in ("improved", "harmed"))
+            seconds = seconds_text(cell.metrics["cost/seconds"])
+            figures = [interval_text(median), *(f"{share:.2f}" for share in shares), seconds]
+        settings = [text.partition("=")[2] for text in cell.overrides]
+        texts = [str(number), *settings, *figures, cell.status, cell.run_id or "-"]
+        rows.append(Row.of(texts, "failed" if cell.error else "best" if best else ""))
+    problems = [f"{k}: {cell.error}" for k, cell in enumerate(cells, 1) if cell.error]
+    statuses = [cell.status for cell in cells]
+    counts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)]
+    summary = f"{len(cells)} cells: {', '.join(counts)}; harmed: L1RC > 0.05"
+    caption = "\n".join([*problems, summary])
+    return Table(columns, (tuple(rows),), f"Cells of multirun {parent}", caption)

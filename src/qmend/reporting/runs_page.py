@@ -1,4 +1,4 @@
-"""The report of tracked runs as one self-contained HTML page, its plots as files beside it."""
+"""Write a report of tracked runs as a self-contained HTML page, with its plots as files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from qmend.files import write_text
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
 from qmend.reporting.html import inline, made_by, style
-from qmend.reporting.runs_report import (
-    RUN_HEADINGS,
-    Board,
-    RunsReport,
-    SearchPart,
-    run_cells,
+from qmend.reporting.leaderboard import (
+    board_title,
+    leaderboard_table,
+    pairs_table,
+    summary_verdicts,
 )
-from qmend.reporting.table import interval_text
+from qmend.reporting.run_tables import list_table
+from qmend.reporting.runs_report import RunsReport, SearchPart, training_curves, varied_params
+from qmend.reporting.table import Column, Row, Table
+from qmend.runs.leaderboard import Leaderboard
 from qmend.tracking.finding import name_of
 from qmend.tuning.record import SearchRecord
 from qmend.tuning.space import Parameter
@@ -47,7 +49,7 @@ class _Plots:
 
 
 def figures_folder(page: Path) -> Path:
-    """Where the plots of a page lie as files: ``report.html`` -> ``report_figures``."""
+    """Name the folder of a page's plots: ``report.html`` -> ``report_figures``."""
     return page.with_name(f"{page.stem}_figures")
 
 
@@ -68,8 +70,7 @@ def write_runs_page(path: Path, report: RunsReport) -> list[Path]:
         notes=report.notes,
         searches=[_search(part, k, plots) for k, part in enumerate(report.searches, 1)],
         boards=[_board(board, k, plots) for k, board in enumerate(report.boards, 1)],
-        run_headings=RUN_HEADINGS,
-        runs=[run_cells(run) for run in selection.all],
+        runs=list_table([(0, run) for run in selection.all], now=0),
         made=made_by(),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,37 +113,26 @@ def _facts(report: RunsReport) -> list[tuple[str, str]]:
     return facts
 
 
-def _board(board: Board, number: int, plots: _Plots) -> dict[str, Any]:
-    headings, lines = board.matrix
-    winner = board.winner
-    params, keys, values = board.varied
+def _board(board: Leaderboard, number: int, plots: _Plots) -> dict[str, Any]:
+    params, keys, values = varied_params(board)
     coordinates = None
     if params:
-        drawn = run_figures.run_coordinates(params, keys)
-        coordinates = run_figures.parallel_coordinates(drawn, "median L1RC", values)
-    curves = board.curves
+        axes = run_figures.run_coordinates(params, keys)
+        coordinates = run_figures.parallel_coordinates(axes, "median L1RC", values)
+    curves = training_curves(board)
     names = list(dict.fromkeys(each.name for each in curves))[:_COLOURED]
+    trained_here = any(c.kind not in ("baseline", "evaluation") for c in board.configurations)
     return {
-        "title": board.title,
-        "headings": board.headings,
-        "reference": interval_text(board.reference) if board.reference else None,
-        "judged": board.group.judged.name if board.group.judged else None,
-        "rows": [
-            (
-                "best" if row is winner else "simulates" if row.simulates else "",
-                k,
-                row.name,
-                board.cells(row),
-            )
-            for k, row in enumerate(board.rows, 1)
-        ],
-        "caption": board.caption,
-        "verdicts": board.verdicts,
-        "matrix_headings": headings,
-        "matrix_lines": lines,
+        "title": board_title(board),
+        "rows": len(board.configurations),
+        "table": leaderboard_table(board, paired=True),
+        "reference": board.reference is not None,
+        "best": board.best.name if board.best else None,
+        "verdicts": summary_verdicts(board),
+        "pairs": pairs_table(board),
         "cost": plots.inline(
             f"cost_{number}",
-            run_figures.cost_against_quality(board.rows) if board.trained else None,
+            run_figures.cost_against_quality(board.ranked) if trained_here else None,
         ),
         "curves": plots.inline(
             f"curves_{number}",
@@ -154,9 +144,9 @@ def _board(board: Board, number: int, plots: _Plots) -> dict[str, Any]:
 
 def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
     search = part.search
-    found = part.importances
+    shares = part.importances
     trials = search.valued
-    figure = run_figures.importance_bars(found) if found else None
+    figure = run_figures.importance_bars(shares) if shares else None
     coordinates = None
     if len(trials) > 1:
         coordinates = run_figures.parallel_coordinates(
@@ -169,10 +159,10 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
     if any(len(each.history.get("train/loss", ())) > 1 for each in part.curves):
         best = {c.name: COLOURS[1] for c in part.curves if c.name.startswith("best")}
         curves = figures.training_curves(part.curves, best)
-    partial_ = [f"{each.key} in {each.trials}" for each in found if each.trials < len(trials)]
+    drawn_in_some = [f"{s.key} in {s.trials}" for s in shares if s.trials < len(trials)]
     counted = f"{len(trials)} trials count"
-    if partial_:
-        counted += f"; drawn in some only, and judged among those: {', '.join(partial_)}"
+    if drawn_in_some:
+        counted += f"; drawn in some only, and judged among those: {', '.join(drawn_in_some)}"
     return {
         "name": name_of(search.run),
         "caption": part.caption,
@@ -185,15 +175,17 @@ def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:
     }
 
 
-def _best(search: SearchRecord) -> list[tuple[str, str, str]]:
-    """Key, value in the best trial, and what it was drawn from."""
+def _best(search: SearchRecord) -> Table | None:
+    """Tabulate the parameters of the best trial and what they were drawn from."""
     if search.best is None:
-        return []
+        return None
     params = search.best.values
-    return [
-        (key, _value_text(params[key]) if key in params else "none", _space_text(parameter))
+    rows = tuple(
+        Row.of([key, _value_text(params.get(key)), _space_text(parameter)])
         for key, parameter in search.space.parameters.items()
-    ]
+    )
+    columns = (Column.text("parameter"), Column.number("best value"), Column.number("drawn from"))
+    return Table(columns, (rows,))
 
 
 def _value_text(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from qmend.reporting.table import interval_text, seconds_text
+from qmend.reporting.numbers import interval_text, seconds_text
 from qmend.tuning.record import OUTCOMES, Trial
 from qmend.tuning.result import ScoredTrial, SearchResult
 from qmend.tuning.search import Search, values_text

@@ -1,150 +1,192 @@
-"""The leaderboard as a rich table."""
+"""One model of a table, and its forms: on a terminal, in Markdown, as HTML."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import rich.table
+from markupsafe import Markup, escape
 from rich import box
-from rich.table import Table
 from rich.text import Text
 
-from qmend.metrics import Interval
-from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.scoring import Entry
-
-#: Behind the figure of a mitigator that simulates its circuits.
-SIMULATES = "†"
-#: As many columns beside the name as there is room for two blanks between.
-_LOOSE = 7
+#: Marks of rows and cells, which are classes in HTML, and their styles on a terminal.
+_STYLES = {
+    "best": "bold green",
+    "simulates": "dim",
+    "reference": "dim",
+    "failed": "red",
+    "killed": "yellow",
+    "running": "cyan",
+    "pruned": "dim",
+    "label": "dim",
+}
+#: With more columns than this on a terminal there is no room for wide gaps.
+_LOOSE = 8
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of each row.
+    """A column of a table.
 
     Attributes:
-        narrow: the heading on a terminal of 100 columns; None: no room for it there.
+        heading: on a page; None: not there.
+        short: heading on a terminal of 100 columns; None: not there.
+        words: left-aligned text, else numbers.
+        long: how a terminal shows a text that is too long; ``whole`` leaves it as it is.
     """
 
-    heading: str
-    text: Callable[[Entry], str]
-    narrow: str | None
+    heading: str | None
+    short: str | None
+    words: bool = False
+    long: Literal["whole", "fold", "ellipsis"] = "whole"
+
+    @staticmethod
+    def text(heading: str, long: Literal["whole", "fold", "ellipsis"] = "whole") -> Column:
+        """A column of words with one heading everywhere."""
+        return Column(heading, heading, words=True, long=long)
+
+    @staticmethod
+    def number(heading: str) -> Column:
+        """A column of numbers with one heading everywhere."""
+        return Column(heading, heading)
 
 
-def columns(board: Leaderboard) -> list[Column]:
-    """Those beside the name; shots only where some mitigator takes more than the others."""
-    change = "median L1RC [95 %]"
-    every = [
-        Column(change, lambda e: interval_text(e.summary.figures["l1rc_median"]), change),
-        _figure("improved %", "improved_pct", 1, "improved\n%"),
-        _figure("harmed %", "harmed_pct", 1, "harmed\n%"),
-        _figure("TV", "tv", 3, "TV"),
-        _figure("Hellinger", "hellinger", 3, None),
-        Column("uniform", uniform_text, "uniform"),
-    ]
-    if any(e.shots_factor != 1 for e in board.entries):
-        every.append(Column("shots", lambda e: f"{e.shots_factor:g}x", "shots"))
-    return [
-        *every,
-        Column("parameters", lambda e: count_text(e.parameters), "para-\nmeters"),
-        Column("seconds", lambda e: seconds_text(e.seconds), "sec-\nonds"),
-    ]
+@dataclass(frozen=True)
+class Cell:
+    """A text with a mark, such as ``better``."""
+
+    text: str
+    mark: str = ""
 
 
-def _figure(heading: str, name: str, digits: int, narrow: str | None) -> Column:
-    return Column(heading, lambda e: f"{e.summary.figures[name].value:.{digits}f}", narrow)
+@dataclass(frozen=True)
+class Row:
+    """A cell for each column.
+
+    Attributes:
+        mark: ``best``, ``simulates``, ``reference``, ``failed``, or none.
+    """
+
+    cells: tuple[Cell, ...]
+    mark: str = ""
+
+    @staticmethod
+    def of(cells: Iterable[str | Cell], mark: str = "") -> Row:
+        """Make a row of cells or plain texts."""
+        return Row(tuple(c if isinstance(c, Cell) else Cell(c) for c in cells), mark)
 
 
-def interval_text(interval: Interval) -> str:
-    """``-0.853 [-0.861, -0.846]``."""
-    return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
+@dataclass(frozen=True)
+class Table:
+    """A table with formatted texts.
 
+    Attributes:
+        sections: rows between which a rule is drawn.
+        caption: below it; empty: none.
+    """
 
-def uniform_text(entry: Entry) -> str:
-    """What is recovered from no measurement, with a mark where that is simulation."""
-    # 0.0 rather than -0.0.
-    value = round(entry.summary.figures["uniform_l1rc"].value, 3) + 0.0
-    return f"{value:.3f}{SIMULATES if entry.simulates else ' '}"
+    columns: tuple[Column, ...]
+    sections: tuple[tuple[Row, ...], ...]
+    title: str = ""
+    caption: str = ""
 
+    @property
+    def rows(self) -> list[Row]:
+        return [row for section in self.sections for row in section]
 
-def count_text(count: int) -> str:
-    """``12,345``, ``6.54M``."""
-    return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.3g}M"
+    @property
+    def headings(self) -> list[str]:
+        """Of a page."""
+        return [column.heading for column in self.columns if column.heading is not None]
 
+    def texts(self, row: Row) -> list[str]:
+        """Texts of a row below :attr:`headings`."""
+        return [cell.text.strip() for _, cell in self._page(row)]
 
-def seconds_text(seconds: float) -> str:
-    """Seconds with a digit that means something."""
-    return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
+    def _page(self, row: Row) -> list[tuple[Column, Cell]]:
+        pairs = zip(self.columns, row.cells, strict=True)
+        return [(column, cell) for column, cell in pairs if column.heading is not None]
 
-
-def caption(board: Leaderboard) -> str:
-    """What the figures are of."""
-    entry = board.entries[0]
-    split = "" if board.split == "all" else f"{board.split} "
-    text = (
-        f"{len(board.data):,} {split}circuits; 95 % intervals from a bootstrap over "
-        f"{entry.summary.unit}; harmed: L1RC > 0.05"
-    )
-    excluded = entry.summary.excluded
-    if excluded:
-        text += f"; {excluded} circuits without noisy error left out"
-    text += "; uniform: median L1RC recovered from the uniform distribution"
-    if not math.isnan(entry.constant):
-        text += f" (best constant {entry.constant + 0.0:.3f})"
-    if any(e.simulates for e in board.entries):
-        text += f"; {SIMULATES} simulates its circuits, can't win"
-    return text
-
-
-def leaderboard_table(board: Leaderboard) -> Table:
-    """Baselines, then models, then the shot-noise reference; the best in bold."""
-    shown = [(c, c.narrow) for c in columns(board) if c.narrow]
-    table = Table(
-        title="Mitigators on "
-        + ("all rows" if board.split == "all" else f"the {board.split} split"),
-        title_justify="left",
-        caption=caption(board),
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        show_edge=False,
-        collapse_padding=True,
-        # With a column for shots, two blanks between columns would be too wide for 100.
-        padding=(0, 0) if len(shown) > _LOOSE else (0, 1),
-    )
-    table.add_column("mitigator", overflow="fold", min_width=14)
-    for _, heading in shown:
-        table.add_column(heading, justify="right", no_wrap=True)
-    best = board.winner
-    for group in (board.baselines, board.models):
-        for entry in group:
-            style = "bold green" if entry is best else "dim" if entry.simulates else ""
-            cells = (Text(column.text(entry), style) for column, _ in shown)
-            table.add_row(Text(entry.name, style), *cells)
-        table.add_section()
-    if board.reference:
-        row = [interval_text(board.reference)] + ["-"] * (len(shown) - 1)
-        table.add_row(Text("shot-noise reference", "dim"), *(Text(c, "dim") for c in row))
-    return table
-
-
-def verdicts(board: Leaderboard) -> list[str]:
-    """One sentence for each model that simulates, and each baseline: whether the best model beats
-    it."""
-    lines = [
-        f"{entry.name} simulates its circuits: from the uniform distribution alone it recovers "
-        f"{entry.summary.figures['uniform_l1rc'].value:.3f}; it is out of the running"
-        for entry in board.models
-        if entry.simulates
-    ]
-    best = board.best_model
-    for baseline, comparison in board.comparisons():
-        assert best is not None
-        word = "beats" if comparison.beats else "does not beat"
-        lines.append(
-            f"{best.name} {word} {baseline.name}: median L1RC "
-            f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.2f} %"
+    def terminal(self) -> rich.table.Table:
+        """Draw it with rich, whose texts are never read as markup."""
+        columns = [(k, c, c.short) for k, c in enumerate(self.columns) if c.short is not None]
+        drawn = rich.table.Table(
+            title=Text(self.title, "table.title") if self.title else None,
+            title_justify="left",
+            caption=Text(self.caption, "table.caption") if self.caption else None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            show_edge=False,
+            collapse_padding=True,
+            padding=(0, 0) if len(columns) > _LOOSE else (0, 1),
+            show_header=any(heading for _, _, heading in columns),
+            expand=any(column.long == "ellipsis" for _, column, _ in columns),
         )
-    return lines
+        for _, column, heading in columns:
+            drawn.add_column(
+                heading,
+                justify="left" if column.words else "right",
+                overflow="fold" if column.long == "whole" else column.long,
+                no_wrap=column.long != "fold",
+                min_width=None if column.long == "whole" else 14,
+                ratio=1 if column.long == "ellipsis" else None,
+            )
+        for section in self.sections:
+            for row in section:
+                style = _STYLES.get(row.mark, "")
+                cells = [row.cells[k] for k, _, _ in columns]
+                drawn.add_row(*(Text(c.text, _STYLES.get(c.mark, style)) for c in cells))
+            drawn.add_section()
+        return drawn
+
+    def markdown(self) -> str:
+        """Write it in Markdown; the best row is bold, the reference in italics."""
+        columns = [column for column in self.columns if column.heading is not None]
+        rule = "".join("---|" if column.words else "---:|" for column in columns)
+        lines = [_line(self.headings), f"|{rule}"]
+        for row in self.rows:
+            name, figure, *others = self.texts(row)
+            if row.mark == "best":
+                name, figure = f"**{name}**", f"**{figure}**"
+            elif row.mark == "reference":
+                name = f"*{name}*"
+            lines.append(_line([name, figure, *others]))
+        return "\n".join(lines) + "\n"
+
+    def html(self, css: str = "") -> Markup:
+        """Write it as an HTML table; marks are classes.
+
+        Args:
+            css: class of the table.
+        """
+        columns = [column for column in self.columns if column.heading is not None]
+        heads = (_element("th", c.heading or "", "text" if c.words else "") for c in columns)
+        parts = [Markup("<table{}>").format(_class(css)), Markup("<thead><tr>"), *heads]
+        parts.append(Markup("</tr></thead>\n"))
+        for section in filter(None, self.sections):
+            parts.append(Markup("<tbody>"))
+            for row in section:
+                cells = (
+                    _element(
+                        "td", cell.text.strip(), f"{'text ' * column.words}{cell.mark}".strip()
+                    )
+                    for column, cell in self._page(row)
+                )
+                parts += [Markup("\n<tr{}>").format(_class(row.mark)), *cells, Markup("</tr>")]
+            parts.append(Markup("\n</tbody>"))
+        return Markup("").join([*parts, Markup("\n</table>")])
+
+
+def _line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
+
+
+def _class(name: str) -> Markup:
+    return Markup(' class="{}"').format(name.strip()) if name else Markup()
+
+
+def _element(tag: str, text: str, css: str) -> Markup:
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), _class(css), escape(text))

@@ -9,7 +9,8 @@ from qmend.metrics import l1rc, median_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.runs.scoring import Context, Entry, ScoredSplit, finish, open_run
+from qmend.runs.reading import ScoredRun
+from qmend.runs.scoring import Context, ScoredSplit, open_run, score_run
 from qmend.runs.training import head
 from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
@@ -76,7 +77,7 @@ def run_evaluation(
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
     name: str | None = None,
-) -> Entry:
+) -> ScoredRun:
     """Score a network that was trained before, as one run that names where it comes from.
 
     Args:
@@ -91,7 +92,7 @@ def run_ensemble(
     context: Context,
     members: Sequence[tuple[TrainedModel, Mapping[str, Any]]],
     config: Mapping[str, Any],
-) -> Entry:
+) -> ScoredRun:
     """Score the average of networks that were trained before, as one run that names them all.
 
     Args:
@@ -126,7 +127,7 @@ def _evaluate(
     mitigator: Mitigator,
     tags: Mapping[str, str],
     config: Mapping[str, Any],
-) -> Entry:
+) -> ScoredRun:
     """Where the test split is scored and there is a validation split, the figure by which the
     best of several models is chosen is that of the latter, as it is after a training.
 
@@ -144,4 +145,4 @@ def _evaluate(
             )
             history["val/l1rc_median"] = [median_l1rc(change)]
             run.metrics({"val/l1rc_median": history["val/l1rc_median"][0]})
-        return finish(run, context, name, "evaluation", mitigator, 0.0, history)
+        return score_run(run, context, name, mitigator, 0.0, history)

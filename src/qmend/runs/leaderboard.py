@@ -1,77 +1,111 @@
-"""All mitigators scored on one split, the best of them, and what it beats."""
+"""Leaderboards: configurations that were scored on the same circuits, compared in pairs."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from mlflow.entities import Run as MlflowRun
 
-from qmend.datasets.table import LabelledCircuits
-from qmend.evaluation.scores import Comparison, compare, reference
+from qmend.evaluation.comparison import Comparison, Resampled, best, winner
 from qmend.metrics import Bootstrap, Interval
-from qmend.runs.scoring import Entry, ScoredSplit
+from qmend.runs.configurations import Configuration, group_seeds
+from qmend.runs.reading import ScoredRun
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """A scored test split.
+    """Configurations scored on the same circuits.
 
     Attributes:
-        data: the circuits.
-        entries: baselines and models in the order given.
-        reference: the shot-noise reference, no mitigator; None for hardware data.
-        split: which circuits they are.
+        configurations: in the order given.
+        reference: the shot-noise reference, no mitigator; None where it is not known.
     """
 
-    data: LabelledCircuits
-    entries: list[Entry]
-    reference: Interval | None
-    split: ScoredSplit = "test"
+    configurations: tuple[Configuration, ...]
+    reference: Interval | None = None
 
     @staticmethod
-    def build(
-        data: LabelledCircuits, entries: list[Entry], split: ScoredSplit = "test"
-    ) -> Leaderboard:
-        """Put entries together and compute the reference."""
-        return Leaderboard(data, entries, reference(data, Bootstrap.over(data.job_id)), split)
+    def of(runs: Sequence[ScoredRun], reference: Interval | None = None) -> Leaderboard:
+        """Make a leaderboard in which every run is a row under its own name."""
+        return Leaderboard(tuple(Configuration(run.name, (run,)) for run in runs), reference)
 
     @property
-    def baselines(self) -> list[Entry]:
-        return [e for e in self.entries if e.kind == "baseline"]
+    def runs(self) -> list[ScoredRun]:
+        return [run for c in self.configurations for run in c.runs]
 
     @property
-    def models(self) -> list[Entry]:
-        return [e for e in self.entries if e.kind != "baseline"]
+    def dataset(self) -> str:
+        return self.runs[0].tags.get("dataset", "?")
 
     @property
-    def ranked(self) -> list[Entry]:
-        """Best median L1RC first."""
-        return sorted(self.entries, key=lambda e: e.summary.figures["l1rc_median"].value)
+    def dataset_sha(self) -> str:
+        return self.runs[0].tags.get("dataset_sha", "?")
 
     @property
-    def winner(self) -> Entry | None:
-        """The best row of all; one that simulates its circuits is none."""
-        return next((e for e in self.ranked if not e.simulates), None)
+    def split(self) -> str:
+        return self.runs[0].split
 
     @property
-    def best_model(self) -> Entry | None:
-        """The model to be judged: best on the validation split, whatever the test split says.
+    def baselines(self) -> list[Configuration]:
+        return [c for c in self.configurations if c.kind == "baseline"]
 
-        Never one that simulates its circuits; None where all models do. Models without a
-        validation figure rank by the scored split.
-        """
+    @property
+    def models(self) -> list[Configuration]:
+        return [c for c in self.configurations if c.kind != "baseline"]
 
-        def rank(entry: Entry) -> tuple[float, float]:
-            validation = float(np.nanmin(entry.history.get("val/l1rc_median", [np.inf])))
-            return validation, entry.summary.figures["l1rc_median"].value
+    @property
+    def ranked(self) -> list[Configuration]:
+        """Lowest median L1RC first."""
+        return sorted(self.configurations, key=lambda c: (np.isnan(c.median), c.median))
 
-        return min((e for e in self.models if not e.simulates), key=rank, default=None)
+    @property
+    def winner(self) -> Configuration | None:
+        """The lowest median L1RC of those that may win."""
+        return winner(self.configurations)
 
-    def comparisons(self) -> list[tuple[Entry, Comparison]]:
-        """The best model against every baseline that mitigates, on the same circuits."""
-        bootstrap = Bootstrap.over(self.data.job_id)
-        best = self.best_model
-        if best is None:
-            return []
-        mitigating = [e for e in self.baselines if not e.simulates]
-        return [(e, compare(best.scores, e.scores, bootstrap)) for e in mitigating]
+    @cached_property
+    def best(self) -> Configuration | None:
+        """The configuration that the others are compared with."""
+        return best(self.configurations)
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        """Over jobs, where there are enough; the same circuits are drawn for every run."""
+        return Bootstrap.over(self.runs[0].scores.job_id)
+
+    @cached_property
+    def _resampled(self) -> dict[str, Resampled]:
+        return {
+            c.name: Resampled.of([run.scores for run in c.runs], self.bootstrap)
+            for c in self.configurations
+        }
+
+    def compare(self, ours: Configuration, theirs: Configuration) -> Comparison:
+        """Compare two of the configurations, both resampled together."""
+        return self._resampled[ours.name].minus(self._resampled[theirs.name])
+
+
+def leaderboards(
+    runs: Sequence[ScoredRun], sources: Mapping[str, MlflowRun] | None = None
+) -> list[Leaderboard]:
+    """Make a leaderboard for each set of circuits, most configurations first.
+
+    Args:
+        sources: id -> run, for the trainings that evaluations name.
+    """
+    by_circuits: dict[tuple[str, ...], list[ScoredRun]] = {}
+    for run in runs:
+        by_circuits.setdefault(run.circuits_key, []).append(run)
+    boards = [
+        Leaderboard(group_seeds(aligned(members), sources or {}))
+        for members in by_circuits.values()
+    ]
+    return sorted(boards, key=lambda board: (-len(board.configurations), board.dataset))
+
+
+def aligned(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
+    """Bring the circuits of all runs into the order of the first's."""
+    return [replace(run, scores=run.scores.in_order_of(runs[0].scores)) for run in runs]

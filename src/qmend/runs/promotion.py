@@ -1,114 +1,64 @@
-"""Which network is the champion: judged on the same test circuits, in pairs."""
+"""Promote networks: the champion is judged on the same test circuits, in pairs."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.evaluation.scores import Comparison, Scores, compare
+from qmend.evaluation.comparison import Comparison, compare
+from qmend.evaluation.scores import Scores
 from qmend.metrics import Bootstrap
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.scoring import Context
 from qmend.tracking.registry import Version, champion, crown, promoting, register
 from qmend.tracking.store import Store, reported
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.types import AnyArray, QmendError
+from qmend.types import QmendError
 
 _SCORES = "scores/test.parquet"
 
 
-@dataclass(frozen=True)
-class ScoredCircuits:
-    """Scores with the circuits and jobs that they are of, (N,) each."""
-
-    scores: Scores
-    circuit_id: AnyArray
-    job_id: AnyArray
-
-    @staticmethod
-    def read(path: Path) -> ScoredCircuits:
-        """Read the per-circuit scores of a run.
-
-        Raises:
-            QmendError: if they are damaged.
-        """
-        try:
-            table = pq.read_table(path)
-            scores = Scores(*(table[name].to_numpy() for name in Scores.__dataclass_fields__))
-            return ScoredCircuits(
-                scores, table["circuit_id"].to_numpy(), table["job_id"].to_numpy()
-            )
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise QmendError(
-                f"The scores in {path} are damaged ({str(error).splitlines()[0]}); score the "
-                "network again with `qmend evaluate`."
-            ) from None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A network against the champion, or against no mitigation where there is none yet.
-
-    Attributes:
-        wins: whether it may take the champion's place.
-    """
-
-    comparison: Comparison
-    wins: bool
-
-
-def judge(ours: ScoredCircuits, theirs: ScoredCircuits | None) -> Verdict:
-    """Compare on the same circuits, resampling both together.
-
-    Against a champion: lower median L1RC with the paired interval below 0, and no more harm.
-    Against none: the same interval, whose other side is the unmitigated distribution with an
-    L1RC of 0; harm is not asked for, as no mitigation never harms.
+def judge(ours: Scores, theirs: Scores | None) -> Comparison:
+    """Compare a network with the champion; it takes the champion's place if it beats it.
 
     Args:
-        theirs: of the champion; None: there is none.
+        theirs: of the champion; None: there is none, and no mitigation is to be beaten.
 
     Raises:
         QmendError: if the circuits are not the same.
     """
-    bootstrap = Bootstrap.over(ours.job_id)
-    if theirs is None:
-        unmitigated = replace(ours.scores, l1rc=0.0 * ours.scores.l1rc)  # NaN stays NaN
-        comparison = compare(ours.scores, unmitigated, bootstrap)
-        return Verdict(comparison, comparison.difference.value < 0 and comparison.difference.hi < 0)
-    if not np.array_equal(ours.circuit_id, theirs.circuit_id):
+    if theirs is not None and not np.array_equal(ours.circuit_id, theirs.circuit_id):
         raise QmendError(
             "The scores of the two networks are not of the same circuits; score both on one "
             "dataset with `qmend evaluate`."
         )
-    comparison = compare(ours.scores, theirs.scores, bootstrap)
-    return Verdict(comparison, comparison.beats)
+    return compare(ours, theirs, Bootstrap.over(ours.job_id))
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a promotion did.
+    """Result of a promotion.
 
     Attributes:
         version: of the run's network, new or not.
         champion: whether it is the champion now.
         previous: the champion before; None: there was none.
-        verdict: None where no comparison was possible or needed.
+        comparison: with the champion, or no mitigation where there was none; None where no
+            comparison was possible or needed.
         reason: why it is not compared, or not the champion, in a few words; empty else.
-        forced: it is the champion because it was to be, not because it won.
+        forced: it is the champion by request, without having won.
     """
 
     version: int
     champion: bool
     previous: Version | None
-    verdict: Verdict | None
+    comparison: Comparison | None
     reason: str = ""
     forced: bool = False
 
@@ -120,7 +70,7 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
     as a tracked run. A network that simulates its circuits never becomes champion.
 
     Args:
-        force: make it the champion whatever the comparison says; the version's tags tell.
+        force: make it the champion whatever the comparison says; the version's tags record it.
 
     Raises:
         QmendError: if the run has no scored network, the two can't be compared (not with
@@ -139,44 +89,44 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
             return Promotion(register(store, run_id), False, previous, None, "it simulates")
         if previous is not None and previous.run_id == run_id:
             return Promotion(previous.number, True, previous, None, "it was already")
-        verdict, reason = None, ""
+        comparison, reason = None, ""
         try:
-            verdict = judge(_scores(store, run_id), _champion_scores(store, previous, run))
+            comparison = judge(_scores(store, run_id), _champion_scores(store, previous, run))
         except QmendError as error:
             if not force:
                 raise
             reason = str(error)
-        wins = verdict is not None and verdict.wins
+        wins = comparison is not None and comparison.beats
         forced = force and not wins
-        tags = _tags(run, previous, verdict, forced)
+        tags = _tags(run, previous, comparison, forced)
         version = register(store, run_id, tags)
         if wins or forced:
             crown(store, version)
-    return Promotion(version, wins or forced, previous, verdict, reason, forced)
+    return Promotion(version, wins or forced, previous, comparison, reason, forced)
 
 
 def _tags(
-    run: MlflowRun, previous: Version | None, verdict: Verdict | None, forced: bool
+    run: MlflowRun, previous: Version | None, comparison: Comparison | None, forced: bool
 ) -> dict[str, str]:
-    """What a version says of its last promotion."""
+    """Describe a version's last promotion."""
     against = "none" if previous is None else str(previous.number)
     tags = {"promotion.against": against, "promotion.forced": str(forced).lower()}
     tags["promotion.dataset_sha"] = run.data.tags["dataset_sha"]
-    if verdict is None:
+    if comparison is None:
         return {**tags, "promotion.beats": "not compared"}
-    difference = verdict.comparison.difference
+    difference = comparison.difference
     return {
         **tags,
-        "promotion.beats": str(verdict.wins).lower(),
+        "promotion.beats": str(comparison.beats).lower(),
         "promotion.l1rc_median": f"{difference.value:.6f}",
         "promotion.l1rc_median_lo": f"{difference.lo:.6f}",
         "promotion.l1rc_median_hi": f"{difference.hi:.6f}",
-        "promotion.harmed_pct": f"{verdict.comparison.harm:.6f}",
+        "promotion.harmed_pct": f"{comparison.harm:.6f}",
     }
 
 
 def _candidate(store: Store, run_id: str) -> MlflowRun:
-    """The run, if it is finished, has a network that can be read, and was judged.
+    """Find the run; it must be finished and scored, with a network that can be read.
 
     Raises:
         QmendError: naming what is missing.
@@ -197,20 +147,18 @@ def _candidate(store: Store, run_id: str) -> MlflowRun:
     return run
 
 
-def _scores(store: Store, run_id: str) -> ScoredCircuits:
+def _scores(store: Store, run_id: str) -> Scores:
     try:
         path = store.client.download_artifacts(run_id, _SCORES)
     except (MlflowException, OSError):
         raise QmendError(
             f"Run {run_id} has no {_SCORES}; only networks scored on a test split can be compared."
         ) from None
-    return ScoredCircuits.read(Path(path))
+    return Scores.read(Path(path))
 
 
-def _champion_scores(
-    store: Store, version: Version | None, candidate: MlflowRun
-) -> ScoredCircuits | None:
-    """The champion's scores on the candidate's test split, made where there are none."""
+def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun) -> Scores | None:
+    """Read the champion's scores on the candidate's test split; score it where there are none."""
     if version is None:
         return None
     wanted = candidate.data.tags["dataset_sha"]
@@ -237,7 +185,7 @@ def _champion_scores(
     return _evaluated(store, version, candidate)
 
 
-def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> ScoredCircuits:
+def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> Scores:
     dataset = _dataset(candidate, version)
     model, provenance = load_checkpoint(checkpoint_folder(store, version.run_id))
     try:
@@ -248,15 +196,14 @@ def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> ScoredCi
         ) from None
     config = {"checkpoint": version.run_id, "challenger": candidate.info.run_id}
     context = Context(store, dataset)
-    entry = run_evaluation(context, model, provenance, config)
-    return ScoredCircuits(entry.scores, context.scored.circuit_id, context.scored.job_id)
+    return run_evaluation(context, model, provenance, config).scores
 
 
 def _dataset(candidate: MlflowRun, version: Version) -> Dataset:
-    """The data that the candidate was trained on, from where they lay then.
+    """Load the data that the candidate was trained on.
 
     Raises:
-        QmendError: if they are not there any more.
+        QmendError: if they are not where they were.
     """
     wanted = candidate.data.tags["dataset_sha"]
     used = candidate.inputs.dataset_inputs if candidate.inputs else []

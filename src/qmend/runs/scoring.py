@@ -1,20 +1,21 @@
-"""One tracked run: fit a mitigator, score it on a split, log by the run contract."""
+"""Score a mitigator on a split as one tracked run, logged by the run contract."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.evaluation.constant import best_constant
-from qmend.evaluation.scores import Scores, Summary, score, simulates, summarise
+from qmend.evaluation.scores import score, simulates, summarise
 from qmend.metrics import Bootstrap, median_l1rc, uniform_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
+from qmend.runs.reading import ScoredRun
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
 from qmend.types import FloatArray, Split
@@ -24,38 +25,8 @@ ScoredSplit = Split | Literal["all"]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A scored mitigator: one row of a table.
-
-    Attributes:
-        kind: ``baseline`` or ``train``.
-        mitigated: (N, 2^n) its distributions for the scored circuits.
-        seconds: of training or fitting.
-        history: metric -> one value an epoch; empty for baselines.
-        run_id: its MLflow run.
-        shots_factor: shots that a circuit takes in all, over those that every mitigator gets.
-        simulates: it simulates the circuits instead of mitigating them; it can't win.
-        constant: median ``uniform_l1rc`` of the best constant distribution, below which (less a
-            margin) a mitigator simulates.
-    """
-
-    name: str
-    kind: str
-    scores: Scores
-    summary: Summary
-    mitigated: FloatArray
-    parameters: int
-    seconds: float
-    history: dict[str, list[float]]
-    run_id: str
-    shots_factor: float = 1.0
-    simulates: bool = False
-    constant: float = float("nan")
-
-
-@dataclass(frozen=True)
 class Context:
-    """Where runs are logged, on which data, under which parent, with which further tags."""
+    """Store, data, parent and further tags of a set of runs."""
 
     store: Store
     dataset: Dataset
@@ -78,7 +49,7 @@ class Context:
         return best_constant(ideal)
 
 
-def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> Entry:
+def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:
     """Fit a baseline on the training split and score it, as one run."""
     tags = {
         "kind": "baseline",
@@ -92,19 +63,25 @@ def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, An
         started = time.perf_counter()
         mitigator.fit(context.dataset.part("train"))
         seconds = time.perf_counter() - started
-        return finish(run, context, mitigator.name, "baseline", mitigator, seconds, {})
+        return score_run(run, context, mitigator.name, mitigator, seconds)
 
 
-def finish(
+def score_run(
     run: Run,
     context: Context,
     name: str,
-    kind: str,
     mitigator: Mitigator,
     seconds: float,
-    history: dict[str, list[float]],
-) -> Entry:
-    """Score a fitted mitigator; log figures, cost, per-circuit scores and plots to its run."""
+    history: Mapping[str, Sequence[float]] | None = None,
+) -> ScoredRun:
+    """Score a fitted mitigator; log figures, cost, per-circuit scores and plots to its run.
+
+    Args:
+        name: of its row in a table.
+        seconds: of training or fitting.
+        history: metric -> one value an epoch; None for a mitigator without epochs.
+    """
+    history = history or {}
     data = context.scored
     mitigated = mitigator.mitigate(data.circuits)
     scores = score(data, mitigated, mitigator.mitigate_uniform(data.circuits))
@@ -124,24 +101,13 @@ def finish(
     with run.artifact_folder("scores") as folder:
         scores.write(folder / f"{context.split}.parquet", data)
     with run.artifact_folder("figures") as folder:
-        fared = l1rc_of_circuits(scores.l1rc, data.n_two_qubit)
-        (folder / f"l1rc_{context.split}.png").write_bytes(png(fared))
+        scatter = l1rc_of_circuits(scores.l1rc, data.n_two_qubit)
+        (folder / f"l1rc_{context.split}.png").write_bytes(png(scatter))
         if len(history.get("train/loss", ())) > 1:
             (folder / "learning.png").write_bytes(png(learning_curves(history)))
-    return Entry(
-        name,
-        kind,
-        scores,
-        summary,
-        mitigated,
-        mitigator.parameters,
-        seconds,
-        history,
-        run.run_id,
-        mitigator.shots_factor,
-        simulating,
-        constant,
-    )
+    logged = context.store.client.get_run(run.run_id)
+    scored = ScoredRun.of(logged, context.split, scores, history)
+    return replace(scored, name=name, mitigated=mitigated)
 
 
 @contextmanager
@@ -152,7 +118,7 @@ def open_run(
     config: Mapping[str, Any],
     unfinished: str | None = None,
 ) -> Iterator[Run]:
-    """A run whose dataset is tagged and logged as soon as it is open; new, or one to go on with."""
+    """Open a run, new or unfinished, whose dataset is tagged and logged at once."""
     dataset = context.dataset
     tags = {**dataset_tags(dataset), **context.tags, **tags}
     with start_run(context.store, name, tags, config, context.parent, unfinished) as run:
@@ -163,7 +129,7 @@ def open_run(
 
 
 def dataset_tags(dataset: Dataset) -> dict[str, str]:
-    """Tags of the run contract that the data decide."""
+    """List the tags of the run contract that the data decide."""
     return {
         "family": dataset.family,
         "device": dataset.device,

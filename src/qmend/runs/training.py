@@ -15,7 +15,8 @@ from qmend.config.model import ConfigModel
 from qmend.datasets.manifest import Manifest
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ARCHITECTURES, ModelConfig, model_config
-from qmend.runs.scoring import Context, Entry, finish, open_run
+from qmend.runs.reading import ScoredRun
+from qmend.runs.scoring import Context, open_run, score_run
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store, reported
 from qmend.training.best import EpochProgress
@@ -60,7 +61,7 @@ def run_training(
     state: Path | None = None,
     say: Say = lambda sentence: None,
     fresh: Fresh | None = None,
-) -> Entry:
+) -> ScoredRun:
     """Train a network and score it, as one run with its model as an artifact.
 
     Args:
@@ -101,7 +102,7 @@ def run_training(
             if seen is not None:
                 run.metrics({"cost/fresh_circuits": seen["circuits"]})
             mitigator = LearnedMitigator(trained)
-            entry = finish(run, context, name, "train", mitigator, trained.seconds, trained.history)
+            entry = score_run(run, context, name, mitigator, trained.seconds, trained.history)
             figures = entry.summary.metrics(f"{context.split}/")
             log_model(run, context.dataset.manifest, trained, training, seed, figures, parent, seen)
         if folder is not None:

@@ -25,10 +25,11 @@ from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import ModelConfig
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.paths import FEATURES
-from qmend.runs.scoring import Context, Entry, finish, open_run
+from qmend.runs.configurations import Configuration
+from qmend.runs.scoring import Context, open_run, score_run
 from qmend.runs.training import training_tags
 from qmend.simulation.program import z_strings
-from qmend.studies.architectures import Cell, Row, Watch, finished_run
+from qmend.studies.architectures import Cell, Watch, finished_run
 from qmend.training.fit import fit_prepared, prepare
 from qmend.training.logger import OwnedRunLogger
 from qmend.types import FloatArray, QmendError
@@ -142,7 +143,7 @@ def run_knowing(
     known: Callable[[], KnownNoise],
     seeds: Sequence[int],
     watch: Watch,
-) -> Row:
+) -> Configuration:
     """Train a network that knows the noise, with every seed; finished runs are reused.
 
     Args:
@@ -154,8 +155,8 @@ def run_knowing(
     runs = []
     for seed in seeds:
         plain = {**cell.config, "known_noise": True, "seed": seed}
-        found = finished_run(context, plain)
-        if found is None:
+        scored = finished_run(context, plain)
+        if scored is None:
             if prepared is None:
                 encoding = KnownNoiseEncoding(known()).fit(data.part("train").circuits)
                 prepared = prepare(model, data.part("train"), data.part("val"), encoding)
@@ -179,15 +180,8 @@ def run_knowing(
                     loggers=[OwnedRunLogger(run)],
                     progress=progress,
                 )
-                entry: Entry = finish(
-                    run,
-                    context,
-                    name,
-                    "reference",
-                    LearnedMitigator(trained),
-                    trained.seconds,
-                    trained.history,
+                scored = score_run(
+                    run, context, name, LearnedMitigator(trained), trained.seconds, trained.history
                 )
-            found = context.store.client.get_run(entry.run_id)
-        runs.append(found)
-    return Row.of(f"{cell.name} that knows the noise", runs)
+        runs.append(scored)
+    return Configuration(f"{cell.name} that knows the noise", tuple(runs))

@@ -118,6 +118,7 @@ def run_study(
         entry = run_training(
             Context(store, data, parent=parent), f"published_noise {name}", training, recipe, seed
         )
+        assert entry.mitigated is not None
         test = data.part("test")
         noisy = test.circuits.noisy
         before = statistics(test.ideal, noisy, noisy)

@@ -21,11 +21,11 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig, resolve
 from qmend.metrics import Interval
 from qmend.mitigation.reruns import runnable_baselines
-from qmend.runs.reading import read_scored, scored_split
+from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import Parent, TrainingConfig, run_training
 from qmend.studies.architectures import shortened
-from qmend.tracking.finding import artifact_path, kind_of, name_of
+from qmend.tracking.finding import artifact_path, kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
 from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
@@ -151,8 +151,8 @@ def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:
         for key in sorted(before)
         if key in after and key not in _INCIDENTAL
     }
-    split = scored_split(original)
-    interval = Interval(*(before[f"{split}/l1rc_median{end}"] for end in ("", "_lo", "_hi")))
+    interval = logged_figure(original)
+    assert interval is not None
     return Reproduction(original, again, figures, interval, list(_differences(original, again)))
 
 
@@ -225,9 +225,10 @@ def _check_circuits(store: Store, run: MlflowRun, context: Context) -> None:
     scored = read_scored(store, run)
     if scored is None:
         return
-    if not np.array_equal(np.sort(scored.circuit_id), np.sort(context.scored.circuit_id)):
+    ids = scored.scores.circuit_id
+    if not np.array_equal(np.sort(ids), np.sort(context.scored.circuit_id)):
         raise QmendError(
-            f"run {run.info.run_id[:12]} was scored on {len(scored.circuit_id):,} circuits chosen "
+            f"run {run.info.run_id[:12]} was scored on {len(ids):,} circuits chosen "
             f"from {context.dataset.folder}, by what its config does not say; it can't be "
             "reproduced alone."
         )

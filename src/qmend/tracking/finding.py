@@ -12,12 +12,15 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from qmend.metrics import Interval
 from qmend.tracking.store import Store, reported
 from qmend.types import QmendError
 
 #: More runs than any store of this kind holds.
 _EVERY = 50_000
 _SHOWN = 5
+#: Splits that a run can have been scored on, the one that counts first.
+SCORED_SPLITS = ("test", "all", "val", "train")
 #: What a selection may be, for messages and help.
 SELECTIONS = "latest, parent=RUN, tag=KEY:VALUE or a list of runs [RUN,RUN]"
 
@@ -42,6 +45,17 @@ def parent_of(run: MlflowRun) -> str | None:
     """Id of the parent run."""
     parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
     return None if parent is None else str(parent)
+
+
+def scored_split(run: MlflowRun) -> str | None:
+    """Name the split that a run logged figures with intervals of; None: it scored nothing."""
+    splits = (s for s in SCORED_SPLITS if Interval.read(run.data.metrics, f"{s}/l1rc_median"))
+    return next(splits, None)
+
+
+def logged_figure(run: MlflowRun, name: str = "l1rc_median") -> Interval | None:
+    """Read a figure of the scored split; None where the run did not log it."""
+    return Interval.read(run.data.metrics, f"{scored_split(run)}/{name}")
 
 
 def artifact_path(run: MlflowRun, name: str = "") -> Path:

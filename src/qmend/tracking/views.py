@@ -19,6 +19,7 @@ from urllib.parse import urlencode
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from qmend.tracking.finding import SCORED_SPLITS, scored_split
 from qmend.tracking.store import Store, reported
 
 _TAG = "mlflow.sharedViewState."
@@ -34,7 +35,6 @@ _SETTINGS = {
     "mlflow.experiment.primaryMetric.name": "test/l1rc_median",
 }
 #: Splits that a run can have been scored on, the one that counts first.
-_SPLITS = ("test", "all", "val", "train")
 #: What runs of one parent can be compared by, the first that most of them have.
 _OBJECTIVES = ("tune/best", "test/l1rc_median", "all/l1rc_median", "val/l1rc_median")
 #: Beside the figures of the scored split.
@@ -121,7 +121,7 @@ def _leaderboards(runs: Sequence[MlflowRun]) -> Iterator[View]:
     places = dict.fromkeys(
         (run.data.tags["dataset_sha"], split)
         for run in runs
-        if "dataset_sha" in run.data.tags and (split := _scored_split(run)) is not None
+        if "dataset_sha" in run.data.tags and (split := scored_split(run)) is not None
     )
     for sha, split in list(places)[:_LEADERBOARDS]:
         objective = f"{split}/l1rc_median"
@@ -169,7 +169,7 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
             continue
         shown += 1
         split = objective.partition("/")[0]
-        figures = _figures(split) if split in _SPLITS else (objective,)
+        figures = _figures(split) if split in SCORED_SPLITS else (objective,)
         outcome = ("outcome",) if any("outcome" in run.data.tags for run in members) else ()
         started = datetime.fromtimestamp(parent.info.start_time / 1000, UTC)
         yield View(
@@ -190,11 +190,6 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
             ),
             charts=True,
         )
-
-
-def _scored_split(run: MlflowRun) -> str | None:
-    found = (split for split in _SPLITS if f"{split}/l1rc_median_lo" in run.data.metrics)
-    return next(found, None)
 
 
 def _objective(family: Sequence[MlflowRun]) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qmend.metrics import Interval
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.runs.scoring import finish
+from qmend.runs.scoring import score_run
 from qmend.tracking.registry import register
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.tuning.record import Trial
@@ -85,16 +85,18 @@ def _score(search: Search, trial: Trial) -> ScoredTrial:
     if f"{split}/uniform_l1rc_constant" not in metrics:
         model, _ = load_checkpoint(checkpoint_folder(context.store, trial.run_id))
         name = f"trial {trial.number}"
-        finish(run, context, name, "trial", LearnedMitigator(model), trial.seconds, {})
+        score_run(run, context, name, LearnedMitigator(model), trial.seconds)
         manifest = context.dataset.manifest
         run.dataset(
             manifest.name, manifest.dataset_sha, str(context.dataset.folder.resolve()), split
         )
         metrics = client.get_run(trial.run_id).data.metrics
     key = f"{split}/l1rc_median"
+    test = Interval.read(metrics, key)
+    assert test is not None
     return ScoredTrial(
         trial,
-        Interval(metrics[key], metrics[f"{key}_lo"], metrics[f"{key}_hi"]),
+        test,
         metrics[f"{split}/improved_pct"],
         metrics[f"{split}/harmed_pct"],
     )

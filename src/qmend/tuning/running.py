@@ -144,9 +144,7 @@ def _log(run: Run, search: Search, result: SearchResult, best_config: str) -> No
             "tune/best": best.trial.best,
             "cost/seconds": math.fsum(trial.seconds for trial in trials),
             "cost/parameters": float(best.trial.parameters),
-            "test/l1rc_median": best.test.value,
-            "test/l1rc_median_lo": best.test.lo,
-            "test/l1rc_median_hi": best.test.hi,
+            **best.test.logged("test/l1rc_median"),
             "test/improved_pct": best.improved_pct,
             "test/harmed_pct": best.harmed_pct,
         }
