@@ -24,6 +24,8 @@ _STYLES = {
 }
 #: With more columns than this on a terminal there is no room for wide gaps.
 _LOOSE = 8
+#: A text that may be cut or folded keeps so many characters of a line.
+_NARROW = 14
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,14 @@ class Table:
             show_header=any(heading for _, _, heading in columns),
             expand=any(column.long == "ellipsis" for _, column, _ in columns),
         )
-        for _, column, heading in columns:
+        for k, column, heading in columns:
+            texts = [heading or "", *(row.cells[k].text for row in self.rows)]
             drawn.add_column(
                 heading,
                 justify="left" if column.words else "right",
                 overflow="fold" if column.long == "whole" else column.long,
                 no_wrap=column.long != "fold",
-                min_width=None if column.long == "whole" else 14,
+                min_width=None if column.long == "whole" else min(_NARROW, max(map(len, texts))),
                 ratio=1 if column.long == "ellipsis" else None,
             )
         for section in self.sections:
