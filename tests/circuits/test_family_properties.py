@@ -13,10 +13,11 @@ from qiskit.quantum_info import Operator, Statevector
 
 from qmend.circuits.compilation import QiskitCompiler, build_compiler
 from qmend.circuits.families import FAMILIES, SourceCircuit, build_family
-from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.config.paths import conf_dir
 from qmend.datasets.schema import instruction_table, instructions_column
 from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.gates import TWO_QUBIT
 from reference import measured_probabilities, move_bits, qiskit_circuit
 
 FILES: dict[str, Path] = {

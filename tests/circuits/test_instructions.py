@@ -6,7 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from qmend.circuits.instructions import GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
+from qmend.gates import GATES
 from qmend.types import QmendError
 from reference import qiskit_circuit
 

@@ -8,7 +8,7 @@ from qiskit.circuit.random import random_circuit
 from qiskit.quantum_info import Pauli, SparsePauliOp, Statevector
 from scipy.linalg import expm
 
-from qmend.circuits.instructions import GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import (
     apply_pauli_gadget,
     compiled_probabilities,
@@ -17,6 +17,7 @@ from qmend.circuits.statevector import (
     to_bit_order,
     to_chain_order,
 )
+from qmend.gates import GATES
 from reference import measured_probabilities, move_bits, qiskit_circuit
 
 

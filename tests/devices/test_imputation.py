@@ -3,7 +3,7 @@
 import pytest
 
 from qmend.devices.calibration import Calibration
-from qmend.devices.imputation import TypicalValues, unknown_calibration
+from qmend.devices.imputation import MeanCalibration, unknown_calibration
 from qmend.types import QmendError
 
 
@@ -30,18 +30,18 @@ def calibration(device="a", two="cx", scale=1.0, **changes) -> Calibration:
 
 
 def test_means_are_over_every_value_of_every_calibration():
-    found = TypicalValues.of([calibration(), calibration("b", two="ecr", scale=3.0)])
+    found = MeanCalibration.of([calibration(), calibration("b", two="ecr", scale=3.0)])
     assert found.t1_us == pytest.approx((100 + 101 + 300 + 303) / 4)
     assert found.readout_error == pytest.approx(0.015)
     assert found.one_qubit_error == pytest.approx((1 + 3 + 3 + 9) * 1e-3 / 4)
     assert found.two_qubit_error == pytest.approx((0.02 + 0.06) / 2)  # whatever the gate's name
     assert found.reset_length_ns == 800
-    assert TypicalValues.from_json(found.to_json()) == found
+    assert MeanCalibration.from_json(found.to_json()) == found
 
 
 def test_a_missing_value_is_left_out_of_the_mean():
     gates = [{"gate": "sx", "qubits": (0,), "error": 0.5}, {"gate": "x", "qubits": (1,)}]
-    found = TypicalValues.of([calibration(gates=gates)])
+    found = MeanCalibration.of([calibration(gates=gates)])
     assert (found.one_qubit_error, found.one_qubit_length_ns) == (0.5, None)
     assert found.two_qubit_error is None
 
@@ -53,7 +53,7 @@ def test_unknown_values_are_errors_until_they_are_filled(gate):
         unknown.value(unknown.qubit(7), "readout_error")
     with pytest.raises(QmendError, match=f"lacks error of {gate} on"):
         unknown.value(unknown.gate(gate, (5, 7)), "error")
-    typical = TypicalValues.of([calibration()])
+    typical = MeanCalibration.of([calibration()])
     filled, count = typical.fill(unknown)
     for q in (7, 3, 5):
         assert filled.qubit(q).t1_us == typical.t1_us
@@ -69,12 +69,12 @@ def test_unknown_values_are_errors_until_they_are_filled(gate):
 
 def test_known_values_stay():
     known = calibration(scale=2.0)
-    filled, count = TypicalValues.of([calibration("b", scale=9.0)]).fill(known)
+    filled, count = MeanCalibration.of([calibration("b", scale=9.0)]).fill(known)
     assert (filled, count) == (known, 0)
 
 
 def test_what_the_training_data_lack_stays_missing():
-    filled, count = TypicalValues(t1_us=50.0).fill(unknown_calibration("lab", (0,), []))
+    filled, count = MeanCalibration(t1_us=50.0).fill(unknown_calibration("lab", (0,), []))
     assert count == 1
     with pytest.raises(QmendError, match="lacks t2_us"):
         filled.value(filled.qubit(0), "t2_us")

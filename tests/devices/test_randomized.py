@@ -8,7 +8,6 @@ import pytest
 from pydantic import ValidationError
 from qiskit_ibm_runtime import fake_provider
 
-from qmend.circuits.instructions import GATE_CODE
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, read_calibration
 from qmend.devices.randomized import (
@@ -17,7 +16,7 @@ from qmend.devices.randomized import (
     RandomizedConfig,
     relaxation_error,
 )
-from qmend.devices.snapshots import dated_calibrations
+from qmend.gates import GATE_CODE
 from qmend.noise.device_noise import NoiseParameters, gate_error_channels
 from qmend.simulation import channels
 
@@ -73,7 +72,7 @@ def shipped() -> dict[str, list[np.ndarray]]:
 @pytest.fixture(scope="module")
 def drawn() -> tuple[Calibration, ...]:
     config = RandomizedConfig(name="randomized", devices=DEVICES)
-    return dated_calibrations(config, snapshot("FakeAlgiers").restrict(CHAIN), 3)
+    return config.draw(snapshot("FakeAlgiers").restrict(CHAIN), 3)
 
 
 def test_the_ranges_are_those_of_the_shipped_snapshots(shipped):
@@ -175,7 +174,7 @@ def test_directions_keep_the_ratio_of_their_lengths(drawn):
 
 def test_a_range_can_be_a_point_but_not_upside_down():
     point = RandomizedConfig(name="randomized", devices=20, readout_length_ns=(900, 900))
-    made = dated_calibrations(point, snapshot("FakeAlgiers").restrict(CHAIN), 0)
+    made = point.draw(snapshot("FakeAlgiers").restrict(CHAIN), 0)
     lengths = {q.readout_length_ns for c in made for q in c.qubits}
     np.testing.assert_allclose(sorted(lengths), 900)
     for bad in ((2, 1), (0, 1), (-1, 1), (1, float("inf")), (1,)):

@@ -13,7 +13,7 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, read_calibration
 from qmend.devices.drift import DriftConfig, lognormal_sigma
 from qmend.devices.randomized import RandomizedConfig
-from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig, dated_calibrations
+from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
 from qmend.noise.device_noise import DeviceNoise
 
 CHAIN = (0, 1, 2, 3, 5)
@@ -62,21 +62,21 @@ def test_an_unknown_kind_or_field_is_refused():
 )
 def test_restricting_before_or_after_is_the_same(kind, backend, layout):
     whole = snapshot(backend)
-    after = [c.restrict(layout) for c in dated_calibrations(KINDS[kind], whole, 5)]
-    assert list(dated_calibrations(KINDS[kind], whole.restrict(layout), 5)) == after
+    after = [c.restrict(layout) for c in KINDS[kind].draw(whole, 5)]
+    assert list(KINDS[kind].draw(whole.restrict(layout), 5)) == after
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_seed_decides(kind, base):
-    first, again = (dated_calibrations(KINDS[kind], base, 5) for _ in range(2))
+    first, again = (KINDS[kind].draw(base, 5) for _ in range(2))
     assert first == again
-    assert (dated_calibrations(KINDS[kind], base, 6) == first) == (kind == "snapshot")
+    assert (KINDS[kind].draw(base, 6) == first) == (kind == "snapshot")
 
 
 @pytest.mark.parametrize("kind", LONGER)
 def test_asking_for_more_leaves_the_first_as_they_are(kind, base):
-    short = dated_calibrations(KINDS[kind], base, 5)
-    long = dated_calibrations(LONGER[kind], base, 5)
+    short = KINDS[kind].draw(base, 5)
+    long = LONGER[kind].draw(base, 5)
     assert long[: len(short)] == short
     assert len(long) == 9
     assert len({c.calibration_id for c in long}) == 9
@@ -89,7 +89,7 @@ def test_asking_for_more_leaves_the_first_as_they_are(kind, base):
 def test_all_are_valid_and_of_the_bases_shape(kind, backend):
     """Same qubits and gates, the same values missing, and nothing that JSON changes."""
     whole = snapshot(backend)
-    for made in dated_calibrations(KINDS[kind], whole, 1):
+    for made in KINDS[kind].draw(whole, 1):
         again = Calibration.parse(made.model_dump(mode="json"), "x")
         assert again == made
         assert again.calibration_id == made.calibration_id
@@ -106,12 +106,12 @@ def test_all_are_valid_and_of_the_bases_shape(kind, backend):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_simulator_takes_them(kind, base):
     """Every channel is checked to be physical when it is made."""
-    for made in dated_calibrations(KINDS[kind], base, 1):
+    for made in KINDS[kind].draw(base, 1):
         DeviceNoise(made.restrict(CHAIN), CHAIN)
 
 
 def test_a_snapshot_is_the_devices_own(base):
-    assert dated_calibrations(SnapshotConfig(), base, 3) == (base,)
+    assert SnapshotConfig().draw(base, 3) == (base,)
 
 
 # Drift.
@@ -126,7 +126,7 @@ def series(made, field: str, gate: str = "") -> np.ndarray:
 @pytest.fixture(scope="module", params=[0, 1])
 def long(request, base) -> tuple[Calibration, ...]:
     config = DriftConfig(name="drift", snapshots=2000)
-    return dated_calibrations(config, base.restrict(CHAIN), request.param)
+    return config.draw(base.restrict(CHAIN), request.param)
 
 
 def test_the_spread_is_that_of_algiers_over_months(long):
@@ -164,7 +164,7 @@ def test_correlation_decays_exponentially_and_qubits_are_independent(base, inter
         name="drift", snapshots=600, interval_hours=interval, correlation_hours=correlation
     )
     qubits = Calibration(device="x", time=base.time, qubits=base.qubits, gates=())
-    t1 = series(dated_calibrations(config, qubits, 2), "t1_us")
+    t1 = series(config.draw(qubits, 2), "t1_us")
     x = np.log(t1 / t1[0])
     x /= [lognormal_sigma(config.t1_std_us / start) for start in t1[0]]
     x = x[60:]  # stationary by now
@@ -185,7 +185,7 @@ def test_the_variance_grows_from_the_first_snapshot_on(base):
         qubits=base.qubits,
         gates=tuple(g for g in base.gates if g.gate == "cx" and g.error < 1 and g.qubits[0] < 20),
     )
-    made = [series(dated_calibrations(config, pairs, s), "error", "cx") for s in range(60)]
+    made = [series(config.draw(pairs, s), "error", "cx") for s in range(60)]
     x = np.log(np.array(made) / made[0][0]) / 0.1
     variance = np.mean(x**2, axis=(0, 2))
     np.testing.assert_allclose(variance, 1 - np.exp(-np.arange(4)), atol=0.12)
@@ -193,7 +193,7 @@ def test_the_variance_grows_from_the_first_snapshot_on(base):
 
 def test_dates_and_lengths(base):
     config = DriftConfig(name="drift", snapshots=4, interval_hours=1.5)
-    made = dated_calibrations(config, base, 0)
+    made = config.draw(base, 0)
     assert [c.time - base.time for c in made] == [timedelta(hours=1.5 * k) for k in range(4)]
     assert {c.device for c in made} == {base.device}
     for gate in ("cx", "sx", "reset"):
@@ -219,7 +219,7 @@ def test_what_shares_a_pulse_moves_together(long):
 def test_a_measurement_moves_with_its_readout_error():
     whole = snapshot("FakeAachen")
     assert whole.gate("measure", (3,)).error == whole.qubit(3).readout_error
-    last = dated_calibrations(KINDS["drift"], whole, 0)[-1]
+    last = KINDS["drift"].draw(whole, 0)[-1]
     assert last.gate("measure", (3,)).error != whole.gate("measure", (3,)).error
     assert last.gate("measure", (3,)).error == pytest.approx(last.qubit(3).readout_error, rel=0.05)
 
@@ -233,7 +233,7 @@ def test_errors_stay_probabilities_however_wild_the_drift(base):
         readout_sigma=4,
         t2_sigma=2,
     )
-    made = dated_calibrations(config, base, 0)
+    made = config.draw(base, 0)
     faulty = [g for g in base.gates if g.error == 1.0]
     assert faulty
     assert all(made[-1].gate(g.gate, g.qubits).error == 1.0 for g in faulty)
@@ -255,7 +255,7 @@ def test_no_drift_is_the_snapshot_again(base):
         ("t1_std_us", "t2_sigma", "one_qubit_sigma", "two_qubit_sigma", "readout_sigma",
          "frequency_std_khz"), 0.0
     )  # fmt: skip
-    last = dated_calibrations(DriftConfig(name="drift", snapshots=3, **still), base, 0)[-1]
+    last = DriftConfig(name="drift", snapshots=3, **still).draw(base, 0)[-1]
     for ours, theirs in zip((*last.qubits, *last.gates), (*base.qubits, *base.gates), strict=True):
         for field, value in theirs.model_dump().items():
             exact = not isinstance(value, float)

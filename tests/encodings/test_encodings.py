@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers
 
-from qmend.circuits.instructions import GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.vector import calibration_vector
@@ -16,6 +16,7 @@ from qmend.encodings import Encoding, build_encoding
 from qmend.encodings.base import Standardiser
 from qmend.encodings.paper import decode_layers, encode_layers
 from qmend.encodings.paths import PATHS
+from qmend.gates import GATES
 from qmend.noise.paths import FEATURES, path_features
 from qmend.types import QmendError
 from reference import qiskit_circuit

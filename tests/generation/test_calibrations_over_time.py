@@ -8,7 +8,6 @@ import pytest
 
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
-from qmend.devices.snapshots import dated_calibrations
 from qmend.generation.generate import generate
 from qmend.generation.job import generation_setup
 from qmend.generation.verify import verify_dataset
@@ -40,7 +39,7 @@ def drifting(tiny_config, device_config, tmp_path_factory):
 
 def test_jobs_cycle_through_the_snapshots_in_order(drifting, algiers):
     config, folder = drifting
-    snapshots = dated_calibrations(config.calibrations, algiers.calibration, config.seed)
+    snapshots = config.calibrations.draw(algiers.calibration, config.seed)
     for row in stored_rows(folder):
         job = int(row["job_id"].rsplit("-", 1)[1])
         assert row["calibration_id"] == snapshots[job % 7].calibration_id

@@ -19,7 +19,7 @@ from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import SplitConfig
 from qmend.datasets.expectations import load_expectations
 from qmend.datasets.table import load_dataset
-from qmend.devices.imputation import TypicalValues
+from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import build_encoding
 from qmend.importing.groups import split_rows
 from qmend.importing.importer import import_file
@@ -396,7 +396,7 @@ def test_medians_stand_for_the_chain_and_gaps_are_filled_on_request_only(tmp_pat
     assert [q.t1_us for q in known.qubits] == [150.0, 150.0]
     with pytest.raises(QmendError, match="lacks"):
         build_encoding("token").fit(batch)
-    typical = TypicalValues(30.0, 20.0, 5.0, 0.02, 1e-3, 40.0, 1e-2, 300.0, 800.0)
+    typical = MeanCalibration(30.0, 20.0, 5.0, 0.02, 1e-3, 40.0, 1e-2, 300.0, 800.0)
     filled = fill_missing(batch, typical)
     assert filled.rows == 2
     after = filled.circuits.calibrations
@@ -416,7 +416,7 @@ def test_a_whole_snapshot_is_kept(tmp_path, algiers):
     assert row["calibration_id"] == algiers.calibration.calibration_id
     batch = load_dataset(done.folder).rows.circuits
     assert batch.calibrations[0] == algiers.calibration.restrict([2, 1])
-    assert fill_missing(batch, TypicalValues(t1_us=1.0, readout_error=0.5)).values == 0
+    assert fill_missing(batch, MeanCalibration(t1_us=1.0, readout_error=0.5)).values == 0
 
 
 def test_dates_without_a_zone_are_not_guessed(tmp_path):

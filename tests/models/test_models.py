@@ -9,9 +9,9 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from qmend.circuits.instructions import GATES
 from qmend.encodings import build_encoding
 from qmend.encodings.tensors import as_tensors
+from qmend.gates import GATES
 from qmend.models.base import (
     ARCHITECTURES,
     Architecture,

@@ -9,7 +9,8 @@ import pytest
 import torch
 from qiskit.quantum_info import PTM, SuperOp
 
-from qmend.circuits.instructions import GATE_CODE, InstructionTable
+from qmend.circuits.instructions import InstructionTable
+from qmend.gates import GATE_CODE
 from qmend.noise.aer import device_noise_model
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, gate_error_channels
 from qmend.simulation import differentiable

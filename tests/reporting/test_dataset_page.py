@@ -8,9 +8,9 @@ import pytest
 from test_html import Page
 
 from mixed_dataset import drifting, mixed_rows, write_mixed
-from qmend.circuits.instructions import TWO_QUBIT
 from qmend.datasets.description import describe, distances
 from qmend.datasets.manifest import read_manifest
+from qmend.gates import TWO_QUBIT
 from qmend.reporting.circuit_drawing import MAX_COLUMNS, circuit_svg, columns, left_out
 from qmend.reporting.dataset_figures import calibrations
 from qmend.reporting.dataset_page import drawn_circuits, typical_circuits, write_dataset_page

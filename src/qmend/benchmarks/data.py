@@ -15,12 +15,12 @@ from rich.table import Table
 
 from qmend.benchmarks.alternating import Timings, alternate, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS
-from qmend.circuits.instructions import GATES
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.devices.calibration import Calibration
 from qmend.encodings import build_encoding
 from qmend.encodings.token import MAX_QUBITS, TOKEN_FEATURES
+from qmend.gates import GATES
 from qmend.generation.generate import generate
 from qmend.noise.aer import aer_circuit
 from qmend.types import AnyArray

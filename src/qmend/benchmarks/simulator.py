@@ -14,6 +14,7 @@ from qmend.circuits.compilation import build_compiler
 from qmend.circuits.families import build_family
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.gates import TWO_QUBIT
 from qmend.noise.aer import aer_circuit, device_noise_model
 from qmend.noise.device_noise import DeviceNoise
 from qmend.noise.readout import apply_readout, readout_matrices
@@ -91,7 +92,7 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
         "ratio_counts_lo": round(counts_low, 1),
         "ratio_counts_hi": round(counts_high, 1),
         "circuits": circuits,
-        "two_qubit_median": float(np.median(table.count("cx", "ecr", "cz"))),
+        "two_qubit_median": float(np.median(table.count(*TWO_QUBIT))),
         "max_abs_diff": difference,
         "max_abs_diff_float32": difference32,
     }

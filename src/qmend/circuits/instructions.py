@@ -15,12 +15,9 @@ from typing import cast
 
 import numpy as np
 
+from qmend.gates import GATE_CODE, GATES, TWO_QUBIT
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, nearest
 
-#: Native gates of the supported processors. The position in this tuple is the gate's code.
-GATES: tuple[str, ...] = ("id", "x", "sx", "rz", "cx", "ecr", "cz")
-GATE_CODE: dict[str, int] = {gate: code for code, gate in enumerate(GATES)}
-TWO_QUBIT: tuple[str, ...] = ("cx", "ecr", "cz")
 TWO_QUBIT_CODES = np.array([GATE_CODE[g] for g in TWO_QUBIT])
 
 Instruction = tuple[str, int, int, float]
@@ -33,7 +30,7 @@ class InstructionTable:
     Attributes:
         n_qubits: register size; chain positions run from 0 to ``n_qubits - 1``.
         offsets: (N + 1,) start of each circuit in the flat arrays.
-        gate: (K,) codes, see :data:`GATES`.
+        gate: (K,) codes, see :data:`qmend.gates.GATES`.
         first: (K,) chain position of the gate, the control of a two-qubit gate.
         second: (K,) target of a two-qubit gate, -1 for a one-qubit gate.
         angle: (K,) angle in radians, 0 for gates without one.

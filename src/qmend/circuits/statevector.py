@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qmend.circuits.instructions import GATE_CODE, InstructionTable
+from qmend.circuits.instructions import InstructionTable
+from qmend.gates import GATE_CODE
 from qmend.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import

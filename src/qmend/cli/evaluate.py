@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from qmend.circuits.instructions import GATES
 from qmend.cli.terminal import console, generate_with_progress
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
@@ -17,6 +16,7 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
 from qmend.encodings import build_encoding
 from qmend.evaluation.scores import reference
+from qmend.gates import GATES
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.reruns import runnable_baselines
@@ -128,7 +128,7 @@ def rows_for(
             )
         dataset = dataset.select(readable, f"gates that the {encoding} encoding lacks")
     notes = [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
-    filled = fill_missing(dataset.rows.circuits, first.encoding.typical)
+    filled = fill_missing(dataset.rows.circuits, first.encoding.mean_calibration)
     if filled.rows:
         whose = "the model's" if len(models) == 1 else f"the {name}'s"
         notes.append(

@@ -9,7 +9,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.devices.imputation import TypicalValues
+from qmend.devices.imputation import MeanCalibration
 from qmend.types import FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.
@@ -94,13 +94,13 @@ class Filled:
     values: int
 
 
-def fill_missing(batch: CircuitBatch, typical: TypicalValues) -> Filled:
-    """Put typical values where calibrations have none.
+def fill_missing(batch: CircuitBatch, mean: MeanCalibration) -> Filled:
+    """Put mean values where calibrations have none.
 
-    For imported data only, and with the typical values of the model that is asked: everywhere
+    For imported data only, and with the mean values of the model that is asked: everywhere
     else a missing value is an error.
     """
-    filled = [typical.fill(calibration) for calibration in batch.calibrations]
+    filled = [mean.fill(calibration) for calibration in batch.calibrations]
     counts = np.array([count for _, count in filled], dtype=np.int64)
     used = np.unique(batch.calibration_index)
     return Filled(

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.gates import GATE_CODE, GATES
 from qmend.types import AnyArray, QmendError
 
 #: Rises with every change of meaning; another version is refused on loading.

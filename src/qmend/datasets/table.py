@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from qmend.circuits.instructions import GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
 from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
 from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import unknown_calibration
+from qmend.gates import GATES
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
 
 #: Name of the shards of a dataset that has expectation values only, before the hyphen.
@@ -131,7 +132,7 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """Read a dataset whose files match their hashes.
 
     Rows whose ``calibration_id`` is null get a calibration without values, which is an error for
-    whoever reads one; :func:`qmend.datasets.circuits.fill_missing` puts typical values in.
+    whoever reads one; :func:`qmend.datasets.circuits.fill_missing` puts mean values in.
 
     Args:
         n_qubits: take the rows of this register size only; needed where there are several.

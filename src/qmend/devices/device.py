@@ -19,8 +19,9 @@ from pydantic import (
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration
-from qmend.devices.layout import TWO_QUBIT, lowest_error_layout, native_gates
+from qmend.devices.layout import lowest_error_layout, native_gates
 from qmend.devices.providers import fake_calibration, runtime_calibration
+from qmend.gates import TWO_QUBIT
 from qmend.types import QmendError
 
 #: In place of a list of qubits: choose them by the calibration.

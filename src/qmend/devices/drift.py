@@ -58,30 +58,28 @@ class DriftConfig(ConfigModel):
     readout_sigma: float = Field(0.3, ge=0, allow_inf_nan=False)
     frequency_std_khz: float = Field(10.0, ge=0, allow_inf_nan=False)
 
-
-def drifted(config: DriftConfig, base: Calibration, seed: int) -> tuple[Calibration, ...]:
-    """The calibrations of one device over time, the base first; a longer series of the same
-    seed begins with a shorter one."""
-    walks = _Walks(config, seed)
-    pairs = {_pair(g) for g in base.gates}
-    own = {q.qubit: _qubit_walks(walks, q.qubit) for q in base.qubits}
-    shared = {pair: walks(_ONE_QUBIT if len(pair) == 1 else _PAIR, *pair) for pair in pairs}
-    step = timedelta(hours=config.interval_hours)
-    return base, *(
-        Calibration(
-            device=base.device,
-            time=base.time + k * step,
-            qubits=tuple(
-                _moved_qubit(config, q, {kind: x[k] for kind, x in own[q.qubit].items()})
-                for q in base.qubits
-            ),
-            gates=tuple(
-                _moved_gate(config, g, shared[_pair(g)][k], own[g.qubits[0]][_READOUT][k])
-                for g in base.gates
-            ),
+    def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
+        """Draw the calibrations of one device over time, the base first."""
+        walks = _Walks(self, seed)
+        pairs = {_pair(g) for g in base.gates}
+        own = {q.qubit: _qubit_walks(walks, q.qubit) for q in base.qubits}
+        shared = {pair: walks(_ONE_QUBIT if len(pair) == 1 else _PAIR, *pair) for pair in pairs}
+        step = timedelta(hours=self.interval_hours)
+        return base, *(
+            Calibration(
+                device=base.device,
+                time=base.time + k * step,
+                qubits=tuple(
+                    _moved_qubit(self, q, {kind: x[k] for kind, x in own[q.qubit].items()})
+                    for q in base.qubits
+                ),
+                gates=tuple(
+                    _moved_gate(self, g, shared[_pair(g)][k], own[g.qubits[0]][_READOUT][k])
+                    for g in base.gates
+                ),
+            )
+            for k in range(1, self.snapshots)
         )
-        for k in range(1, config.snapshots)
-    )
 
 
 class _Walks:

@@ -1,8 +1,7 @@
-"""Typical values of calibrations: what stands in where imported data have no calibration.
+"""Mean calibration values, which fill in for missing ones of imported data.
 
-Everywhere else a missing value is an error. A network can only be asked about a device whose
-calibration is not known if something is put in its place; the mean over its own training data
-says the least.
+Everywhere else a missing value is an error. A network can only be asked about a device without a
+calibration if something stands in for it; the mean over its own training data says the least.
 """
 
 from __future__ import annotations
@@ -16,17 +15,15 @@ from typing import Any
 import numpy as np
 
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.devices.layout import TWO_QUBIT
+from qmend.gates import PULSED, TWO_QUBIT
 
-#: Gates that take time and have one error on a qubit, whatever their name.
-ONE_QUBIT_GATES = ("id", "sx", "x")
 _QUBIT_FIELDS = ("t1_us", "t2_us", "frequency_ghz", "readout_error")
 #: The time of a calibration that is not known.
 UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class TypicalValues:
+class MeanCalibration:
     """Mean of each quantity over calibrations; None where none of them has it.
 
     One-qubit values are over ``id``, ``sx`` and ``x``; two-qubit values over ``cx``, ``ecr`` and
@@ -44,44 +41,44 @@ class TypicalValues:
     reset_length_ns: float | None = None
 
     @staticmethod
-    def of(calibrations: Iterable[Calibration]) -> TypicalValues:
-        """Means over all qubits and gates of all calibrations, each value once."""
-        found: dict[str, list[float]] = defaultdict(list)
+    def of(calibrations: Iterable[Calibration]) -> MeanCalibration:
+        """Average over all qubits and gates of all calibrations, each value once."""
+        values: dict[str, list[float]] = defaultdict(list)
         for calibration in calibrations:
             for qubit in calibration.qubits:
                 for field in _QUBIT_FIELDS:
-                    _add(found[field], getattr(qubit, field))
+                    _add(values[field], getattr(qubit, field))
             for gate in calibration.gates:
                 kind = _kind(gate.gate)
                 if kind:
-                    _add(found[f"{kind}_length_ns"], gate.length_ns)
+                    _add(values[f"{kind}_length_ns"], gate.length_ns)
                     if kind != "reset":
-                        _add(found[f"{kind}_error"], gate.error)
-        return TypicalValues(**{name: float(np.mean(v)) for name, v in found.items() if v})
+                        _add(values[f"{kind}_error"], gate.error)
+        return MeanCalibration(**{name: float(np.mean(v)) for name, v in values.items() if v})
 
     def to_json(self) -> dict[str, float | None]:
         """Plain data."""
         return asdict(self)
 
     @staticmethod
-    def from_json(data: dict[str, Any]) -> TypicalValues:
+    def from_json(data: dict[str, Any]) -> MeanCalibration:
         """Inverse of :meth:`to_json`."""
-        return TypicalValues(**{k: None if v is None else float(v) for k, v in data.items()})
+        return MeanCalibration(**{k: None if v is None else float(v) for k, v in data.items()})
 
     def fill(self, calibration: Calibration) -> tuple[Calibration, int]:
-        """The calibration with its missing values set, and how many were set.
+        """Fill a calibration's missing values; return it with the number of them.
 
-        What has no typical value stays missing. Values that only the simulation of readout
+        Values without a mean stay missing. Values that only the simulation of readout
         reads (the two assignment errors, the readout length) stay as they are.
         """
         count = 0
 
-        def value(given: float | None, typical: float | None) -> float | None:
+        def value(reported: float | None, mean: float | None) -> float | None:
             nonlocal count
-            if given is None and typical is not None:
+            if reported is None and mean is not None:
                 count += 1
-                return typical
-            return given
+                return mean
+            return reported
 
         qubits = [
             q.model_copy(update={f: value(getattr(q, f), getattr(self, f)) for f in _QUBIT_FIELDS})
@@ -111,7 +108,7 @@ class TypicalValues:
 def unknown_calibration(
     device: str, layout: Sequence[int], pairs: Iterable[tuple[str, int, int]]
 ) -> Calibration:
-    """A calibration whose every value is missing: reading any of them is an error.
+    """Make a calibration without values: reading any of them is an error.
 
     Args:
         layout: physical qubits of the chain.
@@ -122,11 +119,7 @@ def unknown_calibration(
     names = {gate for gate, *_ in used} or {"cx"}
     used |= {(name, k, k + 1) for name in names for k in range(len(layout) - 1)}
     used |= {(gate, b, a) for gate, a, b in used}
-    gates = [
-        GateCalibration(gate=name, qubits=(q,))
-        for q in layout
-        for name in (*ONE_QUBIT_GATES, "reset")
-    ]
+    gates = [GateCalibration(gate=name, qubits=(q,)) for q in layout for name in (*PULSED, "reset")]
     gates += [GateCalibration(gate="rz", qubits=(q,), error=0.0, length_ns=0.0) for q in layout]
     gates += [
         GateCalibration(gate=name, qubits=(layout[a], layout[b])) for name, a, b in sorted(used)
@@ -136,7 +129,7 @@ def unknown_calibration(
 
 
 def _kind(gate: str) -> str | None:
-    if gate in ONE_QUBIT_GATES:
+    if gate in PULSED:
         return "one_qubit"
     if gate in TWO_QUBIT:
         return "two_qubit"

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from math import inf, log1p
 
 from qmend.devices.calibration import Calibration
+from qmend.gates import GATES, ONE_QUBIT, TWO_QUBIT
 from qmend.types import QmendError
-
-#: Gates that a snapshot may list and that circuits are compiled to.
-COMPILED_GATES = ("id", "rz", "sx", "x", "cx", "ecr", "cz")
-TWO_QUBIT = ("cx", "ecr", "cz")
 
 Edge = tuple[int, int]
 _Found = tuple[float, tuple[int, ...]]
@@ -59,7 +56,7 @@ def native_gates(calibration: Calibration) -> tuple[str, ...]:
             f"{calibration.device} has the gates {', '.join(sorted(found))}, but circuits are "
             "compiled to rz, sx and x; choose another device.backend."
         )
-    return tuple(g for g in COMPILED_GATES if g in found)
+    return tuple(g for g in (*ONE_QUBIT, *TWO_QUBIT) if g in found)
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class _Graph:
         one: dict[int, dict[str, float]] = {}
         edge: dict[Edge, float] = {}
         for gate in calibration.gates:
-            if gate.gate not in COMPILED_GATES:
+            if gate.gate not in GATES:
                 continue
             cost = inf if gate.length_ns is None else _cost(gate.error)
             if gate.gate in TWO_QUBIT:

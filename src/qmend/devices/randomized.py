@@ -64,6 +64,10 @@ class RandomizedConfig(ConfigModel):
     two_qubit_length_ns: Range = (68.0, 900.0)
     readout_length_ns: Range = (670.0, 5900.0)
 
+    def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
+        """Draw the calibrations of other devices, named after the base and an hour apart."""
+        return tuple(_device(self, base, seed, k) for k in range(self.devices))
+
 
 #: Standard deviation of the logarithm among a device's qubits, and among its pairs.
 _QUBIT_SPREAD = {
@@ -76,11 +80,6 @@ _QUBIT_SPREAD = {
 }
 _PAIR_SPREAD = {"two_qubit_error": 0.47, "two_qubit_length_ns": 0.23}
 _DEVICE_WIDE = ("one_qubit_length_ns", "readout_length_ns")
-
-
-def randomized(config: RandomizedConfig, base: Calibration, seed: int) -> tuple[Calibration, ...]:
-    """Calibrations of ``config.devices`` devices, named after the base and an hour apart."""
-    return tuple(_device(config, base, seed, k) for k in range(config.devices))
 
 
 def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> Calibration:

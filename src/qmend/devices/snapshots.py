@@ -1,4 +1,10 @@
-"""The calibrations that a dataset is made with: ``conf/dataset/calibrations/*.yaml``."""
+"""The calibrations that a dataset is made with: ``conf/dataset/calibrations/*.yaml``.
+
+Each config draws them with ``draw(base, seed)`` from the device's own snapshot, whole or restricted
+to a layout, in the order of their times, which all differ. Every random number belongs to a
+physical qubit, a pair of them, or the whole device, so that ``restrict`` before or after gives
+equal values. With the same seed, asking for more leaves the first ones as they are.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +14,8 @@ from pydantic import Field
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration
-from qmend.devices.drift import DriftConfig, drifted
-from qmend.devices.randomized import RandomizedConfig, randomized
+from qmend.devices.drift import DriftConfig
+from qmend.devices.randomized import RandomizedConfig
 
 
 class SnapshotConfig(ConfigModel):
@@ -17,27 +23,11 @@ class SnapshotConfig(ConfigModel):
 
     name: Literal["snapshot"] = "snapshot"
 
+    def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
+        """Return the snapshot alone."""
+        return (base,)
+
 
 CalibrationsConfig = Annotated[
     SnapshotConfig | DriftConfig | RandomizedConfig, Field(discriminator="name")
 ]
-
-
-def dated_calibrations(
-    config: SnapshotConfig | DriftConfig | RandomizedConfig, base: Calibration, seed: int
-) -> tuple[Calibration, ...]:
-    """The calibrations of a config, in the order of their times, which all differ.
-
-    Every random number belongs to a physical qubit, a pair of them, or the whole device, so
-    that ``restrict`` before or after gives equal values. With the same seed, asking for more
-    leaves the first ones as they are.
-
-    Args:
-        base: the device's snapshot, whole or restricted to a layout.
-        seed: the same seed gives the same calibrations.
-    """
-    if isinstance(config, DriftConfig):
-        return drifted(config, base, seed)
-    if isinstance(config, RandomizedConfig):
-        return randomized(config, base, seed)
-    return (base,)

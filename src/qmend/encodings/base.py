@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.circuits.instructions import GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
-from qmend.devices.imputation import TypicalValues
+from qmend.devices.imputation import MeanCalibration
+from qmend.gates import GATES
 from qmend.noise.readout import readout_matrices
 from qmend.registry import Registry
 from qmend.types import QmendError
@@ -78,17 +78,17 @@ class Encoding(ABC):
     def __init__(self) -> None:
         self.state: dict[str, Standardiser] = {}
         #: Means over the training data's calibrations, for data that have none.
-        self.typical = TypicalValues()
+        self.mean_calibration = MeanCalibration()
 
     @abstractmethod
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
         """Tokens (N, L, F), mask (N, L) and the raw context (N, C)."""
 
     def fit(self, batch: CircuitBatch) -> Encoding:
-        """Learn the standardisation, and the typical calibration, from training circuits."""
+        """Learn the standardisation, and the mean calibration, from training circuits."""
         _, _, context = self.raw(batch)
         used = np.unique(batch.calibration_index)
-        self.typical = TypicalValues.of(batch.calibrations[k] for k in used)
+        self.mean_calibration = MeanCalibration.of(batch.calibrations[k] for k in used)
         self.state = {"context": Standardiser.fit(context)}
         return self
 
@@ -112,7 +112,7 @@ class Encoding(ABC):
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Name, version, standardisation and typical calibration as plain data."""
+        """Name, version, standardisation and mean calibration as plain data."""
         state = {
             key: {"mean": s.mean.tolist(), "deviation": s.deviation.tolist()}
             for key, s in self.state.items()
@@ -121,7 +121,7 @@ class Encoding(ABC):
             "name": self.name,
             "version": self.version,
             "state": state,
-            "typical": self.typical.to_json(),
+            "typical": self.mean_calibration.to_json(),
         }
 
     @staticmethod
@@ -142,7 +142,7 @@ class Encoding(ABC):
             key: Standardiser(np.array(s["mean"]), np.array(s["deviation"]))
             for key, s in data["state"].items()
         }
-        encoding.typical = TypicalValues.from_json(data["typical"])
+        encoding.mean_calibration = MeanCalibration.from_json(data["typical"])
         return encoding
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.circuits.instructions import GATE_CODE, GATES, Instruction, InstructionTable
+from qmend.circuits.instructions import Instruction, InstructionTable
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.vector import CHAIN_LENGTH, calibration_vector
 from qmend.encodings.base import ENCODINGS, Encoding, Float32
+from qmend.gates import GATE_CODE, GATES
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 CHANNELS = 5

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.circuits.instructions import GATE_CODE, GATES
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.calibration import Calibration
 from qmend.encodings.base import ENCODINGS, Encoding, Float32, ragged_positions
+from qmend.gates import GATE_CODE, GATES
 from qmend.types import FloatArray
 
 #: Chain positions have a one-hot column each up to this many qubits.

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from qmend.circuits.compilation import Compiler, build_compiler
-from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities, to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
-from qmend.devices.snapshots import dated_calibrations
+from qmend.gates import TWO_QUBIT
 from qmend.noise.base import Executor, Noise
 from qmend.noise.config import NoiseConfig
 from qmend.noise.readout import apply_readout
@@ -123,7 +123,7 @@ def generation_setup(dataset: DatasetConfig, device: DeviceConfig) -> Generation
         chain.edges,
         dataset.compiler.optimization_level,
     )
-    calibrations = dated_calibrations(dataset.calibrations, chain.calibration, dataset.seed)
+    calibrations = dataset.calibrations.draw(chain.calibration, dataset.seed)
     return GenerationSetup(dataset, chain, calibrations, compiler)
 
 

@@ -16,13 +16,13 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from qmend.circuits.instructions import TWO_QUBIT
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
+from qmend.gates import TWO_QUBIT
 from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup, simulate_job
 from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
 from qmend.noise.readout import apply_readout

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import Ledger
 from qmend.devices.device import DeviceConfig, resolve
+from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job, generation_setup
 from qmend.hardware.opening import check_config, check_same
 from qmend.hardware.processor_time import quantum_seconds, rep_delay

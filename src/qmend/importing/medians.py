@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.devices.imputation import ONE_QUBIT_GATES
+from qmend.gates import PULSED
 from qmend.importing.placement import Chain
 from qmend.importing.records import MedianCalibration
 from qmend.types import QmendError
@@ -46,7 +46,7 @@ def expand(medians: MedianCalibration, device: str, chain: Chain, time: datetime
     """The same values for every qubit and gate of a chain."""
     gates = []
     for q in sorted(chain.layout):
-        for name in ONE_QUBIT_GATES:
+        for name in PULSED:
             gates.append(
                 GateCalibration(
                     gate=name,

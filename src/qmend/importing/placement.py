@@ -9,12 +9,13 @@ from functools import lru_cache
 from typing import Literal
 
 from qmend.circuits.compilation import QiskitCompiler
-from qmend.circuits.instructions import GATES, TWO_QUBIT, Instruction
+from qmend.circuits.instructions import Instruction
 from qmend.circuits.measured import MeasuredCircuit, native_instructions
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.devices.providers import fake_calibration
+from qmend.gates import GATES, TWO_QUBIT
 from qmend.types import QmendError
 
 #: Submitted circuits are compiled with Qiskit's preset passes of this level.

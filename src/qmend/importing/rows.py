@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from qmend.circuits.instructions import TWO_QUBIT, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.measured import MeasuredCircuit
 from qmend.datasets.config import SplitConfig
 from qmend.datasets.expectations import EXPECTATIONS_SCHEMA
 from qmend.datasets.schema import MAX_DENSE_QUBITS, SCHEMA, instructions_column
 from qmend.devices.calibration import Calibration
+from qmend.gates import TWO_QUBIT
 from qmend.importing.bit_order import BitOrder
 from qmend.importing.placement import PlacedCircuit
 from qmend.importing.records import Record

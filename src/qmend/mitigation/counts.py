@@ -13,7 +13,7 @@ from qiskit.circuit import CircuitInstruction, QuantumCircuit
 from qiskit.primitives import BitArray
 
 from qmend.circuits.compilation import QiskitCompiler
-from qmend.circuits.instructions import GATES, Instruction, InstructionTable
+from qmend.circuits.instructions import Instruction, InstructionTable
 from qmend.circuits.measured import NO_TIME, MeasuredCircuit, measured_circuit, native_instructions
 from qmend.circuits.statevector import to_bit_order, to_chain_order
 from qmend.datasets.circuits import NORMALISATION_TOLERANCE, CircuitBatch
@@ -21,6 +21,7 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.devices.providers import backend_calibration, fake_calibration
+from qmend.gates import GATES
 from qmend.mitigation.base import Mitigator
 from qmend.types import AnyArray, FloatArray, QmendError
 

@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.circuits.instructions import GATES, TWO_QUBIT
 from qmend.encodings.token import ERROR_COLUMN, GATE_COLUMNS
+from qmend.gates import GATES, TWO_QUBIT
 from qmend.models.attention import PerceiverEncoder
 from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs
 from qmend.models.perceiver import PerceiverSizes

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.gates import GATE_CODE, GATES
 from qmend.noise.base import Noise
 from qmend.noise.readout import readout_matrices
 from qmend.simulation import channels

@@ -13,7 +13,8 @@ from dataclasses import replace
 import numba
 import numpy as np
 
-from qmend.circuits.instructions import GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
+from qmend.gates import GATES
 from qmend.noise.device_noise import DeviceNoise, ideal_channel
 from qmend.simulation.fusion import Fusion
 from qmend.simulation.program import Program, z_strings

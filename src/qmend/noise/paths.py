@@ -18,8 +18,9 @@ from collections.abc import Sequence
 import numba
 import numpy as np
 
-from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.gates import GATE_CODE, GATES
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import gate_error_channels, ideal_channel
 from qmend.noise.surrogate import SurrogateNoise

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from qmend.circuits.instructions import GATE_CODE, GATES, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.gates import GATE_CODE, GATES
 from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations

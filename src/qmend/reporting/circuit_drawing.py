@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from qmend.circuits.instructions import TWO_QUBIT, Instruction
+from qmend.circuits.instructions import Instruction
+from qmend.gates import TWO_QUBIT
 
 #: Wider registers are not drawn.
 MAX_QUBITS = 12

@@ -9,6 +9,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
+from qmend.gates import TWO_QUBIT
 from qmend.metrics import Bootstrap, Interval
 from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
@@ -240,7 +241,7 @@ def fit_report(
         SCATTERED: drifting
         + np.sqrt(scatter**2 + shot_noise) * rng.standard_normal(measured_z.shape),
     }
-    two_qubit = circuits.count("cx", "ecr", "cz")
+    two_qubit = circuits.count(*TWO_QUBIT)
     tables = []
     for chosen in (test, test[np.isin(job[test], faulty, invert=True)]):
         part = {name: z[chosen] for name, z in values.items()}

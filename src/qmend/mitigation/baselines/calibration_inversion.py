@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from qmend.circuits.instructions import GATE_CODE, GATES
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
+from qmend.gates import GATE_CODE, GATES
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import BASELINES

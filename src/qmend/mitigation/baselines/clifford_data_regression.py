@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from qmend.circuits.instructions import GATE_CODE, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
+from qmend.gates import GATE_CODE
 from qmend.mitigation.base import RerunMitigator, Reruns
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import BASELINES

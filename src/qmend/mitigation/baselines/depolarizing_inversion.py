@@ -8,6 +8,7 @@ import numpy as np
 
 from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
+from qmend.gates import TWO_QUBIT
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import undo_depolarizing
@@ -63,7 +64,7 @@ class DepolarizingInversion(Mitigator):
 
 def _gate_counts(circuits: CircuitBatch) -> FloatArray:
     table = circuits.instructions
-    two, one = table.count("cx", "ecr", "cz"), table.count("sx", "x")
+    two, one = table.count(*TWO_QUBIT), table.count("sx", "x")
     return np.stack([np.ones(len(table)), two, one], axis=1)
 
 
