@@ -11,7 +11,7 @@ from mlflow.entities import Run as MlflowRun
 from qmend.cli.terminal import console, epoch_progress
 from qmend.reporting import run_tables
 from qmend.reporting.numbers import size_text
-from qmend.reporting.table import Table
+from qmend.reporting.table import Table, facts_table
 from qmend.runs.reading import history, read_scored
 from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, name_of, status_of
 from qmend.tracking.store import Store, open_store
@@ -85,7 +85,7 @@ def show_run(options: Namespace) -> None:
     ]
     for title, pairs in parts:
         if pairs:
-            _print(run_tables.pairs_table(title, pairs))
+            _print(facts_table(title, pairs))
     below = children_of(all_runs(store), run.info.run_id)
     if below:
         lines = run_tables.indented(below)

@@ -9,7 +9,7 @@ from qmend.cli.terminal import console
 from qmend.datasets.description import describe, distances
 from qmend.datasets.manifest import check_files, read_manifest
 from qmend.reporting.dataset_page import write_dataset_page
-from qmend.reporting.dataset_table import dataset_tables, summarise
+from qmend.reporting.dataset_table import summarise
 from qmend.reporting.html import check_writable
 from qmend.workflows.configs import ShowConfig
 
@@ -24,8 +24,8 @@ def show_data(config: ShowConfig, _: dict[str, Any]) -> None:
     found = describe(folder, manifest)
     far = distances(folder, manifest)
     summary = summarise(found, far)
-    for table in dataset_tables(summary):
-        console.print(table)
+    for table in summary.tables:
+        console.print(table.terminal())
         console.print()
     write_dataset_page(page, found, far, summary)
     console.print(f"Page: {page.resolve()}")

@@ -15,12 +15,7 @@ from qmend.datasets.description import Description, Distances, read_circuits
 from qmend.files import write_text
 from qmend.reporting import dataset_figures, figures
 from qmend.reporting.circuit_drawing import MAX_QUBITS, circuit_svg, left_out
-from qmend.reporting.dataset_table import (
-    GROUP_HEADINGS,
-    NOTE,
-    QUANTILE_HEADINGS,
-    DatasetSummary,
-)
+from qmend.reporting.dataset_table import NOTE, DatasetSummary
 from qmend.types import IntArray
 
 
@@ -47,9 +42,7 @@ def write_dataset_page(
     page = environment.from_string(template).render(
         title=f"Dataset {summary.title}",
         facts=summary.facts,
-        quantile_headings=QUANTILE_HEADINGS,
         quantiles=summary.quantiles,
-        group_headings=GROUP_HEADINGS,
         groups=summary.groups,
         note=NOTE,
         plots={
@@ -63,10 +56,6 @@ def write_dataset_page(
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
 
 
 def drawn_circuits(found: Description, far: Distances) -> list[DrawnCircuit]:

@@ -1,20 +1,18 @@
-"""What a dataset holds, as text: facts, quantiles, kinds of circuits; rich tables of the three."""
+"""Tables of a dataset's contents: facts, quantiles, kinds of circuits."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from qmend.datasets.card import calibration_text
 from qmend.datasets.description import QUANTILES, Description, Distances, quantiles
+from qmend.reporting.table import Column, Row, Table, facts_table
 from qmend.types import AnyArray
 
-QUANTILE_HEADINGS = tuple(f"{q} %" for q in QUANTILES)
-GROUP_HEADINGS = ("circuits", "jobs", "shots", "depth", "two-qubit gates", "signal", "noise")
+_GROUP_HEADINGS = ("circuits", "jobs", "shots", "depth", "two-qubit gates", "signal", "noise")
 NOTE = (
     "Signal: total variation distance of the ideal distribution from the uniform one. "
     "Noise: of the measured frequencies from the ideal distribution, shot noise included."
@@ -25,22 +23,29 @@ _MOST_GROUPS = 20
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """All text of the tables.
+    """Figures of a dataset as text.
 
     Attributes:
         facts: (label, value) pairs.
-        quantiles: (quantity, values at :data:`QUANTILES`).
-        groups: (kind of circuits, :data:`GROUP_HEADINGS`); empty where all are of one kind.
+        quantiles: of the figures of single circuits.
+        groups: a row for each kind of circuits; None where all are of one kind.
     """
 
     title: str
     facts: list[tuple[str, str]]
-    quantiles: list[tuple[str, list[str]]]
-    groups: list[tuple[str, list[str]]]
+    quantiles: Table
+    groups: Table | None
+
+    @property
+    def tables(self) -> list[Table]:
+        """All of it, for a terminal."""
+        tables = [facts_table(self.title, self.facts), self.quantiles]
+        tables += [] if self.groups is None else [self.groups]
+        return [*tables[:-1], replace(tables[-1], caption=NOTE)]
 
 
 def summarise(found: Description, far: Distances) -> DatasetSummary:
-    """The figures of a dataset as text."""
+    """Summarise a dataset."""
     manifest = found.manifest
     whole = ("depth", "two-qubit gates", "shots")
     measures: list[tuple[str, AnyArray]] = [
@@ -70,43 +75,21 @@ def summarise(found: Description, far: Distances) -> DatasetSummary:
     ]
     if found.others:
         facts.append(("other tables, not shown", ", ".join(found.others)))
-    return DatasetSummary(manifest.name, facts, rows, _groups(found, far))
-
-
-def dataset_tables(summary: DatasetSummary) -> list[Table]:
-    """For the terminal."""
-    style = {"box": box.SIMPLE_HEAD, "pad_edge": False, "show_edge": False, "title_justify": "left"}
-    facts = Table(title=summary.title, show_header=False, **style)  # type: ignore[arg-type]
-    facts.add_column(style="dim", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for label, value in summary.facts:
-        facts.add_row(label, Text(value))
-    tables = [facts, _figures("per circuit", QUANTILE_HEADINGS, summary.quantiles, style)]
-    if summary.groups:
-        tables.append(_figures("circuits", GROUP_HEADINGS, summary.groups, style))
-    tables[-1].caption = NOTE
-    tables[-1].caption_justify = "left"
-    return tables
+    headings = [f"{q} %" for q in QUANTILES]
+    table = _figures(Column("quantile", "per circuit", words=True, long="fold"), headings, rows)
+    return DatasetSummary(manifest.name, facts, table, _groups(found, far))
 
 
 def _figures(
-    first: str,
-    headings: tuple[str, ...],
-    rows: list[tuple[str, list[str]]],
-    style: dict[str, object],
+    first: Column, headings: Sequence[str], rows: Sequence[tuple[str, list[str]]]
 ) -> Table:
-    table = Table(**style)  # type: ignore[arg-type]
-    table.add_column(first, overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, values in rows:
-        table.add_row(Text(name), *values)
-    return table
+    columns = (first, *map(Column.number, headings))
+    return Table(columns, (tuple(Row.of([name, *values]) for name, values in rows),))
 
 
-def _groups(found: Description, far: Distances) -> list[tuple[str, list[str]]]:
+def _groups(found: Description, far: Distances) -> Table | None:
     if len(found.groups) < 2:
-        return []
+        return None
     jobs = np.array(found.table["job_id"].to_pylist())
     columns = [found.column(name) for name in ("shots", "depth", "n_two_qubit")]
     listed = []
@@ -114,15 +97,16 @@ def _groups(found: Description, far: Distances) -> list[tuple[str, list[str]]]:
         cells = [f"{len(rows):,}", f"{len(set(jobs[rows].tolist())):,}"]
         cells += [f"{np.median(column[rows]):,.0f}" for column in columns]
         for values in (far.signal[rows], far.noise[rows]):
-            known = values[~np.isnan(values)]
-            cells.append(f"{np.median(known):.3f}" if len(known) else "-")
+            values = values[~np.isnan(values)]
+            cells.append(f"{np.median(values):.3f}" if len(values) else "-")
         listed.append((label, cells))
     left = found.groups[_MOST_GROUPS:]
     if left:
         others = sum(len(members) for _, members in left)
-        blank = ["-"] * (len(GROUP_HEADINGS) - 1)
+        blank = ["-"] * (len(_GROUP_HEADINGS) - 1)
         listed.append((f"{len(left)} more kinds", [f"{others:,}", *blank]))
-    return listed
+    first = Column("medians", "circuits", words=True, long="fold")
+    return _figures(first, _GROUP_HEADINGS, listed)
 
 
 def _counted(counts: dict[str, int] | dict[object, int]) -> str:

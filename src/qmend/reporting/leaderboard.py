@@ -38,7 +38,7 @@ def leaderboard_table(
     numbers = {c.name: k for k, c in enumerate(order, 1)}
     best, winner = board.best, board.winner
     paired = paired and best is not None
-    pages = [
+    columns = [
         (Column(" ", None), paired),
         (Column("mitigator", "mitigator", words=True, long="fold"), True),
         (Column.number("median L1RC [95 %]"), True),
@@ -55,7 +55,7 @@ def leaderboard_table(
         # The widest column is the first to be out of sight on a narrow screen.
         (Column("seeds", None), any(len(c.seeds) > 1 for c in board.configurations)),
     ]
-    shown = [k for k, (_, there) in enumerate(pages) if there]
+    shown = [k for k, (_, there) in enumerate(columns) if there]
 
     def row(c: Configuration) -> Row:
         mark = "best" if c is winner else "simulates" if c.simulates else ""
@@ -84,7 +84,7 @@ def leaderboard_table(
 
     reference: tuple[Row, ...] = ()
     if board.reference is not None:
-        texts = ["", "shot-noise reference", interval_text(board.reference), *[""] * len(pages)]
+        texts = ["", "shot-noise reference", interval_text(board.reference), *[""] * len(columns)]
         reference = (Row.of([texts[k] for k in shown], "reference"),)
     sections: tuple[tuple[Row, ...], ...]
     if ranked:
@@ -92,8 +92,12 @@ def leaderboard_table(
     else:
         groups = (board.baselines, board.models)
         sections = (*(tuple(map(row, group)) for group in groups), reference)
-    columns = tuple(pages[k][0] for k in shown)
-    return Table(columns, sections, title or f"Mitigators on {board_title(board)}", caption(board))
+    return Table(
+        tuple(columns[k][0] for k in shown),
+        sections,
+        title or f"Mitigators on {board_title(board)}",
+        caption(board),
+    )
 
 
 def _interval(c: Configuration, name: str) -> str:

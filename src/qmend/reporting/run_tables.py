@@ -122,13 +122,6 @@ def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int = WI
     return Table(columns, (tuple(rows),))
 
 
-def pairs_table(title: str, pairs: Sequence[Pair]) -> Table:
-    """Tabulate names and values, one pair a line."""
-    columns = (Column("", "", words=True), Column("", "", words=True, long="fold"))
-    rows = tuple(Row.of([Cell(name, "label"), value]) for name, value in pairs)
-    return Table(columns, (rows,), title)
-
-
 def fact_pairs(run: MlflowRun, now: int) -> list[Pair]:
     """Describe a run: id, kind, status, result, times, parent."""
     status, info, tags = status_of(run), run.info, run.data.tags

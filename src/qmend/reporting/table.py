@@ -183,6 +183,13 @@ class Table:
         return Markup("").join([*parts, Markup("\n</table>")])
 
 
+def facts_table(title: str, facts: Iterable[tuple[str, str | Cell]]) -> Table:
+    """Make a table of labels and values without headings."""
+    columns = (Column("", "", words=True), Column("", "", words=True, long="fold"))
+    rows = tuple(Row.of([Cell(label, "label"), value]) for label, value in facts)
+    return Table(columns, (rows,), title)
+
+
 def _line(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
