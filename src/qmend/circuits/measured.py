@@ -45,8 +45,8 @@ class MeasuredCircuit:
     def probabilities(self) -> FloatArray:
         """(2^bits,) exact distribution of the measured bits, by Qiskit's own simulation."""
         state = Statevector.from_instruction(self.circuit)
-        found = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
-        normalised: FloatArray = found / found.sum()
+        distribution = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
+        normalised: FloatArray = distribution / distribution.sum()
         return normalised
 
     @property

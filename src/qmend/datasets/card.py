@@ -81,44 +81,44 @@ def write_card(folder: Path, manifest: Manifest, provenance: Provenance = GENERA
     Raises:
         QmendError: if a file can't be read, or the disk is full.
     """
-    found = describe(folder, manifest)
+    described = describe(folder, manifest)
     machine = croissant(
-        found,
+        described,
         COLUMNS,
-        description=_summary(found),
+        description=_summary(described),
         licence=provenance.licence_url,
         creator=provenance.creator,
         page=CARD,
     )
     texts = {
-        CARD: card(found, provenance),
+        CARD: card(described, provenance),
         CROISSANT: json.dumps(machine, indent=1, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():
         write_text(folder / name, text)
 
 
-def card(found: Description, provenance: Provenance = GENERATED) -> str:
+def card(described: Description, provenance: Provenance = GENERATED) -> str:
     """The text of the card."""
-    manifest = found.manifest
+    manifest = described.manifest
     sections = [
         f"# {manifest.name}",
-        _summary(found),
+        _summary(described),
         provenance.origin,
         "## How it was made",
-        _list(_making(found)),
+        _list(_making(described)),
         _command(manifest.recipe),
         "## Sizes",
-        _list(_sizes(found)),
+        _list(_sizes(described)),
         "## Files",
-        _files(found),
+        _files(described),
         "## Columns",
         "Distributions and counts are in the source circuit's bit order (bit 0 is the least "
         "significant bit of an outcome), instructions and layout in chain order; `measured` joins "
         "the two.",
         "\n".join(["| column | meaning |", "|---|---|", *_columns()]),
         "## Known limits",
-        "\n".join(f"- {limit}" for limit in _limits(found)),
+        "\n".join(f"- {limit}" for limit in _limits(described)),
         "## Licence and identity",
         _list(
             [
@@ -138,27 +138,27 @@ def card(found: Description, provenance: Provenance = GENERATED) -> str:
     return "\n\n".join(s for s in sections if s) + "\n"
 
 
-def _summary(found: Description) -> str:
-    families = _names(found.counts("family"))
-    devices = _names(found.counts("device"))
-    sizes = _range(found.column("n_qubits"))
+def _summary(described: Description) -> str:
+    families = _names(described.counts("family"))
+    devices = _names(described.counts("device"))
+    sizes = _range(described.column("n_qubits"))
     return (
-        f"{len(found):,} quantum circuits ({families}; {sizes} qubits) run on {devices} "
-        f"({_names(found.counts('source'))}): compiled instructions, measured counts and the "
+        f"{len(described):,} quantum circuits ({families}; {sizes} qubits) run on {devices} "
+        f"({_names(described.counts('source'))}): compiled instructions, measured counts and the "
         "noiseless distribution of each."
     )
 
 
-def _making(found: Description) -> list[tuple[str, str]]:
-    recipe = found.manifest.recipe
+def _making(described: Description) -> list[tuple[str, str]]:
+    recipe = described.manifest.recipe
     dataset: dict[str, Any] = recipe.get("dataset") or {}
-    facts = [("circuits", _names(found.counts("family")))]
+    facts = [("circuits", _names(described.counts("family")))]
     if isinstance(dataset.get("family"), dict):
         facts[0] = ("circuits", _inline(dataset["family"]))
     facts += [
-        ("processor", _names(found.counts("device"))),
-        ("physical qubits", _layouts(found)),
-        ("calibration", calibration_text(found)),
+        ("processor", _names(described.counts("device"))),
+        ("physical qubits", _layouts(described)),
+        ("calibration", calibration_text(described)),
     ]
     for key in ("calibrations", "noise", "compiler", "split"):
         if isinstance(dataset.get(key), dict):
@@ -166,7 +166,7 @@ def _making(found: Description) -> list[tuple[str, str]]:
     for key in ("executor", "seed"):
         if key in dataset:
             facts.append((key, str(dataset[key])))
-    return [*facts, ("shots", f"{_range(found.column('shots'))} a circuit")]
+    return [*facts, ("shots", f"{_range(described.column('shots'))} a circuit")]
 
 
 def _command(recipe: dict[str, Any]) -> str:
@@ -198,22 +198,25 @@ def _portable(value: Any) -> Any:
     return value
 
 
-def _sizes(found: Description) -> list[tuple[str, str]]:
-    splits = ", ".join(f"{name} {rows:,}" for name, rows in found.splits.items())
-    gates = found.column("n_two_qubit")
+def _sizes(described: Description) -> list[tuple[str, str]]:
+    splits = ", ".join(f"{name} {rows:,}" for name, rows in described.splits.items())
+    gates, depth = described.column("n_two_qubit"), described.column("depth")
     return [
-        ("circuits", f"{len(found):,} ({splits})"),
-        ("jobs", f"{found.jobs:,}"),
-        ("qubits", _range(found.column("n_qubits"))),
-        ("depth", f"{_range(found.column('depth'))}, median {_median(found.column('depth'))}"),
+        ("circuits", f"{len(described):,} ({splits})"),
+        ("jobs", f"{described.jobs:,}"),
+        ("qubits", _range(described.column("n_qubits"))),
+        (
+            "depth",
+            f"{_range(depth)}, median {_median(depth)}",
+        ),
         ("two-qubit gates", f"{_range(gates)}, median {_median(gates)}"),
-        ("bytes", f"{found.size_bytes:,}"),
+        ("bytes", f"{described.size_bytes:,}"),
     ]
 
 
-def _files(found: Description) -> str:
+def _files(described: Description) -> str:
     lines = ["| file | rows | SHA-256 |", "|---|---|---|"]
-    for entry in [*found.manifest.shards, found.manifest.calibrations]:
+    for entry in [*described.manifest.shards, described.manifest.calibrations]:
         lines.append(f"| `{entry.file}` | {entry.rows:,} | `{entry.sha256}` |")
     return "\n".join(lines)
 
@@ -232,11 +235,11 @@ def _type(kind: pa.DataType) -> str:
     return "timestamp" if pa.types.is_timestamp(kind) else str(kind)
 
 
-def _limits(found: Description) -> list[str]:
+def _limits(described: Description) -> list[str]:
     limits = []
-    sources = found.counts("source")
+    sources = described.counts("source")
     if "simulated" in sources:
-        noise = recipe_noise(found.manifest.recipe)
+        noise = recipe_noise(described.manifest.recipe)
         limits.append(noise.description if noise else OTHER_NOISE)
         limits.append(
             "What holds on these data need not hold on the processor whose calibration they use."
@@ -246,16 +249,16 @@ def _limits(found: Description) -> list[str]:
             "Hardware drifts: counts hold for the time at which they were taken. The noiseless "
             "distributions are computed, not measured."
         )
-    if "submitted" in found.counts("circuit_stage"):
+    if "submitted" in described.counts("circuit_stage"):
         limits.append("Some rows hold the circuit as it was submitted: which gates ran is unknown.")
-    limits.append(f"{_range(found.column('n_qubits'))} qubits: no evidence on larger circuits.")
+    limits.append(f"{_range(described.column('n_qubits'))} qubits: no evidence on larger circuits.")
     return limits
 
 
-def calibration_text(found: Description) -> str:
+def calibration_text(described: Description) -> str:
     """How many snapshots, and of when."""
-    snapshots = sorted(found.calibrations.values(), key=lambda c: (c.time, c.calibration_id))
-    missing = sum(rows for (name, _), rows in found.chains.items() if name is None)
+    snapshots = sorted(described.calibrations.values(), key=lambda c: (c.time, c.calibration_id))
+    missing = sum(rows for (name, _), rows in described.chains.items() if name is None)
     unknown = f"unknown for {missing:,} circuits" if missing else ""
     if not snapshots:
         return unknown or "none"
@@ -269,8 +272,8 @@ def calibration_text(found: Description) -> str:
     return f"{text}; {unknown}" if unknown else text
 
 
-def _layouts(found: Description) -> str:
-    layouts = list(dict.fromkeys(layout for _, layout in found.chains))
+def _layouts(described: Description) -> str:
+    layouts = list(dict.fromkeys(layout for _, layout in described.chains))
     shown = ", ".join(str(list(x)) if x else "unknown" for x in layouts[:4])
     return shown + (f" and {len(layouts) - 4} more" if len(layouts) > 4 else "")
 

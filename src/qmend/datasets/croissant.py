@@ -46,7 +46,7 @@ _CALIBRATION_COLUMNS = {
 
 
 def croissant(
-    found: Description,
+    described: Description,
     columns: Mapping[str, str],
     *,
     description: str,
@@ -62,16 +62,16 @@ def croissant(
         licence: URL of its text.
         page: where people read about the dataset, relative to this file.
     """
-    manifest = found.manifest
-    shards = [e for e in manifest.shards if e.file not in found.others]
+    manifest = described.manifest
+    shards = [e for e in manifest.shards if e.file not in described.others]
     newest = max(
-        [t for t in pc.unique(found.table["executed_at"]).to_pylist() if t is not None]
-        + [c.time for c in found.calibrations.values()],
+        [t for t in pc.unique(described.table["executed_at"]).to_pylist() if t is not None]
+        + [c.time for c in described.calibrations.values()],
         default=None,
     )
     published = {} if newest is None else {"datePublished": f"{newest:%Y-%m-%d}"}
-    shard_schema = pq.read_schema(found.folder / shards[0].file)
-    calibration_schema = pq.read_schema(found.folder / manifest.calibrations.file)
+    shard_schema = pq.read_schema(described.folder / shards[0].file)
+    calibration_schema = pq.read_schema(described.folder / manifest.calibrations.file)
     return {
         "@context": CONTEXT,
         "@type": "sc:Dataset",
@@ -85,7 +85,7 @@ def croissant(
         "version": f"1.0.0+{manifest.dataset_sha}",
         "keywords": ["quantum computing", "error mitigation", "noisy measurement distributions"],
         "distribution": [
-            *(_file(found, entry) for entry in [*manifest.shards, manifest.calibrations]),
+            *(_file(described, entry) for entry in [*manifest.shards, manifest.calibrations]),
             {
                 "@type": "cr:FileSet",
                 "@id": "circuit-shards",
@@ -127,13 +127,13 @@ def croissant(
     }
 
 
-def _file(found: Description, entry: FileEntry) -> dict[str, Any]:
+def _file(described: Description, entry: FileEntry) -> dict[str, Any]:
     return {
         "@type": "cr:FileObject",
         "@id": entry.file,
         "name": entry.file,
         "contentUrl": entry.file,
-        "contentSize": f"{(found.folder / entry.file).stat().st_size} B",
+        "contentSize": f"{(described.folder / entry.file).stat().st_size} B",
         "encodingFormat": _PARQUET,
         "sha256": entry.sha256,
     }

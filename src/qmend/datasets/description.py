@@ -62,22 +62,22 @@ class Description:
 
     def counts(self, column: str) -> dict[object, int]:
         """Value -> rows, the most frequent first; null as None."""
-        found: Counter[object] = Counter(
+        by_value: Counter[object] = Counter(
             {v["values"]: v["counts"] for v in pc.value_counts(self.table[column]).to_pylist()}
         )
-        return dict(sorted(found.items(), key=lambda item: (-item[1], str(item[0]))))
+        return dict(sorted(by_value.items(), key=lambda item: (-item[1], str(item[0]))))
 
     @property
     def splits(self) -> dict[str, int]:
         """Split -> rows, in the order train, val, test."""
-        found = self.counts("split")
-        return {name: found[name] for name in SPLITS if name in found}
+        by_split = self.counts("split")
+        return {name: by_split[name] for name in SPLITS if name in by_split}
 
     @property
     def sizes(self) -> dict[str, int]:
         """Register size -> rows, the smallest first."""
-        found, rows = np.unique(self.column("n_qubits"), return_counts=True)
-        return dict(zip(map(str, found.tolist()), rows.tolist(), strict=True))
+        n_qubits, rows = np.unique(self.column("n_qubits"), return_counts=True)
+        return dict(zip(map(str, n_qubits.tolist()), rows.tolist(), strict=True))
 
     @property
     def jobs(self) -> int:
@@ -182,36 +182,36 @@ def distances(folder: Path, manifest: Manifest) -> Distances:
 
 def quantiles(values: AnyArray) -> FloatArray | None:
     """The :data:`QUANTILES` (per cent) of what is not NaN; None if nothing is."""
-    known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
-    return np.percentile(known, QUANTILES) if len(known) else None
+    finite = values[~np.isnan(values)] if values.dtype.kind == "f" else values
+    return np.percentile(finite, QUANTILES) if len(finite) else None
 
 
 def read_circuits(folder: Path, manifest: Manifest, rows: Sequence[int]) -> list[dict[str, object]]:
     """Whole rows by their number among the circuits of a dataset."""
-    found: dict[int, dict[str, object]] = {}
+    rows_by_number: dict[int, dict[str, object]] = {}
     start = 0
     for entry in _shards(folder, manifest):
         here = [row for row in rows if start <= row < start + entry.rows]
         if here:
             table = pq.read_table(folder / entry.file)
             for row in here:
-                found[row] = table.slice(row - start, 1).to_pylist()[0]
+                rows_by_number[row] = table.slice(row - start, 1).to_pylist()[0]
         start += entry.rows
-    return [found[row] for row in rows]
+    return [rows_by_number[row] for row in rows]
 
 
 def _shards(folder: Path, manifest: Manifest) -> list[FileEntry]:
     """The files with circuits and their distributions."""
     wanted = {*_FACTS, *_DISTRIBUTIONS}
-    found = []
+    entries = []
     for entry in manifest.shards:
         path = folder / entry.file
         try:
             if wanted <= set(pq.read_schema(path).names):
-                found.append(entry)
+                entries.append(entry)
         except (OSError, pa.ArrowInvalid) as error:
             raise QmendError(f"{path} can't be read ({error}); generate it again.") from None
-    return found
+    return entries
 
 
 def _flat(column: pa.ChunkedArray) -> tuple[FloatArray, IntArray]:

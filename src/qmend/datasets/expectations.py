@@ -91,12 +91,12 @@ def load_expectations(folder: Path, n_qubits: int | None = None) -> Expectations
         raise QmendError(f"{folder} holds counts, not expectation values; use load_dataset.")
     table = read_rows(folder, shards)
     sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    found = sorted(set(sizes.tolist()))
-    if (len(found) > 1) if n_qubits is None else (n_qubits not in found):
+    present = sorted(set(sizes.tolist()))
+    if (len(present) > 1) if n_qubits is None else (n_qubits not in present):
         raise QmendError(
-            f"{folder} has circuits on {', '.join(map(str, found))} qubits; name one size."
+            f"{folder} has circuits on {', '.join(map(str, present))} qubits; name one size."
         )
-    table = table.filter(pa.array(sizes == (found[0] if n_qubits is None else n_qubits)))
+    table = table.filter(pa.array(sizes == (present[0] if n_qubits is None else n_qubits)))
     labels = {tuple(row) for row in table["observables"].to_pylist()}
     if len(labels) > 1:
         raise QmendError(f"{folder} has rows of {len(labels)} different lists of observables.")

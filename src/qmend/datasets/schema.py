@@ -151,11 +151,11 @@ def read_calibrations(table: pa.Table) -> dict[str, Calibration]:
     Raises:
         QmendError: if a snapshot has a bad value, or is not the one its id names.
     """
-    found = {}
+    calibrations = {}
     for row in table.to_pylist():
         name = row["calibration_id"]
         calibration = Calibration.parse(json.loads(row["calibration"]), name)
         if calibration.calibration_id != name:
             raise QmendError(f"Calibration {name} was changed after it was written.")
-        found[name] = calibration
-    return found
+        calibrations[name] = calibration
+    return calibrations

@@ -213,13 +213,13 @@ def _loadable(
 ) -> tuple[pa.Table, dict[str, int]]:
     """The rows that one batch can hold, and how many others there are, by reason."""
     sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    found = sorted(set(sizes.tolist()))
-    if n_qubits is None and len(found) > 1:
+    present = sorted(set(sizes.tolist()))
+    if n_qubits is None and len(present) > 1:
         raise QmendError(
-            f"{folder} has circuits on {', '.join(map(str, found))} qubits, which can't be loaded "
-            "together; name one size."
+            f"{folder} has circuits on {', '.join(map(str, present))} qubits, which can't be "
+            "loaded together; name one size."
         )
-    wanted = sizes == (found[0] if n_qubits is None else n_qubits)
+    wanted = sizes == (present[0] if n_qubits is None else n_qubits)
     whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
     dense = np.asarray(pc.is_null(table["outcomes"]))
     skipped = {
@@ -231,7 +231,7 @@ def _loadable(
     if not kept.any():
         raise QmendError(
             f"{folder} has no circuit on {n_qubits} qubits, all measured; it has circuits on "
-            f"{', '.join(map(str, found))} qubits."
+            f"{', '.join(map(str, present))} qubits."
         )
     return table.filter(pa.array(kept)), {k: v for k, v in skipped.items() if v}
 

@@ -98,8 +98,8 @@ class Calibration(ConfigModel):
         Raises:
             QmendError: naming the qubit or gate and the field that is missing.
         """
-        found = getattr(item, field)
-        if found is None:
+        value = getattr(item, field)
+        if value is None:
             where = (
                 f"qubit {item.qubit}"
                 if isinstance(item, QubitCalibration)
@@ -109,7 +109,7 @@ class Calibration(ConfigModel):
                 f"The calibration of {self.device} at {self.time.isoformat()} lacks {field} of "
                 f"{where}; add the value to the snapshot or choose another layout."
             )
-        return float(found)
+        return float(value)
 
     def restrict(self, layout: Sequence[int]) -> Calibration:
         """The part that concerns the physical qubits of a layout."""
@@ -176,28 +176,28 @@ class Calibration(ConfigModel):
         raw = properties if isinstance(properties, dict) else properties.to_dict()
         qubits = []
         for number, entries in enumerate(raw["qubits"]):
-            found = {e["name"]: _scaled(e) for e in entries}
+            values = {e["name"]: _scaled(e) for e in entries}
             qubits.append(
                 {
                     "qubit": number,
-                    "t1_us": found.get("T1"),
-                    "t2_us": found.get("T2"),
-                    "frequency_ghz": found.get("frequency"),
-                    "readout_error": found.get("readout_error"),
-                    "prob_meas0_prep1": found.get("prob_meas0_prep1"),
-                    "prob_meas1_prep0": found.get("prob_meas1_prep0"),
-                    "readout_length_ns": found.get("readout_length"),
+                    "t1_us": values.get("T1"),
+                    "t2_us": values.get("T2"),
+                    "frequency_ghz": values.get("frequency"),
+                    "readout_error": values.get("readout_error"),
+                    "prob_meas0_prep1": values.get("prob_meas0_prep1"),
+                    "prob_meas1_prep0": values.get("prob_meas1_prep0"),
+                    "readout_length_ns": values.get("readout_length"),
                 }
             )
         gates = []
         for entry in raw["gates"]:
-            found = {p["name"]: _scaled(p) for p in entry["parameters"]}
+            values = {p["name"]: _scaled(p) for p in entry["parameters"]}
             gates.append(
                 {
                     "gate": entry["gate"],
                     "qubits": tuple(entry["qubits"]),
-                    "error": found.get("gate_error"),
-                    "length_ns": found.get("gate_length"),
+                    "error": values.get("gate_error"),
+                    "length_ns": values.get("gate_length"),
                 }
             )
         time = raw["last_update_date"]

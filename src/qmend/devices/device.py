@@ -69,10 +69,10 @@ class DeviceConfig(ConfigModel):
     def _whole(self) -> Self:
         needed = "calibration_file" if self.provider == "file" else "backend"
         for field in ("backend", "calibration_file"):
-            given = getattr(self, field) is not None
-            if given != (field == needed):
+            is_set = getattr(self, field) is not None
+            if is_set != (field == needed):
                 raise ValueError(
-                    f"provider={self.provider} {'has no' if given else 'needs'} {field}"
+                    f"provider={self.provider} {'has no' if is_set else 'needs'} {field}"
                 )
         if self.calibration_time is not None and self.provider != "runtime":
             raise ValueError(f"provider={self.provider} has no calibration_time")

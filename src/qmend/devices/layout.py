@@ -50,13 +50,13 @@ def native_gates(calibration: Calibration) -> tuple[str, ...]:
     Raises:
         QmendError: if they do not make every one-qubit gate, as on processors of before 2021.
     """
-    found = {g.gate for g in calibration.gates}
-    if not {"rz", "sx"} <= found:
+    reported = {g.gate for g in calibration.gates}
+    if not {"rz", "sx"} <= reported:
         raise QmendError(
-            f"{calibration.device} has the gates {', '.join(sorted(found))}, but circuits are "
+            f"{calibration.device} has the gates {', '.join(sorted(reported))}, but circuits are "
             "compiled to rz, sx and x; choose another device.backend."
         )
-    return tuple(g for g in (*ONE_QUBIT, *TWO_QUBIT) if g in found)
+    return tuple(g for g in (*ONE_QUBIT, *TWO_QUBIT) if g in reported)
 
 
 @dataclass(frozen=True)

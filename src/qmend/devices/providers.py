@@ -25,14 +25,14 @@ def fake_calibration(backend: str) -> Calibration:
     """
     from qiskit_ibm_runtime import fake_provider
 
-    known: dict[str, Any] = {
+    backends: dict[str, Any] = {
         name: getattr(fake_provider, name)
         for name in dir(fake_provider)
         if re.fullmatch(r"Fake[A-Z0-9]\w*", name) and name != "FakeProviderForBackendV2"
     }
-    if backend not in known:
-        raise QmendError(f"device.backend: no snapshot {backend!r}. {nearest(backend, known)}")
-    instance = known[backend]()
+    if backend not in backends:
+        raise QmendError(f"device.backend: no snapshot {backend!r}. {nearest(backend, backends)}")
+    instance = backends[backend]()
     properties = instance.properties() if hasattr(instance, "properties") else None
     if properties is None:
         raise QmendError(f"device.backend: {backend} ships no calibration; choose another.")
@@ -88,9 +88,9 @@ def runtime_calibration(backend: str, time: datetime | None = None) -> Calibrati
     Raises:
         QmendError: as :func:`runtime_backend`, or without an answer.
     """
-    found = runtime_backend(backend)
+    live = runtime_backend(backend)
     try:
-        return backend_calibration(found, time)
+        return backend_calibration(live, time)
     except QmendError:
         raise
     except Exception as error:

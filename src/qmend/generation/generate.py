@@ -217,8 +217,8 @@ def _refuse_other_shards(folder: Path, sha: str) -> None:
 
 def _recorded_attempts(path: Path) -> _Attempts:
     """How often circuits of an intact shard were redrawn when it was made."""
-    found = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
-    return {(job, index): count for job, index, count in found}
+    attempts = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
+    return {(job, index): count for job, index, count in attempts}
 
 
 def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:

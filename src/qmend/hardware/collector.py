@@ -200,7 +200,7 @@ class _Collector:
         tries = sessions = 0
         while not self._adopt(job):
             try:
-                found = self._service.opened.submit(circuits, self._dataset.shots, self._tag(job))
+                handle = self._service.opened.submit(circuits, self._dataset.shots, self._tag(job))
             except SessionEndedError as error:
                 sessions += 1
                 if sessions > 2:
@@ -215,24 +215,24 @@ class _Collector:
                 self._refusal = error  # such as too many pending jobs: wait for those first
                 return
             else:
-                self._note(job, found)
+                self._note(job, handle)
                 return
 
     def _adopt(self, job: int) -> bool:
         """Take over a job that was submitted without a line in the ledger."""
         if not self._service.opened.outlives:
             return False
-        known = set(self._record(job).ids)
-        found = self._service.ask(lambda: self._service.opened.jobs(self._tag(job)))
+        recorded = set(self._record(job).ids)
+        listed = self._service.ask(lambda: self._service.opened.jobs(self._tag(job)))
         rank = {"done": 0, "pending": 1, "cancelled": 2, "failed": 2}
-        new = [(rank[self._service.ask(j.state)], j) for j in found if j.job_id not in known]
+        new = [(rank[self._service.ask(j.state)], j) for j in listed if j.job_id not in recorded]
         if new:
             self._note(job, min(new, key=lambda pair: pair[0])[1])
         return bool(new)
 
-    def _note(self, job: int, found: ServiceJob) -> None:
-        self._ledger.append("submitted", job, id=found.job_id, tag=self._tag(job))
-        self._handles[found.job_id] = found
+    def _note(self, job: int, handle: ServiceJob) -> None:
+        self._ledger.append("submitted", job, id=handle.job_id, tag=self._tag(job))
+        self._handles[handle.job_id] = handle
         self._counts["submitted"] += 1
 
     def _tag(self, job: int) -> str:
@@ -247,11 +247,11 @@ class _Collector:
         """Ask for a pending job, and fetch it if it is done; whether anything changed."""
         name = self._record(job).ids[-1]
         if name not in self._handles:
-            found = self._service.ask(lambda: self._service.opened.job(name))
-            if found is None:
+            restored = self._service.ask(lambda: self._service.opened.job(name))
+            if restored is None:
                 self._forgotten(job, name)
                 return True
-            self._handles[name] = found
+            self._handles[name] = restored
         handle = self._handles[name]
         state = self._service.ask(handle.state)
         if state == "pending":

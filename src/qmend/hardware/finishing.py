@@ -52,8 +52,8 @@ def finish_dataset(
         _split_again(dataset, paths)
     calibrations: dict[str, Calibration] = {}
     for path in paths:
-        found = shard_calibration(path)
-        calibrations[found.calibration_id] = found
+        calibration = shard_calibration(path)
+        calibrations[calibration.calibration_id] = calibration
     assert ledger.opening is not None
     recipe: dict[str, Any] = json.loads(json.dumps(ledger.opening["recipe"]))
     recipe["dataset"]["circuits"] = len(there) * dataset.job_size

@@ -56,11 +56,11 @@ def outcome_counts(result: Any, circuits: int, n_bits: int, shots: int) -> IntAr
         QmendError: if the result is not of the shape that was asked for.
     """
     try:
-        found = len(result)
+        count = len(result)
     except TypeError:
         raise QmendError(f"the result is no list of circuits but {type(result).__name__}") from None
-    if found != circuits:
-        raise QmendError(f"the result holds {found} circuits, not {circuits}")
+    if count != circuits:
+        raise QmendError(f"the result holds {count} circuits, not {circuits}")
     counts = np.zeros((circuits, 2**n_bits), dtype=np.int64)
     for index in range(circuits):
         bits = getattr(result[index].data, REGISTER, None)

@@ -43,5 +43,5 @@ def quantum_seconds(
 
 def rep_delay(backend: Any) -> float:
     """The default delay between two shots in seconds."""
-    found = getattr(backend, "default_rep_delay", None)
-    return float(found) if found else DEFAULT_REP_DELAY
+    delay = getattr(backend, "default_rep_delay", None)
+    return float(delay) if delay else DEFAULT_REP_DELAY

@@ -134,8 +134,8 @@ class RuntimeService(_SamplerService):
     def __init__(
         self, backend: str, mode: Mode = "job", sampler: Callable[..., Any] = Sampler
     ) -> None:
-        found = runtime_backend(backend)
-        super().__init__(found, found, mode, sampler)
+        live = runtime_backend(backend)
+        super().__init__(live, live, mode, sampler)
 
     def submit(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> ServiceJob:
         return self._wrapped(self._submitted(circuits, shots, tag))
@@ -213,8 +213,8 @@ def layout_noise_model(target: Target, layout: Sequence[int]) -> NoiseModel:
     """The part of ``NoiseModel.from_backend`` that concerns some physical qubits."""
     part = Target(num_qubits=target.num_qubits, qubit_properties=target.qubit_properties)
     for name in target.operation_names:
-        found = target[name]
-        kept = {q: p for q, p in found.items() if q is not None and set(layout).issuperset(q)}
+        properties = target[name]
+        kept = {q: p for q, p in properties.items() if q is not None and set(layout).issuperset(q)}
         if kept:
             part.add_instruction(target.operation_from_name(name), kept, name=name)
     model = NoiseModel(basis_gates=[n for n in part.operation_names if n != "measure"])

@@ -84,7 +84,7 @@ def _secrets() -> list[str]:
     """What must not be told: the token in the environment, and those of saved accounts."""
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-    found = [os.environ.get("QISKIT_IBM_TOKEN")]
+    tokens = [os.environ.get("QISKIT_IBM_TOKEN")]
     with suppress(Exception):  # a damaged file of accounts is told elsewhere
-        found += [a.get("token") for a in QiskitRuntimeService.saved_accounts().values()]
-    return [secret for secret in found if secret]
+        tokens += [a.get("token") for a in QiskitRuntimeService.saved_accounts().values()]
+    return [secret for secret in tokens if secret]

@@ -133,8 +133,8 @@ def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
         error = np.std(sample, ddof=1) / np.sqrt(len(sample)) if len(sample) > 1 else 0.0
         error = max(float(error), 1 / np.sqrt(shots[n_bits]))
         mean = float(np.mean(means))
-        known = better.get(n_bits, ((), 0.0))[1]
-        if mean > max(LEAST_GAIN, STANDARD_ERRORS * error, known):
+        least = better.get(n_bits, ((), 0.0))[1]
+        if mean > max(LEAST_GAIN, STANDARD_ERRORS * error, least):
             better[n_bits] = (orders(n_bits)[k], mean)
     return BitOrderCheck(len(records), telling, doubtful, better)
 
@@ -148,15 +148,15 @@ def orders(n_bits: int) -> list[Order]:
     identity = tuple(range(n_bits))
     if n_bits <= MAX_ALL_ORDERS:
         return list(permutations(identity))
-    found = [identity, identity[::-1]]
+    compared = [identity, identity[::-1]]
     if n_bits > MAX_SWAPPED:
-        return found
+        return compared
     for a, b in combinations(identity, 2):
         swapped = list(identity)
         swapped[a], swapped[b] = b, a
-        found.append(tuple(swapped))
-    found += [identity[k:] + identity[:k] for k in range(1, n_bits)]
-    return list(dict.fromkeys(found))
+        compared.append(tuple(swapped))
+    compared += [identity[k:] + identity[:k] for k in range(1, n_bits)]
+    return list(dict.fromkeys(compared))
 
 
 @lru_cache(maxsize=1024)

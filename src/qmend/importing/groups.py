@@ -38,12 +38,12 @@ def split_rows(
         return ["test"] * len(groups), by
     shuffled = np.random.default_rng(seed).permutation(len(sizes))
     filled = dict.fromkeys(_ORDER, 0)
-    found: dict[int, Split] = {}
+    split_of: dict[int, Split] = {}
     for group in sorted(shuffled.tolist(), key=lambda g: -sizes[g]):
         name = min(_ORDER, key=lambda n: filled[n] / getattr(shares, n))
         filled[name] += int(sizes[group])
-        found[group] = name
-    return [found[group] for group in groups], by
+        split_of[group] = name
+    return [split_of[group] for group in groups], by
 
 
 def _connected(rows: Sequence[Sequence[str]]) -> list[int]:

@@ -131,19 +131,19 @@ def _take_counts(row: Row, bit_order: BitOrder) -> None:
 
 
 def _measured_bits(
-    given: dict[str, float], source: MeasuredCircuit, bit_order: BitOrder, what: str
+    counts: dict[str, float], source: MeasuredCircuit, bit_order: BitOrder, what: str
 ) -> dict[int, float]:
     """Outcome numbers of the measured bits alone, in their order."""
-    whole = reorder(outcome_counts(given, source.n_clbits), bit_order, source.n_clbits)
-    found: Counter[int] = Counter()
+    whole = reorder(outcome_counts(counts, source.n_clbits), bit_order, source.n_clbits)
+    by_outcome: Counter[int] = Counter()
     unmeasured = ((1 << source.n_clbits) - 1) & ~sum(1 << b for b in source.clbits)
     for outcome, value in sorted(whole.items()):
         if outcome & unmeasured and value:
             raise QmendError(
                 f"its {what} have a 1 in a classical bit that nothing is measured into"
             )
-        found[sum(((outcome >> b) & 1) << k for k, b in enumerate(source.clbits))] += value  # type: ignore[assignment]
-    return dict(found)
+        by_outcome[sum(((outcome >> b) & 1) << k for k, b in enumerate(source.clbits))] += value  # type: ignore[assignment]
+    return dict(by_outcome)
 
 
 def _take_values(row: Row, bit_order: BitOrder) -> None:

@@ -43,10 +43,10 @@ def _parse(text: str) -> QuantumCircuit:
     version = _VERSION.match(bare)
     if not version:
         raise QmendError("its program does not start with OPENQASM 2.0; or OPENQASM 3.0;")
-    for found in _INCLUDE.findall(bare):
-        if found.strip().strip("\"'") not in _INCLUDES:
+    for included in _INCLUDE.findall(bare):
+        if included.strip().strip("\"'") not in _INCLUDES:
             raise QmendError(
-                f"its program includes {found.strip()[:60]}; only {' and '.join(_INCLUDES)} are "
+                f"its program includes {included.strip()[:60]}; only {' and '.join(_INCLUDES)} are "
                 "read: write other gates into the program itself"
             )
     # Nine digits and more, cut off: int() itself refuses thousands of them.

@@ -80,8 +80,8 @@ def place_executed(
     snapshot = device_snapshot(device)
     used = {(a, b) for _, a, b, _ in instructions if b >= 0}
     edges = tuple(sorted(used | {(b, a) for a, b in used}))
-    known = DEFAULT_GATES[:3] if snapshot is None else {g.gate for g in snapshot.gates}
-    gates = tuple(g for g in GATES if g in {*known, *(gate for gate, *_ in instructions)})
+    native = DEFAULT_GATES[:3] if snapshot is None else {g.gate for g in snapshot.gates}
+    gates = tuple(g for g in GATES if g in {*native, *(gate for gate, *_ in instructions)})
     chain = Chain(layout, edges, gates, "executed")
     return PlacedCircuit(chain, instructions, source.measured)
 
@@ -130,15 +130,15 @@ def device_chain(device: str, n_qubits: int, recorded: tuple[int, ...] | None) -
         return Chain(layout, edges, DEFAULT_GATES, "recorded" if recorded else "assumed")
     if recorded:
         try:
-            found = device_from_calibration(snapshot, recorded)
-            return Chain(found.layout, found.edges, found.native_gates, "recorded")
+            chain = device_from_calibration(snapshot, recorded)
+            return Chain(chain.layout, chain.edges, chain.native_gates, "recorded")
         except QmendError:
             pass  # the snapshot is of another date: qubits that it does not join are not usable
     if n_qubits > len(snapshot.qubits):
         raise QmendError(f"it has {n_qubits} qubits, {device} only {len(snapshot.qubits)}")
     search = lowest_error_layout if n_qubits <= _SEARCHED_QUBITS else _neighbours
-    found = device_from_calibration(snapshot, search(snapshot, n_qubits))
-    return Chain(found.layout, found.edges, found.native_gates, "assumed")
+    chain = device_from_calibration(snapshot, search(snapshot, n_qubits))
+    return Chain(chain.layout, chain.edges, chain.native_gates, "assumed")
 
 
 def _neighbours(snapshot: Calibration, n_qubits: int) -> tuple[int, ...]:

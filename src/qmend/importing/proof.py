@@ -36,8 +36,8 @@ def marginal(chain: FloatArray, measured: Sequence[int]) -> FloatArray:
         measured: chain position behind each bit, bit 0 first.
     """
     bits = _bits(len(chain), measured)
-    found: FloatArray = np.bincount(bits, chain, 1 << len(measured)).astype(np.float64)
-    return found
+    probabilities: FloatArray = np.bincount(bits, chain, 1 << len(measured)).astype(np.float64)
+    return probabilities
 
 
 def parities(chain: FloatArray, masks: Sequence[int]) -> FloatArray:

@@ -105,10 +105,10 @@ class Record(ConfigModel):
         if self.values is not None:
             names = ("observables", "extrapolated_values", "ideal_values")
             for name in names:
-                given = getattr(self, name)
-                if given is not None and len(given) != len(self.values):
+                entries = getattr(self, name)
+                if entries is not None and len(entries) != len(self.values):
                     raise ValueError(
-                        f"{name} has {len(given)} entries, values has {len(self.values)}"
+                        f"{name} has {len(entries)} entries, values has {len(self.values)}"
                     )
             if self.observables is None:
                 raise ValueError("values need observables")
@@ -144,10 +144,10 @@ def read_records(path: Path) -> list[Record]:
             first = error.errors()[0]
             where = ".".join(str(p) for p in first["loc"])
             if first["type"] == "extra_forbidden":
-                known = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
+                fields = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
                 raise QmendError(
                     f"{path}: record {name} has the unknown field {where!r}. "
-                    f"{nearest(where, known)}"
+                    f"{nearest(where, fields)}"
                 ) from None
             message = first["msg"].removeprefix("Value error, ")
             raise QmendError(
@@ -174,7 +174,7 @@ def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]
     Raises:
         QmendError: if a key is neither, or is not ``n_bits`` long.
     """
-    found: dict[int, float] = {}
+    by_outcome: dict[int, float] = {}
     for key, value in counts.items():
         text = key.replace(" ", "")  # Qiskit puts one between registers
         if _HEX.fullmatch(text):
@@ -189,8 +189,8 @@ def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]
                 f"the outcome {key!r} does not fit the circuit's {n_bits} classical bits; give "
                 "one character for each"
             )
-        found[outcome] = found.get(outcome, 0) + value
-    return found
+        by_outcome[outcome] = by_outcome.get(outcome, 0) + value
+    return by_outcome
 
 
 def _raw(path: Path) -> Iterator[dict[str, Any]]:
@@ -220,49 +220,49 @@ def _raw(path: Path) -> Iterator[dict[str, Any]]:
 
 def _renamed(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
     """A record under our names: nulls left out, published columns translated."""
-    given = {
+    fields = {
         key: value
         for key, value in raw.items()
         if key not in IGNORED
         and value is not None
         and not (isinstance(value, float) and math.isnan(value))
     }
-    given.setdefault("id", f"record-{number:06d}")
+    fields.setdefault("id", f"record-{number:06d}")
     for key in _TEXT_OF_JSON:
-        if isinstance(given.get(key), str):
+        if isinstance(fields.get(key), str):
             try:
-                given[key] = json.loads(given[key])
+                fields[key] = json.loads(fields[key])
             except ValueError as error:
                 raise QmendError(f"record {name}: {key} is no JSON ({error}).") from None
-    if "source_repo" in given:
-        source, commit = given.pop("source_repo"), given.pop("commit", None)
-        given["source"] = f"https://github.com/{source}" + (f" at {commit}" if commit else "")
-    if "attribution:" in str(given.get("licence")) and "attribution" not in given:
-        licence, _, attribution = str(given["licence"]).partition("attribution:")
-        given["licence"] = licence.strip().rstrip(";")
-        given["attribution"] = attribution.strip()
-    if "circuit_level" in given:
-        given["circuit_stage"] = str(given.pop("circuit_level")).split(";")[0].strip()
-    if "date_utc" in given:
-        given["date"] = given.pop("date_utc")
-    if "shots_per_observable" in given:
-        given["shots"] = given.pop("shots_per_observable")
-    if "noisy_z" in given:
-        given["values"] = given.pop("noisy_z")
-        size = len(given["values"])
-        given["observables"] = ["I" * (size - 1 - k) + "Z" + "I" * k for k in range(size)]
+    if "source_repo" in fields:
+        source, commit = fields.pop("source_repo"), fields.pop("commit", None)
+        fields["source"] = f"https://github.com/{source}" + (f" at {commit}" if commit else "")
+    if "attribution:" in str(fields.get("licence")) and "attribution" not in fields:
+        licence, _, attribution = str(fields["licence"]).partition("attribution:")
+        fields["licence"] = licence.strip().rstrip(";")
+        fields["attribution"] = attribution.strip()
+    if "circuit_level" in fields:
+        fields["circuit_stage"] = str(fields.pop("circuit_level")).split(";")[0].strip()
+    if "date_utc" in fields:
+        fields["date"] = fields.pop("date_utc")
+    if "shots_per_observable" in fields:
+        fields["shots"] = fields.pop("shots_per_observable")
+    if "noisy_z" in fields:
+        fields["values"] = fields.pop("noisy_z")
+        size = len(fields["values"])
+        fields["observables"] = ["I" * (size - 1 - k) + "Z" + "I" * k for k in range(size)]
         for theirs, ours in (("zne_z", "extrapolated_values"), ("ideal_z", "ideal_values")):
-            if theirs in given:
-                given[ours] = given.pop(theirs)
-        given.setdefault("circuit_stage", "executed")
-    variant = _VARIANT.match(str(given.get("family", "")))
-    if variant and "variant" not in given:
-        given["family"], given["variant"] = variant.groups()
-    if isinstance(given.get("calibration"), dict):
-        calibration = _medians(given.pop("calibration"))
+            if theirs in fields:
+                fields[ours] = fields.pop(theirs)
+        fields.setdefault("circuit_stage", "executed")
+    variant = _VARIANT.match(str(fields.get("family", "")))
+    if variant and "variant" not in fields:
+        fields["family"], fields["variant"] = variant.groups()
+    if isinstance(fields.get("calibration"), dict):
+        calibration = _medians(fields.pop("calibration"))
         if calibration:
-            given["calibration"] = calibration
-    return given
+            fields["calibration"] = calibration
+    return fields
 
 
 #: Names in published tables -> ours.

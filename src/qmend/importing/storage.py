@@ -107,10 +107,10 @@ def write_dataset(
     manifest_path = folder / MANIFEST
     if manifest_path.exists() and not replace:
         try:
-            known = read_manifest(folder)
+            previous = read_manifest(folder)
         except QmendError:
-            known = None
-        if known is None or (known.recipe_sha, known.packages) != (sha, packages):
+            previous = None
+        if previous is None or (previous.recipe_sha, previous.packages) != (sha, packages):
             raise QmendError(
                 f"{folder} holds another dataset; choose another --name, or overwrite it with "
                 "--replace."

@@ -89,8 +89,8 @@ def verify_imported(folder: Path) -> ImportVerification:
 
 
 def _off_values(row: dict[str, Any], ideal: FloatArray) -> float:
-    found = parities(ideal, [z_mask(label) for label in row["observables"]])
-    return float(np.abs(found - np.array(row["ideal_values"])).max())
+    expectations = parities(ideal, [z_mask(label) for label in row["observables"]])
+    return float(np.abs(expectations - np.array(row["ideal_values"])).max())
 
 
 def _off_counts(row: dict[str, Any], ideal: FloatArray, where: str) -> float:

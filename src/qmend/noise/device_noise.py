@@ -211,9 +211,9 @@ class DeviceNoise(Noise):
         is_two = table.second >= 0
         row = table.gate * n + table.first
         row[is_two] = self.two_row[table.gate, table.first, table.second][is_two]
-        known = np.where(is_two, row >= 0, self.has_one[table.gate, table.first])
-        if not known.all():
-            bad = int(np.flatnonzero(~known)[0])
+        available = np.where(is_two, row >= 0, self.has_one[table.gate, table.first])
+        if not available.all():
+            bad = int(np.flatnonzero(~available)[0])
             where = [self.layout[table.first[bad]]]
             where += [self.layout[table.second[bad]]] if is_two[bad] else []
             raise QmendError(

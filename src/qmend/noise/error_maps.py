@@ -25,11 +25,11 @@ def noiseless_program(noise: DeviceNoise, table: InstructionTable) -> Program:
     """Compiled circuits with the ideal channel of each gate that the device has."""
     program = noise.program(table)
     one, two = program.one.clone(), program.two.clone()
-    n, known = table.n_qubits, noise.parameters
+    n, parameters = table.n_qubits, noise.parameters
     for code, gate in enumerate(GATES):
         if noise.has_one[code].any() and gate != "rz":
             one[code * n : (code + 1) * n] = ideal_channel(gate)
-    for row, code in enumerate(known.gate[known.second >= 0]):
+    for row, code in enumerate(parameters.gate[parameters.second >= 0]):
         two[row] = ideal_channel(GATES[code])
     return replace(program, one=one, two=two)
 

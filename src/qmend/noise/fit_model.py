@@ -78,7 +78,7 @@ class NoiseModel:
         self.calibration, self.layout = calibration, tuple(layout)
         switches = SurrogateConfig(name="surrogate_hardware", drift=0.0)
         self._noise = SurrogateNoise(calibration, layout, switches)
-        self.known = replace(
+        self.snapshot = replace(
             self._noise.gates.parameters,
             t2=torch.minimum(self._noise.gates.parameters.t2, 2 * self._noise.gates.parameters.t1),
         )
@@ -86,7 +86,7 @@ class NoiseModel:
         length = {
             (int(a), int(b)): float(time)
             for a, b, time in zip(
-                self.known.first, self.known.second, self.known.length, strict=True
+                self.snapshot.first, self.snapshot.second, self.snapshot.length, strict=True
             )
         }
         pairs = [(int(a), int(b)) for a, b in edges]
@@ -137,22 +137,22 @@ class NoiseModel:
 
     def _flips(self, values: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return (
-            self.known.flip_up * torch.exp(values["flip_up"]),
-            self.known.flip_down * torch.exp(values["flip_down"]),
+            self.snapshot.flip_up * torch.exp(values["flip_up"]),
+            self.snapshot.flip_down * torch.exp(values["flip_down"]),
         )
 
     def _parameters(self, values: dict[str, Tensor]) -> NoiseParameters:
-        known = self.known
-        first = torch.from_numpy(known.first)
-        is_two = torch.from_numpy(known.second >= 0)
-        codes = torch.zeros(len(known.first), dtype=torch.long)
+        parameters = self.snapshot
+        first = torch.from_numpy(parameters.first)
+        is_two = torch.from_numpy(parameters.second >= 0)
+        codes = torch.zeros(len(parameters.first), dtype=torch.long)
         codes[is_two] = self._edge
         logarithm = torch.where(is_two, values["gate_error"][codes], values["error"][first])
         return replace(
-            known,
-            t1=known.t1 * torch.exp(values["t1"]),
-            t2=known.t2 * torch.exp(values["t2"]),
-            error=known.error * torch.exp(logarithm),
+            parameters,
+            t1=parameters.t1 * torch.exp(values["t1"]),
+            t2=parameters.t2 * torch.exp(values["t2"]),
+            error=parameters.error * torch.exp(logarithm),
         )
 
     def _constants(self, values: dict[str, Tensor], shift: Tensor | None) -> Constants:

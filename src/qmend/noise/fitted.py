@@ -52,28 +52,28 @@ class FittedNoise(Noise):
             for q, error in zip(self._qubits, reported, strict=True)
         ]
         self._readout = np.array([[[1 - up, down], [up, 1 - down]] for up, down in flips])
-        known = NoiseParameters.of(calibration, layout)
-        pairs = known.second >= 0
+        snapshot = NoiseParameters.of(calibration, layout)
+        pairs = snapshot.second >= 0
         self._pairs = [
             (layout[a], layout[b])
-            for a, b in zip(known.first[pairs], known.second[pairs], strict=True)
+            for a, b in zip(snapshot.first[pairs], snapshot.second[pairs], strict=True)
         ]
         lengths = dict(
-            zip(self._pairs, known.length[torch.from_numpy(pairs)].tolist(), strict=True)
+            zip(self._pairs, snapshot.length[torch.from_numpy(pairs)].tolist(), strict=True)
         )
         #: Pairs in the direction in which the device drives them.
         self._native = sorted(
             pair for pair in self._pairs if lengths[pair] <= lengths.get(pair[::-1], np.inf)
         )
         self._gates = {pair: self._gate(pair) for pair in self._pairs}
-        error = known.error.clone()
-        for k, (a, b) in enumerate(zip(known.first, known.second, strict=True)):
+        error = snapshot.error.clone()
+        for k, (a, b) in enumerate(zip(snapshot.first, snapshot.second, strict=True)):
             pair = (layout[a], layout[b])
             error[k] *= self._gates[pair].error if b >= 0 else self._qubits[a].error
         self.parameters = replace(
-            known,
-            t1=known.t1 * torch.tensor([q.t1 for q in self._qubits], dtype=torch.float64),
-            t2=torch.minimum(known.t2, 2 * known.t1)
+            snapshot,
+            t1=snapshot.t1 * torch.tensor([q.t1 for q in self._qubits], dtype=torch.float64),
+            t2=torch.minimum(snapshot.t2, 2 * snapshot.t1)
             * torch.tensor([q.t2 for q in self._qubits], dtype=torch.float64),
             error=error.clamp(max=1.0),
         )
@@ -132,9 +132,9 @@ class FittedNoise(Noise):
 
     def _qubit(self, calibration: Calibration, qubit: int) -> QubitConstants:
         """The constants of a physical qubit, drawn where the config has none."""
-        found = self.config.qubits.get(qubit)
-        if found is not None:
-            return found
+        constants = self.config.qubits.get(qubit)
+        if constants is not None:
+            return constants
         rng, spread = self._generator(1, qubit), self.config.spread
         error = calibration.value(calibration.qubit(qubit), "readout_error")
 
@@ -154,21 +154,21 @@ class FittedNoise(Noise):
 
     def _gate(self, pair: tuple[int, int]) -> GateConstants:
         """The constants of a directed gate; a drawn pair shares them between its directions."""
-        found = self.config.gates.get(f"{pair[0]}-{pair[1]}")
+        constants = self.config.gates.get(f"{pair[0]}-{pair[1]}")
         native = pair if pair in self._native else pair[::-1]
         spread = self.config.spread
         rng = self._generator(2, *native)
         mean, std = spread.gate_error
         error = float(np.exp(mean + std * rng.standard_normal()))
         terms = _drawn(spread.terms, rng)
-        if found is None:
+        if constants is None:
             terms = terms if pair == native else reversed_terms(terms)
-            found = GateConstants(error=error, terms=terms, drift=spread.drift)
-        missing = [q for q in self.layout if q not in pair and q not in found.stark]
+            constants = GateConstants(error=error, terms=terms, drift=spread.drift)
+        missing = [q for q in self.layout if q not in pair and q not in constants.stark]
         stark = {
             q: spread.stark * self._generator(4, *native, q).standard_normal() for q in missing
         }
-        return found.model_copy(update={"stark": {**found.stark, **stark}})
+        return constants.model_copy(update={"stark": {**constants.stark, **stark}})
 
 
 def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:

@@ -127,7 +127,7 @@ def fit_noise(model: NoiseModel, data: Measurements, settings: FitSettings) -> N
         return float(loss.detach()), point.grad.numpy()
 
     with _one_thread():
-        found = scipy.optimize.minimize(
+        optimum = scipy.optimize.minimize(
             objective,
             np.zeros(count + (int(np.prod(shift_shape)) if by_job else 0)),
             jac=True,
@@ -135,14 +135,14 @@ def fit_noise(model: NoiseModel, data: Measurements, settings: FitSettings) -> N
             options={"maxiter": settings.iterations},
         )
     with torch.no_grad():
-        values, shift = unpack(torch.from_numpy(found.x))
+        values, shift = unpack(torch.from_numpy(optimum.x))
     return NoiseFit(
         model,
         settings,
         {name: value.numpy() for name, value in values.items()},
         np.zeros(shift_shape) if shift is None else shift.numpy(),
-        float(found.fun),
-        int(found.nit),
+        float(optimum.fun),
+        int(optimum.nit),
     )
 
 

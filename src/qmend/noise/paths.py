@@ -129,22 +129,25 @@ def _rates(noise: SurrogateNoise, relax: FloatArray) -> tuple[FloatArray, FloatA
         (gates * n, 2) of one-qubit gates at X or Y and at Z; (R2, 5) of two-qubit gates at X or Y
         and at Z on the first qubit, on the second, and at any string; (R2,) their codes.
     """
-    known, n = noise.gates.parameters, noise.n_qubits
+    parameters, n = noise.gates.parameters, noise.n_qubits
     one = np.zeros((len(GATES) * n, 2))
-    single, pair = np.flatnonzero(known.second < 0), np.flatnonzero(known.second >= 0)
+    single, pair = np.flatnonzero(parameters.second < 0), np.flatnonzero(parameters.second >= 0)
     if len(single):
-        kept = gate_error_channels(known, single).numpy()
-        rows = known.gate[single] * n + known.first[single]
+        kept = gate_error_channels(parameters, single).numpy()
+        rows = parameters.gate[single] * n + parameters.first[single]
         one[rows] = _rate(np.stack([kept[:, 1, 1], kept[:, 3, 3]], axis=1))
     if not len(pair):
         return one, np.zeros((0, 5)), np.zeros(0, dtype=np.int64)
     # The relaxation during a gate acts on both of its qubits, beside the depolarizing error.
-    length = known.length.numpy()[pair, None]
-    of_first, of_second = length * relax[known.first[pair]], length * relax[known.second[pair]]
-    kept = gate_error_channels(known, pair).numpy()
+    length = parameters.length.numpy()[pair, None]
+    of_first, of_second = (
+        length * relax[parameters.first[pair]],
+        length * relax[parameters.second[pair]],
+    )
+    kept = gate_error_channels(parameters, pair).numpy()
     depolarizing = np.maximum(_rate(kept[:, 3, 3]) - of_first[:, 1], 0.0)
     two = np.concatenate([of_first, of_second, depolarizing[:, None]], axis=1)
-    return one, np.minimum(two, _LARGEST_RATE), known.gate[pair]
+    return one, np.minimum(two, _LARGEST_RATE), parameters.gate[pair]
 
 
 def _rate(kept: FloatArray) -> FloatArray:
@@ -154,8 +157,8 @@ def _rate(kept: FloatArray) -> FloatArray:
 
 def _relaxation(noise: SurrogateNoise) -> FloatArray:
     """(n, 2) rates per us of X or Y and of Z on a qubit that waits."""
-    known = noise.gates.parameters
-    t1, t2 = known.t1.numpy(), known.t2.numpy()
+    parameters = noise.gates.parameters
+    t1, t2 = parameters.t1.numpy(), parameters.t2.numpy()
     return np.stack([1 / np.minimum(t2, 2 * t1), 1 / t1], axis=1)
 
 

@@ -92,10 +92,10 @@ class SurrogateNoise(Noise):
         self.device = DeviceNoise(calibration, layout, parameters)
         self.config = config
         self.n_qubits = len(layout)
-        known = self.device.parameters
+        own = self.device.parameters
         self.length = np.zeros((len(GATES), self.n_qubits, self.n_qubits + 1))
         # Position -1, no second qubit, is the last column.
-        self.length[known.gate, known.first, known.second] = known.length.detach().numpy()
+        self.length[own.gate, own.first, own.second] = own.length.detach().numpy()
         one, two = self._with_errors(self.device, self.constants(0))
         channels.check_channel(one, "of a one-qubit gate with its coherent errors")
         if len(two):
@@ -123,8 +123,10 @@ class SurrogateNoise(Noise):
     @cached_property
     def _ideal_two(self) -> Tensor:
         """(R2, 16, 16) each directed two-qubit gate without noise."""
-        known = self.device.parameters
-        return torch.stack([ideal_channel(GATES[k]) for k in known.gate[known.second >= 0]])
+        parameters = self.device.parameters
+        return torch.stack(
+            [ideal_channel(GATES[k]) for k in parameters.gate[parameters.second >= 0]]
+        )
 
     def constants(self, job: int) -> Constants:
         """The device's constants as they are in one job."""

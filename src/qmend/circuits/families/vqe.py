@@ -72,12 +72,12 @@ class VQEFamily(Family):
         params["layers"] = ansatz.operations.count(LADDER)
         start = self.draw_start(rng, ansatz)
         steps = int(rng.integers(self.steps_max + 1))
-        found = np.round(ansatz.optimise(start, hamiltonian, steps), _DECIMALS)
-        params |= {"steps": steps, "energy": round(ansatz.energy(found, hamiltonian), 6)}
+        angles = np.round(ansatz.optimise(start, hamiltonian, steps), _DECIMALS)
+        params |= {"steps": steps, "energy": round(ansatz.energy(angles, hamiltonian), 6)}
         return SourceCircuit(
             params,
-            circuit=ansatz.circuit(found, self.n_qubits),
-            gadgets=ansatz.gadgets(found, self.n_qubits),
+            circuit=ansatz.circuit(angles, self.n_qubits),
+            gadgets=ansatz.gadgets(angles, self.n_qubits),
         )
 
     def draw_hamiltonian(self, rng: np.random.Generator) -> tuple[PauliSum, dict[str, Any]]:
