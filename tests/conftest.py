@@ -22,9 +22,10 @@ from qmend.generation.generate import generate
 from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
+from qmend.training.config import TrainingConfig
 
 # A shell that starts the tests in the background has interrupts ignored, in all children, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -152,7 +153,5 @@ def board(tiny: Dataset, store: Store) -> Leaderboard:
         context = Context(store, tiny, parent=parent.run_id)
         entries = [run_baseline(context, kind(), {"seed": 0}) for kind in STANDARD_BASELINES]
         for name in ("blind_mlp", "physics_perceiver"):
-            entries.append(
-                run_training(context, name, TRAININGS[name], {"seed": 0, "name": name}, 0)
-            )
+            entries.append(run_training(context, name, TRAININGS[name], {"seed": 0, "name": name}))
     return Leaderboard.of(entries, reference(context.scored))

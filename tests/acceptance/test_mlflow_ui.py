@@ -18,9 +18,10 @@ from test_ui_command import answer, free_port
 from qmend.datasets.table import Dataset
 from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
+from qmend.training.config import TrainingConfig
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -74,8 +75,8 @@ def compared(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Store:
                 "trainer": {"max_epochs": 2, "threads": 1},
                 "seed": 0,
             }
-            training = TrainingConfig(**{k: v for k, v in config.items() if k != "seed"})
-            run_training(context, f"width {width} lr {lr} {loss}", training, config, 0)
+            training = TrainingConfig(**config)
+            run_training(context, f"width {width} lr {lr} {loss}", training, config)
     return store
 
 

@@ -52,7 +52,7 @@ def test_a_killed_training_goes_on_in_its_run(here: Command, data: Path, tmp_pat
     assert run.info.status == "RUNNING"
 
     result = here("train", *LONG).succeeded()
-    assert "Goes on after epoch " in result.out
+    assert "Resumes after epoch " in result.out
     found = tracked(tmp_path, result)
     (resumed,) = found.runs
     assert (resumed.info.run_id, resumed.info.status) == (run.info.run_id, "FINISHED")
@@ -60,7 +60,7 @@ def test_a_killed_training_goes_on_in_its_run(here: Command, data: Path, tmp_pat
     assert not list((tmp_path / "mlruns" / "unfinished").iterdir())
 
     again = here("train", *LONG, "tracking.root=whole").succeeded()
-    assert "Goes on" not in again.out
+    assert "Resumes" not in again.out
     (tmp_path / "other").mkdir()
     (tmp_path / "whole").rename(tmp_path / "other" / "mlruns")
     whole = tracked(tmp_path / "other", again)

@@ -19,8 +19,9 @@ from qmend.config.errors import validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.table import Dataset
 from qmend.models.base import ARCHITECTURES
-from qmend.training.fit import fit
+from qmend.training.data import encode
 from qmend.training.losses import LOSSES
+from qmend.training.train import train
 from qmend.types import QmendError
 from qmend.workflows import configs
 
@@ -248,22 +249,14 @@ def test_every_model_trains_with_every_loss(tiny: Dataset, model: str, loss: str
     overrides = [f"model={model}", f"loss={loss}", "trainer=tiny", "trainer.max_epochs=1"]
     overrides += ["trainer.threads=1", *NARROWER.get(model, [])]
     config = validate(configs.TrainConfig, composed("train", *overrides))
-    trained = fit(
-        config.model,
-        config.loss,
-        config.optimizer,
-        config.trainer,
-        tiny.part("train"),
-        tiny.part("val"),
-        config.seed,
-    )
+    trained = train(config, encode(config, tiny))
     assert {name: len(values) for name, values in trained.history.items()} == {
         "train/loss": 1,
         "val/loss": 1,
         "val/l1rc_median": 1,
     }
     assert all(np.isfinite(values).all() for values in trained.history.values())
-    mitigated = trained.mitigate(tiny.part("test").circuits)
+    mitigated = trained.model.mitigate(tiny.part("test").circuits)
     assert mitigated.shape == tiny.part("test").ideal.shape
     assert (mitigated >= 0).all()
     np.testing.assert_allclose(mitigated.sum(axis=1), 1, atol=1e-6)
@@ -278,13 +271,5 @@ def test_every_trainer_trains_with_every_schedule(
     config = validate(
         configs.TrainConfig, composed("train", *overrides, "model=blind_mlp", "trainer.patience=1")
     )
-    trained = fit(
-        config.model,
-        config.loss,
-        config.optimizer,
-        config.trainer,
-        tiny.part("train"),
-        tiny.part("val"),
-        config.seed,
-    )
+    trained = train(config, encode(config, tiny))
     assert len(trained.history["val/loss"]) == 2

@@ -17,9 +17,9 @@ from qmend.mitigation.baselines import (
 )
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.mitigation.simplex import project_to_simplex
-from qmend.models.base import model_config
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import fit
+from qmend.training.config import TrainingConfig
+from qmend.training.data import encode
+from qmend.training.train import train
 from qmend.types import QmendError
 
 RATES = (0.05, 0.012, 0.0007)
@@ -210,15 +210,13 @@ def test_names_and_parameters():
 
 def test_a_learned_mitigator_is_its_network(tiny):
     """Through the same interface, with the network's own number of parameters."""
-    model = fit(
-        model_config({"name": "blind_mlp", "width": 4}),
-        LossConfig(name="l1"),
-        OptimizerConfig(),
-        TrainerConfig(max_epochs=1, threads=1),
-        tiny.part("train"),
-        tiny.part("val"),
-        0,
+    config = TrainingConfig(
+        model={"name": "blind_mlp", "width": 4},
+        loss={"name": "l1"},
+        optimizer={},
+        trainer={"max_epochs": 1, "threads": 1},
     )
+    model = train(config, encode(config, tiny)).model
     circuits = tiny.part("test").circuits
     mitigator = LearnedMitigator(model)
     np.testing.assert_array_equal(mitigator.mitigate(circuits), model.mitigate(circuits))

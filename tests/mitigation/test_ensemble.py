@@ -10,28 +10,27 @@ from qmend.encodings import build_encoding
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import Dimensions, build_model, model_config
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import TrainedModel, fit
+from qmend.models.trained import TrainedModel
+from qmend.training.config import TrainingConfig
+from qmend.training.data import encode
+from qmend.training.train import train
 from qmend.types import QmendError
 
 
 @pytest.fixture(scope="module")
 def members(tiny) -> list[LearnedMitigator]:
     """Three seeds of one network, each with errors of its own."""
-    return [
-        LearnedMitigator(
-            fit(
-                model_config({"name": "blind_mlp", "width": 16}),
-                LossConfig(name="l1"),
-                OptimizerConfig(lr=1e-2),
-                TrainerConfig(max_epochs=8, batch_size=16, threads=1),
-                tiny.part("train"),
-                tiny.part("val"),
-                seed,
-            )
+    configs = [
+        TrainingConfig(
+            model={"name": "blind_mlp", "width": 16},
+            loss={"name": "l1"},
+            optimizer={"lr": 1e-2},
+            trainer={"max_epochs": 8, "batch_size": 16, "threads": 1},
+            seed=seed,
         )
         for seed in range(3)
     ]
+    return [LearnedMitigator(train(c, encode(c, tiny)).model) for c in configs]
 
 
 def test_it_is_the_mean_and_costs_the_sum(tiny, members):
@@ -57,7 +56,7 @@ def untrained(n_qubits: int, tiny) -> LearnedMitigator:
     dimensions = Dimensions(n_qubits=n_qubits, token=1, context=1)
     encoding = build_encoding("token").fit(tiny.part("train").circuits)
     network = build_model(config, dimensions)
-    return LearnedMitigator(TrainedModel(network, config, dimensions, encoding, {}, 0.0))
+    return LearnedMitigator(TrainedModel(network, config, dimensions, encoding))
 
 
 def test_members_of_different_sizes_are_refused(tiny):

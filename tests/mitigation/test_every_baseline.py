@@ -105,19 +105,22 @@ def test_the_one_that_simulates_is_a_bound(errors):
 
 
 def test_names_and_costs():
-    known = BASELINES
-    assert {name: (k.parameters, k.shots_factor) for name, k in known.items()} == {
-        "none": (0, 1.0),
-        "uniform": (0, 1.0),
-        "readout_inversion": (0, 1.0),
-        "mthree": (0, 1.0),
-        "depolarizing_inversion": (3, 1.0),
-        "calibration_inversion": (0, 1.0),
-        "path_inversion": (3, 1.0),
-        "zne_linear": (0, 3.0),
-        "zne_exponential": (0, 3.0),
-        "clifford_data_regression": (0, 11.0),
-        "probabilistic_inversion": (0, 1.0),
-    }
-    assert all(known[kind.name] is kind for kind in STANDARD_BASELINES)
+    costs = {name: (k.parameters, k.shots_factor) for name, k in BASELINES.items()}
+    assert (
+        costs.items()
+        >= {
+            "none": (0, 1.0),
+            "uniform": (0, 1.0),
+            "readout_inversion": (0, 1.0),
+            "mthree": (0, 1.0),
+            "depolarizing_inversion": (3, 1.0),
+            "calibration_inversion": (0, 1.0),
+            "path_inversion": (3, 1.0),
+            "zne_linear": (0, 3.0),
+            "zne_exponential": (0, 3.0),
+            "clifford_data_regression": (0, 11.0),
+            "probabilistic_inversion": (0, 1.0),
+        }.items()
+    )
+    assert all(BASELINES[kind.name] is kind for kind in STANDARD_BASELINES)
     assert all(not kind.simulates and kind.shots_factor == 1 for kind in STANDARD_BASELINES)

@@ -9,17 +9,16 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from qmend.encodings import build_encoding
-from qmend.encodings.tensors import as_tensors
+from qmend.encodings import Batch, build_encoding
 from qmend.gates import GATES
 from qmend.models.base import (
     ARCHITECTURES,
     Architecture,
     Dimensions,
-    Inputs,
     ModelConfig,
     build_model,
     count_parameters,
+    example_config,
     log_floored,
     model_config,
 )
@@ -27,60 +26,38 @@ from qmend.models.physics_perceiver import invert_readout
 from qmend.noise.readout import apply_readout
 from qmend.types import QmendError
 
-SIZES = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
-TRANSFORMER = {"width": 16, "depth": 2, "heads": 4}
-MLP = {"name": "mlp", "max_length": 100, "width": 24, "depth": 2}
-RNN = {"name": "rnn", "width": 16, "depth": 2}
+#: Name -> config of every example that an architecture gives of itself.
 CONFIGS = {
-    "blind_mlp": {"name": "blind_mlp", "width": 24},
-    "perceiver-prediction": {"name": "perceiver", **SIZES, "output": "prediction"},
-    "perceiver-normalised": {"name": "perceiver", **SIZES, "output": "normalised_correction"},
-    "perceiver-correction": {"name": "perceiver", **SIZES, "output": "correction"},
-    "perceiver-token": {"name": "perceiver", **SIZES, "encoding": "token"},
-    "mlp-prediction": {**MLP, "output": "prediction"},
-    "mlp-correction": {**MLP, "output": "correction"},
-    "mlp-token": {**MLP, "encoding": "token", "max_length": 160},
-    "rnn-gru-prediction": {**RNN, "cell": "gru", "output": "prediction"},
-    "rnn-gru-correction": {**RNN, "cell": "gru", "output": "correction"},
-    "rnn-lstm-prediction": {**RNN, "cell": "lstm", "output": "prediction"},
-    "rnn-lstm-correction": {**RNN, "cell": "lstm", "output": "correction"},
-    "rnn-token": {**RNN, "encoding": "token"},
-    "tf-prediction": {"name": "tf", **TRANSFORMER, "output": "prediction"},
-    "tf-correction": {"name": "tf", **TRANSFORMER, "output": "correction"},
-    "tf-token": {"name": "tf", **TRANSFORMER, "encoding": "token"},
-    "tfm": {"name": "tfm", **TRANSFORMER},
-    "tfm-token": {"name": "tfm", **TRANSFORMER, "encoding": "token"},
-    "noisy_enc": {"name": "noisy_enc", **TRANSFORMER},
-    "noisy_enc-token": {"name": "noisy_enc", **TRANSFORMER, "encoding": "token"},
-    "physics-parity": {"name": "physics_perceiver", **SIZES, "basis": "parity"},
-    "physics-probability": {"name": "physics_perceiver", **SIZES, "basis": "probability"},
-    "walsh_operator": {"name": "walsh_operator", "channels": 6, "blocks": 2},
+    f"{kind}-{example}": example_config(kind, example)
+    for kind, architecture in ARCHITECTURES.items()
+    for example in architecture.examples
 }
+CORRECTIONS = [
+    name for name, config in CONFIGS.items() if getattr(config, "output", "") == "correction"
+]
 every_model = pytest.mark.parametrize("name", CONFIGS)
 
 
 @pytest.fixture(scope="module")
-def encoded(tiny) -> dict[str, Inputs]:
-    """Encoding -> inputs of 12 real circuits."""
-    out = {}
-    for name in ("paper", "paths", "token"):
-        encoding = build_encoding(name).fit(tiny.part("train").circuits)
-        out[name] = Inputs(**as_tensors(encoding(tiny.rows.select(np.arange(12)).circuits)))
-    return out
+def encoded(tiny) -> dict[str, Batch]:
+    """Encoding -> 12 real circuits."""
+    circuits = tiny.rows.select(np.arange(12)).circuits
+    return {
+        name: build_encoding(name).fit(tiny.part("train").circuits)(circuits)
+        for name in {config.encoding for config in CONFIGS.values()}
+    }
 
 
-def build(
-    name: str, encoded: dict[str, Inputs], trained: bool = True
-) -> tuple[Architecture, Inputs]:
+def build(name: str, encoded: dict[str, Batch], trained: bool = True) -> tuple[Architecture, Batch]:
     """A network in evaluation mode with its inputs.
 
     ``trained`` moves all weights away from their start, where some layers are zero and many
     outputs could not depend on anything.
     """
-    config = model_config(CONFIGS[name])
+    config = CONFIGS[name]
     inputs = encoded[config.encoding]
     torch.manual_seed(0)
-    model = build_model(config, Dimensions(5, inputs.tokens.shape[2], inputs.context.shape[1]))
+    model = build_model(config, Dimensions.of(inputs))
     if trained:
         with torch.no_grad():
             for parameter in model.parameters():
@@ -88,13 +65,12 @@ def build(
     return model.eval(), inputs
 
 
-def test_all_architectures_are_tested():
-    """Each architecture with each of its heads."""
-    tested: dict[str, set[str]] = {}
-    for fields in CONFIGS.values():
-        config = model_config(fields)
-        tested.setdefault(config.name, set()).add(getattr(config, "output", ""))
-    assert tested == {name: outputs(kind.config_type) for name, kind in ARCHITECTURES.items()}
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+def test_an_architecture_gives_an_example_of_each_head(kind):
+    architecture = ARCHITECTURES[kind]
+    configs = [example_config(kind, name) for name in architecture.examples]
+    shown = {getattr(config, "output", "") for config in configs}
+    assert shown == outputs(architecture.config_type)
 
 
 def outputs(config: type[ModelConfig]) -> set[str]:
@@ -102,15 +78,15 @@ def outputs(config: type[ModelConfig]) -> set[str]:
     return set(get_args(field.annotation)) if field else {""}
 
 
-def point_mass(inputs: Inputs) -> Inputs:
+def point_mass(inputs: Batch) -> Batch:
     return replace(inputs, noisy=functional.one_hot(torch.arange(12) * 2, 32).float())
 
 
-def uniform(inputs: Inputs) -> Inputs:
+def uniform(inputs: Batch) -> Batch:
     return replace(inputs, noisy=torch.full((12, 32), 1 / 32))
 
 
-def noise_free(inputs: Inputs) -> Inputs:
+def noise_free(inputs: Batch) -> Batch:
     """Amplitudes of a product state squared: many zeros, none of it noise."""
     product = torch.ones(1)
     for one in (0.0, 0.3, 1.0, 0.5, 0.0):
@@ -118,41 +94,41 @@ def noise_free(inputs: Inputs) -> Inputs:
     return replace(inputs, noisy=product.expand(12, -1))
 
 
-def few_shots(inputs: Inputs) -> Inputs:
+def few_shots(inputs: Batch) -> Batch:
     return replace(inputs, shots=torch.ones(12, 1))
 
 
-def many_shots(inputs: Inputs) -> Inputs:
+def many_shots(inputs: Batch) -> Batch:
     return replace(point_mass(inputs), shots=torch.full((12, 1), 1e9))
 
 
-def clipped_context(inputs: Inputs) -> Inputs:
+def clipped_context(inputs: Batch) -> Batch:
     return replace(inputs, context=torch.full_like(inputs.context, 10.0))
 
 
-def strong_readout(inputs: Inputs) -> Inputs:
+def strong_readout(inputs: Batch) -> Batch:
     return replace(point_mass(inputs), readout=torch.full((12, 5), 0.4))
 
 
-def coin_readout(inputs: Inputs) -> Inputs:
+def coin_readout(inputs: Batch) -> Batch:
     """A qubit whose outcome says nothing, as snapshots report for a broken one."""
     readout = inputs.readout.clone()
     readout[:, 2] = 0.5
     return replace(inputs, readout=readout)
 
 
-def hopeless_gates(inputs: Inputs) -> Inputs:
+def hopeless_gates(inputs: Batch) -> Batch:
     """Tokens twenty times their size: nothing of the signal survives."""
     return replace(inputs, tokens=inputs.tokens * 20)
 
 
-def empty_circuit(inputs: Inputs) -> Inputs:
+def empty_circuit(inputs: Batch) -> Batch:
     return replace(
         inputs, tokens=torch.zeros_like(inputs.tokens), mask=torch.zeros_like(inputs.mask)
     )
 
 
-def no_tokens(inputs: Inputs) -> Inputs:
+def no_tokens(inputs: Batch) -> Batch:
     return replace(inputs, tokens=inputs.tokens[:, :0], mask=inputs.mask[:, :0])
 
 
@@ -240,32 +216,15 @@ def test_a_circuit_is_mitigated_alone_as_in_a_batch(name, encoded):
     model, inputs = build(name, encoded)
     together = model(inputs)
     for k in (0, 7):
-        alone = model(Inputs(**{f: getattr(inputs, f)[[k]] for f in Inputs.__dataclass_fields__}))
+        alone = model(inputs.select(slice(k, k + 1)))
         torch.testing.assert_close(alone[0], together[k], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "seen"),
-    [
-        ("blind_mlp", {"noisy", "shots"}),
-        ("perceiver-prediction", {"tokens", "context", "noisy"}),
-        ("perceiver-normalised", {"tokens", "context", "noisy", "shots"}),
-        ("perceiver-correction", {"tokens", "context", "noisy"}),
-        ("mlp-prediction", {"tokens", "context", "noisy"}),
-        ("mlp-correction", {"tokens", "context", "noisy"}),
-        ("rnn-gru-prediction", {"tokens", "context", "noisy"}),
-        ("rnn-lstm-correction", {"tokens", "context", "noisy"}),
-        ("tf-prediction", {"tokens", "context", "noisy"}),
-        ("tf-correction", {"tokens", "context", "noisy"}),
-        ("tfm", {"tokens", "context", "noisy"}),
-        ("noisy_enc", {"tokens", "context", "noisy"}),
-        ("physics-parity", {"tokens", "context", "noisy", "readout", "shots"}),
-        ("physics-probability", {"tokens", "context", "noisy", "readout", "shots"}),
-        ("walsh_operator", {"tokens", "context", "noisy", "readout", "shots"}),
-    ],
-)
-def test_each_model_reads_exactly_what_it_may(name, seen, encoded):
+@every_model
+def test_each_model_reads_exactly_what_it_says(name, encoded):
     """Replaced one by one; the blind floor must be blind, the others must not be."""
+    kind, _, example = name.partition("-")
+    reads = ARCHITECTURES[kind].examples[example].reads
     model, inputs = build(name, encoded)
     before = model(inputs)
     changes = {
@@ -275,19 +234,19 @@ def test_each_model_reads_exactly_what_it_may(name, seen, encoded):
         "readout": inputs.readout * 2,
         "shots": inputs.shots / 10,
     }
-    found = set()
+    changing = set()
     for field, value in changes.items():
         mask = inputs.mask.roll(1, dims=0) if field == "tokens" else inputs.mask
         after = model(replace(inputs, **{field: value, "mask": mask}))
         if (after - before).abs().max() > 1e-6:
-            found.add(field)
-    assert found == seen
-    assert model.reads_circuit == ("tokens" in seen)
+            changing.add(field)
+    assert changing == reads
+    assert model.reads_circuit == ("tokens" in reads)
 
 
 def test_the_normalised_correction_scales_outcomes_whatever_was_measured(encoded):
     """c(C, B) * P_noisy with c blind to P_noisy: the log ratio stays when P_noisy changes."""
-    model, inputs = build("perceiver-normalised", encoded)
+    model, inputs = build("perceiver-normalised_correction", encoded)
     inputs = replace(inputs, shots=torch.full((12, 1), 1e9))
     other = replace(inputs, noisy=torch.rand(12, 32, generator=torch.manual_seed(1)) + 0.1)
     other = replace(other, noisy=other.noisy / other.noisy.sum(dim=1, keepdim=True))
@@ -298,16 +257,7 @@ def test_the_normalised_correction_scales_outcomes_whatever_was_measured(encoded
     assert centred[0].abs().max() > 0.01
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "perceiver-correction",
-        "mlp-correction",
-        "rnn-gru-correction",
-        "rnn-lstm-correction",
-        "tf-correction",
-    ],
-)
+@pytest.mark.parametrize("name", CORRECTIONS)
 def test_the_paper_s_correction_is_a_softmax_of_scaled_frequencies(name, encoded):
     """softmax(c(C, B) * P_noisy): c, read off point masses, gives the result for any P_noisy.
 
@@ -340,7 +290,7 @@ def test_the_mlp_refuses_a_circuit_that_is_too_long(name, encoded):
 
 
 def test_the_blind_model_starts_at_the_noisy_distribution(encoded):
-    model, inputs = build("blind_mlp", encoded, trained=False)
+    model, inputs = build("blind_mlp-small", encoded, trained=False)
     smoothed = inputs.noisy + 0.5 / inputs.shots  # half a count for every outcome
     expected = smoothed / smoothed.sum(dim=1, keepdim=True)
     torch.testing.assert_close(model(inputs), expected, atol=1e-6, rtol=1e-5)
@@ -354,7 +304,7 @@ def walsh(n: int) -> np.ndarray:
     return np.array([[(-1.0) ** (s & x).bit_count() for x in range(2**n)] for s in range(2**n)])
 
 
-@pytest.mark.parametrize("name", ["physics-parity", "physics-probability"])
+@pytest.mark.parametrize("name", ["physics_perceiver-parity", "physics_perceiver-probability"])
 def test_before_training_it_is_the_analytic_inversion(name, encoded, tiny):
     """Written in numpy from the calibration: depolarizing by the gate errors, then readout."""
     model, inputs = build(name, encoded, trained=False)
@@ -384,7 +334,7 @@ def test_before_training_it_is_the_analytic_inversion(name, encoded, tiny):
 @pytest.mark.parametrize("seed", range(3))
 def test_one_factor_for_each_parity_is_inverted(seed, encoded):
     """A synthetic channel that shrinks every parity by its own factor, mixing nonuniformly."""
-    model, inputs = build("physics-parity", encoded, trained=False)
+    model, inputs = build("physics_perceiver-parity", encoded, trained=False)
     rng = np.random.default_rng(seed)
     h = walsh(5)
     ideal = rng.dirichlet(np.full(32, 2.0), size=12)
@@ -428,20 +378,20 @@ def test_readout_is_inverted_exactly(n, random_distributions):
 
 
 def test_the_walsh_matrix_is_that_of_parities(encoded):
-    model, _ = build("physics-parity", encoded)
+    model, _ = build("physics_perceiver-parity", encoded)
     np.testing.assert_array_equal(model.walsh.numpy(), walsh(5))
     assert "walsh" not in model.state_dict()
 
 
 def test_weights_are_given_by_torchs_seed_alone(encoded):
-    first, _ = build("physics-parity", encoded)
-    again, _ = build("physics-parity", encoded)
+    first, _ = build("physics_perceiver-parity", encoded)
+    again, _ = build("physics_perceiver-parity", encoded)
     for a, b in zip(first.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_parameters_are_counted(encoded):
-    model, _ = build("blind_mlp", encoded)
+    model, _ = build("blind_mlp-small", encoded)
     assert count_parameters(model) == (32 * 24 + 24) + (24 * 24 + 24) + (24 * 32 + 32)
     model.delta[0].weight.requires_grad_(False)
     assert count_parameters(model) == 24 + (24 * 24 + 24) + (24 * 32 + 32)

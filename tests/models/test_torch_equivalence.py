@@ -5,23 +5,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from qmend.encodings import Batch
 from qmend.models.attention import Attention, DecoderBlock, PerceiverEncoder, SelfAttentionBlock
-from qmend.models.base import Architecture, Dimensions, Inputs, build_model, model_config
+from qmend.models.base import Architecture, Dimensions, build_model, model_config
 from qmend.models.sequences import OutcomeTokens, masked_mean, positions
 
 DIMENSIONS = Dimensions(n_qubits=3, token=6, context=4)
 LENGTHS = [5, 9, 1, 0, 7]
 
 
-def build(name: str, **fields) -> tuple[Architecture, Inputs]:
-    """A small network in evaluation mode, weights moved off their start, and ragged inputs."""
+def build(name: str, **fields) -> tuple[Architecture, Batch]:
+    """A small network in evaluation mode, weights moved off their start, and ragged batch."""
     torch.manual_seed(7)
     model = build_model(model_config({"name": name, "width": 16, "depth": 2, **fields}), DIMENSIONS)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     mask = torch.arange(9) < torch.tensor(LENGTHS)[:, None]
-    inputs = Inputs(
+    batch = Batch(
         tokens=torch.randn(5, 9, 6) * mask[..., None],
         mask=mask,
         context=torch.randn(5, 4),
@@ -29,7 +30,7 @@ def build(name: str, **fields) -> tuple[Architecture, Inputs]:
         readout=torch.zeros(5, 3),
         shots=torch.full((5, 1), 1000.0),
     )
-    return model.eval(), inputs
+    return model.eval(), batch
 
 
 def copy_attention(theirs: nn.MultiheadAttention, ours: Attention) -> None:
@@ -65,14 +66,14 @@ def torch_decoder_layer(block: DecoderBlock) -> nn.TransformerDecoderLayer:
     return layer
 
 
-def joined(model: Architecture, inputs: Inputs, k: int, with_noisy: bool) -> Tensor:
+def joined(model: Architecture, batch: Batch, k: int, with_noisy: bool) -> Tensor:
     """(1, 1 + L, W) of circuit k alone: one linear map of each layer's concatenation."""
     length = LENGTHS[k]
-    layers = torch.cat([torch.zeros(1, 6), inputs.tokens[k, :length]])
-    parts = [layers, inputs.context[k].expand(length + 1, -1)]
+    layers = torch.cat([torch.zeros(1, 6), batch.tokens[k, :length]])
+    parts = [layers, batch.context[k].expand(length + 1, -1)]
     weights = [model.layers.layer.weight, model.layers.context.weight]
     if with_noisy:
-        parts.append(8 * inputs.noisy[k].expand(length + 1, -1))
+        parts.append(8 * batch.noisy[k].expand(length + 1, -1))
         weights.append(model.layers.noisy.weight)
     x = torch.cat(parts, dim=1) @ torch.cat(weights, dim=1).T + model.layers.layer.bias
     return x[None]
@@ -173,40 +174,40 @@ def test_the_encoder_knows_the_order_of_tokens_and_takes_any_length():
 
 @pytest.mark.parametrize("output", ["correction", "prediction"])
 def test_the_transformer_equals_torchs_encoder(output):
-    model, inputs = build("tf", heads=4, output=output)
+    model, batch = build("tf", heads=4, output=output)
     layers = [torch_encoder_layer(block).eval() for block in model.blocks]
-    out = model(inputs)
+    out = model(batch)
     for k in range(len(LENGTHS)):
-        x = joined(model, inputs, k, output == "prediction")
+        x = joined(model, batch, k, output == "prediction")
         x = x + positions(x)
         for layer in layers:
             x = layer(x)
         values = model.readout.mlp(model.norm(x).mean(dim=1))[0]
-        factor = 8 * inputs.noisy[k] if output == "correction" else 1.0
+        factor = 8 * batch.noisy[k] if output == "correction" else 1.0
         torch.testing.assert_close(out[k], (values * factor).softmax(0), atol=1e-5, rtol=1e-5)
 
 
 def test_the_memory_transformer_equals_torchs_decoder():
-    model, inputs = build("tfm", heads=4)
+    model, batch = build("tfm", heads=4)
     layers = [torch_decoder_layer(block).eval() for block in model.blocks]
-    out = model(inputs)
+    out = model(batch)
     for k in range(len(LENGTHS)):
-        x = joined(model, inputs, k, with_noisy=False)
+        x = joined(model, batch, k, with_noisy=False)
         x = x + positions(x)
         for layer in layers:
-            x = layer(x, model.memory(inputs.noisy[[k]]))
+            x = layer(x, model.memory(batch.noisy[[k]]))
         values = model.readout.mlp(model.norm(x).mean(dim=1))[0]
         torch.testing.assert_close(out[k], values.softmax(0), atol=1e-5, rtol=1e-5)
 
 
 def test_the_noisy_encoder_equals_torchs_decoder_over_outcomes():
-    model, inputs = build("noisy_enc", heads=4)
+    model, batch = build("noisy_enc", heads=4)
     layers = [torch_decoder_layer(block).eval() for block in model.blocks]
-    out = model(inputs)
+    out = model(batch)
     for k in range(len(LENGTHS)):
-        x = joined(model, inputs, k, with_noisy=False)
+        x = joined(model, batch, k, with_noisy=False)
         memory = model.norm_layers(x + positions(x))
-        y = model.outcomes(inputs.noisy[[k]])
+        y = model.outcomes(batch.noisy[[k]])
         for layer in layers:
             y = layer(y, memory)
         values = model.value(model.norm(y))[0, :, 0]
@@ -217,38 +218,38 @@ def test_the_noisy_encoder_equals_torchs_decoder_over_outcomes():
 @pytest.mark.parametrize("output", ["correction", "prediction"])
 def test_the_rnn_equals_torchs_on_packed_sequences(cell, output):
     """Bidirectional packing would differ; the last state of a packed sequence is ours."""
-    model, inputs = build("rnn", cell=cell, output=output)
+    model, batch = build("rnn", cell=cell, output=output)
     theirs = {"gru": nn.GRU, "lstm": nn.LSTM}[cell](16, 16, 2, batch_first=True)
     theirs.load_state_dict(model.recurrent.state_dict())
-    out = model(inputs)
-    x, _ = model.layers(inputs)
+    out = model(batch)
+    x, _ = model.layers(batch)
     for k in range(len(LENGTHS)):
-        expected = joined(model, inputs, k, output == "prediction")
+        expected = joined(model, batch, k, output == "prediction")
         torch.testing.assert_close(x[[k], : LENGTHS[k] + 1], expected, atol=1e-5, rtol=1e-5)
     lengths = torch.tensor(LENGTHS) + 1
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     _, state = theirs(packed)
     values = model.readout.mlp(state[-1] if cell == "gru" else state[0][-1])
-    factor = 8 * inputs.noisy if output == "correction" else 1.0
+    factor = 8 * batch.noisy if output == "correction" else 1.0
     torch.testing.assert_close(out, (values * factor).softmax(1), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("output", ["correction", "prediction"])
-def test_the_mlp_equals_matrix_products_of_the_flattened_inputs(output):
-    model, inputs = build("mlp", max_length=12, output=output)
+def test_the_mlp_equals_matrix_products_of_the_flattened_input(output):
+    model, batch = build("mlp", max_length=12, output=output)
     flat = torch.zeros(5, 12 * 6 + 4 + (8 if output == "prediction" else 0))
-    flat[:, : 9 * 6] = inputs.tokens.reshape(5, -1)
-    flat[:, 12 * 6 : 12 * 6 + 4] = inputs.context
+    flat[:, : 9 * 6] = batch.tokens.reshape(5, -1)
+    flat[:, 12 * 6 : 12 * 6 + 4] = batch.context
     if output == "prediction":
-        flat[:, 12 * 6 + 4 :] = 8 * inputs.noisy
+        flat[:, 12 * 6 + 4 :] = 8 * batch.noisy
     values = flat
     linears = [layer for layer in model.network if isinstance(layer, nn.Linear)]
     for layer in linears:
         values = values @ layer.weight.T + layer.bias
         if layer is not linears[-1]:
             values = values * (1 + torch.erf(values / 2**0.5)) / 2  # GELU
-    factor = 8 * inputs.noisy if output == "correction" else 1.0
-    torch.testing.assert_close(model(inputs), (values * factor).softmax(1), atol=1e-5, rtol=1e-5)
+    factor = 8 * batch.noisy if output == "correction" else 1.0
+    torch.testing.assert_close(model(batch), (values * factor).softmax(1), atol=1e-5, rtol=1e-5)
 
 
 # Sequences

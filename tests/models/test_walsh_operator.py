@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from qmend.models.base import Dimensions, Inputs, build_model, model_config
+from qmend.encodings import Batch
+from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.walsh_operator import WalshOperator
 from qmend.noise.paths import FEATURES
 
@@ -28,7 +29,7 @@ def network(n: int = N, trained: bool = True) -> WalshOperator:
     return model.double().eval()
 
 
-def inputs(n: int = N, rows: int = 5, readout: float = 0.03) -> Inputs:
+def inputs(n: int = N, rows: int = 5, readout: float = 0.03) -> Batch:
     generator = torch.Generator().manual_seed(1)
     size = 2**n
 
@@ -39,7 +40,7 @@ def inputs(n: int = N, rows: int = 5, readout: float = 0.03) -> Inputs:
     tokens[..., 5:] *= 20
     tokens[:, 0] = 0
     noisy = draw(rows, size) ** 3
-    return Inputs(
+    return Batch(
         tokens=tokens,
         mask=torch.ones(rows, size, dtype=torch.bool),
         context=draw(rows, 3),

@@ -136,7 +136,7 @@ def worse(two: dict[str, str]) -> str:
 
 def trained(store: Store, dataset: Dataset, training) -> str:
     config = {"seed": 0, "model": training.model.name}
-    return run_training(Context(store, dataset), training.model.name, training, config, 0).run_id
+    return run_training(Context(store, dataset), training.model.name, training, config).run_id
 
 
 def test_the_better_one_becomes_champion_and_the_worse_one_only_by_force(

@@ -11,7 +11,7 @@ from qmend.runs.pruning import Pruning, plan_pruning, prune
 from qmend.tracking.registry import register
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
-from qmend.training.state import claimed, write_state
+from qmend.training.state import claim, write_state
 from tracked_runs import blank_store
 
 DAY = 24 * 3600 * 1000
@@ -139,7 +139,7 @@ def test_a_state_that_a_process_is_at_stays(own):
     folder = state(own, "a", "0" * 32)
     found = plan(own)
     assert [leftover.folder for leftover in found.leftovers] == [folder]
-    with claimed(folder):
+    with claim(folder):
         assert plan(own).leftovers == []
         assert list(prune(own, found.leftovers)) == []
     assert folder.is_dir()

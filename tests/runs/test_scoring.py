@@ -9,12 +9,14 @@ from pydantic import ValidationError
 
 from qmend.encodings import build_encoding
 from qmend.models.base import Dimensions, build_model, model_config
+from qmend.models.trained import TrainedModel
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.scoring import Context, dataset_tags
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.tracking.run import start_run
 from qmend.training.checkpoint import load_checkpoint
-from qmend.training.fit import TrainedModel
+from qmend.training.config import TrainingConfig
+from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 
 FIGURES = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "hellinger", "kl")
@@ -120,7 +122,7 @@ def test_the_logged_model_mitigates_as_scored(board, store, tiny, name):
 
 def test_the_same_config_gives_the_same_numbers(board, store, tiny, trainings):
     entry = by_name(board, "physics_perceiver")
-    again = run_training(Context(store, tiny), "again", trainings["physics_perceiver"], {}, 0)
+    again = run_training(Context(store, tiny), "again", trainings["physics_perceiver"], {})
     np.testing.assert_array_equal(again.mitigated, entry.mitigated)
     assert again.summary == entry.summary
     assert again.history == entry.history
@@ -157,7 +159,8 @@ def test_a_training_that_breaks_is_failed_with_the_reason(store, tiny, trainings
         with start_run(store, "parent", {"kind": "demo"}, {}) as parent:
             parents.append(parent.run_id)
             context = Context(store, tiny, parent=parent.run_id)
-            run_training(context, "broken", trainings["blind_mlp"], {}, 0, progress)
+            observer = TrainingObserver(epoch=progress)
+            run_training(context, "broken", trainings["blind_mlp"], {}, observer=observer)
 
     with pytest.raises(QmendError, match="out of patience"):
         broken()
@@ -205,7 +208,7 @@ def test_circuits_that_a_model_has_seen_are_no_test(tiny, tiny_config, change, m
     encoding = build_encoding("token").fit(tiny.part("train").circuits)
     config = model_config({"name": "blind_mlp", "width": 4})
     dimensions = Dimensions(n_qubits=5, token=1, context=1)
-    model = TrainedModel(build_model(config, dimensions), config, dimensions, encoding, {}, 0.0)
+    model = TrainedModel(build_model(config, dimensions), config, dimensions, encoding)
     dataset = {**recipe, **change}
     if message is None:
         check_unseen(model, {"recipe": recipe}, dataset)

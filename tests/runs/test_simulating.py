@@ -21,7 +21,8 @@ from qmend.mitigation.baselines.zero_noise_extrapolation import LinearExtrapolat
 from qmend.mitigation.reruns import runnable_baselines
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
+from qmend.training.config import TrainingConfig
 
 
 def ratios(ideal: np.ndarray, constant: np.ndarray) -> np.ndarray:
@@ -240,7 +241,7 @@ def test_a_network_that_knows_its_circuits_by_heart_is_marked(tiny, store):
         optimizer={"lr": 1e-2},
         trainer={"max_epochs": 25, "batch_size": 24, "threads": 1},
     )
-    entry = run_training(Context(store, tiny, "train"), "by heart", training, {}, 0)
+    entry = run_training(Context(store, tiny, "train"), "by heart", training, {})
     assert entry.summary.figures["uniform_l1rc"].hi < entry.constant - SIMULATION_MARGIN
     assert entry.simulates
     assert store.client.get_run(entry.run_id).data.tags["simulates"] == "true"

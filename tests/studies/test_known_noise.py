@@ -18,7 +18,6 @@ from qmend.generation.job import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.readout import apply_readout
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig
 from qmend.simulation.kernel import evolve
 from qmend.simulation.program import z_strings
 from qmend.studies.architectures import Cell, run_cell
@@ -30,6 +29,8 @@ from qmend.studies.known_noise import (
     known_noise,
     run_knowing,
 )
+from qmend.training.config import TrainingConfig
+from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 
 
@@ -131,8 +132,8 @@ def test_both_networks_are_trained_once(surrogate, known, store):
     context = Context(store, surrogate)
 
     @contextmanager
-    def watch(name: str, epochs: int) -> Iterator[object]:
-        yield lambda done, total, values: None
+    def watch(name: str, epochs: int) -> Iterator[TrainingObserver]:
+        yield TrainingObserver()
 
     plain = run_cell(context, cell, [0], watch)
     row = run_knowing(context, cell, lambda: known, [0, 1], watch)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from qmend.datasets.config import DatasetConfig
-from qmend.runs.training import TrainingConfig
 from qmend.studies.published_noise import (
     Hypothesis,
     PublishedNoiseConfig,
@@ -18,6 +17,7 @@ from qmend.studies.published_noise import (
     statistics,
 )
 from qmend.tracking.run import start_run
+from qmend.training.config import TrainingConfig
 from qmend.types import QmendError
 
 PUBLISHED = Statistics(tv=0.529, hellinger=0.519, rmse=0.0612)
@@ -59,7 +59,7 @@ def test_a_known_strength_is_found_again(surrogate, device_config, store, tmp_pa
     config = study(value=3.0, permuted=permuted)
     with start_run(store, "study", {"kind": "study"}, {}) as parent:
         (finding,) = run_study(
-            config, surrogate, device_config, short(), store, parent.run_id, {}, tmp_path, 1, 0
+            config, surrogate, device_config, short(), store, parent.run_id, {}, tmp_path, 1
         )
     assert finding.value == 3.0
     again = study(finding.unmitigated, permuted=permuted)
@@ -87,6 +87,4 @@ def short():
 
 def test_only_the_surrogate_has_a_strength(tiny_config, device_config, store, tmp_path):
     with pytest.raises(QmendError, match=r"dataset/noise=surrogate_hardware"):
-        list(
-            run_study(study(), tiny_config, device_config, short(), store, "0", {}, tmp_path, 1, 0)
-        )
+        list(run_study(study(), tiny_config, device_config, short(), store, "0", {}, tmp_path, 1))

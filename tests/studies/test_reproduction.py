@@ -13,9 +13,11 @@ from mlflow.entities import Run as MlflowRun
 
 from qmend.mitigation.baselines.path_inversion import PathInversion
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.studies.reproduction import compare_runs, reproduce
 from qmend.tracking.finding import artifact_path
+from qmend.training.config import TrainingConfig
+from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 
 CONFIG = {
@@ -28,8 +30,8 @@ CONFIG = {
 
 
 @contextmanager
-def watch(name: str, epochs: int) -> Iterator[object]:
-    yield lambda done, total, values: None
+def watch(name: str, epochs: int) -> Iterator[TrainingObserver]:
+    yield TrainingObserver()
 
 
 def trained(store, tiny, seed: int = 5, **changes) -> MlflowRun:
@@ -37,7 +39,7 @@ def trained(store, tiny, seed: int = 5, **changes) -> MlflowRun:
     parts = {key: config[key] for key in ("model", "loss", "optimizer", "trainer")}
     context = Context(store, tiny)
     name = f"blind_mlp seed {seed}"
-    entry = run_training(context, name, TrainingConfig(**parts), config, seed)
+    entry = run_training(context, name, TrainingConfig(**parts, seed=seed), config)
     return store.client.get_run(entry.run_id)
 
 

@@ -6,27 +6,25 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
 
-from qmend.encodings import build_encoding
-from qmend.encodings.tensors import BatchLoader, labelled_tensors
+import qmend.training.train as train_module
+from qmend.encodings import BatchLoader
 from qmend.models.base import Dimensions, build_model, model_config
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import fit
+from qmend.training.config import OptimizerConfig, TrainingConfig
+from qmend.training.data import encode, encode_splits
 from qmend.training.losses import build_loss
-from qmend.training.module import MitigationModule, model_inputs
+from qmend.training.module import MitigationModule
 
 BLIND = model_config({"name": "blind_mlp", "width": 8})
 
 
 def train(tiny, ema, **trainer):
-    return fit(
-        BLIND,
-        LossConfig(name="kl"),
-        OptimizerConfig(lr=0.03, schedule="constant"),
-        TrainerConfig(**{"max_epochs": 6, "batch_size": 24, "threads": 1, "ema": ema, **trainer}),
-        tiny.part("train"),
-        tiny.part("val"),
-        0,
+    config = TrainingConfig(
+        model=BLIND,
+        loss={"name": "kl"},
+        optimizer={"lr": 0.03, "schedule": "constant"},
+        trainer={"max_epochs": 6, "batch_size": 24, "threads": 1, "ema": ema, **trainer},
     )
+    return train_module.train(config, encode(config, tiny))
 
 
 class Watch(Callback):
@@ -52,10 +50,8 @@ class Watch(Callback):
 @pytest.mark.parametrize("decay", [0.5, 0.97])
 def test_the_average_is_that_by_hand(tiny, decay):
     """d = min(decay, (1 + t) / (10 + t)) for the t-th step after the first, which is copied."""
-    train_part = tiny.part("train")
-    encoding = build_encoding(BLIND.encoding).fit(train_part.circuits)
-    tensors = labelled_tensors(encoding, train_part, False)
-    dimensions = Dimensions(5, tensors["tokens"].shape[2], tensors["context"].shape[1])
+    batch = encode_splits(BLIND, tiny.part("train"), tiny.part("val")).train
+    dimensions = Dimensions.of(batch)
     torch.manual_seed(0)
     module = MitigationModule(
         build_model(BLIND, dimensions),
@@ -65,7 +61,7 @@ def test_the_average_is_that_by_hand(tiny, decay):
         ema=decay,
     )
     watch = Watch()
-    loader = BatchLoader(tensors, 16)
+    loader = BatchLoader(batch, 16)
     pl.Trainer(
         accelerator="cpu",
         max_epochs=4,
@@ -76,7 +72,7 @@ def test_the_average_is_that_by_hand(tiny, decay):
         callbacks=[watch],
         log_every_n_steps=1,
         num_sanity_val_steps=0,
-    ).fit(module, loader, BatchLoader(tensors, 96))
+    ).fit(module, loader, BatchLoader(batch, 96))
     assert len(watch.weights) == 4 * len(loader)
     expected = watch.weights[0]
     for t, weights in enumerate(watch.weights):
@@ -91,13 +87,14 @@ def test_the_average_is_that_by_hand(tiny, decay):
 @pytest.mark.parametrize("monitor", ["val/loss", "val/l1rc_median"])
 def test_the_averaged_weights_are_validated_and_kept(tiny, monitor):
     """The network that comes back has the best validation loss of the history."""
-    model = train(tiny, 0.9, monitor=monitor)
-    tensors = labelled_tensors(model.encoding, tiny.part("val"), False)
+    trained = train(tiny, 0.9, monitor=monitor)
+    part = tiny.part("val")
+    batch = trained.model.encoding(part.circuits, part.ideal)
     with torch.no_grad():
-        out = model.network(model_inputs(tensors))
-    found = build_loss("kl")(out, tensors["ideal"], tensors["noisy"]).item()
-    best = int(np.argmin(model.history[monitor]))
-    assert found == pytest.approx(model.history["val/loss"][best], rel=1e-5)
+        out = trained.model.network(batch)
+    found = build_loss("kl")(out, batch.labels, batch.noisy).item()
+    best = int(np.argmin(trained.history[monitor]))
+    assert found == pytest.approx(trained.history["val/loss"][best], rel=1e-5)
 
 
 def test_an_average_changes_what_is_validated_and_not_how_it_is_trained(tiny):

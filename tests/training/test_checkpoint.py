@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 
 from qmend.encodings import build_encoding
 from qmend.models.base import Dimensions, build_model, model_config
+from qmend.models.trained import TrainedModel
 from qmend.training.checkpoint import load_checkpoint, save_checkpoint
-from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
@@ -34,14 +34,13 @@ def network(tiny, fields: dict) -> TrainedModel:
     """A network with random weights and a fitted encoding."""
     config = model_config(fields)
     encoding = build_encoding(config.encoding).fit(tiny.part("train").circuits)
-    sample = encoding(tiny.part("val").circuits)
-    dimensions = Dimensions(5, sample.tokens.shape[2], sample.context.shape[1])
+    dimensions = Dimensions.of(encoding(tiny.part("val").circuits))
     torch.manual_seed(0)
     model = build_model(config, dimensions)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return TrainedModel(model, config, dimensions, encoding, {"val/loss": [1.0]}, 2.0)
+    return TrainedModel(model, config, dimensions, encoding)
 
 
 @pytest.fixture(scope="module")

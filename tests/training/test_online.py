@@ -16,17 +16,17 @@ import pytest
 import torch
 import yaml
 
+import qmend.training.train as train_module
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
-from qmend.encodings import build_encoding
-from qmend.encodings.tensors import labelled_tensors
+from qmend.encodings import Batch, build_encoding
 from qmend.generation.online import FreshCircuits, fresh_noise
-from qmend.models.base import model_config
 from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
-from qmend.training.config import FreshConfig, LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import fit
-from qmend.training.online import Fresh, FreshBatches, check_fresh, chosen_noise, joined
+from qmend.training.config import OnlineConfig, TrainingConfig
+from qmend.training.data import encode
+from qmend.training.observer import TrainingObserver
+from qmend.training.online import OnlineBatches, OnlineSource, chosen_noise
 from qmend.types import QmendError
 
 FITTED = conf_dir() / "dataset" / "noise" / "surrogate_algiers.yaml"
@@ -41,29 +41,28 @@ def circuits(tiny, tiny_config, device_config) -> FreshCircuits:
 
 
 @pytest.fixture(scope="module")
-def make(tiny, tiny_config, device_config):
+def make(tiny):
     """Batches of 12 circuits a draw and 8 a batch."""
 
-    def call(encoding: str = "token", epochs: int = 8, seed: int = 0, **options) -> FreshBatches:
+    def call(encoding: str = "token", epochs: int = 8, seed: int = 0, **options) -> OnlineBatches:
         train = tiny.part("train")
         fitted = build_encoding(encoding).fit(train.circuits)
-        choice = FreshConfig(**{"circuits": 12, "noise": "dataset", "workers": 0, **options})
-        fresh = Fresh.like(tiny, tiny_config, device_config, choice, seed)
-        stored = labelled_tensors(fitted, train, True)
-        return FreshBatches(fresh, fitted, True, stored, 8, epochs, seed)
+        choice = OnlineConfig(**{"circuits": 12, "noise": "dataset", "workers": 0, **options})
+        source = OnlineSource.like(tiny, choice, seed)
+        stored = fitted(train.circuits, train.ideal)
+        return OnlineBatches(source, fitted, True, stored, 8, epochs, seed)
 
     return call
 
 
-def epoch(batches: FreshBatches, number: int) -> dict[str, torch.Tensor]:
+def epoch(batches: OnlineBatches, number: int) -> Batch:
     """All rows of an epoch, in its order."""
-    return joined(list(batches.epoch(number)))
+    return Batch.join(list(batches.epoch(number)))
 
 
-def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return all(
-        first[k].shape == second[k].shape and torch.equal(first[k], second[k]) for k in first
-    )
+def same(first: Batch, second: Batch) -> bool:
+    pairs = zip(first.tensors.values(), second.tensors.values(), strict=True)
+    return all(a.shape == b.shape and torch.equal(a, b) for a, b in pairs)
 
 
 def rows(tensors: torch.Tensor) -> set[tuple[float, ...]]:
@@ -187,10 +186,10 @@ def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
 
 
 def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> None:
-    choice = FreshConfig(**{"circuits": 12, "noise": "worlds", **options})
+    choice = OnlineConfig(**{"circuits": 12, "noise": "worlds", **options})
 
     def checked() -> None:
-        check_fresh(choice, dataset, 8)
+        choice.check(dataset.job_size, 8)
         chosen_noise(choice, dataset, 0)
 
     with pytest.raises(QmendError) as found:
@@ -230,7 +229,7 @@ def test_an_epoch_follows_from_its_number_alone(make):
     whole = [epoch(forth, k) for k in (0, 1, 2)]
     again = [epoch(back, k) for k in (2, 0, 1)]
     assert all(same(whole[k], again[at]) for at, k in enumerate((2, 0, 1)))
-    distributions = [rows(w["noisy"]) for w in whole]
+    distributions = [rows(w.noisy) for w in whole]
     assert len(set.union(*distributions)) == 36
     assert len(forth) == len(list(forth.epoch(0))) == 2
 
@@ -246,11 +245,11 @@ def test_workers_change_no_bit(make):
 
 def test_a_draw_is_used_for_several_epochs_each_in_another_order(make):
     batches = make(every=2)
-    first, second, third = (epoch(batches, k)["noisy"] for k in range(3))
+    first, second, third = (epoch(batches, k).noisy for k in range(3))
     assert rows(first) == rows(second)
     assert not torch.equal(first, second)
     assert not rows(first) & rows(third)
-    assert [batches.fresh.options.seen(n) for n in (1, 2, 3)] == [12, 12, 24]
+    assert [batches.source.options.simulated(n) for n in (1, 2, 3)] == [12, 12, 24]
 
 
 @pytest.mark.parametrize("encoding", ["token", "paper"])
@@ -258,23 +257,21 @@ def test_stored_circuits_take_part_whole_among_the_fresh_ones(make, encoding):
     """Every stored circuit once an epoch; padding changes no token."""
     batches = make(encoding, with_stored=True)
     stored = batches.stored
-    alone = rows(epoch(make(encoding), 3)["noisy"])
+    alone = rows(epoch(make(encoding), 3).noisy)
     found = epoch(batches, 3)
-    assert len(found["ideal"]) == batches.rows == 12 + len(stored["ideal"])
-    assert rows(found["noisy"]) == rows(stored["noisy"]) | alone
+    assert len(found.ideal) == batches.rows == 12 + len(stored.ideal)
+    assert rows(found.noisy) == rows(stored.noisy) | alone
     assert len(batches) == -(-batches.rows // 8)
 
     def content(batch) -> list[tuple]:
         return sorted(
             (tuple(noisy.tolist()), tuple(tokens[mask].flatten().tolist()))
-            for noisy, tokens, mask in zip(
-                batch["noisy"], batch["tokens"], batch["mask"], strict=True
-            )
+            for noisy, tokens, mask in zip(batch.noisy, batch.tokens, batch.mask, strict=True)
         )
 
-    known = rows(stored["noisy"])
+    known = rows(stored.noisy)
     assert [c for c in content(found) if c[0] in known] == content(stored)
-    assert not found["tokens"][~found["mask"]].any()
+    assert not found.tokens[~found.mask].any()
 
 
 def test_the_identity_tells_whatever_decides_the_circuits(make):
@@ -289,10 +286,8 @@ def test_the_identity_tells_whatever_decides_the_circuits(make):
 # The training
 
 
-def train(tiny, tiny_config, device_config, state=None, stop_after=0, said=None, **options):
-    """Six epochs of 12 fresh circuits, or fewer."""
-    fields = {"circuits": 12, "noise": "worlds", "workers": 0, "every": 2, **options}
-    choice = FreshConfig(**fields)
+def train(tiny, state=None, stop_after=0, said=None, **options):
+    """Six epochs of 12 simulated circuits, or fewer."""
     epochs: list[int] = []
 
     def progress(done: int, total: int, values: dict[str, float]) -> None:
@@ -300,39 +295,32 @@ def train(tiny, tiny_config, device_config, state=None, stop_after=0, said=None,
         if done == stop_after:
             raise KeyboardInterrupt
 
-    model = fit(
-        model_config({"name": "blind_mlp", "width": 8}),
-        LossConfig(name="l1"),
-        OptimizerConfig(lr=0.01),
-        TrainerConfig(max_epochs=6, batch_size=8, threads=1, save_every_seconds=0.0),
-        tiny.part("train"),
-        tiny.part("val"),
-        0,
-        progress=progress,
-        state=state,
-        say=(said if said is not None else []).append,
-        fresh=Fresh.like(tiny, tiny_config, device_config, choice, 0),
+    config = TrainingConfig(
+        model={"name": "blind_mlp", "width": 8},
+        loss={"name": "l1"},
+        optimizer={"lr": 0.01},
+        trainer={"max_epochs": 6, "batch_size": 8, "threads": 1, "save_every_seconds": 0.0},
+        fresh={"circuits": 12, "noise": "worlds", "workers": 0, "every": 2, **options},
     )
-    return model, epochs
+    observer = TrainingObserver(progress, (said if said is not None else []).append)
+    trained = train_module.train(config, encode(config, tiny), state=state, observer=observer)
+    return trained, epochs
 
 
-def test_a_stopped_training_on_fresh_circuits_ends_as_an_uninterrupted_one(
-    tiny, tiny_config, device_config, tmp_path
-):
+def test_a_stopped_training_on_simulated_circuits_ends_as_an_uninterrupted_one(tiny, tmp_path):
     """Within a draw that two epochs share; resumed with a worker, which changes nothing."""
-    data = tiny, tiny_config, device_config
-    whole, epochs = train(*data)
+    whole, epochs = train(tiny)
     assert epochs == [1, 2, 3, 4, 5, 6]
     with pytest.raises(KeyboardInterrupt):
-        train(*data, tmp_path, stop_after=4)
+        train(tiny, tmp_path, stop_after=4)
     said: list[str] = []
-    resumed, rest = train(*data, tmp_path, said=said, workers=1)
+    resumed, rest = train(tiny, tmp_path, said=said, workers=1)
     assert rest == [4, 5, 6]
     assert resumed.history == whole.history
-    for name, value in whole.network.state_dict().items():
-        assert torch.equal(value, resumed.network.state_dict()[name])
-    assert said == ["Goes on after epoch 3 of 6."]
-    train(*data, tmp_path, said=said, every=3)
+    for name, value in whole.model.network.state_dict().items():
+        assert torch.equal(value, resumed.model.network.state_dict()[name])
+    assert said == ["Resumes after epoch 3 of 6."]
+    train(tiny, tmp_path, said=said, every=3)
     assert "belongs to another training" in said[1]
 
 
@@ -341,20 +329,17 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from qmend.encodings import build_encoding
-from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
-from qmend.devices.device import DeviceConfig
-from qmend.training.config import FreshConfig
-from qmend.training.online import Fresh, FreshBatches
+from qmend.training.config import OnlineConfig
+from qmend.training.online import OnlineBatches, OnlineSource
 
 if __name__ == "__main__":
     data = load_dataset(Path(sys.argv[1]))
-    recipe = data.manifest.recipe
-    config, device = DatasetConfig(**recipe["dataset"]), DeviceConfig(**recipe["device"])
-    encoding = build_encoding("token").fit(data.part("train").circuits)
-    options = FreshConfig(circuits=4000, noise="dataset")
-    fresh = Fresh.like(data, config, device, options, 0)
-    batches = FreshBatches(fresh, encoding, True, {}, 8, 10, 0)
+    train = data.part("train")
+    encoding = build_encoding("token").fit(train.circuits)
+    options = OnlineConfig(circuits=4000, noise="dataset")
+    source = OnlineSource.like(data, options, 0)
+    batches = OnlineBatches(source, encoding, True, encoding(train.circuits), 8, 10, 0)
     batches._begin(0)[0].result()
     print("drawing", flush=True)
     time.sleep(600)

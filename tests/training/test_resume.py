@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from qmend.models.base import model_config
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import TrainedModel, fit
-from qmend.training.state import STATE, claimed, read_state, write_state
+import qmend.training.train as train_module
+from qmend.training.config import TrainingConfig
+from qmend.training.data import encode
+from qmend.training.observer import TrainingObserver
+from qmend.training.state import STATE, claim, read_state, write_state
+from qmend.training.train import Trained
 
 DROPOUT = {
     "name": "perceiver",
@@ -51,21 +53,19 @@ def train(data, state: Path | None = None, stop_after: int = 0, said=None, **fie
     optimizer = {k: fields.pop(k) for k in ("lr", "schedule") if k in fields}
     seed = fields.pop("seed", 0)
     start = fields.pop("start", None)
+    progress = fields.pop("progress", progress)
     trainer = {"max_epochs": 8, "batch_size": 24, "threads": 1, "save_every_seconds": 0.0}
-    model = fit(
-        model_config(DROPOUT),
-        LossConfig(name="kl"),
-        OptimizerConfig(**{"lr": 0.01, **optimizer}),
-        TrainerConfig(**{**trainer, **fields}),
-        data.part("train"),
-        data.part("val"),
-        seed,
-        progress=progress,
-        start=start,
-        state=state,
-        say=(said if said is not None else []).append,
+    config = TrainingConfig(
+        model=DROPOUT,
+        loss={"name": "kl"},
+        optimizer={"lr": 0.01, **optimizer},
+        trainer={**trainer, **fields},
+        seed=seed,
     )
-    return model, epochs
+    observer = TrainingObserver(progress, (said if said is not None else []).append)
+    encoded = encode(config, data, start)
+    trained = train_module.train(config, encoded, start=start, state=state, observer=observer)
+    return trained, epochs
 
 
 def stopped(data, state: Path, after: int, **fields) -> None:
@@ -73,10 +73,10 @@ def stopped(data, state: Path, after: int, **fields) -> None:
         train(data, state, stop_after=after, **fields)
 
 
-def assert_same(first: TrainedModel, second: TrainedModel) -> None:
+def assert_same(first: Trained, second: Trained) -> None:
     assert first.history == second.history
-    weights = second.network.state_dict()
-    for name, value in first.network.state_dict().items():
+    weights = second.model.network.state_dict()
+    for name, value in first.model.network.state_dict().items():
         assert torch.equal(value, weights[name]), name
 
 
@@ -90,7 +90,7 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tiny, tmp_path, ca
     said: list[str] = []
     resumed, rest = train(tiny, tmp_path, said=said, **fields)
     assert rest == epochs[4:]
-    assert said == [f"Goes on after epoch 4 of {fields.get('max_epochs', 8)}."]
+    assert said == [f"Resumes after epoch 4 of {fields.get('max_epochs', 8)}."]
     assert_same(resumed, whole)
     if case == "early stop":
         assert len(epochs) < 30
@@ -119,9 +119,7 @@ def progress(done, total, values):
     if done == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 
-fit = test_resume.fit
-test_resume.fit = lambda *a, **k: fit(*a, **{**k, "progress": progress})
-test_resume.train(load_dataset(Path(sys.argv[1])), Path(sys.argv[2]), ema=0.9)
+test_resume.train(load_dataset(Path(sys.argv[1])), Path(sys.argv[2]), ema=0.9, progress=progress)
 """
 
 
@@ -156,7 +154,7 @@ def test_a_state_of_another_training_is_not_used(tiny, tmp_path, other):
 def test_a_state_on_other_data_or_weights_is_not_used(tiny, tmp_path):
     stopped(tiny, tmp_path, 2)
     fewer = tiny.select(np.arange(80), "less")
-    for data, start in ((fewer, None), (tiny, train(tiny, max_epochs=1)[0])):
+    for data, start in ((fewer, None), (tiny, train(tiny, max_epochs=1)[0].model)):
         said: list[str] = []
         stopped(data, tmp_path, 1, start=start, said=said)
         assert "belongs to another training" in said[0]
@@ -191,7 +189,7 @@ def test_a_damaged_state_is_not_used(tiny, tmp_path, damage):
     assert read_state(tmp_path).state is None
     said: list[str] = []
     stopped(tiny, tmp_path, 1, said=said)
-    assert said == [f"The state in {tmp_path} is not used, as it is damaged: starts anew."]
+    assert said == [f"The state in {tmp_path} is not used, as it is damaged: starts again."]
 
 
 def test_no_object_is_made_of_a_state(tmp_path):
@@ -229,10 +227,10 @@ def test_a_state_that_cannot_be_written_does_not_stop_a_training(tiny, tmp_path)
 def test_only_one_process_holds_a_folder(tmp_path):
     """The lock goes with whoever holds it, and with the folder."""
     folder = tmp_path / "state"
-    with claimed(folder) as first, claimed(folder) as second:
+    with claim(folder) as first, claim(folder) as second:
         assert (first, second) == (folder, None)
-    with claimed(folder) as third:
+    with claim(folder) as third:
         assert third == folder
         folder.rmdir()
-        with claimed(folder) as new:  # a training of the same config begins again meanwhile
+        with claim(folder) as new:  # a training of the same config begins again meanwhile
             assert new == folder

@@ -11,23 +11,31 @@ from mlflow.entities import Run
 
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.scoring import Context
-from qmend.runs.training import Parent, TrainingConfig, run_training
+from qmend.runs.training import Parent, run_training
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import load_checkpoint
-from qmend.training.state import claimed
+from qmend.training.config import TrainingConfig
+from qmend.training.observer import TrainingObserver
+from qmend.training.state import claim
 from qmend.types import QmendError
 
 BLIND = {"name": "blind_mlp", "width": 8}
 
 
-def config(lr: float = 3e-3, **trainer) -> TrainingConfig:
+def config(lr: float = 3e-3, seed: int = 0, **trainer) -> TrainingConfig:
     fields = {"max_epochs": 5, "batch_size": 24, "threads": 1, "save_every_seconds": 0.0}
     return TrainingConfig(
         model=BLIND,
         loss={"name": "l1"},
         optimizer={"lr": lr},
         trainer={**fields, **trainer},
+        seed=seed,
     )
+
+
+def listener(said: list[str]) -> TrainingObserver:
+    """Keep the messages."""
+    return TrainingObserver(message=said.append)
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def interrupted(context, name, state: Path, after: int, error: type = KeyboardIn
             raise error
 
     with pytest.raises(error):
-        run_training(context, name, config(), {}, 0, progress, state=state)
+        run_training(context, name, config(), {}, state=state, observer=TrainingObserver(progress))
 
 
 def history(store: Store, run_id: str, name: str) -> list[tuple[int, float]]:
@@ -65,8 +73,8 @@ def test_a_stopped_training_goes_on_in_its_own_run(tiny, store, name, tmp_path, 
     assert stopped.info.status == status
     assert "error" in stopped.data.tags
     said: list[str] = []
-    entry = run_training(context, name, config(), {}, 0, state=state, say=said.append)
-    assert said == ["Goes on after epoch 2 of 5."]
+    entry = run_training(context, name, config(), {}, state=state, observer=listener(said))
+    assert said == ["Resumes after epoch 2 of 5."]
     assert not state.exists()
     (run,) = runs(store, name)
     assert (run.info.run_id, run.info.status) == (entry.run_id, "FINISHED")
@@ -75,7 +83,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(tiny, store, name, tmp_path, 
     assert "error" not in run.data.tags
     assert run.data.tags["qmend.resumed"] == "1"
 
-    whole = run_training(context, name, config(), {}, 0)
+    whole = run_training(context, name, config(), {})
     assert entry.history == whole.history
     np.testing.assert_array_equal(entry.mitigated, whole.mitigated)
     for metric in ("train/loss", "val/loss", "val/l1rc_median", "epoch"):
@@ -86,7 +94,7 @@ def test_a_stopped_training_goes_on_in_its_own_run(tiny, store, name, tmp_path, 
 
 def test_a_finished_training_begins_anew_in_a_new_run(tiny, store, name, tmp_path):
     context, state = Context(store, tiny), tmp_path / "state"
-    first, second = (run_training(context, name, config(), {}, 0, state=state) for _ in range(2))
+    first, second = (run_training(context, name, config(), {}, state=state) for _ in range(2))
     assert first.run_id != second.run_id
     assert {r.info.status for r in runs(store, name)} == {"FINISHED"}
 
@@ -103,7 +111,7 @@ def test_a_state_without_its_run_is_not_used(tiny, store, name, tmp_path, gone):
     else:
         store.client.delete_run(stopped.info.run_id)
     said: list[str] = []
-    entry = run_training(context, name, config(), {}, 0, state=state, say=said.append)
+    entry = run_training(context, name, config(), {}, state=state, observer=listener(said))
     (sentence,) = said
     assert "is not in the store any more" in sentence
     assert entry.run_id != stopped.info.run_id
@@ -113,13 +121,13 @@ def test_a_state_without_its_run_is_not_used(tiny, store, name, tmp_path, gone):
 def test_a_folder_that_another_process_holds_is_left_alone(tiny, store, name, tmp_path):
     state = tmp_path / "state"
     said: list[str] = []
-    with claimed(state):
+    with claim(state):
         entry = run_training(
-            Context(store, tiny), name, config(), {}, 0, state=state, say=said.append
+            Context(store, tiny), name, config(), {}, state=state, observer=listener(said)
         )
         assert list(state.iterdir()) == []
     (sentence,) = said
-    assert "Another process is at the same training" in sentence
+    assert "Another process runs the same training" in sentence
     assert len(entry.history["val/loss"]) == 5
 
 
@@ -129,13 +137,13 @@ def test_a_folder_that_another_process_holds_is_left_alone(tiny, store, name, tm
 @pytest.fixture(scope="module")
 def parent(tiny, store) -> Parent:
     """A network trained on the tiny dataset, as its run left it."""
-    entry = run_training(Context(store, tiny), "parent", config(max_epochs=12), {}, 0)
+    entry = run_training(Context(store, tiny), "parent", config(max_epochs=12), {})
     folder = Path(store.client.download_artifacts(entry.run_id, "model"))
     return Parent(*load_checkpoint(folder))
 
 
 def tuned(context: Context, tmp_path: Path, parent: Parent, lr: float) -> Parent:
-    entry = run_training(context, "tuned", config(lr, max_epochs=1), {}, 1, parent=parent)
+    entry = run_training(context, "tuned", config(lr, seed=1, max_epochs=1), {}, parent=parent)
     run = context.store.client.get_run(entry.run_id)
     assert run.data.tags["checkpoint_run"] == parent.provenance["run_id"]
     folder = Path(context.store.client.download_artifacts(entry.run_id, "model"))
@@ -185,4 +193,4 @@ def test_what_an_ancestor_has_seen_is_no_test(tiny, parent):
 def test_another_model_than_the_checkpoint_s_is_refused(tiny, store, parent):
     wide = TrainingConfig(**{**dict(config()), "model": {"name": "blind_mlp", "width": 16}})
     with pytest.raises(QmendError, match="another config than model"):
-        run_training(Context(store, tiny), "tuned", wide, {}, 0, parent=parent)
+        run_training(Context(store, tiny), "tuned", wide, {}, parent=parent)

@@ -15,10 +15,10 @@ import pytest
 
 from qmend.datasets.table import Dataset
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig
 from qmend.tracking.interrupts import SteadyClient
 from qmend.tracking.run import start_run
 from qmend.tracking.store import PROCESS_TAG, Store, open_store, reconcile
+from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.proposals import propose
 from qmend.tuning.ray_trials import SearchScheduler

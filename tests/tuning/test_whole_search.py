@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import signal
 import sqlite3
@@ -24,13 +23,15 @@ from mlflow.entities import Run as MlflowRun
 
 from qmend.datasets.table import Dataset
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.studies.reproduction import reproduce
 from qmend.tracking.run import flatten
 from qmend.tracking.store import Store, open_store
-from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.fit import fit, prepare
+from qmend.training.config import TrainingConfig
+from qmend.training.data import encode
+from qmend.training.observer import TrainingObserver
+from qmend.training.train import train
 from qmend.tuning import ray_trials
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.record import Trial
@@ -82,31 +83,21 @@ def plan(trials: int, output: Path) -> Plan:
 
 
 def probed(seen: Path) -> Any:
-    """A trial's training that writes how its arrays lie in memory; one raises, one kills itself."""
+    """A trial's training that writes where its tensors lie; one raises, one kills itself."""
 
     def train(config: dict[str, Any], shared: Shared) -> None:  # local: Ray sends it by value
         maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
-        prepared = shared.prepared()
-        arrays = []
-        for part, tensors in ((shared.train, prepared.train), (shared.val, prepared.val)):
-            for name, array in part.items():
-                address = array.__array_interface__["data"][0]
+        tensors = []
+        for part in (shared.data.train, shared.data.val):
+            for tensor in part.tensors.values():
+                address = tensor.data_ptr()
                 files = [
                     words[-1]
                     for words in maps
                     if int(words[0].split("-")[0], 16) <= address < int(words[0].split("-")[1], 16)
                 ]
-                arrays.append(
-                    {
-                        "name": name,
-                        "bytes": array.nbytes,
-                        "owns": bool(array.flags.owndata),
-                        "writeable": bool(array.flags.writeable),
-                        "file": files[0] if files else "",
-                        "tensor": tensors[name].data_ptr() == address,
-                    }
-                )
-        (seen / f"{os.getpid()}-{config['number']}.json").write_text(json.dumps(arrays))
+                tensors.append({"bytes": tensor.nbytes, "file": files[0] if files else ""})
+        (seen / f"{os.getpid()}-{config['number']}.json").write_text(json.dumps(tensors))
         if config["number"] == RAISES:
             config["resolved"]["optimizer"]["lr"] = "no number"
         if config["number"] == DIES:
@@ -143,7 +134,7 @@ def ran(tiny: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     # An earlier run of the same architecture on the same data, to start from.
     earlier = {**CONFIG, "optimizer": {**CONFIG["optimizer"], "lr": 1.0}}
     training = TrainingConfig.model_validate({name: earlier[name] for name in SECTIONS})
-    entry = run_training(context, "earlier", training, earlier, 0)
+    entry = run_training(context, "earlier", training, earlier)
     said: list[str] = []
     watched: list[tuple[int, int]] = []
 
@@ -242,20 +233,12 @@ def test_the_best_trial_is_tagged_registered_and_trained_as_fit_trains_it(ran: R
     resolved = ran.more.search.resolved(best.trial)
     training = TrainingConfig.model_validate({name: resolved[name] for name in SECTIONS})
     dataset = ran.context.dataset
-    alone = fit(
-        training.model,
-        training.loss,
-        training.optimizer,
-        training.trainer,
-        dataset.part("train"),
-        dataset.part("val"),
-        0,
-    )
+    alone = train(training, encode(training, dataset))
     kept, provenance = load_checkpoint(checkpoint_folder(store, best.trial.run_id))
     assert min(alone.history["val/l1rc_median"]) == best.trial.best
     assert provenance["metrics"] == {"val/l1rc_median": best.trial.best}
     circuits = dataset.part("test").circuits
-    np.testing.assert_array_equal(kept.mitigate(circuits), alone.mitigate(circuits))
+    np.testing.assert_array_equal(kept.mitigate(circuits), alone.model.mitigate(circuits))
 
 
 def test_the_best_trial_comes_out_the_same_and_one_that_was_not_scored_is_refused(
@@ -273,8 +256,8 @@ def test_the_best_trial_comes_out_the_same_and_one_that_was_not_scored_is_refuse
 
 
 @contextmanager
-def quiet(name: str, epochs: int) -> Iterator[EpochProgress]:
-    yield lambda done, total, values: None
+def quiet(name: str, epochs: int) -> Iterator[TrainingObserver]:
+    yield TrainingObserver()
 
 
 def test_the_parent_says_what_was_searched_and_what_came_out(ran: Ran) -> None:
@@ -321,24 +304,21 @@ def test_a_run_that_was_ended_for_a_killed_process_is_put_right(ran: Ran, tmp_pa
 
 
 def test_trials_share_one_copy_of_the_data(ran: Ran) -> None:
-    """Every worker's arrays are views on one file of shared memory, and so are its tensors."""
+    """Every worker's tensors lie in one file of shared memory."""
     seen = [json.loads(path.read_text()) for path in ran.seen.iterdir()]
     assert len(seen) >= 2
-    for arrays in seen:
-        large = [a for a in arrays if a["bytes"] > 0]
+    for tensors in seen:
+        large = [tensor for tensor in tensors if tensor["bytes"] > 0]
         assert len(large) >= 8
-        for array in large:
-            assert not array["owns"], array
-            assert not array["writeable"], array
-            assert "plasma" in array["file"] or "/dev/shm" in array["file"], array
-    assert all(a["tensor"] for arrays in seen for a in arrays if a["bytes"])
+        for tensor in large:
+            assert "plasma" in tensor["file"] or "/dev/shm" in tensor["file"], tensor
 
 
 def test_one_search_at_a_time(ran: Ran, tmp_path: Path) -> None:
-    from qmend.training.state import claimed
+    from qmend.training.state import claim
 
     with (
-        claimed(ran.first.search.folder),
+        claim(ran.first.search.folder),
         pytest.raises(QmendError, match="Another process runs this search"),
     ):
         run_search(ran.context, plan(99, tmp_path), lambda *_: "")
@@ -395,13 +375,6 @@ def test_no_cluster_is_one_sentence_at_once(tiny: Dataset, tmp_path: Path, addre
     with pytest.raises(QmendError, match=f"No Ray cluster answers at {address} .*tune.address"):
         run_search(context, replace(wanted, options=nowhere), lambda *_: "")
     assert {run.info.status for run in context.store.runs()} <= {"FAILED"}
-
-
-def test_encoded_once_is_as_encoded_each_time(tiny: Dataset) -> None:
-    model = TrainingConfig.model_validate({n: CONFIG[n] for n in SECTIONS}).model
-    prepared = prepare(model, tiny.part("train"), tiny.part("val"))
-    assert prepared.n_qubits == 5
-    assert math.isclose(float(prepared.train["ideal"].sum()), len(tiny.part("train")), rel_tol=1e-5)
 
 
 _EIGHT = """\

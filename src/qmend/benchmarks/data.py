@@ -79,8 +79,10 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         with one_core():
             timings = alternate({n: clocked(n, p) for n, p in programs.items()}, repeats)
         difference = max(
-            _difference(paper(batch).tokens, [plain_layers(c) for c in plain]),
-            _difference(token(batch).tokens, [plain_tokens(c, calibration, layout) for c in plain]),
+            _difference(paper(batch).tokens.numpy(), [plain_layers(c) for c in plain]),
+            _difference(
+                token(batch).tokens.numpy(), [plain_tokens(c, calibration, layout) for c in plain]
+            ),
         )
     rate = {name: circuits / float(np.median(seconds[1:])) for name, seconds in processor.items()}
     summary: dict[str, Any] = {"bench": "data"}

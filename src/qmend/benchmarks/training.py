@@ -16,19 +16,20 @@ from qmend import metrics
 from qmend.benchmarks.alternating import Timings, one_core
 from qmend.benchmarks.simulator import ALGIERS, SHOTS
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.table import LabelledCircuits, load_dataset
-from qmend.encodings import build_encoding
-from qmend.encodings.tensors import BatchLoader, labelled_tensors
+from qmend.datasets.table import Dataset, load_dataset
+from qmend.encodings import BatchLoader
 from qmend.generation.generate import generate
 from qmend.models.base import Architecture, Dimensions, build_model, model_config
+from qmend.models.trained import INFERENCE_BATCH
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.batches import ShuffledBatches
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import INFERENCE_BATCH, fit
+from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig, TrainingConfig
+from qmend.training.data import encode
 from qmend.training.logger import OwnedRunLogger
 from qmend.training.losses import build_loss
-from qmend.training.module import model_inputs
+from qmend.training.observer import TrainingObserver
+from qmend.training.train import train
 
 #: ``conf/model/perceiver.yaml`` without dropout, which costs both the same.
 _MODEL = model_config(
@@ -48,6 +49,9 @@ _LOSS, _SEED, _CIRCUITS_A_JOB = "kl", 0, 10
 _OPTIMIZER = OptimizerConfig(schedule="constant")
 #: The first epoch is not counted: it warms both up.
 _TRAINER = TrainerConfig(max_epochs=5, batch_size=256, threads=1)
+_CONFIG = TrainingConfig(
+    model=_MODEL, loss=LossConfig(name=_LOSS), optimizer=_OPTIMIZER, trainer=_TRAINER, seed=_SEED
+)
 _OURS, _BARE = "qmend, tracked", "bare loop"
 
 
@@ -63,15 +67,14 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         folder = Path(scratch)
         generate(_config(circuits), ALGIERS, folder / "bench")
         data = load_dataset(folder / "bench")
-        train, val = data.part("train"), data.part("val")
-        steps = -(-len(train) // _TRAINER.batch_size) * (_TRAINER.max_epochs - 1)
+        steps = -(-len(data.part("train")) // _TRAINER.batch_size) * (_TRAINER.max_epochs - 1)
         store = open_store(folder / "mlruns")
         seconds: dict[str, list[float]] = {_OURS: [], _BARE: []}
         difference = 0.0
         with one_core():
             for repeat in range(repeats + 1):
-                ours, first = _tracked(store, train, val, folder / f"state {repeat}")
-                bare, second = _bare(train, val)
+                ours, first = _tracked(store, data, folder / f"state {repeat}")
+                bare, second = _bare(data)
                 if repeat:  # the first pass warms up, uncounted
                     seconds[_OURS].append(ours / steps)
                     seconds[_BARE].append(bare / steps)
@@ -93,52 +96,36 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     return _table(timings, circuits), summary
 
 
-def _tracked(
-    store: Store, train: LabelledCircuits, val: LabelledCircuits, state: Path
-) -> tuple[float, Architecture]:
+def _tracked(store: Store, dataset: Dataset, state: Path) -> tuple[float, Architecture]:
     """Seconds of all epochs but the first, and the network."""
     ends: list[float] = []
     state.mkdir()
     with start_run(store, "bench", {"kind": "bench"}, {}) as run:
-        trained = fit(
-            _MODEL,
-            LossConfig(name=_LOSS),
-            _OPTIMIZER,
-            _TRAINER,
-            train,
-            val,
-            _SEED,
-            loggers=[OwnedRunLogger(run)],
-            progress=lambda *_: ends.append(time.perf_counter()),
-            state=state,
+        observer = TrainingObserver(
+            epoch=lambda *_: ends.append(time.perf_counter()), loggers=(OwnedRunLogger(run),)
         )
-    return ends[-1] - ends[0], trained.network
+        trained = train(_CONFIG, encode(_CONFIG, dataset), state=state, observer=observer)
+    return ends[-1] - ends[0], trained.model.network
 
 
-def _bare(train: LabelledCircuits, val: LabelledCircuits) -> tuple[float, Architecture]:
-    """The same by hand."""
-    encoding = build_encoding(_MODEL.encoding).fit(train.circuits)
-    tensors = labelled_tensors(encoding, train, True)
-    held_out = BatchLoader(labelled_tensors(encoding, val, True), INFERENCE_BATCH)
+def _bare(dataset: Dataset) -> tuple[float, Architecture]:
+    """Train the same network by hand."""
+    data = encode(_CONFIG, dataset)
+    held_out = BatchLoader(data.val, INFERENCE_BATCH)
     torch.manual_seed(_SEED)
-    network = build_model(
-        _MODEL,
-        Dimensions(
-            train.circuits.n_qubits, tensors["tokens"].shape[2], tensors["context"].shape[1]
-        ),
-    )
+    network = build_model(_MODEL, Dimensions.of(data.train))
     loss_of = build_loss(_LOSS)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_OPTIMIZER.lr, weight_decay=_OPTIMIZER.weight_decay
     )
-    batches = ShuffledBatches(tensors, _TRAINER.batch_size, _SEED)
+    batches = ShuffledBatches(data.train, _TRAINER.batch_size, _SEED)
     ends: list[float] = []
     best, weights = np.inf, network.state_dict()
     for epoch in range(_TRAINER.max_epochs):
         network.train()
         for batch in batches.epoch(epoch):
             optimizer.zero_grad()
-            loss = loss_of(network(model_inputs(batch)), batch["ideal"], batch["noisy"])
+            loss = loss_of(network(batch.unlabelled()), batch.labels, batch.noisy)
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(network.parameters(), _TRAINER.gradient_clip)
             optimizer.step()
@@ -146,8 +133,8 @@ def _bare(train: LabelledCircuits, val: LabelledCircuits) -> tuple[float, Archit
         total, changes = 0.0, []
         with torch.no_grad():
             for batch in held_out:
-                mitigated = network(model_inputs(batch))
-                rows = (batch["ideal"], batch["noisy"], mitigated)
+                mitigated = network(batch.unlabelled())
+                rows = (batch.labels, batch.noisy, mitigated)
                 total += len(mitigated) * loss_of(mitigated, *rows[:2]).item()
                 changes.append(metrics.l1rc(*(r.double().numpy() for r in rows)))
         metrics.median_l1rc(np.concatenate(changes))

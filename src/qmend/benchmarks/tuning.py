@@ -17,9 +17,10 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.generation.generate import generate
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig
 from qmend.tracking.store import open_store
-from qmend.training.fit import fit
+from qmend.training.config import TrainingConfig
+from qmend.training.data import encode
+from qmend.training.train import train
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.record import Trial
 from qmend.tuning.running import CompleteSearch, run_search
@@ -50,6 +51,7 @@ _CONFIG: dict[str, Any] = {
         "threads": 1,
         "monitor": "val/l1rc_median",
     },
+    "seed": 0,
 }
 _SPACE = {
     "model.latents": {"type": "int", "low": 4, "high": 12},
@@ -129,15 +131,7 @@ def _alone(dataset: Dataset, configs: list[Mapping[str, Any]]) -> tuple[float, l
     values = []
     for config in configs:
         training = _training(config)
-        trained = fit(
-            training.model,
-            training.loss,
-            training.optimizer,
-            training.trainer,
-            dataset.part("train"),
-            dataset.part("val"),
-            0,
-        )
+        trained = train(training, encode(training, dataset))
         values.append(min(trained.history["val/l1rc_median"]))
     return time.perf_counter() - started, values
 

@@ -13,8 +13,7 @@ from qmend.cli.terminal import console, epoch_progress, generate_with_progress
 from qmend.config.compose import compose_config
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
-from qmend.datasets.table import Dataset, load_dataset
-from qmend.devices.device import resolve
+from qmend.datasets.table import load_dataset
 from qmend.evaluation.scores import reference
 from qmend.reporting.html import check_writable
 from qmend.reporting.leaderboard import leaderboard_table
@@ -32,13 +31,8 @@ from qmend.studies.architectures import (
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.online import Fresh, check_fresh, chosen_noise
-from qmend.workflows.configs import (
-    ArchitecturesStudyConfig,
-    CommonConfig,
-    EvaluateConfig,
-    TrainConfig,
-)
+from qmend.training.online import chosen_noise
+from qmend.workflows.configs import ArchitecturesStudyConfig, EvaluateConfig, TrainConfig
 
 
 def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
@@ -51,7 +45,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
     asked_for = {name: validate(TrainConfig, each) for name, each in composed.items()}
     for each in asked_for.values():
         if each.fresh is not None:
-            check_fresh(each.fresh, config.simulated, each.trainer.batch_size)
+            each.fresh.check(config.simulated.job_size, each.trainer.batch_size)
             chosen_noise(each.fresh, config.simulated, 0)
     others = {name: composed_config("evaluate", words) for name, words in config.elsewhere.items()}
     targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
@@ -83,9 +77,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
                 name,
                 asked_for[name],
                 composed[name],
-                config,
                 plain,
-                dataset,
                 config.train_circuits if name in config.cells else None,
             )
             for name in composed
@@ -156,9 +148,7 @@ def training_cell(
     name: str,
     training: TrainConfig,
     composed: DictConfig,
-    config: CommonConfig,
     plain: Mapping[str, Any],
-    dataset: Dataset,
     train_circuits: int | None,
 ) -> Cell:
     """What a study trains, by a composed config of ``qmend train`` and the study's own data."""
@@ -167,16 +157,9 @@ def training_cell(
     kept = {key: own[key] for key in ("model", "loss", "optimizer", "trainer")}
     kept |= {key: plain[key] for key in ("device", "dataset")}
     kept["train_circuits"] = train_circuits
-    options = training.fresh
-    if options is None:
-        return Cell(name, training, kept)
-    kept["fresh"] = own["fresh"]
-    device = resolve(config.device)
-
-    def fresh(seed: int) -> Fresh:
-        return Fresh.like(dataset, config.simulated, device, options, seed)
-
-    return Cell(name, training, kept, fresh)
+    if training.fresh is not None:
+        kept["fresh"] = own["fresh"]
+    return Cell(name, training, kept)
 
 
 def composed_config(root: str, words: str) -> DictConfig:

@@ -67,13 +67,14 @@ def _compare(
 ) -> Leaderboard:
     console.print(f"[bold]3/5[/] Training {len(config.trainings)} networks")
     models: list[ScoredRun] = []
-    for name, training in config.trainings.items():
+    for name, fitted in config.trainings.items():
+        training = fitted.training(config.seed)
         own = {
             **{k: v for k, v in plain.items() if k not in ("trainings", "output")},
             **plain["trainings"][name],
         }
-        with epoch_progress(name, training.trainer.max_epochs) as progress:
-            models.append(run_training(context, name, training, own, config.seed, progress))
+        with epoch_progress(name, training.trainer.max_epochs) as observer:
+            models.append(run_training(context, name, training, own, observer=observer))
     console.print(f"[bold]4/5[/] Fitting {len(STANDARD_BASELINES)} baselines")
     shared = {k: v for k, v in plain.items() if k not in ("trainings", "output")}
     baselines = [run_baseline(context, kind(), shared) for kind in STANDARD_BASELINES]

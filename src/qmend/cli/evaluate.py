@@ -20,6 +20,7 @@ from qmend.gates import GATES
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.reruns import runnable_baselines
+from qmend.models.trained import TrainedModel
 from qmend.reporting.leaderboard import leaderboard_table, verdicts
 from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
 from qmend.runs.leaderboard import Leaderboard
@@ -27,7 +28,6 @@ from qmend.runs.scoring import Context, run_baseline
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
-from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 from qmend.workflows.configs import EvaluateConfig
 

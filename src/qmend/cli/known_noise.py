@@ -28,14 +28,11 @@ def study_known_noise(config: KnownNoiseStudyConfig, plain: dict[str, Any]) -> N
     check_writable(config.output / "table.md")
     store = open_store(config.tracking.root)
     generate_with_progress(config)
-    whole = load_dataset(config.dataset_folder)
-    dataset = shortened(whole, config.train_circuits)
+    dataset = shortened(load_dataset(config.dataset_folder), config.train_circuits)
     name = f"study known_noise on {dataset.folder.name}"
     with start_run(store, name, {"kind": "study", **dataset_tags(dataset)}, plain) as parent:
         context = Context(store, dataset, parent=parent.run_id)
-        cell = training_cell(
-            training.model.name, training, composed, config, plain, whole, config.train_circuits
-        )
+        cell = training_cell(training.model.name, training, composed, plain, config.train_circuits)
         rows = [run_cell(context, cell, config.seeds, epoch_progress)]
 
         def known() -> KnownNoise:

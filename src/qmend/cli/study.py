@@ -94,13 +94,12 @@ def study_published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, An
                 study,
                 config.simulated,
                 config.device,
-                config,
+                config.training(config.seed),
                 store,
                 parent.run_id,
                 plain,
                 config.data.root,
                 config.data.workers,
-                config.seed,
                 progress,
             ):
                 findings.append(finding)

@@ -18,9 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from qmend.training.observer import TrainingObserver
+
 if TYPE_CHECKING:  # they take seconds to import, and every command prints
     from qmend.generation.generate import Generation
-    from qmend.training.best import EpochProgress
     from qmend.workflows.configs import CommonConfig
 
 #: Wide enough for the table where the output is no terminal.
@@ -95,8 +96,8 @@ def generate_with_progress(config: CommonConfig, wait: bool = False) -> Generati
 
 
 @contextmanager
-def epoch_progress(name: str, epochs: int) -> Iterator[EpochProgress]:
-    """A bar over epochs with the validation figure beside it."""
+def epoch_progress(name: str, epochs: int) -> Iterator[TrainingObserver]:
+    """Show a bar over epochs with the validation figure beside it, and messages above."""
     with _bar() as progress:
         bar = progress.add_task(f"{name} epochs", total=epochs, note="")
 
@@ -104,4 +105,7 @@ def epoch_progress(name: str, epochs: int) -> Iterator[EpochProgress]:
             note = f"val L1RC {values['val/l1rc_median']:+.3f}"
             progress.update(bar, completed=done, total=total, note=note)
 
-        yield update
+        def message(sentence: str) -> None:
+            console.print(f"  {sentence}", markup=False)
+
+        yield TrainingObserver(update, message)

@@ -21,7 +21,7 @@ from qmend.runs.training import Parent, finished, run_training, unfinished
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store, open_store, reported
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
-from qmend.training.online import Fresh, chosen_noise
+from qmend.training.online import chosen_noise
 from qmend.types import QmendError
 from qmend.workflows.configs import TrainConfig
 
@@ -50,24 +50,11 @@ def train(config: TrainConfig, plain: dict[str, Any]) -> Outcome:
             console.print(f"  {name}: run {earlier} has finished it", markup=False)
             return Outcome("reused", earlier)
     dataset = load_dataset(config.dataset_folder)
-    fresh = None
-    if config.fresh is not None:
-        device = resolve(config.device)
-        fresh = Fresh.like(dataset, config.simulated, device, config.fresh, config.seed)
     context = Context(store, dataset, parent=None if cell is None else cell.parent)
     state = unfinished(store, plain, dataset.manifest.dataset_sha)
-    with epoch_progress(name, config.trainer.max_epochs) as progress:
+    with epoch_progress(name, config.trainer.max_epochs) as observer:
         entry = run_training(
-            context,
-            name,
-            config,
-            plain,
-            config.seed,
-            progress,
-            parent,
-            state,
-            lambda sentence: console.print(f"  {sentence}", markup=False),
-            fresh,
+            context, name, config, plain, parent=parent, state=state, observer=observer
         )
     figures = entry.summary.figures
     console.print(

@@ -7,44 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.imputation import MeanCalibration
+from qmend.encodings.batch import Batch
 from qmend.gates import GATES
 from qmend.noise.readout import readout_matrices
 from qmend.registry import Registry
-from qmend.types import QmendError
+from qmend.types import AnyArray, FloatArray, QmendError
 
 Float32 = NDArray[np.float32]
 
 #: Standardised values are clipped to this range, as in the paper.
 CLIP = 10.0
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Arrays of one batch of circuits, float32, all in chain order.
-
-    Attributes:
-        tokens: (N, L, F) one token a layer or instruction, zero beyond a circuit's end.
-        mask: (N, L) True where there is a token.
-        context: (N, C) calibration values, standardised.
-        noisy: (N, 2^n) measured frequencies.
-        readout: (N, n) raw readout error of each qubit.
-        shots: (N, 1) shots.
-    """
-
-    tokens: Float32
-    mask: NDArray[np.bool_]
-    context: Float32
-    noisy: Float32
-    readout: Float32
-    shots: Float32
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """Field name -> array."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True)
@@ -92,24 +70,33 @@ class Encoding(ABC):
         self.state = {"context": Standardiser.fit(context)}
         return self
 
-    def __call__(self, batch: CircuitBatch) -> Encoded:
+    def __call__(
+        self, circuits: CircuitBatch, ideal: FloatArray | None = None, with_tokens: bool = True
+    ) -> Batch:
         """Encode circuits.
+
+        Args:
+            ideal: (N, 2^n) their labels.
+            with_tokens: if not, ``tokens`` and ``mask`` have length 0.
 
         Raises:
             QmendError: if the encoding was not fitted.
         """
         if "context" not in self.state:
             raise QmendError(f"The {self.name} encoding has not been fitted to training data yet.")
-        tokens, mask, context = self.raw(batch)
-        matrices = [readout_matrices(*chain) for chain in batch.chains]
-        return Encoded(
-            tokens=tokens,
-            mask=mask,
-            context=self.state["context"](context).astype(np.float32),
-            noisy=batch.noisy.astype(np.float32),
-            readout=per_calibration(batch, [m[:, 1, 0] for m in matrices]).astype(np.float32),
-            shots=batch.shots.astype(np.float32)[:, None],
+        tokens, mask, context = self.raw(circuits)
+        matrices = [readout_matrices(*chain) for chain in circuits.chains]
+        readout = per_calibration(circuits, [m[:, 1, 0] for m in matrices])
+        encoded = Batch(
+            tokens=torch.from_numpy(tokens),
+            mask=torch.from_numpy(mask),
+            context=_single(self.state["context"](context)),
+            noisy=_single(circuits.noisy),
+            readout=_single(readout),
+            shots=_single(circuits.shots)[:, None],
+            ideal=None if ideal is None else _single(ideal),
         )
+        return encoded if with_tokens else encoded.without_tokens()
 
     def to_json(self) -> dict[str, Any]:
         """Name, version, standardisation and mean calibration as plain data."""
@@ -156,6 +143,10 @@ def build_encoding(name: str) -> Encoding:
         QmendError: if the name is unknown.
     """
     return ENCODINGS[name]()
+
+
+def _single(values: AnyArray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))
 
 
 def ragged_positions(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

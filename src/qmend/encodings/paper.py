@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.circuits.instructions import Instruction, InstructionTable
+from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.vector import CHAIN_LENGTH, calibration_vector
 from qmend.encodings.base import ENCODINGS, Encoding, Float32
@@ -66,29 +66,6 @@ def _encoded(table: InstructionTable, measured: IntArray | None) -> tuple[AnyArr
     else:
         out[np.arange(len(table))[:, None], depth[:, None], measured, 4] = 1.0
     return out, depth
-
-
-def decode_layers(encoded: AnyArray) -> list[Instruction]:
-    """(L, n, 5) of one circuit -> its gates, layer by layer; angles in [0, 2 pi).
-
-    Raises:
-        QmendError: if a CX has no partner.
-    """
-    instructions: list[Instruction] = []
-    for row in encoded:
-        for qubit, vector in enumerate(row):
-            if vector[0]:
-                instructions.append(("x", qubit, -1, 0.0))
-            elif vector[1]:
-                instructions.append(("sx", qubit, -1, 0.0))
-            elif vector[2]:
-                instructions.append(("rz", qubit, -1, float(vector[2]) * 2 * np.pi))
-            elif vector[3] < 0:
-                target = int(-vector[3]) - 1
-                if row[target][3] != 1 + qubit:
-                    raise QmendError(f"The encoded CX on {qubit} has no partner at {target}.")
-                instructions.append(("cx", qubit, target, 0.0))
-    return instructions
 
 
 def _without(table: InstructionTable, drop: NDArray[np.bool_]) -> InstructionTable:

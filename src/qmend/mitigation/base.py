@@ -25,6 +25,8 @@ class Mitigator(ABC):
     parameters: int = 0
     #: Shots that a circuit takes in all, over those behind its noisy distribution.
     shots_factor: float = 1.0
+    #: Mean total variation distance by which it changes noise-free frequencies, at most.
+    noiseless_error: ClassVar[float] = 1e-6
     #: Whether it simulates the very circuit it mitigates: a reference, no practical method.
     simulates: bool = False
 

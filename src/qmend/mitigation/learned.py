@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
-from qmend.training.fit import TrainedModel
+from qmend.models.trained import TrainedModel
 from qmend.types import FloatArray, QmendError
 
 
 class LearnedMitigator(Mitigator):
-    """Wraps a trained network; :func:`qmend.training.fit.fit` does the fitting."""
+    """Wraps a trained network; :func:`qmend.training.train.train` trains it."""
 
     name: ClassVar[str] = "learned"
 

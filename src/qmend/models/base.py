@@ -1,4 +1,4 @@
-"""What every architecture shares: its inputs, its config, its registry."""
+"""The interface of all architectures, and their registry."""
 
 from __future__ import annotations
 
@@ -8,36 +8,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from pydantic import field_validator
 from torch import Tensor, nn
 
-from qmend.config.model import ConfigModel
-from qmend.encodings import ENCODINGS
+from qmend.encodings.batch import Batch
+from qmend.models.config import ModelConfig
 from qmend.registry import Registry
 
 #: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.
 FLOOR = 1e-9
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """One batch, float32, chain order. B circuits, L tokens of F values, n qubits.
-
-    Attributes:
-        tokens: (B, L, F), zero where ``mask`` is False.
-        mask: (B, L) bool.
-        context: (B, C) standardised calibration values.
-        noisy: (B, 2^n) measured frequencies.
-        readout: (B, n) readout error of each qubit.
-        shots: (B, 1).
-    """
-
-    tokens: Tensor
-    mask: Tensor
-    context: Tensor
-    noisy: Tensor
-    readout: Tensor
-    shots: Tensor
 
 
 @dataclass(frozen=True)
@@ -48,22 +26,31 @@ class Dimensions:
     token: int
     context: int
 
+    @staticmethod
+    def of(batch: Batch) -> Dimensions:
+        """Read the sizes off encoded circuits."""
+        return Dimensions(batch.readout.shape[1], batch.tokens.shape[2], batch.context.shape[1])
+
     @property
     def outcomes(self) -> int:
         return 1 << self.n_qubits
 
 
-class ModelConfig(ConfigModel):
-    """Fields of a ``conf/model/*.yaml``; each architecture adds its own."""
+@dataclass(frozen=True)
+class Example:
+    """A small network of an architecture, for the tests that all of them must pass.
 
-    name: str
-    encoding: str
+    Attributes:
+        fields: of its config, beside the name.
+        reads: the fields of a batch that its output depends on.
+    """
 
-    @field_validator("encoding")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        ENCODINGS[value]
-        return value
+    fields: Mapping[str, Any]
+    reads: frozenset[str]
+
+
+#: What most networks read.
+CIRCUIT_AND_COUNTS = frozenset({"tokens", "context", "noisy"})
 
 
 class Architecture(nn.Module, ABC):
@@ -71,8 +58,10 @@ class Architecture(nn.Module, ABC):
 
     config_type: ClassVar[type[ModelConfig]]
     #: ``correction`` scales the noisy distribution, ``prediction`` outputs one,
-    #: ``residual`` adds to a known estimate.
+    #: ``residual`` adds to a known estimate: before training, noise-free input stays as it is.
     head: ClassVar[str]
+    #: By name, at least one for each head; the first stands for the architecture.
+    examples: ClassVar[Mapping[str, Example]]
     #: False for models that never look at the tokens: none are sliced for them.
     reads_circuit: ClassVar[bool] = True
     #: True if the weights fit circuits of any number of qubits.
@@ -84,8 +73,8 @@ class Architecture(nn.Module, ABC):
         self.dimensions = dimensions
 
     @abstractmethod
-    def forward(self, inputs: Inputs) -> Tensor:
-        """(B, 2^n) non-negative, rows summing to one."""
+    def forward(self, batch: Batch) -> Tensor:
+        """Return mitigated distributions (B, 2^n): non-negative, rows summing to one."""
 
 
 ARCHITECTURES: Registry[type[Architecture]] = Registry("qmend.models", "architecture", "model.name")
@@ -101,16 +90,23 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
     return ARCHITECTURES.named(config).config_type.model_validate(dict(config))
 
 
+def example_config(architecture: str, example: str | None = None) -> ModelConfig:
+    """Return the config of an architecture's example; None: the first."""
+    examples = ARCHITECTURES[architecture].examples
+    fields = examples[next(iter(examples)) if example is None else example].fields
+    return model_config({"name": architecture, **fields})
+
+
 def build_model(config: ModelConfig, dimensions: Dimensions) -> Architecture:
-    """A freshly initialised network; the weights depend on torch's global seed."""
+    """Build a network; its initial weights depend on torch's global seed."""
     return ARCHITECTURES[config.name](config, dimensions)
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable parameters."""
+    """Count trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def log_floored(probabilities: Tensor) -> Tensor:
-    """Logarithm of probabilities floored at :data:`FLOOR`."""
+    """Return log p of probabilities floored at :data:`FLOOR`."""
     return torch.log(probabilities.clamp_min(FLOOR))

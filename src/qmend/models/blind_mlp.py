@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.encodings.batch import Batch
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 
 
 class BlindMLPConfig(ModelConfig):
@@ -30,6 +33,9 @@ class BlindMLP(Architecture):
     config_type: ClassVar[type[ModelConfig]] = BlindMLPConfig
     head: ClassVar[str] = "residual"
     reads_circuit: ClassVar[bool] = False
+    examples: ClassVar[Mapping[str, Example]] = {
+        "small": Example({"width": 24}, frozenset({"noisy", "shots"})),
+    }
 
     def __init__(self, config: BlindMLPConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -46,7 +52,7 @@ class BlindMLP(Architecture):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         # An outcome never seen in S shots is no proof of probability 0: half a count each.
-        start = torch.log(inputs.noisy + 0.5 / inputs.shots)
-        return torch.softmax(start + self.delta(inputs.noisy), dim=-1)
+        start = torch.log(batch.noisy + 0.5 / batch.shots)
+        return torch.softmax(start + self.delta(batch.noisy), dim=-1)

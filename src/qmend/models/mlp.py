@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -10,7 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.encodings.batch import Batch
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.heads import Output, distribution
 from qmend.types import QmendError
 
@@ -31,6 +34,9 @@ class MLPConfig(ModelConfig):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
 
+_SMALL = {"max_length": 100, "width": 24, "depth": 2}
+
+
 @ARCHITECTURES.register("mlp")
 class MLP(Architecture):
     """z = [C flattened, B, P_noisy], zero-padded to a maximal depth; MLP with GELU.
@@ -41,6 +47,11 @@ class MLP(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = MLPConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
+        "correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "token": Example({**_SMALL, "encoding": "token", "max_length": 160}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: MLPConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -52,26 +63,26 @@ class MLP(Architecture):
             layers += [nn.Linear(before, after), nn.GELU(), nn.Dropout(config.dropout)]
         self.network = nn.Sequential(*layers, nn.Linear(config.width, dimensions.outcomes))
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         """As :meth:`Architecture.forward`.
 
         Raises:
             QmendError: if a circuit is longer than ``max_length``.
         """
-        parts = [self._padded(inputs).flatten(1), inputs.context]
+        parts = [self._padded(batch).flatten(1), batch.context]
         if self.config.output == "prediction":
             # Frequencies are about 1 / 2^n: brought to order one.
-            parts.append(inputs.noisy * self.dimensions.outcomes)
+            parts.append(batch.noisy * self.dimensions.outcomes)
         values = self.network(torch.cat(parts, dim=1))  # (B, 2^n)
-        return distribution(values, inputs.noisy, self.config.output)
+        return distribution(values, batch.noisy, self.config.output)
 
-    def _padded(self, inputs: Inputs) -> Tensor:
+    def _padded(self, batch: Batch) -> Tensor:
         """(B, max_length, F)."""
-        most, length = self.config.max_length, inputs.tokens.shape[1]
-        if length > most and inputs.mask[:, most:].any():
-            longest = int(inputs.mask.sum(dim=1).max())
+        most, length = self.config.max_length, batch.tokens.shape[1]
+        if length > most and batch.mask[:, most:].any():
+            longest = int(batch.mask.sum(dim=1).max())
             raise QmendError(
                 f"A circuit has {longest} tokens and this mlp takes {most}; train one with "
                 f"model.max_length={longest} or more."
             )
-        return functional.pad(inputs.tokens[:, :most], (0, 0, 0, max(most - length, 0)))
+        return functional.pad(batch.tokens[:, :most], (0, 0, 0, max(most - length, 0)))

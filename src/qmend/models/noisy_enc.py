@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
+from qmend.encodings.batch import Batch
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, positions
-from qmend.models.tf import TransformerSizes
+from qmend.models.tf import SMALL, TransformerSizes
 
 
 class NoisyEncoderConfig(TransformerSizes):
@@ -30,6 +33,10 @@ class NoisyEncoder(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = NoisyEncoderConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "paper": Example(SMALL, CIRCUIT_AND_COUNTS),
+        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: NoisyEncoderConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -46,9 +53,9 @@ class NoisyEncoder(Architecture):
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 1, bias=False)
         )
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        y = self.outcomes(inputs.noisy)  # (B, 2^n, W)
-        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+    def forward(self, batch: Batch) -> Tensor:
+        y = self.outcomes(batch.noisy)  # (B, 2^n, W)
+        x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)
         memory = self.norm_layers(x + positions(x))
         for block in self.blocks:
             y = block(y, memory, memory_mask=mask)

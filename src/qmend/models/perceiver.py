@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from qmend.encodings.batch import Batch
 from qmend.models.attention import PerceiverEncoder
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.heads import distribution
 
 
@@ -39,6 +42,9 @@ class PerceiverConfig(PerceiverSizes):
     output: Literal["correction", "normalised_correction", "prediction"] = "prediction"
 
 
+_SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
+
+
 @ARCHITECTURES.register("perceiver")
 class Perceiver(Architecture):
     """Latents cross-attend the layers of the circuit, the calibration and the noisy
@@ -51,6 +57,14 @@ class Perceiver(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = PerceiverConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
+        "correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "normalised_correction": Example(
+            {**_SMALL, "output": "normalised_correction"}, CIRCUIT_AND_COUNTS | {"shots"}
+        ),
+        "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: PerceiverConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -71,15 +85,15 @@ class Perceiver(Architecture):
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, dimensions.outcomes)
         )
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        extra = [self.embed_context(inputs.context)]
+    def forward(self, batch: Batch) -> Tensor:
+        extra = [self.embed_context(batch.context)]
         if self.config.output == "prediction":
             # Frequencies are about 1 / 2^n: brought to order one.
-            extra.append(self.embed_noisy(inputs.noisy * self.dimensions.outcomes))
-        latents = self.encoder(inputs.tokens, inputs.mask, torch.stack(extra, dim=1))  # (B, M, W)
+            extra.append(self.embed_noisy(batch.noisy * self.dimensions.outcomes))
+        latents = self.encoder(batch.tokens, batch.mask, torch.stack(extra, dim=1))  # (B, M, W)
         logits = self.readout_mlp(latents.mean(dim=1))  # (B, 2^n)
         if self.config.output == "correction":
-            return distribution(logits, inputs.noisy, "correction")
+            return distribution(logits, batch.noisy, "correction")
         if self.config.output == "normalised_correction":
-            logits = logits + torch.log(inputs.noisy + 0.5 / inputs.shots)
+            logits = logits + torch.log(batch.noisy + 0.5 / batch.shots)
         return torch.softmax(logits, dim=-1)

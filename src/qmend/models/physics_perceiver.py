@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from qmend.encodings.batch import Batch
 from qmend.encodings.token import ERROR_COLUMN, GATE_COLUMNS
 from qmend.gates import GATES, TWO_QUBIT
 from qmend.models.attention import PerceiverEncoder
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.perceiver import PerceiverSizes
 from qmend.walsh import walsh_matrix
 
@@ -37,6 +39,10 @@ class PhysicsPerceiverConfig(PerceiverSizes):
     basis: Literal["probability", "parity"] = "parity"
 
 
+_SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
+_READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}
+
+
 @ARCHITECTURES.register("physics_perceiver")
 class PhysicsPerceiver(Architecture):
     """Predicted survival and mixing distribution, their exact inverse, a learned correction.
@@ -56,6 +62,10 @@ class PhysicsPerceiver(Architecture):
 
     config_type: ClassVar[type[PerceiverSizes]] = PhysicsPerceiverConfig
     head: ClassVar[str] = "residual"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "parity": Example(_SMALL, _READS),
+        "probability": Example({**_SMALL, "basis": "probability"}, _READS),
+    }
 
     walsh: Tensor
 
@@ -89,29 +99,29 @@ class PhysicsPerceiver(Architecture):
         walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
         self.register_buffer("walsh", walsh, persistent=False)
 
-    def forward(self, inputs: Inputs) -> Tensor:
+    def forward(self, batch: Batch) -> Tensor:
         outcomes = self.dimensions.outcomes
         extra = torch.stack(
-            [self.embed_context(inputs.context), self.embed_noisy(inputs.noisy * outcomes)], dim=1
+            [self.embed_context(batch.context), self.embed_noisy(batch.noisy * outcomes)], dim=1
         )
-        latents = self.encoder(inputs.tokens, inputs.mask, extra).mean(dim=1)  # (B, W)
-        survival = self._survival(inputs, latents)  # (B, 2^n) or (B, 1)
+        latents = self.encoder(batch.tokens, batch.mask, extra).mean(dim=1)  # (B, W)
+        survival = self._survival(batch, latents)  # (B, 2^n) or (B, 1)
         mixing = torch.softmax(self.mixing(latents), dim=-1)  # (B, 2^n)
-        estimate = invert_readout(inputs.noisy, inputs.readout)  # (B, 2^n)
+        estimate = invert_readout(batch.noisy, batch.readout)  # (B, 2^n)
         if self.config.basis == "parity":
             signal, mixed = estimate @ self.walsh, mixing @ self.walsh
             estimate = ((signal - (1 - survival) * mixed) / survival) @ self.walsh / outcomes
         else:
             estimate = (estimate - (1 - survival) * mixing) / survival
         # Outcomes that the inverse makes negative count as half a shot.
-        clipped = torch.maximum(estimate, 0.5 / inputs.shots)
+        clipped = torch.maximum(estimate, 0.5 / batch.shots)
         clipped = clipped / clipped.sum(dim=-1, keepdim=True)
-        features = torch.cat([latents, inputs.noisy * outcomes, estimate * outcomes], dim=-1)
+        features = torch.cat([latents, batch.noisy * outcomes, estimate * outcomes], dim=-1)
         return torch.softmax(torch.log(clipped) + self.delta(features), dim=-1)
 
-    def _survival(self, inputs: Inputs, latents: Tensor) -> Tensor:
-        gates = inputs.tokens[..., GATE_COLUMNS]  # (B, L, G)
-        error = inputs.tokens[..., ERROR_COLUMN] / 100.0  # (B, L)
+    def _survival(self, batch: Batch, latents: Tensor) -> Tensor:
+        gates = batch.tokens[..., GATE_COLUMNS]  # (B, L, G)
+        error = batch.tokens[..., ERROR_COLUMN] / 100.0  # (B, L)
         loss = torch.einsum("blg,bl,g->b", gates, error, self.log_weight.exp())
         rate = torch.exp(self.survival(latents)) * loss[:, None]
         if self.config.basis == "parity":  # the parity of nothing is always 1

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.encodings.batch import Batch
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.heads import Output, Readout
 from qmend.models.sequences import JoinedLayers
 
@@ -29,6 +32,9 @@ class RNNConfig(ModelConfig):
     dropout: float = Field(0.0, ge=0.0, lt=1.0)
 
 
+_SMALL = {"width": 16, "depth": 2}
+
+
 @ARCHITECTURES.register("rnn")
 class RNN(Architecture):
     """h_l = GRU(x_l, h_(l-1)) or LSTM, x_l the layer joined with calibration and P_noisy;
@@ -40,6 +46,15 @@ class RNN(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = RNNConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "gru-prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
+        "gru-correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "lstm-prediction": Example({**_SMALL, "cell": "lstm"}, CIRCUIT_AND_COUNTS),
+        "lstm-correction": Example(
+            {**_SMALL, "cell": "lstm", "output": "correction"}, CIRCUIT_AND_COUNTS
+        ),
+        "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: RNNConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -55,11 +70,11 @@ class RNN(Architecture):
         )
         self.readout = Readout(width, dimensions.outcomes, config.output)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+    def forward(self, batch: Batch) -> Tensor:
+        x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)
         states, _ = self.recurrent(x)  # (B, 1 + L, W)
         # A state knows nothing of what comes later, so padding can't reach the last one.
         last = mask.sum(dim=1) - 1  # (B,)
         state = torch.take_along_dim(states, last[:, None, None], dim=1)[:, 0]  # (B, W)
-        distribution: Tensor = self.readout(state, inputs.noisy)
+        distribution: Tensor = self.readout(state, batch.noisy)
         return distribution

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from qmend.models.base import Dimensions, Inputs
+from qmend.encodings.batch import Batch
+from qmend.models.base import Dimensions
 
 
 class JoinedLayers(nn.Module):
@@ -27,14 +28,14 @@ class JoinedLayers(nn.Module):
         self.context = nn.Linear(dimensions.context, width, bias=False)
         self.noisy = nn.Linear(dimensions.outcomes, width, bias=False) if with_noisy else None
 
-    def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sequence (B, 1 + L, width), and its mask (B, 1 + L), True at tokens."""
-        tokens = functional.pad(inputs.tokens, (0, 0, 1, 0))  # (B, 1 + L, F)
-        mask = functional.pad(inputs.mask, (1, 0), value=True)  # (B, 1 + L)
-        device = self.context(inputs.context)  # (B, width)
+        tokens = functional.pad(batch.tokens, (0, 0, 1, 0))  # (B, 1 + L, F)
+        mask = functional.pad(batch.mask, (1, 0), value=True)  # (B, 1 + L)
+        device = self.context(batch.context)  # (B, width)
         if self.noisy is not None:
             # Frequencies are about 1 / 2^n: brought to order one.
-            device = device + self.noisy(inputs.noisy * inputs.noisy.shape[1])
+            device = device + self.noisy(batch.noisy * batch.noisy.shape[1])
         return self.layer(tokens) + device[:, None], mask
 
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from qmend.encodings.batch import Batch
 from qmend.models.attention import SelfAttentionBlock
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.heads import Output, Readout
 from qmend.models.sequences import JoinedLayers, masked_mean, positions
+
+#: Fields of a small transformer.
+SMALL = {"width": 16, "depth": 2, "heads": 4}
 
 
 class TransformerSizes(ModelConfig):
@@ -47,6 +53,11 @@ class Transformer(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = TransformerConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "prediction": Example(SMALL, CIRCUIT_AND_COUNTS),
+        "correction": Example({**SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: TransformerConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -58,11 +69,11 @@ class Transformer(Architecture):
         self.norm = nn.LayerNorm(width)
         self.readout = Readout(width, dimensions.outcomes, config.output)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+    def forward(self, batch: Batch) -> Tensor:
+        x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)
         x = x + positions(x)
         for block in self.blocks:
             x = block(x, mask)
         pooled = masked_mean(self.norm(x), mask)  # (B, W)
-        distribution: Tensor = self.readout(pooled, inputs.noisy)
+        distribution: Tensor = self.readout(pooled, batch.noisy)
         return distribution

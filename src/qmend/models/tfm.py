@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
+from qmend.encodings.batch import Batch
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.heads import Readout
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, masked_mean, positions
-from qmend.models.tf import TransformerSizes
+from qmend.models.tf import SMALL, TransformerSizes
 
 
 class MemoryTransformerConfig(TransformerSizes):
@@ -30,6 +33,10 @@ class MemoryTransformer(Architecture):
 
     config_type: ClassVar[type[ModelConfig]] = MemoryTransformerConfig
     head: ClassVar[str] = "prediction"
+    examples: ClassVar[Mapping[str, Example]] = {
+        "paper": Example(SMALL, CIRCUIT_AND_COUNTS),
+        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    }
 
     def __init__(self, config: MemoryTransformerConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -42,12 +49,12 @@ class MemoryTransformer(Architecture):
         self.norm = nn.LayerNorm(width)
         self.readout = Readout(width, dimensions.outcomes, "prediction")
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        x, mask = self.layers(inputs)  # (B, 1 + L, W), (B, 1 + L)
+    def forward(self, batch: Batch) -> Tensor:
+        x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)
         x = x + positions(x)
-        memory = self.memory(inputs.noisy)  # (B, 2^n, W)
+        memory = self.memory(batch.noisy)  # (B, 2^n, W)
         for block in self.blocks:
             x = block(x, memory, mask=mask)
         pooled = masked_mean(self.norm(x), mask)  # (B, W)
-        distribution: Tensor = self.readout(pooled, inputs.noisy)
+        distribution: Tensor = self.readout(pooled, batch.noisy)
         return distribution

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Inputs, ModelConfig
+from qmend.encodings.batch import Batch
+from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.config import ModelConfig
 from qmend.models.physics_perceiver import invert_readout
 from qmend.noise.paths import FEATURES
 from qmend.walsh import walsh_matrix
@@ -55,6 +58,9 @@ class WalshOperator(Architecture):
     config_type: ClassVar[type[ModelConfig]] = WalshOperatorConfig
     head: ClassVar[str] = "residual"
     any_size: ClassVar[bool] = True
+    examples: ClassVar[Mapping[str, Example]] = {
+        "small": Example({"channels": 6, "blocks": 2}, CIRCUIT_AND_COUNTS | {"readout", "shots"}),
+    }
 
     walsh: Tensor
 
@@ -92,12 +98,12 @@ class WalshOperator(Architecture):
         walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
         self.register_buffer("walsh", walsh, persistent=False)
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        size = inputs.noisy.shape[-1]
+    def forward(self, batch: Batch) -> Tensor:
+        size = batch.noisy.shape[-1]
         # No tokens are no gates, as zeros are.
-        paths = nn.functional.pad(inputs.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^n, F)
+        paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^n, F)
         scaled = torch.log1p(paths)
-        context = inputs.context[:, None].expand(-1, size, -1)
+        context = batch.context[:, None].expand(-1, size, -1)
         loss, variance, prior = self.channel(torch.cat([scaled, context], -1)).unbind(-1)
         rate = (
             self.log_gates.exp() * paths[..., _GATES]
@@ -109,19 +115,19 @@ class WalshOperator(Architecture):
         rate = (rate * torch.exp(2 * torch.tanh(loss / 2))).masked_fill(nothing, 0.0)
         survival = torch.exp(-rate).clamp_min(_LEAST_SURVIVAL)  # (B, 2^n)
 
-        undone = invert_readout(inputs.noisy, inputs.readout)  # (B, 2^n)
+        undone = invert_readout(batch.noisy, batch.readout)  # (B, 2^n)
         parity = undone @ self.walsh
-        contrast = _contrast(inputs.readout, self.walsh)
-        shot = (1 - (parity * contrast).square()).clamp_min(0) / (inputs.shots * contrast.square())
+        contrast = _contrast(batch.readout, self.walsh)
+        shot = (1 - (parity * contrast).square()).clamp_min(0) / (batch.shots * contrast.square())
         error = shot + torch.exp(variance.clamp(-16, 0))
         gain = torch.sigmoid(prior)
         gain = survival * gain / (survival.square() * gain + error)
         inverse = parity / survival
         filtered = torch.where(nothing, parity, parity * gain)
 
-        floor = 0.5 / inputs.shots
+        floor = 0.5 / batch.shots
         estimates = [(z @ self.walsh) / size for z in (inverse, filtered)]
-        known = [*estimates, undone, inputs.noisy]
+        known = [*estimates, undone, batch.noisy]
         outcome = [x * size for x in known]
         outcome += [torch.log(torch.maximum(x, floor) * size) for x in known]
         spread = torch.sqrt(error) / survival

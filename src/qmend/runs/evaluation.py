@@ -9,10 +9,10 @@ from qmend.metrics import l1rc, median_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
+from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
 from qmend.runs.scoring import Context, ScoredSplit, open_run, score_run
 from qmend.runs.training import head
-from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 

@@ -15,7 +15,7 @@ from mlflow.entities import ViewType
 from qmend.runs.training import RUN_FILE, UNFINISHED
 from qmend.tracking.finding import all_runs, artifact_path, kind_of, name_of, parent_of
 from qmend.tracking.store import Store, reported
-from qmend.training.state import claimed, read_state
+from qmend.training.state import claim, read_state
 
 _DAY = 24 * 3600 * 1000
 _ENDED_BADLY = ("FAILED", "KILLED")
@@ -124,7 +124,7 @@ def prune(store: Store, leftovers: Sequence[Leftover]) -> Iterator[Leftover]:
         if leftover.folder is None:
             yield leftover
         elif leftover.folder.parent.name == UNFINISHED:
-            with claimed(leftover.folder) as held:
+            with claim(leftover.folder) as held:
                 if held is not None:
                     shutil.rmtree(held, ignore_errors=True)
                     yield leftover
@@ -189,5 +189,5 @@ def _owner(folder: Path) -> str:
 
 def _free(folder: Path) -> bool:
     """Whether no process is at the training."""
-    with claimed(folder) as held:
+    with claim(folder) as held:
         return held is not None

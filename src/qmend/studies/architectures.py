@@ -18,10 +18,10 @@ from qmend.runs.configurations import Configuration
 from qmend.runs.evaluation import run_ensemble, run_evaluation
 from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import TrainingConfig, run_training, unfinished
+from qmend.runs.training import run_training, unfinished
 from qmend.tracking.run import config_sha
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.online import Fresh
+from qmend.training.config import TrainingConfig
 from qmend.types import QmendError
 
 
@@ -30,17 +30,20 @@ class Cell:
     """One way to train, to be run with several seeds.
 
     Attributes:
+        training: with any seed.
         config: the whole config as plain values, without the seed.
-        fresh: by seed, what draws circuits to train on; None: the stored ones only.
     """
 
     name: str
     training: TrainingConfig
     config: Mapping[str, Any]
-    fresh: Callable[[int], Fresh] | None = None
+
+    def seeded(self, seed: int) -> TrainingConfig:
+        """Return the training with one of the seeds."""
+        return self.training.model_copy(update={"seed": seed})
 
 
-#: (what is under way, epochs) -> context manager that yields an epoch progress.
+#: (what is under way, epochs) -> context manager that yields a training's observer.
 Watch = Callable[[str, int], Any]
 
 
@@ -82,16 +85,9 @@ def run_cell(context: Context, cell: Cell, seeds: Sequence[int], watch: Watch) -
         if run is None:
             name = f"{cell.name} seed {seed}"
             state = unfinished(context.store, plain, context.dataset.manifest.dataset_sha)
-            with watch(name, cell.training.trainer.max_epochs) as progress:
+            with watch(name, cell.training.trainer.max_epochs) as observer:
                 run = run_training(
-                    context,
-                    name,
-                    cell.training,
-                    plain,
-                    seed,
-                    progress,
-                    state=state,
-                    fresh=None if cell.fresh is None else cell.fresh(seed),
+                    context, name, cell.seeded(seed), plain, state=state, observer=observer
                 )
         runs.append(run)
     return Configuration(cell.name, tuple(runs))

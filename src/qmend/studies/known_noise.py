@@ -9,7 +9,7 @@ gained by learning the device: embeddings, reference circuits, fits of the noise
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
 from qmend.generation.job import generation_setup
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.models.base import ModelConfig
+from qmend.models.config import ModelConfig
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.paths import FEATURES
 from qmend.runs.configurations import Configuration
@@ -30,8 +30,9 @@ from qmend.runs.scoring import Context, open_run, score_run
 from qmend.runs.training import training_tags
 from qmend.simulation.program import z_strings
 from qmend.studies.architectures import Cell, Watch, finished_run
-from qmend.training.fit import fit_prepared, prepare
+from qmend.training.data import encode_splits
 from qmend.training.logger import OwnedRunLogger
+from qmend.training.train import train
 from qmend.types import FloatArray, QmendError
 
 #: The columns of a token that are replaced: by -log of the factor, and by the size of the rest.
@@ -151,37 +152,29 @@ def run_knowing(
     """
     model = cell.training.model
     data = context.dataset
-    prepared = None
+    encoded = None
     runs = []
     for seed in seeds:
         plain = {**cell.config, "known_noise": True, "seed": seed}
         scored = finished_run(context, plain)
         if scored is None:
-            if prepared is None:
-                encoding = KnownNoiseEncoding(known()).fit(data.part("train").circuits)
-                prepared = prepare(model, data.part("train"), data.part("val"), encoding)
+            if encoded is None:
+                train_part, val_part = data.part("train"), data.part("val")
+                encoding = KnownNoiseEncoding(known()).fit(train_part.circuits)
+                encoded = encode_splits(model, train_part, val_part, encoding)
             name = f"{cell.name} that knows the noise, seed {seed}"
             tags = {
                 "kind": "reference",
-                **training_tags(cell.training, seed),
+                **training_tags(cell.seeded(seed)),
                 "encoding": KnownNoiseEncoding.name,
             }
             with (
                 open_run(context, name, tags, plain) as run,
-                watch(name, cell.training.trainer.max_epochs) as progress,
+                watch(name, cell.training.trainer.max_epochs) as observer,
             ):
-                trained = fit_prepared(
-                    model,
-                    cell.training.loss,
-                    cell.training.optimizer,
-                    cell.training.trainer,
-                    prepared,
-                    seed,
-                    loggers=[OwnedRunLogger(run)],
-                    progress=progress,
-                )
-                scored = score_run(
-                    run, context, name, LearnedMitigator(trained), trained.seconds, trained.history
-                )
+                logged = replace(observer, loggers=(OwnedRunLogger(run),))
+                trained = train(cell.seeded(seed), encoded, observer=logged)
+                mitigator = LearnedMitigator(trained.model)
+                scored = score_run(run, context, name, mitigator, trained.seconds, trained.history)
         runs.append(scored)
     return Configuration(f"{cell.name} that knows the noise", tuple(runs))

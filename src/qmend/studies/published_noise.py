@@ -26,10 +26,11 @@ from qmend.generation.generate import generate
 from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup
 from qmend.noise.readout import apply_readout
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig, run_training
+from qmend.runs.training import run_training
 from qmend.simulation.sampling import sample_counts
 from qmend.studies.config import Hypothesis, PublishedNoiseConfig, Statistics
 from qmend.tracking.store import Store
+from qmend.training.config import TrainingConfig
 from qmend.types import FloatArray, Progress, QmendError
 
 #: The statistics compared: means over circuits.
@@ -84,7 +85,6 @@ def run_study(
     config: Mapping[str, Any],
     root: Path,
     workers: int,
-    seed: int,
     progress: Progress = lambda done, total: None,
 ) -> Iterator[Finding]:
     """Fit and test each hypothesis in turn; each training is a tracked run.
@@ -116,7 +116,7 @@ def run_study(
         recipe = {**dict(config), "hypothesis": {"name": name, **hypothesis.model_dump()}}
         recipe["dataset"] = own.model_dump(mode="json") | {"family": family}
         entry = run_training(
-            Context(store, data, parent=parent), f"published_noise {name}", training, recipe, seed
+            Context(store, data, parent=parent), f"published_noise {name}", training, recipe
         )
         assert entry.mitigated is not None
         test = data.part("test")

@@ -15,22 +15,19 @@ import yaml
 from mlflow.entities import Run as MlflowRun
 
 from qmend.config.spellings import current_form
-from qmend.datasets.config import DatasetConfig
 from qmend.datasets.manifest import MANIFEST, read_manifest
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.devices.device import DeviceConfig, resolve
 from qmend.metrics import Interval
 from qmend.mitigation.reruns import runnable_baselines
 from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import Parent, TrainingConfig, run_training
+from qmend.runs.training import Parent, run_training
 from qmend.studies.architectures import shortened
 from qmend.tracking.finding import artifact_path, kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
-from qmend.training.best import EpochProgress
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.config import FreshConfig
-from qmend.training.online import Fresh
+from qmend.training.config import TrainingConfig
+from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 
 #: Kinds of runs that can be run again.
@@ -39,8 +36,8 @@ TRAININGS, BASELINES = ("train", "cell", "trial"), ("baseline",)
 _INCIDENTAL = ("cost/seconds",)
 _PARTS = ("model", "loss", "optimizer", "trainer")
 
-#: (name, epochs) -> context manager that yields an epoch progress.
-Watch = Callable[[str, int], AbstractContextManager[EpochProgress]]
+#: (name, epochs) -> context manager that yields a training's observer.
+Watch = Callable[[str, int], AbstractContextManager[TrainingObserver]]
 
 
 @dataclass(frozen=True)
@@ -249,23 +246,14 @@ def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch
             f"the config of run {run.info.run_id[:12]} lacks {' and '.join(missing)}: it can't be "
             "trained again."
         )
-    training = TrainingConfig.model_validate({key: config[key] for key in _PARTS})
-    seed = int(config["seed"])
+    keys = (*_PARTS, "seed", "fresh")
+    training = TrainingConfig.model_validate({key: config[key] for key in keys if key in config})
     parent = None
     if config.get("checkpoint") is not None:
         folder = checkpoint_folder(context.store, str(config["checkpoint"]))
         parent = Parent(*load_checkpoint(folder))
-    fresh = None
-    if config.get("fresh") is not None:
-        fresh = Fresh.like(
-            context.dataset,
-            DatasetConfig.model_validate(config["dataset"]),
-            resolve(DeviceConfig.model_validate(config["device"])),
-            FreshConfig.model_validate(config["fresh"]),
-            seed,
-        )
-    with watch(name_of(run), training.trainer.max_epochs) as progress:
+    with watch(name_of(run), training.trainer.max_epochs) as observer:
         entry = run_training(
-            context, name_of(run), training, config, seed, progress, parent, fresh=fresh
+            context, name_of(run), training, config, parent=parent, observer=observer
         )
     return entry.run_id

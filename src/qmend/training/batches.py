@@ -1,14 +1,15 @@
-"""What supplies the training batches: the number of an epoch alone decides them."""
+"""Sources of training batches: the number of an epoch alone decides them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from qmend.encodings.tensors import Batch, BatchLoader
+from qmend.encodings.batch import Batch, BatchLoader
 
 
 class TrainingBatches(Protocol):
@@ -23,23 +24,23 @@ class TrainingBatches(Protocol):
     def identity(self) -> str: ...
 
     def __len__(self) -> int:
-        """Batches an epoch, the same in each."""
+        """Return the number of batches, the same in each epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 0, whichever were asked for before."""
+        """Yield the batches of an epoch, counted from 0, in whatever order epochs are asked for."""
 
 
 class ShuffledBatches(BatchLoader):
-    """The same circuits in each epoch, in a permutation of its own: the ``number``-th of a seed."""
+    """The same circuits in each epoch, in the ``number``-th permutation of a seed."""
 
-    def __init__(self, tensors: Batch, batch_size: int, seed: int) -> None:
-        super().__init__(tensors, batch_size, seed)
+    def __init__(self, data: Batch, batch_size: int, seed: int) -> None:
+        super().__init__(data, batch_size, seed)
         self.seed = seed
         self._drawn = 0
 
     @property
     def identity(self) -> str:
-        return f"{tensors_digest(self.tensors)}:{self.batch_size}:{self.seed}"
+        return f"{digest(self.data.tensors)}:{self.batch_size}:{self.seed}"
 
     def epoch(self, number: int) -> Iterator[Batch]:
         self._skip_to(number)
@@ -55,7 +56,7 @@ class ShuffledBatches(BatchLoader):
             return
         self.generator.manual_seed(self.seed)
         for _ in range(number):
-            torch.randperm(self.rows, generator=self.generator)
+            torch.randperm(len(self.data), generator=self.generator)
         self._drawn = number
 
 
@@ -81,11 +82,11 @@ class EpochLoader:
         yield from self.batches.epoch(self.number)
 
 
-def tensors_digest(tensors: Batch) -> str:
-    """SHA-256 (first 16 hex digits) over the names, shapes and bytes of all tensors."""
-    digest = hashlib.sha256()
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return SHA-256 (first 16 hex digits) of the names, types, shapes and bytes of tensors."""
+    sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
+        sha.update(flat.view(torch.uint8).numpy().tobytes())
+    return sha.hexdigest()[:16]

@@ -1,8 +1,7 @@
-"""The weights of the best epoch, and what each epoch gave."""
+"""A callback that keeps the best epoch's weights and the history of metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,13 +9,11 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from qmend.training.module import MitigationModule
-
-#: Called after each epoch with (epochs done, epochs at most, metrics); True ends the training.
-EpochProgress = Callable[[int, int, dict[str, float]], bool | None]
+from qmend.training.observer import EpochProgress
 
 
 class KeepBest(Callback):
-    """Remembers the validated weights of the best epoch, the history, and reports progress."""
+    """Keep the validated weights of the best epoch and the history; report progress."""
 
     def __init__(self, monitor: str, epochs: int, progress: EpochProgress) -> None:
         self.monitor, self.epochs, self.progress = monitor, epochs, progress

@@ -1,4 +1,4 @@
-"""The checkpoint contract: ``model.safetensors`` and ``model.json`` in one folder."""
+"""The checkpoint contract: ``model.safetensors`` and ``model.json`` in one directory."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from qmend.config.spellings import current_form, stable_form
 from qmend.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
+from qmend.models.trained import TrainedModel
 from qmend.tracking.registry import registered_run
 from qmend.tracking.store import Store
-from qmend.training.fit import TrainedModel
 from qmend.types import QmendError
 
 #: Rises with every change of the format; another version is refused.
@@ -85,11 +85,11 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
             f"The weights in {folder} do not fit their description ({reason}); train it again."
         ) from None
     network.eval()
-    return TrainedModel(network, config, dimensions, encoding, {}, 0.0), provenance
+    return TrainedModel(network, config, dimensions, encoding), provenance
 
 
 def fixed_checkpoint(store: Store, model: str) -> str:
-    """The run behind ``models:/qmend@champion`` or ``models:/qmend/3``, all else as it is.
+    """Return the run behind ``models:/qmend@champion`` or ``models:/qmend/3``, all else as it is.
 
     An alias moves: what is logged of a run must name the network that it meant then.
 
@@ -100,7 +100,7 @@ def fixed_checkpoint(store: Store, model: str) -> str:
 
 
 def checkpoint_folder(store: Store, model: str) -> Path:
-    """A folder as it is, or the model of the run with that id, or of a registered version.
+    """Return a directory as it is, or the model of a run's id or of a registered version.
 
     Raises:
         QmendError: if it is none of them.

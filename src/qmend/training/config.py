@@ -1,31 +1,35 @@
-"""How a network is trained: the fields of ``conf/optimizer``, ``conf/loss``, ``conf/trainer``,
-``conf/fresh``."""
+"""How a network is trained: the fields of ``conf/model``, ``loss``, ``optimizer``, ``trainer`` and
+``fresh``. Importable without torch; the config of a model imports its architecture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from qmend.config.model import ConfigModel
-from qmend.training.losses import build_loss
+from qmend.config.paths import conf_dir
+from qmend.models.config import ModelConfig
+from qmend.types import QmendError, nearest
 
 
 class LossConfig(ConfigModel):
-    """A loss by name, see :data:`qmend.training.losses.LOSSES`."""
+    """A loss of :mod:`qmend.training.losses` by name; each has a file in ``conf/loss``."""
 
     name: str
 
     @field_validator("name")
     @classmethod
-    def _known(cls, value: str) -> str:
-        build_loss(value)
+    def _exists(cls, value: str) -> str:
+        names = {path.stem for path in (conf_dir() / "loss").glob("*.yaml")}
+        if value not in names:
+            raise QmendError(f"loss.name: unknown loss {value!r}. {nearest(value, names)}")
         return value
 
 
 class OptimizerConfig(ConfigModel):
-    """AdamW and its schedule.
+    """AdamW and its learning rate schedule.
 
     Attributes:
         lr: the highest learning rate; ``constant`` and ``plateau`` start with it.
@@ -73,21 +77,21 @@ class TrainerConfig(ConfigModel):
     save_every_seconds: float = Field(30.0, ge=0, allow_inf_nan=False)
 
 
-class FreshConfig(ConfigModel):
-    """Training circuits that are simulated while the network trains, by the dataset's recipe.
+class OnlineConfig(ConfigModel):
+    """Online simulation: circuits that are simulated while the network trains.
 
     Attributes:
-        circuits: fresh ones an epoch, a multiple of ``dataset.job_size``.
-        every: epochs that a draw is used for, each time in another order.
+        circuits: new ones in each draw, a multiple of ``dataset.job_size``.
+        every: epochs for each draw; each shuffles it in another order.
         redraw: ``circuits``: new ones; ``noise``: the stored training circuits, one after the
-            other, measured again under fresh noise, which costs a tenth and less.
+            other, measured again under new noise, which costs a tenth or less.
         noise: ``dataset``: the dataset's own, only where the calibration alone decides it;
-            ``worlds``: surrogate hardware with other random constants for each job; or the path
-            of a noise config that was fitted to training circuits.
-        strength: range of the uniform distribution that a world's strength is drawn from.
-        with_stored: the stored training circuits take part in each epoch, among the fresh ones.
-        workers: processes that draw the next epoch's circuits meanwhile; 0: none, they are drawn
-            when they are needed. The circuits are the same.
+            ``worlds``: surrogate hardware with other random constants for each job (domain
+            randomization); or the path of a noise config that was fitted to training circuits.
+        strength: range of the uniform distribution of a world's strength.
+        with_stored: the stored training circuits take part in each epoch, among the new ones.
+        workers: processes that simulate the next draw meanwhile; 0: it is simulated when it is
+            needed. The circuits are the same.
     """
 
     circuits: int = Field(9000, ge=1)
@@ -105,6 +109,59 @@ class FreshConfig(ConfigModel):
             raise ValueError(f"strength must be two numbers, 0 <= low <= high, not [{low}, {high}]")
         return self
 
-    def seen(self, epochs: int) -> int:
-        """Fresh circuits that so many epochs train on."""
+    def check(self, job_size: int, batch_size: int) -> None:
+        """Refuse numbers that don't fit the dataset and the trainer.
+
+        Raises:
+            QmendError: if a draw fills no batch, or makes no whole jobs.
+        """
+        if self.circuits < batch_size:
+            raise QmendError(
+                f"fresh.circuits ({self.circuits}) must fill one batch of trainer.batch_size "
+                f"({batch_size}); draw more, or take smaller batches."
+            )
+        if self.circuits % job_size:
+            near = max(job_size, self.circuits // job_size * job_size)
+            raise QmendError(
+                f"fresh.circuits ({self.circuits}) must be a multiple of dataset.job_size "
+                f"({job_size}); use {near} or {near + job_size}."
+            )
+
+    def simulated(self, epochs: int) -> int:
+        """Return how many circuits so many epochs simulate."""
         return self.circuits * -(-epochs // self.every)
+
+
+class FitConfig(ConfigModel):
+    """A network and how it is fitted, for any seed."""
+
+    model: ModelConfig = Field()
+    loss: LossConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _of_its_architecture(cls, value: Any) -> ModelConfig:
+        if isinstance(value, ModelConfig):
+            return value
+        from qmend.models.base import model_config  # imports torch
+
+        return model_config(value)
+
+    def training(self, seed: int) -> TrainingConfig:
+        """Return the config of one training on stored circuits."""
+        parts = {name: getattr(self, name) for name in FitConfig.model_fields}
+        return TrainingConfig(**parts, seed=seed)
+
+
+class TrainingConfig(FitConfig):
+    """All that decides one training beside the data.
+
+    Attributes:
+        seed: of the initial weights, the order of the batches, dropout and simulated circuits.
+        fresh: online simulation; None: the stored circuits only.
+    """
+
+    seed: int = Field(0, ge=0)
+    fresh: OnlineConfig | None = None

@@ -1,4 +1,4 @@
-"""What surrounds a training: the processor, random numbers, determinism, interrupts, quiet."""
+"""The environment of a training: processor, random numbers, determinism, interrupts, warnings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def chosen_accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
-    """Where to train.
+    """Choose where to train.
 
     Raises:
         QmendError: if a GPU is asked for or needed, and there is none.
@@ -56,7 +56,7 @@ def isolated_random_state(seed: int, accelerator: str) -> Iterator[None]:
 
 @contextmanager
 def deterministic(wanted: bool) -> Iterator[None]:
-    """Allow torch only operations that give the same bits each time; as before afterwards.
+    """Allow torch only operations that give the same bits each time.
 
     Raises:
         QmendError: if the model needs one that has no such form.
@@ -89,7 +89,7 @@ def deterministic(wanted: bool) -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Lightning answers an interrupt with ``sys.exit(1)`` and ignores the next: undo both."""
+    """Let an interrupt end a training: Lightning calls ``sys.exit(1)`` and ignores the next."""
     main = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -103,7 +103,7 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """No banners, and no advice on data loaders: batches are sliced from memory."""
+    """Hide banners, and advice on data loaders: batches are sliced from memory."""
     loggers = [logging.getLogger(f"pytorch_lightning{part}") for part in _LIGHTNING_LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Lightning's MLflow logger on a run that somebody else owns."""
+"""Lightning's MLflow logger on a run that another object ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from qmend.tracking.run import Run
 
 
 class OwnedRunLogger(MLFlowLogger):
-    """Logs epoch metrics to an open run; the run's owner ends it, with its true status.
+    """Log epoch metrics to an open run, which its owner ends with the true status.
 
-    A value that the run holds already is not logged again: a training that is resumed repeats
-    the epochs since its last state, and Lightning logs ``epoch`` twice in each.
+    A value that the run holds is not logged again: a resumed training repeats the epochs since
+    its last state, and Lightning logs ``epoch`` twice in each.
     """
 
     def __init__(self, run: Run) -> None:
@@ -40,4 +40,4 @@ class OwnedRunLogger(MLFlowLogger):
             super().log_metrics(new, step)
 
     def finalize(self, status: str = "success") -> None:
-        """Nothing: evaluation still follows."""
+        """Do nothing: the run is scored next."""

@@ -96,7 +96,7 @@ def improved(
 
 
 def build_loss(name: str) -> Loss:
-    """A loss by name.
+    """Return a loss by name.
 
     Raises:
         QmendError: if the name is unknown.

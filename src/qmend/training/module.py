@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from qmend import metrics
-from qmend.encodings.tensors import Batch
-from qmend.models.base import Architecture, Inputs
+from qmend.encodings.batch import Batch
+from qmend.models.base import Architecture
 from qmend.training.config import OptimizerConfig
 from qmend.training.losses import Loss
 
@@ -21,13 +21,8 @@ _PLATEAU_PATIENCE = 10
 _SHORT_TRAINING = 20  # steps
 
 
-def model_inputs(batch: Batch) -> Inputs:
-    """The part of a batch that a model may see."""
-    return Inputs(**{name: batch[name] for name in Inputs.__dataclass_fields__})
-
-
 class MitigationModule(pl.LightningModule):
-    """Minimises a loss between mitigated and ideal distributions.
+    """Minimise a loss between mitigated and ideal distributions.
 
     Logs each epoch ``train/loss``, ``val/loss`` and ``val/l1rc_median``.
 
@@ -55,9 +50,9 @@ class MitigationModule(pl.LightningModule):
         return self.model if self.average is None else self.average.module
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        mitigated = self.model(model_inputs(batch)).float()
-        loss = self.loss(mitigated, batch["ideal"], batch["noisy"])
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["ideal"]))
+        mitigated = self.model(batch.unlabelled()).float()
+        loss = self.loss(mitigated, batch.labels, batch.noisy)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
     def on_train_batch_end(self, *_: Any) -> None:
@@ -65,10 +60,10 @@ class MitigationModule(pl.LightningModule):
             self.average.update_parameters(self.model)
 
     def validation_step(self, batch: Batch, _: int) -> None:
-        mitigated = self.validated(model_inputs(batch)).float()
-        loss = self.loss(mitigated, batch["ideal"], batch["noisy"])
-        self.log("val/loss", loss, batch_size=len(batch["ideal"]))
-        rows = (batch["ideal"], batch["noisy"], mitigated)
+        mitigated = self.validated(batch.unlabelled()).float()
+        loss = self.loss(mitigated, batch.labels, batch.noisy)
+        self.log("val/loss", loss, batch_size=len(batch))
+        rows = (batch.labels, batch.noisy, mitigated)
         self._changes.append(metrics.l1rc(*(r.double().cpu().numpy() for r in rows)))
 
     def on_validation_epoch_end(self) -> None:

@@ -1,4 +1,4 @@
-"""The state of an unfinished training: one file, there whole or not at all, never unpickled."""
+"""The state of an unfinished training: one file, written whole or not at all, never unpickled."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from qmend.files import locked
 from qmend.training.best import KeepBest
+from qmend.training.observer import Message
 
 STATE = "training.state"
 #: Rises with every change of what is stored or how a training runs.
@@ -28,15 +29,12 @@ _STATE_VERSION = 1
 _PACKAGES = ("qmend", "torch", "pytorch-lightning", "numpy")
 _DIGEST_BYTES = 32
 
-#: Called with one sentence for a person.
-Say = Callable[[str], None]
-
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Path | None]:
-    """The folder, made and locked for this process; None while another process holds it.
+def claim(folder: Path) -> Iterator[Path | None]:
+    """Make and lock a directory for this process; yield None while another process holds it.
 
-    The lock is on the folder itself and goes with the process, however it ends.
+    The lock is on the directory itself and goes with the process, however it ends.
     """
     with locked(folder, wait=False, directory=True) as own:
         yield folder if own else None
@@ -59,32 +57,32 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a folder holds: a state, or the reason why it can't be used (empty if there is none)."""
+class StoredState:
+    """A state as it was read, or the reason why it can't be used (empty if there is none)."""
 
     state: dict[str, Any] | None = None
     reason: str = ""
 
 
-def read_state(folder: Path) -> Found:
-    """Read a state of this version of the package; whose it is remains to be compared."""
+def read_state(folder: Path) -> StoredState:
+    """Read a state that this version of the packages wrote, of whatever training."""
     try:
         content = (folder / STATE).read_bytes()
     except FileNotFoundError:
-        return Found()
+        return StoredState()
     except OSError as error:
-        return Found(reason=f"it can't be read ({error.strerror})")
+        return StoredState(reason=f"it can't be read ({error.strerror})")
     digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
-        return Found(reason="it is damaged")
+        return StoredState(reason="it is damaged")
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         made_by = (state["state_version"], state["packages"])
     except (UnpicklingError, RuntimeError, ValueError, KeyError, TypeError):
-        return Found(reason="it is damaged")
+        return StoredState(reason="it is damaged")
     if made_by != (_STATE_VERSION, _packages()):
-        return Found(reason="other versions of the packages wrote it")
-    return Found(state)
+        return StoredState(reason="other versions of the packages wrote it")
+    return StoredState(state)
 
 
 def _packages() -> dict[str, str]:
@@ -92,7 +90,7 @@ def _packages() -> dict[str, str]:
 
 
 class StateKeeper(Callback):
-    """Writes the state between epochs, and sets a training to one before its first epoch.
+    """Write the state between epochs, and restore one before the first epoch.
 
     A state is everything that the rest of a training depends on: weights, their average,
     optimizer, schedule, loss scale, best weights and history, patience, random numbers, and how
@@ -100,16 +98,16 @@ class StateKeeper(Callback):
     of an epoch they miss the step of a plateau schedule, which comes after.
 
     Args:
-        folder: where it lies.
+        folder: of the state.
         identity: of the training; a state of another is never used.
         keep: the callback that holds best weights and history.
         seconds: between two writings, at least.
-        say: told when a state can't be used, or written; the training goes on.
-        stopping: the early stop, if there is one.
+        message: called when a state can't be used or written; the training continues.
+        stopping: the early stopping, if there is one.
 
     Attributes:
         epochs: done by the training that is resumed; 0 if there is none.
-        before: seconds that it took.
+        seconds_before: that it took.
     """
 
     def __init__(
@@ -118,31 +116,31 @@ class StateKeeper(Callback):
         identity: str,
         keep: KeepBest,
         seconds: float,
-        say: Say,
+        message: Message,
         stopping: EarlyStopping | None,
     ) -> None:
         self.folder, self.identity, self.keep = folder, identity, keep
-        self.seconds, self.say, self.stopping = seconds, say, stopping
+        self.seconds, self.message, self.stopping = seconds, message, stopping
         self.started = self.written = time.monotonic()
         self.broken = False
-        self.found = self._own()
-        self.before = float(self.found["seconds"]) if self.found else 0.0
-        self.epochs = int(self.found["epochs"]) if self.found else 0
+        self.resumed = self._read()
+        self.seconds_before = float(self.resumed["seconds"]) if self.resumed else 0.0
+        self.epochs = int(self.resumed["epochs"]) if self.resumed else 0
 
-    def _own(self) -> dict[str, Any] | None:
-        """The folder's state if it belongs to this training."""
-        found = read_state(self.folder)
-        state, reason = found.state, found.reason
+    def _read(self) -> dict[str, Any] | None:
+        """Read the state, or None if it belongs to another training."""
+        stored = read_state(self.folder)
+        state, reason = stored.state, stored.reason
         if state is not None and state.get("identity") != self.identity:
             state, reason = None, "it belongs to another training"
         if reason:
-            self.say(f"The state in {self.folder} is not used, as {reason}: starts anew.")
+            self.message(f"The state in {self.folder} is not used, as {reason}: starts again.")
         return state
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.found is None:
+        if self.resumed is None:
             return
-        state = self.found
+        state = self.resumed
         pl_module.load_state_dict(state["module"])
         trainer.optimizers[0].load_state_dict(state["optimizer"])
         for config, values in zip(trainer.lr_scheduler_configs, state["schedules"], strict=True):
@@ -155,14 +153,14 @@ class StateKeeper(Callback):
         trainer.should_stop = state["stopped"]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.found is not None:
-            _set_random(self.found["random"])
-            self.found = None
+        if self.resumed is not None:
+            _set_random(self.resumed["random"])
+            self.resumed = None
         elif trainer.current_epoch and time.monotonic() - self.written >= self.seconds:
             self._write(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self.found is None:
+        if self.resumed is None:
             self._write(trainer, pl_module)
 
     def _write(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -171,7 +169,7 @@ class StateKeeper(Callback):
             "epochs": trainer.current_epoch,
             "steps": trainer.global_step,
             "stopped": trainer.should_stop,
-            "seconds": self.before + time.monotonic() - self.started,
+            "seconds": self.seconds_before + time.monotonic() - self.started,
             "module": pl_module.state_dict(),
             "optimizer": trainer.optimizers[0].state_dict(),
             "schedules": [c.scheduler.state_dict() for c in trainer.lr_scheduler_configs],
@@ -185,9 +183,9 @@ class StateKeeper(Callback):
             self.broken = False
         except (OSError, RuntimeError) as error:
             if not self.broken:
-                self.say(
+                self.message(
                     f"The state could not be written to {self.folder} ({error}): if this training "
-                    "is stopped, it goes on from an earlier epoch."
+                    "is stopped, it resumes from an earlier epoch."
                 )
             self.broken = True
             with suppress(OSError):

@@ -183,7 +183,7 @@ def run_trials(search: Search, shared: Shared) -> None:
         return
     options = search.plan.options
     with scratch_folder() as scratch, _silent():
-        size = sum(a.nbytes for part in (shared.train, shared.val) for a in part.values())
+        size = sum(part.nbytes for part in (shared.data.train, shared.data.val))
         cluster = ray_cluster(
             options.address,
             _WAY_OUT,

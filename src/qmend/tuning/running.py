@@ -13,8 +13,9 @@ from qmend.runs.scoring import Context, dataset_tags
 from qmend.runs.training import training_tags
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import process_identity
-from qmend.training.fit import prepare
-from qmend.training.state import Say, claimed
+from qmend.training.data import encode_splits
+from qmend.training.observer import Message
+from qmend.training.state import claim
 from qmend.tuning.ray_trials import run_trials
 from qmend.tuning.record import OUTCOMES, SEARCH_SPACE
 from qmend.tuning.result import SearchResult, conclude
@@ -48,7 +49,7 @@ def run_search(
     plan: Plan,
     write_best: WriteBest,
     watch: Watch = lambda trial: None,
-    say: Say = lambda sentence: None,
+    say: Message = lambda sentence: None,
 ) -> CompleteSearch:
     """Run a search to its end, from wherever an earlier call left it.
 
@@ -56,7 +57,7 @@ def run_search(
         QmendError: if another process runs the same search, or no trial finished.
     """
     key = f"{config_sha(plan.identity)}-{context.dataset.manifest.dataset_sha}"
-    with claimed(context.store.root / _SEARCHES / key) as folder:
+    with claim(context.store.root / _SEARCHES / key) as folder:
         if folder is None:
             raise QmendError(
                 f"Another process runs this search ({context.store.root / _SEARCHES / key}); "
@@ -77,7 +78,7 @@ def run_search(
             "search": key,
             "objective": plan.options.metric,
             **dataset_tags(context.dataset),
-            **training_tags(plan.training, plan.seed),
+            **training_tags(plan.training),
         }
         stopped = None if parent is None else parent.info.run_id
         with start_run(context.store, name, tags, plan.identity, context.parent, stopped) as run:
@@ -116,16 +117,12 @@ def _run(search: Search) -> None:
 def _shared(search: Search) -> Shared:
     """Encode the circuits once for all trials."""
     dataset, plan = search.context.dataset, search.plan
-    prepared = prepare(plan.training.model, dataset.part("train"), dataset.part("val"))
     return Shared(
         search.context.store,
         dataset.manifest,
         plan.options.metric,
         plan.seed,
-        prepared.encoding,
-        prepared.n_qubits,
-        Shared.arrays(prepared.train),
-        Shared.arrays(prepared.val),
+        encode_splits(plan.training.model, dataset.part("train"), dataset.part("val")),
         search.folder,
         process_identity(),
     )

@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from qmend.config.errors import validation_sentence
 from qmend.datasets.manifest import Manifest
 from qmend.runs.scoring import Context, dataset_tags
-from qmend.runs.training import TrainingConfig, training_tags
+from qmend.runs.training import training_tags
 from qmend.tracking.run import Run, begin_run, end_run, flatten
+from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.proposals import propose
 from qmend.tuning.record import Outcome, Trial, best_trial, read_trials
@@ -135,7 +136,7 @@ class Search:
             trial = self._waiting.pop(0) if self._waiting else self._proposal()
             config, tags, reason = self.resolved(trial), {}, ""
             try:
-                tags = training_tags(self.plan.check(config), self.plan.seed)
+                tags = training_tags(self.plan.check(config))
             except ValidationError as error:
                 reason = validation_sentence(error, config)
             except QmendError as error:

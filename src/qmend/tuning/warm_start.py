@@ -10,8 +10,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.runs.scoring import Context
-from qmend.runs.training import TrainingConfig
 from qmend.tracking.finding import artifact_path
+from qmend.training.config import TrainingConfig
 
 _KINDS = ("train", "trial", "cell")
 #: Number of runs considered, the newest.

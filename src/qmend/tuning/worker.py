@@ -6,28 +6,26 @@ import functools
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray import tune
 
 from qmend.datasets.manifest import Manifest
-from qmend.encodings import Encoding
-from qmend.encodings.tensors import Batch
-from qmend.runs.training import TrainingConfig, log_model
+from qmend.runs.training import log_model
 from qmend.tracking.run import Run
 from qmend.tracking.store import Store, is_gone
-from qmend.training.fit import Prepared, fit_prepared
+from qmend.training.config import FitConfig
+from qmend.training.data import TrainingData
 from qmend.training.logger import OwnedRunLogger
-from qmend.training.state import claimed
+from qmend.training.observer import TrainingObserver
+from qmend.training.state import claim
+from qmend.training.train import train
 from qmend.tuning.record import SECONDS
 from qmend.tuning.space import SECTIONS
-from qmend.types import AnyArray
 
 #: Seconds between two checks that the search of this worker is alive.
 _WATCH_SECONDS = 0.5
@@ -35,11 +33,11 @@ _WATCH_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Shared:
-    """The part that all trials of a search share; in a worker, its arrays are in shared memory.
+    """The part that all trials of a search share; in a worker, its data are in shared memory.
 
     Attributes:
         seed: of every training.
-        train, val: encoded circuits, read only.
+        data: encoded circuits, read only.
         folder: of the search; an unfinished trial's training state is in a directory of it.
         owner: identity of the search's process; a worker ends with it.
     """
@@ -48,28 +46,9 @@ class Shared:
     manifest: Manifest
     metric: str
     seed: int
-    encoding: Encoding
-    n_qubits: int
-    train: Mapping[str, AnyArray]
-    val: Mapping[str, AnyArray]
+    data: TrainingData
     folder: Path
     owner: str
-
-    @staticmethod
-    def arrays(batch: Batch) -> dict[str, AnyArray]:
-        """Tensors as the arrays that they share memory with."""
-        return {name: tensor.numpy() for name, tensor in batch.items()}
-
-    def prepared(self) -> Prepared:
-        """Circuits as tensors that share the arrays' memory."""
-        with warnings.catch_warnings():
-            # The arrays can't be written, and a training only reads them.
-            warnings.filterwarnings("ignore", message=".*not writable.*")
-            train, val = (
-                {name: torch.from_numpy(array) for name, array in part.items()}
-                for part in (self.train, self.val)
-            )
-        return Prepared(self.encoding, self.n_qubits, train, val)
 
 
 def train_trial(config: dict[str, Any], shared: Shared) -> None:
@@ -92,7 +71,7 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
 
 def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
     sections = {name: config["resolved"][name] for name in SECTIONS}
-    training = TrainingConfig.model_validate(sections)
+    training = FitConfig.model_validate(sections).training(shared.seed)
     run = Run(shared.store, config["run_id"])
     logger = _EpochLogger(run)
     started = time.perf_counter() - config["seconds"]
@@ -103,20 +82,15 @@ def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
         tune.report({"epoch": done, "value": values[shared.metric], "seconds": seconds})
 
     with _state(shared.folder / run.run_id) as folder:
-        trained = fit_prepared(
-            training.model,
-            training.loss,
-            training.optimizer,
-            training.trainer,
-            shared.prepared(),
-            shared.seed,
-            loggers=[logger],
-            progress=progress,
-            state=folder,
-        )
+        observer = TrainingObserver(progress, loggers=(logger,))
+        trained = train(training, shared.data, state=folder, observer=observer)
         best = {shared.metric: min(trained.history[shared.metric])}
-        log_model(run, shared.manifest, trained, training, shared.seed, best)
-    return {"outcome": "finished", "seconds": trained.seconds, "parameters": trained.parameters}
+        log_model(run, shared.manifest, trained.model, training, best)
+    return {
+        "outcome": "finished",
+        "seconds": trained.seconds,
+        "parameters": trained.model.parameters,
+    }
 
 
 class _EpochLogger(OwnedRunLogger):
@@ -137,7 +111,7 @@ class _EpochLogger(OwnedRunLogger):
 def _state(folder: Path) -> Iterator[Path]:
     """Lock the state's directory, waiting for a killed worker to release it."""
     while True:
-        with claimed(folder) as own:
+        with claim(folder) as own:
             if own is not None:
                 yield own
                 return

@@ -11,10 +11,8 @@ from pydantic import Field, field_validator, model_validator
 from qmend.config.model import ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.runs.training import TrainingConfig
 from qmend.studies.config import PublishedNoiseConfig
-from qmend.training.config import FreshConfig
-from qmend.training.online import check_fresh
+from qmend.training.config import FitConfig, TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.types import QmendError, nearest
 
@@ -178,25 +176,22 @@ class TrainConfig(CommonConfig, TrainingConfig):
     """``conf/train.yaml``; ``experiment`` only overrides.
 
     Attributes:
-        checkpoint: id of a training run, or a folder, to go on from; null: from scratch.
-        fresh: circuits to simulate during the training; null: the stored ones only.
+        checkpoint: id of a training run, or a folder, to fine-tune; null: from scratch.
         resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
-    seed: int = Field(0, ge=0)
     checkpoint: str | None = None
     fine_tune: FineTuneConfig = FineTuneConfig()
-    fresh: FreshConfig | None = None
     resume: bool = False
 
     @model_validator(mode="after")
-    def _fresh_can_be_drawn(self) -> Self:
+    def _can_be_simulated(self) -> Self:
         if self.fresh is not None:
-            check_fresh(self.fresh, self.simulated, self.trainer.batch_size)
+            self.fresh.check(self.simulated.job_size, self.trainer.batch_size)
         return self
 
 
-class TuneCommandConfig(CommonConfig, TrainingConfig):
+class TuneCommandConfig(CommonConfig, FitConfig):
     """``conf/tune.yaml``."""
 
     seed: int = Field(0, ge=0)
@@ -222,7 +217,7 @@ class DemoConfig(CommonConfig):
 
     seed: int = Field(0, ge=0)
     output: Path
-    trainings: dict[str, TrainingConfig] = Field(min_length=1)
+    trainings: dict[str, FitConfig] = Field(min_length=1)
 
 
 class NoiseFidelityStudyConfig(CommonConfig):
@@ -287,7 +282,7 @@ class KnownNoiseStudyConfig(CommonConfig):
     output: Path
 
 
-class PublishedNoiseStudyConfig(CommonConfig, TrainingConfig, PublishedNoiseConfig):
+class PublishedNoiseStudyConfig(CommonConfig, FitConfig, PublishedNoiseConfig):
     """``conf/study/published_noise.yaml``."""
 
     seed: int = Field(0, ge=0)

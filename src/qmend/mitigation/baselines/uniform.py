@@ -17,6 +17,7 @@ class Uniform(Mitigator):
     """The uniform distribution, whatever was measured."""
 
     name: ClassVar[str] = "uniform"
+    noiseless_error: ClassVar[float] = 1.0  # it ignores them
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])

@@ -1,68 +1,66 @@
 """Training a network: reproducible, better than its start, best weights kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-import qmend.training.fit as fit_module
+import qmend.training.train as train_module
 from qmend import metrics
-from qmend.encodings.tensors import BatchLoader, labelled_tensors
-from qmend.models.base import ARCHITECTURES, model_config
-from qmend.training.batches import ShuffledBatches, tensors_digest
-from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig
-from qmend.training.fit import TrainedModel, fit
+from qmend.encodings import Batch, BatchLoader
+from qmend.models.base import ARCHITECTURES, example_config
+from qmend.models.config import ModelConfig
+from qmend.models.trained import TrainedModel
+from qmend.training.batches import ShuffledBatches, digest
+from qmend.training.config import OptimizerConfig, TrainingConfig
+from qmend.training.data import encode
 from qmend.training.losses import LOSSES, build_loss
-from qmend.training.module import MitigationModule, model_inputs
+from qmend.training.module import MitigationModule
+from qmend.training.observer import TrainingObserver
+from qmend.training.train import Trained
 from qmend.types import QmendError
 
 BLIND = {"name": "blind_mlp", "width": 16}
-SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
-TRANSFORMER = {"width": 8, "depth": 1, "heads": 2, "dropout": 0.2}
+PHYSICS = example_config("physics_perceiver")
 
 
 def train(tiny, model=BLIND, loss="kl", epochs=4, seed=0, lr=3e-3, progress=None, **trainer):
     optimizer = {k: trainer.pop(k) for k in ("schedule",) if k in trainer}
-    return fit(
-        model_config(model),
-        LossConfig(name=loss),
-        OptimizerConfig(lr=lr, **optimizer),
-        TrainerConfig(**{"max_epochs": epochs, "batch_size": 24, "threads": 1, **trainer}),
-        tiny.part("train"),
-        tiny.part("val"),
-        seed,
-        **({"progress": progress} if progress else {}),
+    config = TrainingConfig(
+        model=model,
+        loss={"name": loss},
+        optimizer={"lr": lr, **optimizer},
+        trainer={"max_epochs": epochs, "batch_size": 24, "threads": 1, **trainer},
+        seed=seed,
     )
+    observer = TrainingObserver(epoch=progress) if progress else None
+    return train_module.train(config, encode(config, tiny), observer=observer)
 
 
-def weights(model: TrainedModel) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in model.network.parameters()])
+def with_dropout(name: str) -> ModelConfig:
+    """An architecture's example, with dropout where it has any."""
+    config = example_config(name)
+    return config.model_copy(update={"dropout": 0.2}) if hasattr(config, "dropout") else config
+
+
+def weights(trained: Trained) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trained.model.network.parameters()])
 
 
 def validation_loss(tiny, model: TrainedModel, loss: str) -> float:
-    tensors = labelled_tensors(model.encoding, tiny.part("val"), True)
+    part = tiny.part("val")
+    batch = model.encoding(part.circuits, part.ideal)
     with torch.no_grad():
-        out = model.network(model_inputs(tensors))
-    return build_loss(loss)(out, tensors["ideal"], tensors["noisy"]).item()
+        out = model.network(batch)
+    return build_loss(loss)(out, batch.labels, batch.noisy).item()
 
 
-@pytest.mark.parametrize(
-    "model",
-    [
-        BLIND,
-        {"name": "perceiver", **SIZES, "dropout": 0.2},
-        {"name": "physics_perceiver", **SIZES},
-        {"name": "mlp", "width": 8, "dropout": 0.2},
-        {"name": "rnn", "width": 8, "dropout": 0.2},
-        {"name": "tf", **TRANSFORMER},
-        {"name": "tfm", **TRANSFORMER},
-        {"name": "noisy_enc", **TRANSFORMER},
-        {"name": "walsh_operator", "channels": 4, "blocks": 2},
-    ],
-    ids=lambda m: m["name"],
-)
-def test_a_seed_gives_the_same_network(tiny, model):
+@pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+def test_a_seed_gives_the_same_network(tiny, name):
     """Dropout and shuffling included, whatever state torch was in before."""
+    model = with_dropout(name)
     torch.manual_seed(1)
     first = train(tiny, model, epochs=2)
     torch.manual_seed(2)
@@ -87,14 +85,14 @@ def test_torchs_random_state_is_left_as_it_was(tiny):
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_training_lowers_the_loss_and_the_error(tiny, loss):
-    model = train(tiny, loss=loss, epochs=60, lr=1e-2)
-    history = model.history["train/loss"]
+    trained = train(tiny, loss=loss, epochs=60, lr=1e-2)
+    history = trained.history["train/loss"]
     assert len(history) == 60
     assert history[-1] < 0.8 * history[0]
     if loss == "reverse_kl":
         return  # it seeks modes: a network that sees no circuit settles on a few outcomes
     part = tiny.part("train")
-    mitigated = model.mitigate(part.circuits)
+    mitigated = trained.model.mitigate(part.circuits)
     change = metrics.l1rc(part.ideal, part.circuits.noisy, mitigated)
     assert metrics.median_l1rc(change) < -0.1
 
@@ -102,42 +100,42 @@ def test_training_lowers_the_loss_and_the_error(tiny, loss):
 @pytest.mark.parametrize("monitor", ["val/loss", "val/l1rc_median"])
 def test_the_weights_of_the_best_epoch_are_kept(tiny, monitor):
     """A learning rate far too high makes later epochs worse."""
-    model = train(tiny, epochs=12, lr=0.3, schedule="constant", monitor=monitor)
-    history = model.history[monitor]
+    trained = train(tiny, epochs=12, lr=0.3, schedule="constant", monitor=monitor)
+    history = trained.history[monitor]
     assert np.argmin(history) < len(history) - 1
     if monitor == "val/loss":
-        found = validation_loss(tiny, model, "kl")
+        found = validation_loss(tiny, trained.model, "kl")
     else:
         part = tiny.part("val")
-        mitigated = model.mitigate(part.circuits)
+        mitigated = trained.model.mitigate(part.circuits)
         found = metrics.median_l1rc(metrics.l1rc(part.ideal, part.circuits.noisy, mitigated))
     assert found == pytest.approx(min(history), rel=1e-4)
 
 
 def test_history_holds_one_value_an_epoch_and_progress_sees_it(tiny):
     seen = []
-    model = train(
+    trained = train(
         tiny, epochs=3, progress=lambda done, total, values: seen.append((done, total, values))
     )
     assert [(done, total) for done, total, _ in seen] == [(1, 3), (2, 3), (3, 3)]
-    assert set(model.history) == {"train/loss", "val/loss", "val/l1rc_median"}
-    for name, values in model.history.items():
+    assert set(trained.history) == {"train/loss", "val/loss", "val/l1rc_median"}
+    for name, values in trained.history.items():
         assert values == [v[name] for _, _, v in seen]
 
 
 def test_the_logged_median_is_that_of_all_validation_circuits(tiny):
     """A learning rate of nearly nothing: the network stays at its start."""
-    model = train(tiny, epochs=1, lr=1e-12)
+    trained = train(tiny, epochs=1, lr=1e-12)
     part = tiny.part("val")
     smoothed = part.circuits.noisy + 0.5 / 2000
     smoothed /= smoothed.sum(axis=1, keepdims=True)
     expected = np.median(metrics.l1rc(part.ideal, part.circuits.noisy, smoothed))
-    assert model.history["val/l1rc_median"] == pytest.approx([expected], abs=1e-4)
+    assert trained.history["val/l1rc_median"] == pytest.approx([expected], abs=1e-4)
 
 
 def test_patience_ends_a_training_that_gets_no_better(tiny):
-    model = train(tiny, epochs=40, lr=0.3, schedule="constant", patience=2)
-    history = model.history["val/loss"]
+    trained = train(tiny, epochs=40, lr=0.3, schedule="constant", patience=2)
+    history = trained.history["val/loss"]
     assert len(history) < 40
     assert len(history) == int(np.argmin(history)) + 1 + 2
 
@@ -174,36 +172,51 @@ def test_one_cycle_rises_and_falls_in_a_training_of_any_length(steps):
 
 
 def test_mitigation_is_a_distribution_for_each_circuit_alone(tiny):
-    model = train(tiny, {"name": "physics_perceiver", **SIZES}, epochs=1)
+    trained = train(tiny, PHYSICS, epochs=1)
     circuits = tiny.part("test").circuits
-    together = model.mitigate(circuits)
+    together = trained.model.mitigate(circuits)
     assert together.dtype == np.float64
     np.testing.assert_allclose(together.sum(axis=1), 1, atol=1e-12)
     assert (together >= 0).all()
     order = np.arange(len(circuits))[::-1]
-    np.testing.assert_allclose(model.mitigate(circuits.select(order)), together[::-1], atol=1e-6)
-    alone = model.mitigate(circuits.select(np.array([3])))
+    np.testing.assert_allclose(
+        trained.model.mitigate(circuits.select(order)), together[::-1], atol=1e-6
+    )
+    alone = trained.model.mitigate(circuits.select(np.array([3])))
     np.testing.assert_allclose(alone[0], together[3], atol=1e-6)
 
 
 def test_the_encoding_is_fitted_on_the_training_split_alone(tiny):
-    model = train(tiny, {"name": "physics_perceiver", **SIZES}, epochs=1)
-    _, _, context = model.encoding.raw(tiny.part("train").circuits)
-    np.testing.assert_allclose(model.encoding.state["context"].mean, context.mean(axis=0))
+    trained = train(tiny, PHYSICS, epochs=1)
+    _, _, context = trained.model.encoding.raw(tiny.part("train").circuits)
+    np.testing.assert_allclose(trained.model.encoding.state["context"].mean, context.mean(axis=0))
 
 
 # Batches
 
 
-def tensors(rows: int) -> dict[str, torch.Tensor]:
-    return {"a": torch.arange(rows), "b": torch.arange(rows)[:, None] * torch.ones(1, 3)}
+def numbered(rows: int) -> Batch:
+    """Circuits whose shots and frequencies are their number."""
+    number = torch.arange(float(rows))[:, None]
+    return Batch(
+        tokens=number[:, None] * torch.ones(1, 2, 3),
+        mask=torch.ones(rows, 2, dtype=torch.bool),
+        context=number,
+        noisy=number * torch.ones(1, 4),
+        readout=number * torch.ones(1, 2),
+        shots=number,
+    )
+
+
+def numbers(batch: Batch) -> list[int]:
+    return batch.shots[:, 0].int().tolist()
 
 
 def test_batches_in_order_cover_every_row():
-    loader = BatchLoader(tensors(10), 4)
+    loader = BatchLoader(numbered(10), 4)
     assert len(loader) == 3
     for _ in range(2):
-        assert [batch["a"].tolist() for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert [numbers(batch) for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
 def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
@@ -215,11 +228,11 @@ def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
             order: list[int] = []
             epochs.append(order)
             for batch in super().epoch(number):
-                rows = batch["ideal"][:, None] == self.tensors["ideal"][None]
+                rows = batch.labels[:, None] == self.data.labels[None]
                 order += rows.all(dim=2).int().argmax(dim=1).tolist()
                 yield batch
 
-    monkeypatch.setattr(fit_module, "ShuffledBatches", Watched)
+    monkeypatch.setattr(train_module, "ShuffledBatches", Watched)
     train(tiny, epochs=2)
     rows = list(range(len(tiny.part("train"))))
     assert [sorted(order) for order in epochs] == [rows, rows]
@@ -227,28 +240,28 @@ def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
     assert rows not in epochs
 
 
-def test_shuffled_batches_are_fresh_permutations_that_keep_rows_together():
-    loader = BatchLoader(tensors(50), 8, seed=0)
+def test_shuffled_batches_are_new_permutations_that_keep_rows_together():
+    loader = BatchLoader(numbered(50), 8, seed=0)
     passes = []
     for _ in range(3):
         batches = list(loader)
-        assert all((b["b"] == b["a"][:, None]).all() for b in batches)
-        passes.append(torch.cat([b["a"] for b in batches]).tolist())
+        assert all((b.noisy == b.shots).all() for b in batches)
+        passes.append(numbers(Batch.join(batches)))
     assert all(sorted(p) == list(range(50)) for p in passes)
     assert passes[0] != passes[1] != passes[2]
-    again = BatchLoader(tensors(50), 8, seed=0)
-    assert torch.cat([b["a"] for b in again]).tolist() == passes[0]
+    again = BatchLoader(numbered(50), 8, seed=0)
+    assert numbers(Batch.join(list(again))) == passes[0]
 
 
 def test_the_number_of_an_epoch_decides_its_batches():
     """In whatever order epochs are asked for; the first are those of the seed's generator."""
 
     def rows(batches: ShuffledBatches, number: int) -> list[int]:
-        return torch.cat([b["a"] for b in batches.epoch(number)]).tolist()
+        return numbers(Batch.join(list(batches.epoch(number))))
 
     generator = torch.Generator().manual_seed(3)
     expected = [torch.randperm(50, generator=generator).tolist() for _ in range(5)]
-    batches = ShuffledBatches(tensors(50), 8, 3)
+    batches = ShuffledBatches(numbered(50), 8, 3)
     assert [rows(batches, k) for k in (0, 1, 2, 4, 3, 3, 0)] == [
         expected[k] for k in (0, 1, 2, 4, 3, 3, 0)
     ]
@@ -260,16 +273,14 @@ def test_the_number_of_an_epoch_decides_its_batches():
 def test_batches_of_other_data_sizes_or_seeds_have_another_identity():
     found = {
         ShuffledBatches(data, size, seed).identity
-        for data in (tensors(10), tensors(11), {**tensors(10), "b": torch.zeros(10, 3)})
+        for data in (numbered(10), numbered(11), replace(numbered(10), noisy=torch.zeros(10, 4)))
         for size in (4, 5)
         for seed in (0, 1)
     }
     assert len(found) == 12
-    same = ShuffledBatches(tensors(10), 4, 0).identity
+    same = ShuffledBatches(numbered(10), 4, 0).identity
     assert same in found
-    assert tensors_digest({"x": torch.tensor([True, False])}) != tensors_digest(
-        {"x": torch.tensor([False, True])}
-    )
+    assert digest({"x": torch.tensor([True, False])}) != digest({"x": torch.tensor([False, True])})
 
 
 # Where and how exactly
@@ -296,11 +307,11 @@ def test_determinism_is_restored_when_training_breaks(tiny):
 
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_half_precision_trains_nearly_the_same_network(tiny, ema):
-    model = {"name": "perceiver", **SIZES, "dropout": 0.0}
+    model = example_config("perceiver").model_copy(update={"dropout": 0.0})
     exact = train(tiny, model, epochs=3, ema=ema)
     mixed = train(tiny, model, epochs=3, ema=ema, precision="bf16-mixed")
     assert not torch.equal(weights(exact), weights(mixed))
-    assert {p.dtype for p in mixed.network.parameters()} == {torch.float32}
+    assert {p.dtype for p in mixed.model.network.parameters()} == {torch.float32}
     np.testing.assert_allclose(
         mixed.history["val/loss"], exact.history["val/loss"], rtol=0.02, atol=0
     )
@@ -329,14 +340,14 @@ def test_auto_takes_the_cpu_where_there_is_no_gpu(tiny):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
 def test_every_architecture_trains_on_a_gpu(tiny, model, precision):
     """To the same bits twice, and in 32 bits to nearly the network of the CPU."""
-    sizes = {"perceiver": SIZES, "physics_perceiver": SIZES, "blind_mlp": {"width": 8}}
-    fields = {"name": model, **sizes.get(model, {"width": 8, "dropout": 0.0})}
+    config = example_config(model)
+    fields = config.model_copy(update={"dropout": 0.0}) if hasattr(config, "dropout") else config
     first, again = (
         train(tiny, fields, epochs=2, accelerator="gpu", precision=precision, ema=0.9)
         for _ in range(2)
     )
     assert torch.equal(weights(first), weights(again))
-    assert {p.device.type for p in first.network.parameters()} == {"cpu"}
+    assert {p.device.type for p in first.model.network.parameters()} == {"cpu"}
     if precision == "32-true":
         cpu = train(tiny, fields, epochs=2, ema=0.9)
         np.testing.assert_allclose(first.history["val/loss"], cpu.history["val/loss"], rtol=0.02)

@@ -1,0 +1,130 @@
+"""Encoded circuits as tensors: the one type from encoding to network, and a loader of batches."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from qmend.types import AnyArray
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B encoded circuits of n qubits in chain order, float32; L tokens of F values each.
+
+    It is pickled as NumPy arrays, so that processes exchange plain bytes and Ray's workers read
+    one copy in shared memory.
+
+    Attributes:
+        tokens: (B, L, F) one token a layer, instruction or parity; zero where ``mask`` is False.
+        mask: (B, L) bool, True where there is a token.
+        context: (B, C) standardised calibration values.
+        noisy: (B, 2^n) measured frequencies.
+        readout: (B, n) readout error of each qubit.
+        shots: (B, 1).
+        ideal: (B, 2^n) the labels; None where they are unknown or hidden.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+    context: Tensor
+    noisy: Tensor
+    readout: Tensor
+    shots: Tensor
+    ideal: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.noisy)
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Field name -> tensor, without missing labels."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    @property
+    def labels(self) -> Tensor:
+        """(B, 2^n) ``ideal`` where it must be there."""
+        assert self.ideal is not None
+        return self.ideal
+
+    def select(self, index: Tensor | slice) -> Batch:
+        """Return some of the circuits."""
+        return self._map(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
+        """Copy to a device; Lightning calls it."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def unlabelled(self) -> Batch:
+        """Hide the labels: the part that a network may see."""
+        return replace(self, ideal=None)
+
+    def without_tokens(self) -> Batch:
+        """Cut ``tokens`` and ``mask`` to length 0."""
+        return replace(self, tokens=self.tokens[:, :0], mask=self.mask[:, :0])
+
+    @staticmethod
+    def join(parts: Sequence[Batch]) -> Batch:
+        """Concatenate batches; shorter tokens are padded and masked."""
+        length = max(part.mask.shape[1] for part in parts)
+        padded = [part._padded(length).tensors for part in parts]
+        return Batch(**{name: torch.cat([part[name] for part in padded]) for name in padded[0]})
+
+    def _padded(self, length: int) -> Batch:
+        missing = length - self.mask.shape[1]
+        if not missing:
+            return self
+        return replace(
+            self,
+            tokens=functional.pad(self.tokens, (0, 0, 0, missing)),
+            mask=functional.pad(self.mask, (0, missing)),
+        )
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(**{name: change(tensor) for name, tensor in self.tensors.items()})
+
+    def __reduce__(self) -> tuple[Callable[[Mapping[str, AnyArray]], Batch], tuple[object]]:
+        arrays = {name: tensor.cpu().numpy() for name, tensor in self.tensors.items()}
+        return _from_arrays, (arrays,)
+
+
+def _from_arrays(arrays: Mapping[str, AnyArray]) -> Batch:
+    with warnings.catch_warnings():
+        # Arrays in shared memory can't be written, and a batch is only read.
+        warnings.filterwarnings("ignore", message=".*not writable.*")
+        return Batch(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+
+
+class BatchLoader:
+    """Slices batches from tensors in memory; a new permutation each pass when shuffled.
+
+    Many times faster than a DataLoader, which collates row by row.
+    """
+
+    def __init__(self, data: Batch, batch_size: int, seed: int | None = None) -> None:
+        self.data, self.batch_size = data, batch_size
+        self.generator = None if seed is None else torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows = len(self.data)
+        if self.generator is None:
+            for start in range(0, rows, self.batch_size):
+                yield self.data.select(slice(start, start + self.batch_size))
+        else:
+            order = torch.randperm(rows, generator=self.generator)
+            for index in torch.split(order, self.batch_size):
+                yield self.data.select(index)

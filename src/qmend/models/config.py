@@ -1,0 +1,22 @@
+"""The fields that all architectures' configs share; importable without torch."""
+
+from __future__ import annotations
+
+from pydantic import field_validator
+
+from qmend.config.model import ConfigModel
+
+
+class ModelConfig(ConfigModel):
+    """Fields of a ``conf/model/*.yaml``; each architecture adds its own."""
+
+    name: str
+    encoding: str
+
+    @field_validator("encoding")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        from qmend.encodings import ENCODINGS  # imports torch
+
+        ENCODINGS[value]
+        return value

@@ -1,0 +1,56 @@
+"""A trained network with all that its use needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from qmend.datasets.circuits import CircuitBatch
+from qmend.encodings import BatchLoader, Encoding
+from qmend.models.base import Architecture, Dimensions, build_model, count_parameters
+from qmend.models.config import ModelConfig
+from qmend.types import FloatArray
+
+#: Circuits that a network takes at once where nothing is learned.
+INFERENCE_BATCH = 512
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with its config, its sizes and its fitted encoding."""
+
+    network: Architecture
+    config: ModelConfig
+    dimensions: Dimensions
+    encoding: Encoding
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters."""
+        return count_parameters(self.network)
+
+    def mitigates(self, n_qubits: int) -> bool:
+        """Return whether it takes circuits of so many qubits."""
+        return self.network.any_size or n_qubits == self.dimensions.n_qubits
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        """Return (N, 2^n) mitigated distributions, chain order, float64, rows summing to one."""
+        if circuits.n_qubits != self.dimensions.n_qubits and self.network.any_size:
+            return self._resized(circuits.n_qubits).mitigate(circuits)
+        self.network.eval()
+        encoded = self.encoding(circuits, with_tokens=self.network.reads_circuit)
+        with torch.inference_mode():
+            parts = [
+                self.network(batch).double() for batch in BatchLoader(encoded, INFERENCE_BATCH)
+            ]
+        mitigated = torch.cat(parts).numpy()
+        normalised: FloatArray = mitigated / mitigated.sum(axis=1, keepdims=True)
+        return normalised
+
+    def _resized(self, n_qubits: int) -> TrainedModel:
+        """Return the same weights for circuits of another size."""
+        dimensions = replace(self.dimensions, n_qubits=n_qubits)
+        network = build_model(self.config, dimensions)
+        network.load_state_dict(self.network.state_dict())
+        return replace(self, network=network, dimensions=dimensions)

@@ -1,0 +1,30 @@
+"""Who watches a training: progress, messages and loggers as one object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # takes seconds to import, and every command that shows progress needs this file
+    from pytorch_lightning.loggers import Logger
+
+#: Takes epochs done, epochs at most and the epoch's metrics; True ends the training.
+EpochProgress = Callable[[int, int, dict[str, float]], bool | None]
+#: Takes one sentence for a person.
+Message = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TrainingObserver:
+    """Called while a network trains; by default, nobody is.
+
+    Attributes:
+        epoch: called after each epoch.
+        message: called with what becomes of the state of a stopped training.
+        loggers: get every epoch's metrics.
+    """
+
+    epoch: EpochProgress = lambda done, total, values: None
+    message: Message = lambda sentence: None
+    loggers: tuple[Logger, ...] = ()
