@@ -11,7 +11,8 @@ from threading import Barrier
 import pytest
 import yaml
 
-from qmend.tracking.run import config_sha, flatten, git_sha, start_run
+from qmend.config.nested import flatten
+from qmend.tracking.run import config_sha, git_sha, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.types import QmendError
 

@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from qmend.config.compose import compose_config
 from qmend.config.errors import validate
+from qmend.config.nested import flatten
 from qmend.config.paths import conf_dir
 from qmend.models.base import ARCHITECTURES, Dimensions, build_model
-from qmend.tracking.run import flatten
 from qmend.tuning.proposals import suggest
 from qmend.tuning.space import SearchSpace, base_values, with_values
 from qmend.types import QmendError

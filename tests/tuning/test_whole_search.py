@@ -21,11 +21,11 @@ import pytest
 import ray
 from mlflow.entities import Run as MlflowRun
 
+from qmend.config.nested import flatten
 from qmend.datasets.table import Dataset
 from qmend.runs.scoring import Context
 from qmend.runs.training import run_training
 from qmend.studies.reproduction import reproduce
-from qmend.tracking.run import flatten
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.config import TrainingConfig

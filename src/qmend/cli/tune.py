@@ -18,13 +18,11 @@ from qmend.reporting.experiment import experiment_text
 from qmend.reporting.html import check_writable
 from qmend.reporting.numbers import seconds_text
 from qmend.reporting.search_table import (
-    cells,
     outcomes_text,
-    ranked,
     result_table,
+    running_table,
     score_text,
     trial_line,
-    trial_table,
 )
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
@@ -33,9 +31,6 @@ from qmend.tuning.result import SearchResult
 from qmend.tuning.running import CompleteSearch, run_search
 from qmend.tuning.search import Plan, Search
 from qmend.workflows.configs import TrainConfig, TuneCommandConfig
-
-#: Ended trials that are listed while others run.
-_TOP_LIVE = 5
 
 
 def tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
@@ -59,7 +54,7 @@ def tune(config: TuneCommandConfig, plain: dict[str, Any]) -> float:
 
     with _progress(config) as board:
         complete = run_search(context, plan, write_best, board.watch, board.say)
-    console.print(result_table(complete.search, complete.result))
+    console.print(result_table(complete.search, complete.result).terminal())
     _print_result(complete, output, choices)
     return complete.result.best.trial.best
 
@@ -86,16 +81,12 @@ class _Board:
         console.print(f"  {sentence}", markup=False)
 
     def table(self) -> Group:
-        """Running trials, then the best of those that ended."""
-        table = trial_table()
-        running = [t for t in self.trials.values() if t.outcome is None]
-        ended = [t for t in self.trials.values() if t.outcome is not None]
-        for trial in [*sorted(running, key=lambda t: t.number), *ranked(ended)[:_TOP_LIVE]]:
-            table.add_row(*cells(trial, self.epochs))
-        counts = outcomes_text(ended)
+        """Running trials and the best of those that ended, with how far the search is."""
+        trials = list(self.trials.values())
+        counts = outcomes_text(trials)
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
         return Group(
-            table,
+            running_table(trials, self.epochs).terminal(),
             f"  {max(self.trials, default=-1) + 1} of {self.wanted} trials started"
             f"{f', {counts}' if counts else ''}; {minutes}:{seconds:02} minutes",
         )

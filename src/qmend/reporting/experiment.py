@@ -10,9 +10,9 @@ import yaml
 from omegaconf import OmegaConf
 
 from qmend.config.compose import compose_config
+from qmend.config.nested import flatten
 from qmend.config.paths import conf_dir
 from qmend.reporting.numbers import count_text, interval_text, seconds_text
-from qmend.tracking.run import flatten
 from qmend.tuning.result import SearchResult
 from qmend.tuning.search import Search
 from qmend.tuning.space import SECTIONS, with_values

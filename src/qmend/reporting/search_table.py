@@ -1,48 +1,57 @@
-"""The trials of a search as a rich table and as lines."""
+"""The trials of a search as a table and as lines."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-
 from qmend.reporting.numbers import interval_text, seconds_text
+from qmend.reporting.table import Column, Row, Table
 from qmend.tuning.record import OUTCOMES, Trial
 from qmend.tuning.result import ScoredTrial, SearchResult
 from qmend.tuning.search import Search, values_text
 
 #: Number of trials in the table of a result.
 _TOP = 10
+#: Number of ended trials in the table of a search that runs.
+_TOP_RUNNING = 5
+_COLUMNS = (
+    Column.number("trial"),
+    Column.text("state"),
+    *(Column.number(heading) for heading in ("epoch", "best", "s")),
+    Column.text("values", long="fold"),
+)
 
 
 def result_table(search: Search, result: SearchResult) -> Table:
     """Tabulate the top trials, with the test score of the best and of the default config."""
-    table = trial_table(f"{search.plan.options.metric}, lowest of all epochs")
-    table.add_column("test median L1RC [95 %]", justify="right", no_wrap=True)
-    scored = {each.trial.number: each for each in result.scored}
+    scored = {each.trial.number: interval_text(each.test) for each in result.scored}
     top = ranked(search.trials)[:_TOP]
     top += [each.trial for each in result.scored if each.trial not in top]
-    for trial in top:
-        score = scored.get(trial.number)
-        text = "" if score is None else interval_text(score.test)
-        table.add_row(*cells(trial, search.plan.max_epochs), text)
-    return table
+    rows = [
+        Row.of(
+            [*trial_cells(trial, search.plan.max_epochs), scored.get(trial.number, "")],
+            "best" if trial is result.best.trial else "",
+        )
+        for trial in top
+    ]
+    score = Column.number("test median L1RC [95 %]")
+    title = f"{search.plan.options.metric}, lowest of all epochs"
+    return Table((*_COLUMNS, score), (tuple(rows),), title)
 
 
-def trial_table(title: str | None = None) -> Table:
-    """Make an empty table whose rows are :func:`cells`."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("trial", justify="right", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    for heading in ("epoch", "best", "s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("values", overflow="fold")
-    return table
+def running_table(trials: Sequence[Trial], epochs: int) -> Table:
+    """Tabulate running trials, then the best of those that ended."""
+    running = sorted((t for t in trials if t.outcome is None), key=lambda t: t.number)
+    ended = ranked([t for t in trials if t.outcome is not None])[:_TOP_RUNNING]
+    rows = (
+        tuple(Row.of(trial_cells(trial, epochs), trial.outcome or "running") for trial in part)
+        for part in (running, ended)
+    )
+    return Table(_COLUMNS, tuple(rows))
 
 
-def cells(trial: Trial, epochs: int) -> list[str]:
+def trial_cells(trial: Trial, epochs: int) -> list[str]:
     """Number, state, epochs, best value, seconds, sampled values."""
     return [
         str(trial.number),
@@ -56,7 +65,7 @@ def cells(trial: Trial, epochs: int) -> list[str]:
 
 def trial_line(trial: Trial, epochs: int) -> str:
     """Write an ended trial as a line, for an output that is no terminal."""
-    number, state, epoch, best, seconds, values = cells(trial, epochs)
+    number, state, epoch, best, seconds, values = trial_cells(trial, epochs)
     return f"trial {number} {state} at epoch {epoch}, best {best or 'none'}, {seconds} s: {values}"
 
 

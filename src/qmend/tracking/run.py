@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
 from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
 
@@ -184,17 +185,6 @@ def end_run(run: Run, status: str, error: str = "") -> None:
         if error:
             run.store.client.set_tag(run.run_id, "error", error[:1000])
         run.store.client.set_terminated(run.run_id, status)
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings -> dotted keys."""
-    out: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            out.update(flatten(value, f"{prefix}{key}."))
-        else:
-            out[f"{prefix}{key}"] = value
-    return out
 
 
 def config_sha(config: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ Metric = Literal["val/l1rc_median", "val/loss"]
 
 
 class ResourcesConfig(ConfigModel):
-    """What one trial gets; torch uses as many threads as there are whole CPUs in it, at least 1.
+    """Resources of one trial; torch uses as many threads as there are whole CPUs, at least 1.
 
     Attributes:
         cpu, gpu: parts of processors; fractions share one.
@@ -40,11 +40,11 @@ class AshaConfig(ConfigModel):
 
 
 class WarmStartConfig(ConfigModel):
-    """What is tried before Optuna proposes.
+    """Trials before Optuna proposes.
 
     Attributes:
-        default: the config as it is without a search; ASHA does not stop it, as it is what the
-            best trial is held against.
+        default: the config as it is without a search; ASHA does not stop it, as the best trial
+            is compared with it.
         best_run: the config of the best earlier run of the same architecture on the same data,
             as far as it lies in the space.
     """
@@ -63,7 +63,7 @@ class TuneConfig(ConfigModel):
         parallel: trials at a time.
         address: of a Ray cluster that sees the same files; ``local``: one is started here, and
             ended with the search.
-        output: folder for the best config; null: see ``conf/tune.yaml``.
+        output: directory for the best config; null: see ``conf/tune.yaml``.
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """
 

@@ -1,10 +1,13 @@
 """Proposals by Optuna: a pure function of the trials so far.
 
-Ray's ``OptunaSearch`` with a stored study (``points_to_evaluate`` and ``storage``) was tried and
-can't resume a killed search: started again, it queues its first points and repeats the draws of
-its seed, leaves the trials that ran as RUNNING for ever without a way to go on with them, and
-tells Optuna that a trial which ASHA stopped was complete. Optuna's file journal can't be read any
-more once a line was torn, and waits 30 s for the lock of a killed process.
+Ray's ``OptunaSearch`` with a stored study (``points_to_evaluate``, ``storage``) was tried first. It
+can't resume a killed search (Ray 2.60, Optuna 5.0):
+
+- Started again, it queues its first points again and repeats the draws of its seed.
+- Trials that were under way stay RUNNING in the study, and nothing resumes them.
+- A trial that ASHA stopped is stored as complete; one that ends with NaN stays RUNNING.
+- Optuna's file journal is unreadable after a write over a torn line, and waits 30 s for the lock of
+  a killed process.
 """
 
 from __future__ import annotations

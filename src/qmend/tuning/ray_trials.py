@@ -35,7 +35,7 @@ from qmend.tuning.search import Search
 from qmend.tuning.worker import Shared, train_trial
 from qmend.types import QmendError
 
-#: Keys of what ASHA is told of an epoch.
+#: Keys of ASHA's own result.
 _EPOCH, _BEST = "epoch", "best"
 #: Stands for "no number so far" in the quantiles of ASHA, which no infinity may enter.
 _WORST = 1e30
@@ -50,11 +50,11 @@ _END = ("outcome", "seconds", "parameters", "error")
 _SCRATCH, _OWNER = "qmend-ray-", "owner"
 
 
-class _Events:
-    """The searcher's and the scheduler's side of a search.
+class _Guest:
+    """A searcher or scheduler inside Ray.
 
-    Ray pickles both into a state of its own, which is left empty as the store holds more, and
-    wraps an error in them into one of its own.
+    Ray pickles it into a state of its own, which stays empty as the store holds more. Ray wraps
+    its errors, so the first one is kept.
     """
 
     search: Search
@@ -65,6 +65,7 @@ class _Events:
 
     @contextmanager
     def keep_error(self) -> Iterator[None]:
+        """Keep an error that leaves the block."""
         try:
             yield
         except Exception as error:
@@ -74,16 +75,16 @@ class _Events:
 
 @dataclass(frozen=True)
 class _Numbered:
-    """A trial to ASHA: unlike Ray's id, its number stays the same in every process."""
+    """A trial as ASHA takes it; its number, unlike Ray's id, is the same in every process."""
 
     trial_id: int
 
 
-class SearchScheduler(_Events, FIFOScheduler):
+class SearchScheduler(_Guest, FIFOScheduler):
     """Ray's ASHA on each trial's best value so far, over all trials of the search.
 
     Ray's scheduler alone forgets the trials of an earlier process. Its verdict depends on the
-    values at each rung, so it is given the trials' histories again.
+    values at each rung, so it gets the trials' histories again.
     """
 
     def __init__(self, search: Search) -> None:
@@ -146,7 +147,7 @@ class SearchScheduler(_Events, FIFOScheduler):
         return bool(action == TrialScheduler.STOP) and not exempt
 
 
-class SearchSearcher(_Events, Searcher):
+class SearchSearcher(_Guest, Searcher):
     """Gives the search's trials to Ray."""
 
     def __init__(self, search: Search) -> None:
@@ -207,7 +208,7 @@ def run_trials(search: Search, shared: Shared) -> None:
                 run_config=tune.RunConfig(
                     name="search",
                     storage_path=str(scratch / "results"),
-                    # The state of a training is its own; Ray keeps none.
+                    # A training stores its own state.
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     verbose=0,
                 ),

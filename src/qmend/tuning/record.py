@@ -1,7 +1,7 @@
 """The stored record of a search: one run for each trial, and nothing beside it.
 
-A trial's values are its run's params, its history the run's validation metric, its end the tag
-``outcome``. The tag is set last, so that a trial without it is one to resume.
+A trial's values are its run's params, its history is the run's validation metric, its end is the
+tag ``outcome``. The tag is set last: a trial without it is resumed.
 """
 
 from __future__ import annotations

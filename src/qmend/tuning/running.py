@@ -1,4 +1,4 @@
-"""A whole search: found in the store where it was stopped, run, and concluded."""
+"""A whole search: resumed from the store, run, concluded."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SEARCHES = "searches"
 
 @dataclass(frozen=True)
 class CompleteSearch:
-    """A search that has come to its end.
+    """A search with its result.
 
     Attributes:
         new: number of trials that this call ran or resumed.
@@ -51,7 +51,7 @@ def run_search(
     watch: Watch = lambda trial: None,
     say: Message = lambda sentence: None,
 ) -> CompleteSearch:
-    """Run a search to its end, from wherever an earlier call left it.
+    """Run a search to its end, or resume one that was stopped.
 
     Raises:
         QmendError: if another process runs the same search, or no trial finished.
@@ -99,7 +99,7 @@ def _parent(context: Context, key: str) -> MlflowRun | None:
 
 
 def _run(search: Search) -> None:
-    """Run the trials that are wanted; none of their runs says RUNNING afterwards."""
+    """Run the trials that are wanted; leave none of their runs RUNNING."""
     try:
         run_trials(search, _shared(search))
         search.remove_states()

@@ -14,10 +14,11 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pydantic import ValidationError
 
 from qmend.config.errors import validation_sentence
+from qmend.config.nested import flatten
 from qmend.datasets.manifest import Manifest
 from qmend.runs.scoring import Context, dataset_tags
 from qmend.runs.training import training_tags
-from qmend.tracking.run import Run, begin_run, end_run, flatten
+from qmend.tracking.run import Run, begin_run, end_run
 from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.proposals import propose
@@ -70,7 +71,7 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The part that decides the trials: a search of the same one on the same data resumes."""
+        """The part that decides the trials; a search is resumed by it and the data."""
         kept = {name: self.config[name] for name in ("device", "dataset", *SECTIONS)}
         tune = self.options.model_dump(mode="json", exclude=_INCIDENTAL)
         return {**kept, "seed": self.seed, "tune": tune}
@@ -259,15 +260,11 @@ def values_text(trial: Trial) -> str:
     """Write a trial's values with short keys."""
     if trial.source == "default":
         return "default config"
-    short = [f"{key.rpartition('.')[2]}={value_text(v)}" for key, v in trial.values.items()]
-    return " ".join(short)
-
-
-def value_text(value: Any) -> str:
-    """Write a sampled value with three digits."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return "null" if value is None else str(value)
+    texts = {
+        key.rpartition(".")[2]: f"{value:.3g}" if isinstance(value, float) else value
+        for key, value in trial.values.items()
+    }
+    return " ".join(f"{key}={'null' if text is None else text}" for key, text in texts.items())
 
 
 def log_data(run: Run, manifest: Manifest, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, Self
@@ -13,7 +13,7 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from qmend.config.errors import validation_sentence
 from qmend.config.model import ConfigModel
-from qmend.tracking.run import flatten
+from qmend.config.nested import flatten
 from qmend.types import QmendError, nearest
 
 #: Parts of a config that a search may vary.
@@ -108,13 +108,14 @@ class Parameter(ConfigModel):
             (self.high - self.low) / self.step + 1e-8
         ) * self.step
 
-    @property
-    def ends(self) -> tuple[Value, ...]:
-        """Both ends of the range, or all choices."""
-        if self.choices is not None:
-            return self.choices
-        cast = int if self.type == "int" else float
-        return tuple(cast(end) for end in self.range)
+    def multiple(self, value: Value, divisors: Sequence[Value]) -> Value:
+        """Round to the nearest multiple of all divisors that lies inside the range."""
+        if not divisors or not isinstance(value, int):
+            return value
+        unit = math.lcm(*(int(divisor) for divisor in divisors if divisor is not None))
+        low, high = (int(end) for end in self.range)
+        least, most = -(-low // unit), high // unit
+        return unit * min(max(round(value / unit), least), max(most, least))
 
     def read(self, text: str) -> Value:
         """Read a logged value; None where it is no number, text where it is no choice."""
@@ -141,7 +142,7 @@ class Parameter(ConfigModel):
         return low <= value <= high and abs(steps - round(steps)) < 1e-8
 
     def nearest(self, value: Any) -> Any:
-        """The value itself, or the end of the range beyond which it lies; None if there is none."""
+        """Move a value into the range; None where it is no number, or no choice."""
         if self.contains(value):
             return float(value) if self.type == "float" else value
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -156,7 +157,7 @@ class Parameter(ConfigModel):
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Dotted key of a config -> its values, in an order in which conditions come first."""
+    """Dotted key of a config -> its values; a key comes after those it depends on."""
 
     parameters: dict[str, Parameter]
 
@@ -193,12 +194,14 @@ class SearchSpace:
             suggest: draws one value.
             base: the config's own values, see :func:`base_values`.
         """
-        values: dict[str, Value] = {}
+        values = dict(base)
+        varied = []
         for key, parameter in self.parameters.items():
-            if self._varied(parameter, values, base):
-                value = suggest(key, parameter)
-                values[key] = self._multiple(parameter, value, values, base)
-        return values
+            if all(values.get(k) in allowed for k, allowed in parameter.condition.items()):
+                divisors = [values.get(other) for other in parameter.multiple_of]
+                values[key] = parameter.multiple(suggest(key, parameter), divisors)
+                varied.append(key)
+        return {key: values[key] for key in varied}
 
     def read(self, params: Mapping[str, str]) -> dict[str, Value]:
         """Read the values of a trial from its run's params, inside the ranges or not.
@@ -219,12 +222,18 @@ class SearchSpace:
         return values
 
     def project(self, config: Mapping[str, Any]) -> dict[str, Value]:
-        """Project a config onto the space: beyond a range its end, no key that has no place in it.
+        """Project a config onto the space.
 
-        Values of categorical parameters must be among the choices.
+        A value beyond a range becomes its end. A key whose value is no choice, or whose condition
+        does not hold, is left out.
         """
         own = base_values(config)
-        values = self.draw(lambda key, parameter: parameter.nearest(own.get(key)), own)
+
+        def nearest_or_own(key: str, parameter: Parameter) -> Value:
+            value: Value = parameter.nearest(own.get(key))
+            return own.get(key) if value is None else value
+
+        values = self.draw(nearest_or_own, own)
         return {k: v for k, v in values.items() if self.parameters[k].contains(v)}
 
     def to_json(self) -> dict[str, dict[str, Any]]:
@@ -233,32 +242,6 @@ class SearchSpace:
             key: parameter.model_dump(mode="json", exclude_defaults=True)
             for key, parameter in self.parameters.items()
         }
-
-    def _varied(
-        self, parameter: Parameter, values: Mapping[str, Value], base: Mapping[str, Value]
-    ) -> bool:
-        return all(
-            values.get(key, base.get(key)) in allowed
-            for key, allowed in parameter.condition.items()
-        )
-
-    def _multiple(
-        self,
-        parameter: Parameter,
-        value: Value,
-        values: Mapping[str, Value],
-        base: Mapping[str, Value],
-    ) -> Value:
-        """The nearest multiple inside the range of an int that others must divide."""
-        if not parameter.multiple_of or not isinstance(value, int):
-            return value
-        others = [values.get(key, base.get(key)) for key in parameter.multiple_of]
-        unit = math.lcm(*(int(other) for other in others if other is not None))
-        low, high = parameter.ends
-        assert isinstance(low, int)
-        assert isinstance(high, int)
-        least, most = -(-low // unit), high // unit
-        return unit * min(max(round(value / unit), least), max(most, least))
 
 
 def _logged(params: Mapping[str, str], key: str) -> str | None:

@@ -54,9 +54,9 @@ class Shared:
 def train_trial(config: dict[str, Any], shared: Shared) -> None:
     """Train one trial as a Ray function; report each epoch, then its end.
 
-    The report returns when the search has taken the epoch; where ASHA stops the trial it raises
-    SystemExit instead. The run belongs to the search's process, which ends it; the worker logs
-    epochs and the network.
+    ``tune.report`` returns when the search has taken the epoch, and raises SystemExit where ASHA
+    stops the trial. The run belongs to the search's process, which ends it; the worker logs epochs
+    and the network.
 
     Args:
         config: ``number``; ``run_id``; ``seconds`` of training before it was interrupted;
