@@ -13,7 +13,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.noise.fit_model import PRIOR, NoiseModel
 from qmend.noise.fitted import FittedNoise
-from qmend.noise.fitting import FitSettings, cross_validate, fit_noise, thirds
+from qmend.noise.fitting import FitSettings, fit_noise, thirds
 from qmend.noise.measurements import Measurements
 from qmend.reporting.fidelity import fidelity_figure, fidelity_table
 from qmend.reporting.figures import svg
@@ -179,14 +179,6 @@ def test_a_third_of_the_circuits_and_none_in_both_parts(circuits):
     ids = np.array(twice.circuit_ids(measured))
     assert not set(ids[train]) & set(ids[test])
     assert not np.array_equal(train, thirds(twice, measured, seed=1)[0])
-
-
-def test_cross_validation_prefers_the_parts_that_made_the_data(model, truth, circuits):
-    data = simulate(model, truth, circuits.select(np.arange(30)))
-    right = FitSettings(parts=PARTS, shift=0.0, discrepancy=2e-3, iterations=12)
-    wrong = replace(right, parts=("gate_error", "flip_up", "flip_down"))
-    scores = cross_validate(model, data, [wrong, right], folds=2)
-    assert scores[1].static < 0.5 * scores[0].static
 
 
 def test_the_report_compares_on_circuits_that_no_fit_saw(algiers, model, truth, circuits):

@@ -84,7 +84,7 @@ class GadgetCompiler:
 
 
 class _Writer:
-    """Appends instructions, merging what meets on a qubit."""
+    """A list of instructions in which neighbours on a qubit merge."""
 
     def __init__(self, n_qubits: int) -> None:
         self.n_qubits = n_qubits

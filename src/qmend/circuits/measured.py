@@ -66,7 +66,7 @@ class MeasuredCircuit:
 
 
 def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
-    """Separate a circuit from its measurements, and drop the qubits that it does not use.
+    """Separate a circuit from its measurements and its unused qubits.
 
     Raises:
         QmendError: if it has a condition, a reset or a gate after a measurement, an unbound

@@ -57,7 +57,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the files can't say.
+    """Licence, authors and origin of a dataset, which no file of it holds.
 
     Attributes:
         licence: SPDX identifier.
@@ -279,7 +279,7 @@ def _layouts(described: Description) -> str:
 
 
 def _inline(plain: dict[str, Any]) -> str:
-    """``pauli (n_qubits 5, gadgets exact)``; what is null is left out."""
+    """Format as ``pauli (n_qubits 5, gadgets exact)``, null values left out."""
     rest = ", ".join(
         f"{k} {v}" for k, v in sorted(_portable(plain).items()) if k != "name" and v is not None
     )

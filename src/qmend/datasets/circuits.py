@@ -111,7 +111,7 @@ def fill_missing(batch: CircuitBatch, mean: MeanCalibration) -> Filled:
 
 
 def check_distributions(probabilities: FloatArray, name: str) -> None:
-    """Refuse what is no probability distribution.
+    """Refuse values that are no probability distribution.
 
     Raises:
         QmendError: naming the first row that is not finite, negative or not normalised.

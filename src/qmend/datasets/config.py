@@ -154,7 +154,7 @@ def recipe_noise(recipe: Mapping[str, Any]) -> NoiseConfig | None:
 
 
 def collected_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
-    """The same for hardware data, which no simulated noise decides; as JSON gives it back."""
+    """Everything that decides hardware data: no simulated noise; as JSON gives it back."""
     recipe = dataset_recipe(dataset, device)
     for simulated in ("executor", "noise", "calibrations", "jobs_per_shard"):
         del recipe["dataset"][simulated]

@@ -181,7 +181,7 @@ def distances(folder: Path, manifest: Manifest) -> Distances:
 
 
 def quantiles(values: AnyArray) -> FloatArray | None:
-    """The :data:`QUANTILES` (per cent) of what is not NaN; None if nothing is."""
+    """The :data:`QUANTILES` (per cent) of the values but NaN; None if there are none."""
     finite = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return np.percentile(finite, QUANTILES) if len(finite) else None
 

@@ -29,7 +29,7 @@ LEDGER = "ledger.jsonl"
 
 @dataclass
 class JobRecord:
-    """What the ledger knows of one job.
+    """The history of one job.
 
     Attributes:
         circuit_ids: of the planned circuits; None before.

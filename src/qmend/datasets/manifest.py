@@ -80,7 +80,7 @@ class Manifest(ConfigModel):
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest; it is the last file of a dataset, so its presence means complete."""
+    """Write the manifest, the last file: where there is one, the dataset is complete."""
     text = json.dumps(manifest.model_dump(mode="json"), indent=1, sort_keys=True) + "\n"
     write_text(folder / MANIFEST, text)
 
@@ -135,5 +135,5 @@ def check_files(folder: Path, manifest: Manifest) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of what decides the data."""
+    """Versions of the packages that decide the data."""
     return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}

@@ -40,7 +40,7 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
 
 
 def is_intact(path: Path, sha: str) -> bool:
-    """Whether a shard left by an earlier call was written whole for this very recipe."""
+    """Say whether a shard was written whole for this recipe."""
     try:
         if shard_marks(path).get(RECIPE_KEY) != sha.encode():
             return False
@@ -51,12 +51,12 @@ def is_intact(path: Path, sha: str) -> bool:
 
 
 def shard_marks(path: Path) -> dict[bytes, bytes]:
-    """What a shard belongs to."""
+    """Read the marks of a shard."""
     return dict(pq.read_schema(path).metadata or {})
 
 
 def write_shard(path: Path, table: pa.Table, marks: dict[bytes, bytes]) -> None:
-    """Write a shard whole or not at all, with marks that say what it belongs to."""
+    """Write a shard atomically, with marks of its recipe."""
     table = table.replace_schema_metadata(marks)
 
     def write(part: Path) -> None:

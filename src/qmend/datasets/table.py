@@ -201,7 +201,7 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
 
 
 def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
-    """The calibration of rows without one: every value of the gates they use is missing."""
+    """Make a calibration without values for rows that have none."""
     two = circuits.is_two_qubit
     columns = (circuits.gate[two], circuits.first[two], circuits.second[two])
     used = {(GATES[g], int(a), int(b)) for g, a, b in zip(*columns, strict=True)}
@@ -211,7 +211,7 @@ def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -
 def _loadable(
     table: pa.Table, folder: Path, n_qubits: int | None
 ) -> tuple[pa.Table, dict[str, int]]:
-    """The rows that one batch can hold, and how many others there are, by reason."""
+    """Select the rows that fit one batch; count the others by reason."""
     sizes = np.asarray(table["n_qubits"]).astype(np.int64)
     present = sorted(set(sizes.tolist()))
     if n_qubits is None and len(present) > 1:

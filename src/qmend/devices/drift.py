@@ -106,7 +106,7 @@ def _qubit_walks(walks: _Walks, qubit: int) -> dict[int, FloatArray]:
 
 
 def _pair(gate: GateCalibration) -> tuple[int, ...]:
-    """The qubits of a gate whatever its direction."""
+    """The qubits of a gate in ascending order."""
     return tuple(sorted(gate.qubits))
 
 

@@ -45,7 +45,7 @@ _Attempts = dict[tuple[int, int], int]
 
 @dataclass(frozen=True)
 class Generation:
-    """What a call of :func:`generate` did."""
+    """Result of :func:`generate`."""
 
     folder: Path
     manifest: Manifest
@@ -62,7 +62,7 @@ def generate(
     ray_address: str | None = None,
     wait: bool = False,
 ) -> Generation:
-    """Make a dataset, or finish one that was interrupted, or return one that is complete.
+    """Make a dataset, resume one, or return one that is complete.
 
     Args:
         folder: where it lies or will lie.
@@ -124,7 +124,7 @@ def _reused(
 
 
 def _clear_outdated(folder: Path, sha: str) -> None:
-    """Remove a manifest of another recipe, or one whose files are damaged, and those files."""
+    """Remove an outdated manifest, and the damaged files of a current one."""
     path = folder / MANIFEST
     if not path.exists():
         return
@@ -227,7 +227,7 @@ def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> 
 
 
 def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:
-    """Count one more attempt for every circuit seen before; the shards to be made again."""
+    """Count one more attempt for each duplicate; return the shards to be made again."""
     ids: list[str] = []
     for path in paths:
         ids += pq.read_table(path, columns=["circuit_id"])["circuit_id"].to_pylist()

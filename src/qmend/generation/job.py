@@ -31,7 +31,7 @@ LABEL_TOLERANCE = 1e-10
 
 @dataclass(frozen=True)
 class JobTask:
-    """One job to make: its number, split, and how often each circuit was already redrawn."""
+    """One job to make: number, split, and redraws of each circuit so far."""
 
     dataset: DatasetConfig
     device: DeviceConfig
@@ -61,7 +61,7 @@ class DrawnJob:
 
 @dataclass(frozen=True)
 class GenerationSetup:
-    """What all jobs of a dataset share.
+    """Device, compiler and calibrations, which all jobs of a dataset share.
 
     Attributes:
         calibrations: the snapshots that jobs cycle through, restricted to the layout.
@@ -258,7 +258,7 @@ def circuit_seed(seed: int, job: int, index: int, attempt: int = 0) -> int:
 def check_labels(
     table: InstructionTable, measured: np.ndarray, ideal: FloatArray, where: str
 ) -> None:
-    """Prove that ``ideal`` is what the compiled circuits give when measured without noise.
+    """Prove that ``ideal`` is the compiled circuits' own noiseless distribution.
 
     Raises:
         QmendError: naming the first row that differs by more than :data:`LABEL_TOLERANCE`.

@@ -128,7 +128,7 @@ class FreshCircuits:
         )
 
     def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
-        """The stored circuits whose turn it is, under the noise of a job of their own.
+        """Measure the next stored circuits again, under the noise of a new job.
 
         Their calibrations stay, so that whatever is encoded of them stays, too.
         """
@@ -178,7 +178,7 @@ class FreshCircuits:
 
 
 def fresh_seed(dataset: int, training: int) -> int:
-    """The seed (63 bits) of all that a training draws, by the seeds of dataset and training."""
+    """Derive the seed (63 bits) of a training's circuits from its own and the dataset's."""
     key = (_STREAM, training)
     state = np.random.SeedSequence(dataset, spawn_key=key).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))

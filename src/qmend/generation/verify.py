@@ -27,7 +27,7 @@ LEAST_P_VALUE = 1e-6
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify_dataset` found.
+    """Result of :func:`verify_dataset`.
 
     Attributes:
         rows: circuits whose labels were proven.

@@ -26,7 +26,7 @@ from qmend.types import Progress, QmendError
 
 @dataclass(frozen=True)
 class Collection:
-    """What a call of :func:`collect` did.
+    """Result of :func:`collect`.
 
     Attributes:
         submitted, fetched: jobs, in this call.
@@ -49,7 +49,7 @@ def collect(
     replace: bool = False,
     service: OpenService = open_service,
 ) -> Collection:
-    """Collect a dataset, or go on where a call was stopped, or return one that is complete.
+    """Collect a dataset, resume one, or return one that is complete.
 
     Args:
         folder: where it lies or will lie.
@@ -170,7 +170,7 @@ class _Collector:
         return self._ledger.job(job)
 
     def _is_pending(self, job: int) -> bool:
-        """Whether the service has a result, or will have one, that is not in a file."""
+        """Say whether the service has, or will have, a result that is not stored."""
         states = ("submitted", "done", "fetched")  # fetched: the file was lost or damaged
         return job not in self._fetched and self._record(job).state in states
 

@@ -13,7 +13,7 @@ class DistinctJobs:
 
     def __init__(self, dataset: DatasetConfig, setup: GenerationSetup, ledger: Ledger) -> None:
         self._dataset = dataset
-        self._shared = setup
+        self._setup = setup
         self._ledger = ledger
         self._drawn: dict[int, DrawnJob] = {}
         self._seen = {i for r in ledger.jobs.values() for i in r.circuit_ids or ()}
@@ -25,7 +25,7 @@ class DistinctJobs:
         record = self._ledger.job(job)
         attempts = dict(record.attempts)
         while True:
-            drawn = draw_job(self._shared, job, attempts)
+            drawn = draw_job(self._setup, job, attempts)
             ids = drawn.table.circuit_ids(drawn.measured)
             if record.circuit_ids is not None:
                 break

@@ -35,7 +35,7 @@ class ServiceJob(Protocol):
         """Why it failed or was cancelled, in one line."""
 
     def result(self) -> Any:
-        """What the sampler returned for a job that is done."""
+        """The sampler's result of a job that is done."""
 
     def executed_at(self) -> datetime:
         """When it ran (UTC)."""

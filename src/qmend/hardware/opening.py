@@ -17,7 +17,7 @@ MAX_JOB_SIZE = 300
 
 
 def check_config(dataset: DatasetConfig, device: DeviceConfig, config: CollectionConfig) -> None:
-    """Refuse what no job could be made of.
+    """Refuse a config that gives no job.
 
     Raises:
         QmendError: if device, layout or job size don't fit.

@@ -25,7 +25,7 @@ _SAMPLED_JOBS = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What a collection would do.
+    """Size and cost of a collection before it starts.
 
     Attributes:
         jobs, circuits, shots: all that would still be submitted; shots a circuit.
@@ -53,7 +53,7 @@ def plan(
     config: CollectionConfig,
     service: OpenService = open_service,
 ) -> Plan:
-    """What ``collect`` would do; submits and writes nothing.
+    """Plan a collection; nothing is submitted or written.
 
     The time is the sum of :func:`quantum_seconds` over the first jobs, carried over to all, and
     :data:`JOB_OVERHEAD` a job. It is an estimate of ours, not the service's.

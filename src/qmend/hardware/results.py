@@ -38,7 +38,7 @@ class Results:
         self._device = device
         self._folder = folder
         self._config = config
-        self._shared = setup
+        self._setup = setup
         self._sha = sha
         self._splits: list[Split] = ["train"] * dataset.jobs  # by time: known at the end
         if dataset.split.by == "job":
@@ -74,7 +74,7 @@ class Results:
         """
         calibration = device_calibration.restrict(self._device.layout)
         table = job_rows(
-            self._shared,
+            self._setup,
             drawn,
             counts,
             None,

@@ -81,7 +81,7 @@ def one_line(text: str) -> str:
 
 
 def _secrets() -> list[str]:
-    """What must not be told: the token in the environment, and those of saved accounts."""
+    """Tokens of the environment and of saved accounts, to be kept out of messages."""
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     tokens = [os.environ.get("QISKIT_IBM_TOKEN")]

@@ -68,7 +68,7 @@ class PatientService:
         raise AssertionError
 
     def unreachable(self, error: Exception) -> QmendError:
-        """What is said when no more tries are left."""
+        """Error for when no more tries are left."""
         return QmendError(
             f"IBM Quantum does not answer ({error}); run the same command again later: the ledger "
             f"{self._ledger} knows all jobs, and nothing is paid for twice."

@@ -37,7 +37,7 @@ BitOrder = Order | Literal["qiskit", "reversed"]
 
 @dataclass(frozen=True)
 class Measured:
-    """What the check needs of one record.
+    """One record's part in the check.
 
     Attributes:
         name: its id.
@@ -84,7 +84,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class BitOrderCheck:
-    """What :func:`check_bit_order` found.
+    """Result of :func:`check_bit_order`.
 
     Attributes:
         records: compared.

@@ -198,7 +198,7 @@ def _prove(rows: Sequence[Row], path: Path) -> None:
 
 
 def _measured(row: Row) -> Measured | None:
-    """What the bit order can be checked with; None where a record's observables say nothing."""
+    """One record's part in the check of the bit order; None if its observables say nothing."""
     name, record, bits = row.record.id, row.record, len(row.source.measured)
     if record.values is None:
         return Measured.distribution(name, row.circuit, bits, row.counts, row.ideal)

@@ -27,7 +27,7 @@ _PHYSICAL = re.compile(r"\$(\d+)")
 
 
 def read_openqasm(text: str) -> MeasuredCircuit:
-    """Parse a program; no file is read, whatever it includes.
+    """Parse a program; files that it includes are not read.
 
     Raises:
         QmendError: if it can't be parsed, includes anything but the standard gates, has a

@@ -156,7 +156,7 @@ def _neighbours(snapshot: Calibration, n_qubits: int) -> tuple[int, ...]:
 
 @lru_cache(maxsize=64)
 def device_snapshot(device: str) -> Calibration | None:
-    """The snapshot that qiskit-ibm-runtime ships of this processor, of whatever date."""
+    """Load the snapshot of a processor that qiskit-ibm-runtime ships."""
     if device not in _SNAPSHOT_OF and not re.match(r"(ibmq?|fake)_\w+$", device):
         return None
     stem = _SNAPSHOT_OF.get(device, device.rpartition("_")[2]).capitalize()

@@ -24,7 +24,7 @@ from qmend.types import FloatArray, Split
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a user may choose.
+    """Options of an import.
 
     Attributes:
         name: of the dataset.
@@ -132,7 +132,7 @@ def _stored_counts(row: Row) -> tuple[list[int] | None, list[int], list[float]]:
 
 
 def _params(row: Row, sources: Sequence[tuple[str, ...]]) -> str:
-    """What an imported row knows beyond the columns (``family_params``)."""
+    """JSON of an imported row's further fields (column ``family_params``)."""
     record = row.record
     dated = record.date is not None and record.executed_at is None
     params = {

@@ -39,7 +39,7 @@ _PACKAGES = ("qiskit", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 @dataclass(frozen=True)
 class Import:
-    """What :func:`import_file` did.
+    """Result of :func:`import_file`.
 
     Attributes:
         check: of the bit order, after ``bit_order`` was applied.
@@ -150,7 +150,7 @@ def write_dataset(
 
 
 def _provenance(facts: dict[str, Any]) -> Provenance:
-    """Whose data they are and what happened to them, for the dataset's card."""
+    """Licence, authors and origin of the data, for the dataset's card."""
     sources = facts["sources"]
     made_by = [s["attribution"] or s["source"] for s in sources]
     lines = [

@@ -26,7 +26,7 @@ from qmend.types import FloatArray, QmendError
 
 @dataclass(frozen=True)
 class ImportVerification:
-    """What :func:`verify_imported` found.
+    """Result of :func:`verify_imported`.
 
     Attributes:
         rows: whose labels were proven: all.
@@ -40,7 +40,7 @@ class ImportVerification:
 
 
 def verify_imported(folder: Path) -> ImportVerification:
-    """Check every row of an imported dataset, of whatever size, measured bits and kind.
+    """Check every row of an imported dataset.
 
     Every file matches its hash; the stored ideal values follow from the stored instructions;
     every ``circuit_id`` is theirs; counts are not negative and add up to the shots; every

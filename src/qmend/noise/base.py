@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Executor(Protocol):
-    """Computes what circuits give under a noise."""
+    """Computes the distributions of circuits under a noise."""
 
     @property
     def readout(self) -> FloatArray:

@@ -61,7 +61,7 @@ class NoiseConfig(ConfigModel, ABC):
         return None
 
     def executor(self, name: str, calibration: Calibration, layout: Sequence[int]) -> Executor:
-        """Build what simulates circuits: ``ptm``, the batched simulator, or ``aer``.
+        """Build an executor: ``ptm``, the batched simulator, or ``aer``.
 
         Raises:
             QmendError: if Aer is asked for a noise that it lacks.
@@ -77,17 +77,17 @@ class NoiseConfig(ConfigModel, ABC):
         return executor
 
     def of_device(self, number: int) -> NoiseConfig:
-        """Draw the noise of one of many devices; one that is not drawn is the same for all."""
+        """Draw the noise of one of many devices; undrawn noise is the same for all."""
         return self
 
     def same_constants(self, other: NoiseConfig) -> bool:
-        """Whether two noises differ at most in the seed of what is drawn."""
+        """Compare two noises but for the seed of drawn constants."""
         seed = {"device_seed"}
         return self.model_dump(exclude=seed) == other.model_dump(exclude=seed)
 
     @property
     def description(self) -> str:
-        """What it holds and lacks, for a dataset's card."""
+        """Text on its content and limits, for a dataset's card."""
         return OTHER_NOISE
 
 
@@ -243,7 +243,7 @@ class GateConstants(ConfigModel):
 
 
 class Spread(ConfigModel):
-    """What qubits and gates without constants of their own are drawn from.
+    """Distributions of the constants of qubits and gates that are not listed.
 
     Attributes:
         t1, t2, error, flip_up, flip_down, gate_error: mean and standard deviation of the logarithm

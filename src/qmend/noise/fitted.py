@@ -177,7 +177,7 @@ def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:
 
 
 def _drawn(deviations: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Normal angles, whatever the order in which a file lists the terms."""
+    """Draw normal angles, in an order that the file's does not change."""
     return {
         term: deviations[term] * rng.standard_normal() for term in REVERSED if term in deviations
     }

@@ -11,9 +11,9 @@ of a faulty readout. L-BFGS, gradients through the simulator.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -30,7 +30,7 @@ from qmend.types import FloatArray, IntArray, QmendError
 
 @dataclass(frozen=True)
 class FitSettings:
-    """What cross-validation chooses.
+    """Settings of a fit; cross-validation chose the defaults.
 
     Attributes:
         parts: constants that the fit may move, names of :data:`PRIOR`; the rest stay as the
@@ -155,53 +155,9 @@ def thirds(circuits: InstructionTable, measured: IntArray, seed: int) -> tuple[I
     return np.flatnonzero(inside), np.flatnonzero(~inside)
 
 
-@dataclass(frozen=True)
-class Validation:
-    """Mean absolute error of <Z> on circuits left out of a fit.
-
-    Attributes:
-        static: without the shift of the circuits' jobs.
-        shifted: with the shift that the other circuits of the job gave.
-    """
-
-    settings: FitSettings
-    static: float
-    shifted: float
-
-
-def cross_validate(
-    model: NoiseModel,
-    data: Measurements,
-    choices: Sequence[FitSettings],
-    folds: int = 3,
-    seed: int = 0,
-) -> list[Validation]:
-    """Each choice fitted on all folds but one and scored on that, equal circuits together."""
-    _, kind = np.unique(data.circuits.circuit_ids(data.measured), return_inverse=True)
-    order = np.random.default_rng(seed).permutation(int(kind.max(initial=-1)) + 1)
-    fold = np.argsort(order)[kind] % folds
-    results = []
-    for settings in choices:
-        errors = np.zeros((2, folds))
-        for k in range(folds):
-            inside, outside = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
-            fit = fit_noise(model, data.select(inside), settings)
-            rest = data.select(outside)
-            unseen = rest.job >= len(fit.shift)
-            if unseen.any():
-                more = np.zeros((int(rest.job.max()) + 1 - len(fit.shift), *fit.shift.shape[1:]))
-                fit = replace(fit, shift=np.concatenate([fit.shift, more]))
-            for at, by_job in enumerate((False, settings.shift > 0)):
-                error = fit.expectations(rest, by_job) - rest.z
-                errors[at, k] = np.abs(error).sum()
-        static, shifted = errors.sum(axis=1) / data.z.size
-        results.append(Validation(settings, float(static), float(shifted)))
-    return results
-
-
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Threads that share so small matrices mostly wait for each other."""
+    """Use one thread: more would mostly wait for each other on such small matrices."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

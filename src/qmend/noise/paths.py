@@ -57,7 +57,7 @@ def path_features(
     paths: int = 64,
     seed: int = 0,
 ) -> FloatArray:
-    """(N, 2^n, len(FEATURES)) what the sampled paths of each parity meet; zero for s = 0.
+    """(N, 2^n, len(FEATURES)) losses on the sampled paths of each parity; 0 for s = 0.
 
     Every circuit is sampled with the same seed, so that its features depend on no other one.
 

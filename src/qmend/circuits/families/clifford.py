@@ -30,7 +30,7 @@ class CliffordGates(Family):
     layers_max: int = Field(12, ge=0, le=200)
 
     def draw_gates(self, rng: np.random.Generator) -> tuple[list[Gate], dict[str, object]]:
-        """Gates, and what is worth writing down."""
+        """Draw gates, and the parameters to store."""
         if self.sampling == "uniform":
             return random_clifford(self.n_qubits, rng), {}
         layers = int(rng.integers(self.layers_min, self.layers_max + 1))

@@ -81,7 +81,7 @@ class VQEFamily(Family):
         )
 
     def draw_hamiltonian(self, rng: np.random.Generator) -> tuple[PauliSum, dict[str, Any]]:
-        """The Hamiltonian (of the molecule's qubits only) and what is worth writing down."""
+        """Draw the Hamiltonian, of a molecule's qubits only, and the parameters to store."""
         if self.hamiltonian == "h2":
             bond = float(rng.uniform(self.bond_min, self.bond_max))
             return hydrogen(bond).hamiltonian, {"bond": bond}
