@@ -19,6 +19,7 @@ from qmend.config.errors import validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.table import Dataset
 from qmend.models.base import ARCHITECTURES
+from qmend.models.outline import architecture_keys
 from qmend.training.data import encode
 from qmend.training.losses import LOSSES
 from qmend.training.train import train
@@ -222,6 +223,11 @@ def test_every_architecture_and_loss_has_a_config() -> None:
     names = {group: _names(group) for group in ("model", "loss")}
     assert names["model"] == set(ARCHITECTURES)
     assert names["loss"] == set(LOSSES)
+
+
+def test_the_configs_of_an_architecture_write_all_its_fields() -> None:
+    fields = {name: set(kind.config_type.model_fields) for name, kind in ARCHITECTURES.items()}
+    assert architecture_keys() == fields
 
 
 def _names(group: str) -> set[str]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from qmend.benchmarks.alternating import Timings, alternate
@@ -97,7 +98,12 @@ def bench_startup(repeats: int) -> tuple[Table, dict[str, Any]]:
             missed.append(each.name)
         style = "red" if middle > goal else ""
         table.add_row(
-            each.name, f"{low:.2f}", f"{middle:.2f}", f"{high:.2f}", f"{goal:.2f}", style=style
+            escape(each.name),
+            f"{low:.2f}",
+            f"{middle:.2f}",
+            f"{high:.2f}",
+            f"{goal:.2f}",
+            style=style,
         )
     summary = {
         "bench": "startup",

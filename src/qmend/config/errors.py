@@ -24,6 +24,10 @@ from qmend.types import QmendError, nearest
 Config = TypeVar("Config", bound=BaseModel)
 
 
+#: Context of a first check, which looks at the outline of a model alone: its type imports torch.
+OUTLINE = {"models": "outline"}
+
+
 def validate(kind: type[Config], composed: DictConfig) -> Config:
     """Check a composed config against its schema before any work.
 
@@ -36,6 +40,7 @@ def validate(kind: type[Config], composed: DictConfig) -> Config:
         raise QmendError(f"{key} needs a value; give it as {key}=...")
     plain = OmegaConf.to_container(composed, resolve=True)
     try:
+        kind.model_validate(plain, context=OUTLINE)
         return kind.model_validate(plain)
     except ValidationError as error:
         raise QmendError(validation_sentence(error, plain)) from None

@@ -6,11 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from qmend.config.errors import OUTLINE
 from qmend.config.model import ConfigModel
 from qmend.config.paths import conf_dir
 from qmend.models.config import ModelConfig
+from qmend.models.outline import check_outline
 from qmend.types import QmendError, nearest
 
 
@@ -142,9 +144,12 @@ class FitConfig(ConfigModel):
 
     @field_validator("model", mode="before")
     @classmethod
-    def _of_its_architecture(cls, value: Any) -> ModelConfig:
+    def _of_its_architecture(cls, value: Any, info: ValidationInfo) -> ModelConfig:
         if isinstance(value, ModelConfig):
             return value
+        if info.context == OUTLINE:
+            check_outline(value)
+            return ModelConfig.model_construct(**value)
         from qmend.models.base import model_config  # imports torch
 
         return model_config(value)
