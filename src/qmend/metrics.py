@@ -55,8 +55,11 @@ def kl_divergence(ideal: FloatArray, predicted: FloatArray) -> FloatArray:
 
 
 def l1rc(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatArray:
-    """(N,) relative change of the L1 error, (|ideal - mitigated| - |ideal - noisy|) /
-    |ideal - noisy|; -1 is perfect, 0 no change, NaN where the noisy error is zero."""
+    """Compute the relative change of the L1 error.
+
+    (N,) (|ideal - mitigated| - |ideal - noisy|) / |ideal - noisy|; -1 is perfect, 0 no change,
+    NaN where the noisy error is zero.
+    """
     before, after = l1(ideal, noisy), l1(ideal, mitigated)
     with np.errstate(divide="ignore", invalid="ignore"):
         change: FloatArray = np.where(before > 0, (after - before) / before, np.nan)
@@ -64,11 +67,13 @@ def l1rc(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatAr
 
 
 def uniform_l1rc(ideal: FloatArray, of_uniform: FloatArray) -> FloatArray:
-    """(N,) what a mitigator recovers of the ideal where nothing was measured, (|ideal - f(u)| -
-    |ideal - u|) / |ideal - u|, NaN where the ideal is the uniform distribution u itself.
+    """Compute the L1RC of a mitigator that gets the uniform distribution u for a measurement.
+
+    (N,) (|ideal - f(u)| - |ideal - u|) / |ideal - u|: the part of the ideal recovered from no
+    measurement. NaN where the ideal is u itself.
 
     Args:
-        of_uniform: (N, 2^n) or (2^n,) f(u), what it makes of u in place of the measurement.
+        of_uniform: (N, 2^n) or (2^n,) f(u), the mitigator's output.
     """
     uniform = np.full_like(ideal, 1.0 / ideal.shape[1])
     change = l1rc(ideal, uniform, np.broadcast_to(of_uniform, ideal.shape))
@@ -77,21 +82,21 @@ def uniform_l1rc(ideal: FloatArray, of_uniform: FloatArray) -> FloatArray:
 
 
 def median_l1rc(values: FloatArray) -> float:
-    """Median, NaN (circuits without noisy error) left out; NaN where nothing is left."""
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else float("nan")
+    """Compute the median without NaN (circuits without noisy error); NaN if nothing is left."""
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if len(values) else float("nan")
 
 
 def improved_pct(values: FloatArray) -> float:
-    """Share of circuits with L1RC < 0, in per cent."""
-    known = values[~np.isnan(values)]
-    return float(100.0 * (known < 0).mean())
+    """Compute the share of circuits with L1RC < 0, in per cent."""
+    values = values[~np.isnan(values)]
+    return float(100.0 * (values < 0).mean())
 
 
 def harmed_pct(values: FloatArray) -> float:
-    """Share of circuits with L1RC > 0.05, in per cent."""
-    known = values[~np.isnan(values)]
-    return float(100.0 * (known > HARM_THRESHOLD).mean())
+    """Compute the share of circuits with L1RC > 0.05, in per cent."""
+    values = values[~np.isnan(values)]
+    return float(100.0 * (values > HARM_THRESHOLD).mean())
 
 
 def shot_noise_reference(

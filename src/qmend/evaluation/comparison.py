@@ -133,5 +133,5 @@ def best(candidates: Iterable[Some]) -> Some | None:
 
 def winner(candidates: Iterable[Some]) -> Some | None:
     """Choose the lowest median L1RC on the scored split; it only marks a row of a table."""
-    known = [c for c in eligible(candidates) if not np.isnan(c.median)]
-    return min(known, key=lambda c: c.median, default=None)
+    scored = [c for c in eligible(candidates) if not np.isnan(c.median)]
+    return min(scored, key=lambda c: c.median, default=None)

@@ -1,4 +1,4 @@
-"""The best constant distribution: what is known of ideal distributions before any measurement."""
+"""Fit the best constant distribution: the knowledge of ideal ones before any measurement."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ _HALVINGS = 60
 
 
 def best_constant(ideal: FloatArray) -> FloatArray:
-    """(2^n,) one distribution c for all circuits, with the median of |ideal - c|_1 / |ideal - u|_1
-    as low as it gets; u is the uniform distribution.
+    """Fit one distribution c to all circuits.
+
+    (2^n,) with the median of |ideal - c|_1 / |ideal - u|_1 as low as possible; u is the uniform
+    distribution.
 
     The median is not convex. The search starts at u and at the exact minimum of the mean, then
     fits the mean again to the circuits that the last constant suited best, as least trimmed
@@ -32,7 +34,7 @@ def best_constant(ideal: FloatArray) -> FloatArray:
 
     uniform = np.full(ideal.shape[1], 1.0 / ideal.shape[1])
     start = constant_of_least_mean(ideal)
-    best, lowest = min([(uniform, 0.0), (start, median(start))], key=lambda found: found[1])
+    best, lowest = min([(uniform, 0.0), (start, median(start))], key=lambda candidate: candidate[1])
     for share in _SHARES:
         current, last = start, np.inf
         for _ in range(_STEPS):
@@ -49,8 +51,9 @@ def best_constant(ideal: FloatArray) -> FloatArray:
 
 
 def constant_of_least_mean(ideal: FloatArray) -> FloatArray:
-    """(2^n,) the distribution c of least mean |ideal - c|_1 / |ideal - u|_1, exactly; u where all
-    circuits are u.
+    """Compute the distribution c of least mean |ideal - c|_1 / |ideal - u|_1 exactly.
+
+    (2^n,); u where all circuits are u.
 
     A weighted median problem for each outcome, joined by sum c = 1 alone. With a Lagrange
     multiplier for that, c_x is the quantile of the circuits' ideal p(x), weights 1 / |ideal -
@@ -58,10 +61,10 @@ def constant_of_least_mean(ideal: FloatArray) -> FloatArray:
     """
     outcomes = ideal.shape[1]
     distance = metrics.l1(ideal, np.full_like(ideal, 1.0 / outcomes))
-    told = distance > metrics.UNIFORM_TOLERANCE
-    if not told.any():
+    usable = distance > metrics.UNIFORM_TOLERANCE
+    if not usable.any():
         return np.full(outcomes, 1.0 / outcomes)
-    values, weight = ideal[told], 1.0 / distance[told]
+    values, weight = ideal[usable], 1.0 / distance[usable]
     order = values.argsort(axis=0, kind="stable")
     values = np.take_along_axis(values, order, axis=0)
     level = np.cumsum(weight[order], axis=0)
@@ -69,14 +72,14 @@ def constant_of_least_mean(ideal: FloatArray) -> FloatArray:
 
     def quantiles(at: float) -> FloatArray:
         rows = np.array([np.searchsorted(column, at) for column in level.T])
-        found: FloatArray = values[rows, np.arange(outcomes)]
-        return found
+        at_level: FloatArray = values[rows, np.arange(outcomes)]
+        return at_level
 
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if quantiles(middle).sum() < 1 else (low, middle)
-    # The sum jumps at the level found: anywhere between the two sides is as good.
+    # The sum jumps at this level: any point between the two sides is as good.
     below, above = quantiles(low), quantiles(high)
     gap = above.sum() - below.sum()
     share = (1 - below.sum()) / gap if gap > 0 else 0.0

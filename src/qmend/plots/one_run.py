@@ -1,6 +1,6 @@
-"""What a person looks at first in one run: how its circuits fared, and how it learned.
+"""Draw the first figures of a run: the L1RC of its circuits, and its learning curves.
 
-Drawn from numbers alone, so that whatever scores a run can log them.
+Both are drawn from numbers alone, for any room that scores a run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _MARGINS = {"left": 0.08, "right": 0.98, "bottom": 0.16, "top": 0.88, "wspace": 
 
 
 def l1rc_of_circuits(l1rc: FloatArray, n_two_qubit: AnyArray) -> Figure:
-    """Share of circuits up to each L1RC, and L1RC by two-qubit gates with its quartiles.
+    """Draw the distribution of L1RC over circuits, and its quartiles by two-qubit gates.
 
     Args:
         l1rc: (N,) below 0 is better than unmitigated; NaN for circuits without noisy error,
             which are left out.
         n_two_qubit: (N,) gates of the compiled circuit.
     """
-    known = ~np.isnan(l1rc)
-    values, gates = l1rc[known], n_two_qubit[known]
+    scored = ~np.isnan(l1rc)
+    values, gates = l1rc[scored], n_two_qubit[scored]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=_INCHES)
         figure.subplots_adjust(**_MARGINS)
@@ -64,7 +64,7 @@ def l1rc_of_circuits(l1rc: FloatArray, n_two_qubit: AnyArray) -> Figure:
 
 
 def _by_gates(values: FloatArray, gates: AnyArray) -> tuple[FloatArray, FloatArray]:
-    """Mean gates and quartiles in bins of about equally many circuits."""
+    """Compute mean gates and quartiles in bins of about equally many circuits."""
     edges = np.unique(np.quantile(gates, np.linspace(0, 1, _BINS + 1)))
     bins = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
     used = np.unique(bins)
@@ -74,7 +74,7 @@ def _by_gates(values: FloatArray, gates: AnyArray) -> tuple[FloatArray, FloatArr
 
 
 def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Training and validation loss, and validation median L1RC, by epoch.
+    """Draw training and validation loss, and validation median L1RC, by epoch.
 
     Args:
         history: ``train/loss``, ``val/loss``, ``val/l1rc_median``: one value an epoch.
@@ -99,7 +99,7 @@ def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of 900 pixels' width."""
+    """Convert a figure to a PNG 900 pixels wide."""
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
         figure.savefig(buffer, format="png", dpi=100)

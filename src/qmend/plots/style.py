@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Okabe-Ito colours, told apart by the colour-blind too.
+#: Okabe-Ito colours, distinct to the colour-blind too.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLE: Any = {
     "svg.fonttype": "none",

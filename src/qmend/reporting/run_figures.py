@@ -23,7 +23,7 @@ from qmend.types import FloatArray
 BASELINE, MODEL, SIMULATING = COLOURS[4], COLOURS[0], "#9AA5B1"
 #: Shortest time that a log axis shows, in seconds.
 _FASTEST = 0.01
-#: More axes than this can't be told apart.
+#: More axes than this are no longer legible.
 MAX_AXES = 9
 #: Numeric params that span more than this factor get a log axis.
 _WIDE = 30.0
@@ -136,17 +136,17 @@ class Coordinate:
     def of_texts(label: str, texts: Sequence[str | None]) -> Coordinate:
         """Read numbers where all are, on a log axis where they span orders of magnitude."""
         numbers = [None if text is None else _number(text) for text in texts]
-        known = [number for number in numbers if number is not None]
-        if len(known) < sum(text is not None for text in texts) or not known:
+        values = [number for number in numbers if number is not None]
+        if len(values) < sum(text is not None for text in texts) or not values:
             return Coordinate(label, tuple(texts))
-        wide = min(known) > 0 and max(known) / min(known) > _WIDE
+        wide = min(values) > 0 and max(values) / min(values) > _WIDE
         return Coordinate(label, tuple(numbers), wide)
 
     def places(self) -> tuple[FloatArray, list[tuple[float, str]]]:
         """(lines,) height 0 to 1 of each line, NaN without a value; heights and texts of ticks."""
-        known = [value for value in self.values if value is not None]
-        if any(isinstance(value, str) for value in known):
-            names = sorted({str(value) for value in known}, key=_in_order)
+        present = [value for value in self.values if value is not None]
+        if any(isinstance(value, str) for value in present):
+            names = sorted({str(value) for value in present}, key=_in_order)
             at = {n: k / max(len(names) - 1, 1) if names[1:] else 0.5 for k, n in enumerate(names)}
             heights = [math.nan if value is None else at[str(value)] for value in self.values]
             return np.array(heights), [(place, name) for name, place in at.items()]
@@ -154,8 +154,8 @@ class Coordinate:
         scaled = np.log10(numbers) if self.log else numbers
         low, high = float(np.nanmin(scaled)), float(np.nanmax(scaled))
         if high == low:
-            return np.where(np.isnan(numbers), np.nan, 0.5), [(0.5, f"{known[0]:g}")]
-        distinct = sorted({float(v) for v in known})
+            return np.where(np.isnan(numbers), np.nan, 0.5), [(0.5, f"{present[0]:g}")]
+        distinct = sorted({float(v) for v in present})
         if len(distinct) <= 5:
             marks = distinct
         else:
@@ -276,8 +276,8 @@ def run_coordinates(texts: Sequence[dict[str, str]], keys: Sequence[str]) -> lis
     """Make an axis for each param that differs, first those that most runs have and that vary."""
 
     def rank(key: str) -> tuple[Any, ...]:
-        known = [params[key] for params in texts if key in params]
-        return -len(known), -len(set(known)), key
+        values = [params[key] for params in texts if key in params]
+        return -len(values), -len(set(values)), key
 
     chosen = sorted(keys, key=rank)[: MAX_AXES - 1]
     return [

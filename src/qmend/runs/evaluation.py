@@ -1,4 +1,4 @@
-"""Trained networks scored on data that they may not have seen, one tracked run each."""
+"""Score trained networks on data that they may not have seen, one tracked run each."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def check_unseen(
             f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
             f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."
         )
-    for known in (provenance, *provenance.get("ancestors", ())):
-        if isinstance(known.get("recipe"), Mapping):
-            _check_recipe(known["recipe"], dataset, split)
+    for network in (provenance, *provenance.get("ancestors", ())):
+        if isinstance(network.get("recipe"), Mapping):
+            _check_recipe(network["recipe"], dataset, split)
 
 
 def _check_recipe(
@@ -78,10 +78,10 @@ def run_evaluation(
     config: Mapping[str, Any],
     name: str | None = None,
 ) -> ScoredRun:
-    """Score a network that was trained before, as one run that names where it comes from.
+    """Score a trained network, as one run that names the network's own run.
 
     Args:
-        name: of the row; None: that of the architecture.
+        name: of its row in a table; None: that of the architecture.
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
@@ -93,7 +93,7 @@ def run_ensemble(
     members: Sequence[tuple[TrainedModel, Mapping[str, Any]]],
     config: Mapping[str, Any],
 ) -> ScoredRun:
-    """Score the average of networks that were trained before, as one run that names them all.
+    """Score the average of trained networks, as one run that names them all.
 
     Args:
         members: each network with its provenance.
@@ -128,12 +128,13 @@ def _evaluate(
     tags: Mapping[str, str],
     config: Mapping[str, Any],
 ) -> ScoredRun:
-    """Where the test split is scored and there is a validation split, the figure by which the
-    best of several models is chosen is that of the latter, as it is after a training.
+    """Score a mitigator on the context's split, and on the validation split beside the test split.
+
+    The best of several models is chosen by the latter, as it is after a training.
 
     Args:
-        name: of the row.
-        network: begins the run's name, which says its seed and the data too.
+        name: of its row in a table.
+        network: first words of the run's name, before seed and data.
     """
     history: dict[str, list[float]] = {}
     run_name = f"{network} seed {tags['seed']} on {context.dataset.folder.name}"

@@ -1,4 +1,4 @@
-"""What a store holds that nobody can want any more, and its removal."""
+"""Find leftovers of a store and remove them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Leftover:
 
 @dataclass(frozen=True)
 class Pruning:
-    """What to remove, and why other runs that ended badly are kept.
+    """The leftovers, and why other runs that ended badly are kept.
 
     Attributes:
         kept: reason -> how many runs.
@@ -116,7 +116,7 @@ def plan_pruning(store: Store, days: float, now: int) -> Pruning:
 
 
 def prune(store: Store, leftovers: Sequence[Leftover]) -> Iterator[Leftover]:
-    """Remove them one by one; each that is gone."""
+    """Remove leftovers one by one; yield each after its removal."""
     for leftover in leftovers:
         if leftover.run_id is not None:
             with reported(store.root):
@@ -136,7 +136,7 @@ def prune(store: Store, leftovers: Sequence[Leftover]) -> Iterator[Leftover]:
 def _reason(
     run: MlflowRun, days: float, now: int, registered: set[str], resumable: set[str]
 ) -> str:
-    """Why a run is kept whatever lies below it; empty: it is not."""
+    """Give the reason to keep a run, whatever is below it; empty: none."""
     if run.info.status not in _ENDED_BADLY:
         return "has not ended badly"
     if run.info.run_id in registered:
@@ -148,25 +148,25 @@ def _reason(
 
 
 def _registered(store: Store) -> set[str]:
-    """Ids of runs that a version of a registered model names, as its run or in its source."""
+    """Collect ids of runs that a registered model names, as its run or in its source."""
     with reported(store.root):
         versions = list(store.client.search_model_versions(max_results=10_000))
-    found = {str(version.run_id) for version in versions if version.run_id}
+    ids = {str(version.run_id) for version in versions if version.run_id}
     for version in versions:
-        found |= set(re.findall(r"[0-9a-f]{32}", str(version.source)))
-    return found
+        ids |= set(re.findall(r"[0-9a-f]{32}", str(version.source)))
+    return ids
 
 
 def _deleted(store: Store) -> list[MlflowRun]:
     with reported(store.root):
-        found = store.client.search_runs(
+        runs = store.client.search_runs(
             [store.experiment_id], run_view_type=ViewType.DELETED_ONLY, max_results=50_000
         )
-    return list(found)
+    return list(runs)
 
 
 def _own(store: Store, run: MlflowRun) -> Path | None:
-    """The run's folder of artifacts, if it is there and inside this very store."""
+    """Find the run's directory of artifacts, if it exists inside this very store."""
     folder = artifact_path(run).parent
     inside = folder.parent == store.root / "artifacts" and folder.name == run.info.run_id
     real = inside and folder.is_dir() and folder.resolve() == folder
@@ -174,7 +174,7 @@ def _own(store: Store, run: MlflowRun) -> Path | None:
 
 
 def _states(store: Store) -> list[tuple[Path, str]]:
-    """Folders of unfinished trainings and the id of the run of each, empty where none is named."""
+    """List directories of unfinished trainings, and the id of the run of each, if it names one."""
     root = store.root / UNFINISHED
     folders = [p for p in sorted(root.glob("*")) if re.fullmatch(r"[0-9a-f]{16}-\w+", p.name)]
     return [(folder, _owner(folder)) for folder in folders if folder.is_dir()]
@@ -188,6 +188,6 @@ def _owner(folder: Path) -> str:
 
 
 def _free(folder: Path) -> bool:
-    """Whether no process is at the training."""
+    """Tell whether no process works on the training."""
     with claim(folder) as held:
         return held is not None
