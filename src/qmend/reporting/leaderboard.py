@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 from qmend.evaluation.comparison import eligible
 from qmend.reporting.numbers import (
@@ -18,6 +19,7 @@ from qmend.runs.leaderboard import Leaderboard
 
 #: Behind the figure of a mitigator that simulates its circuits.
 SIMULATES = "†"
+_CHANGE = "median L1RC [95 %]"
 #: More configurations than this make no readable matrix.
 _MATRIX = 12
 
@@ -38,66 +40,68 @@ def leaderboard_table(
     numbers = {c.name: k for k, c in enumerate(order, 1)}
     best, winner = board.best, board.winner
     paired = paired and best is not None
-    columns = [
-        (Column(" ", None), paired),
-        (Column("mitigator", "mitigator", words=True, long="fold"), True),
-        (Column.number("median L1RC [95 %]"), True),
-        (Column(f"minus row {numbers[best.name] if best else 0} [95 %]", None), paired),
-        (Column("improved %", "improved\n%"), True),
-        (Column("harmed %", "harmed\n%"), True),
-        (Column("TV", "TV"), True),
-        (Column("Hellinger", None), True),
-        (Column("KL", None), True),
-        (Column("uniform", "uniform"), True),
-        (Column("shots", "shots"), any(c.shots_factor != 1 for c in board.configurations)),
-        (Column("parameters", "para-\nmeters"), True),
-        (Column("seconds", "sec-\nonds"), True),
-        # The widest column is the first to be out of sight on a narrow screen.
-        (Column("seeds", None), any(len(c.seeds) > 1 for c in board.configurations)),
-    ]
-    shown = [k for k, (_, there) in enumerate(columns) if there]
+    several_seeds = any(len(c.seeds) > 1 for c in board.configurations)
+    shots_differ = any(c.shots_factor != 1 for c in board.configurations)
 
-    def row(c: Configuration) -> Row:
-        mark = "best" if c is winner else "simulates" if c.simulates else ""
-        difference = Cell("")
-        if paired and best is not None and c is not best:
-            comparison = board.compare(c, best)
-            difference = Cell(signed_text(comparison.difference), comparison.word)
+    def difference(c: Configuration) -> Cell:
+        if best is None or c is best:
+            return Cell("")
+        comparison = board.compare(c, best)
+        return Cell(signed_text(comparison.difference), comparison.word)
+
+    def uniform(c: Configuration) -> str:
+        return _value(c, "uniform_l1rc", 3) + (SIMULATES if c.simulates else " ")
+
+    def seconds(c: Configuration) -> str:
         trained_before = c.kind == "evaluation" and c.seconds == 0
-        cells: list[str | Cell] = [
-            str(numbers[c.name]),
-            c.name,
-            _interval(c, "l1rc_median"),
-            difference,
-            _value(c, "improved_pct", 2),
-            _value(c, "harmed_pct", 2),
-            _value(c, "tv", 3),
-            _value(c, "hellinger", 3),
-            _value(c, "kl", 3),
-            _value(c, "uniform_l1rc", 3) + (SIMULATES if c.simulates else " "),
-            f"{c.shots_factor:g}x",
-            count_text(c.parameters),
-            "" if trained_before else seconds_text(c.seconds),
-            " ".join(f"{value:.3f}" for value in c.seeds) if len(c.seeds) > 1 else "",
-        ]
-        return Row.of([cells[k] for k in shown], mark)
+        return "" if trained_before else seconds_text(c.seconds)
+
+    def seeds(c: Configuration) -> str:
+        return " ".join(f"{value:.3f}" for value in c.seeds) if len(c.seeds) > 1 else ""
+
+    def mark(c: Configuration) -> str:
+        return "best" if c is winner else "simulates" if c.simulates else ""
+
+    number_of_best = numbers[best.name] if best else 0
+    fields: list[tuple[Column, Callable[[Configuration], str | Cell], bool]] = [
+        (Column(" ", None), lambda c: str(numbers[c.name]), paired),
+        (Column.text("mitigator", "fold"), lambda c: c.name, True),
+        (Column.number(_CHANGE), lambda c: _interval(c, "l1rc_median"), True),
+        (Column(f"minus row {number_of_best} [95 %]", None), difference, paired),
+        (Column("improved %", "improved\n%"), lambda c: _value(c, "improved_pct", 2), True),
+        (Column("harmed %", "harmed\n%"), lambda c: _value(c, "harmed_pct", 2), True),
+        (Column.number("TV"), lambda c: _value(c, "tv", 3), True),
+        (Column("Hellinger", None), lambda c: _value(c, "hellinger", 3), True),
+        (Column("KL", None), lambda c: _value(c, "kl", 3), True),
+        (Column.number("uniform"), uniform, True),
+        (Column.number("shots"), lambda c: f"{c.shots_factor:g}x", shots_differ),
+        (Column("parameters", "para-\nmeters"), lambda c: count_text(c.parameters), True),
+        (Column("seconds", "sec-\nonds"), seconds, True),
+        # The widest column is the first to be out of sight on a narrow screen.
+        (Column("seeds", None), seeds, several_seeds),
+    ]
+    fields = [field for field in fields if field[-1]]
+    columns = tuple(column for column, _, _ in fields)
+
+    def rows(configurations: Sequence[Configuration]) -> tuple[Row, ...]:
+        marks = (
+            "best" if c is winner else "simulates" if c.simulates else "" for c in configurations
+        )
+        cells = ([text(c) for _, text, _ in fields] for c in configurations)
+        return tuple(map(Row.of, cells, marks))
 
     reference: tuple[Row, ...] = ()
     if board.reference is not None:
-        texts = ["", "shot-noise reference", interval_text(board.reference), *[""] * len(columns)]
-        reference = (Row.of([texts[k] for k in shown], "reference"),)
-    sections: tuple[tuple[Row, ...], ...]
-    if ranked:
-        sections = (reference, tuple(map(row, order)))
-    else:
-        groups = (board.baselines, board.models)
-        sections = (*(tuple(map(row, group)) for group in groups), reference)
-    return Table(
-        tuple(columns[k][0] for k in shown),
-        sections,
-        title or f"Mitigators on {board_title(board)}",
-        caption(board),
+        texts = {"mitigator": "shot-noise reference", _CHANGE: interval_text(board.reference)}
+        cells = (texts.get(column.heading or "", "") for column in columns)
+        reference = (Row.of(cells, "reference"),)
+    sections = (
+        (reference, rows(order))
+        if ranked
+        else (rows(board.baselines), rows(board.models), reference)
     )
+    title = title or f"Mitigators on {board_title(board)}"
+    return Table(columns, sections, title, caption(board))
 
 
 def _interval(c: Configuration, name: str) -> str:
