@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from qmend.benchmarks import startup
 from qmend.cli.main import run
 
 KEYS = {
@@ -99,3 +100,34 @@ def test_wrong_arguments_are_one_sentence(arguments, parts, capsys):
     assert error.count("\n") == 1
     for part in parts:
         assert part in error
+
+
+def test_startup_compares_commands_with_bare_imports(monkeypatch, capsys):
+    words = (
+        startup.FirstWord("--version"),
+        startup.FirstWord("trian", status=2),
+        startup.FirstWord("--help", needs="mlflow", goal=0.0),
+    )
+    monkeypatch.setattr(startup, "FIRST_WORDS", words)
+    monkeypatch.setattr(startup, "_BARE", {"config": "import re", "mlflow": "pass"})
+    assert run(["bench", "startup", "--repeats", "1"]) == 0
+    found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert found["seconds"].keys() == {"qmend --version", "qmend trian", "qmend --help"}
+    assert all(0 < low <= middle <= high for low, middle, high in found["seconds"].values())
+    assert found["missed"] == ["qmend --help"]
+
+
+def test_a_first_word_that_is_another_is_an_error(monkeypatch, capsys):
+    monkeypatch.setattr(startup, "FIRST_WORDS", (startup.FirstWord("trian"),))
+    monkeypatch.setattr(startup, "_BARE", {})
+    assert run(["bench", "startup", "--repeats", "1"]) == 2
+    assert "qmend trian ended with status 2, not 0" in capsys.readouterr().err
+
+
+def test_a_wheel_has_no_benchmarks(monkeypatch, capsys):
+    monkeypatch.setattr("qmend.cli.bench.has_benchmarks", lambda: False)
+    monkeypatch.setattr("qmend.cli.main.has_benchmarks", lambda: False)
+    assert run(["bench", "simulator"]) == 2
+    assert "needs a checkout" in capsys.readouterr().err
+    assert run(["--help"]) == 0
+    assert "bench" not in capsys.readouterr().out
