@@ -1,4 +1,4 @@
-"""A compiled circuit as an ``<svg>`` element: wires in chain order, folded into lines."""
+"""Draw a compiled circuit as an ``<svg>`` element: wires in chain order, folded into lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TWO_QUBIT_COLOUR = "#0072B2"
 
 
 def columns(instructions: Sequence[Instruction]) -> list[int]:
-    """The column of each gate: the first in which all wires that its symbol crosses are free."""
+    """Choose the column of each gate: the first in which all wires of its symbol are free."""
     free: dict[int, int] = {}
     found = []
     for _, first, second, _ in instructions:
@@ -84,7 +84,7 @@ def circuit_svg(
 
 
 def left_out(instructions: Sequence[Instruction]) -> int:
-    """How many columns of a circuit its drawing leaves out."""
+    """Count the columns of a circuit that its drawing leaves out."""
     return max(0, max(columns(instructions), default=-1) + 1 - MAX_COLUMNS)
 
 

@@ -1,4 +1,4 @@
-"""Plots of a dataset: how its circuits are distributed, noise by depth, calibrations in time."""
+"""Draw plots of a dataset: distributions of circuits, noise by depth, calibrations in time."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _BINS = 30
 _MOST_LINES = 12
 
 
-def coloured_groups(found: Description) -> list[tuple[str, IntArray, str]]:
-    """Label, rows and colour of each kind of circuit; small kinds together as ``others``."""
+def coloured_groups(description: Description) -> list[tuple[str, IntArray, str]]:
+    """List label, rows and colour of each kind of circuit; small kinds together as ``others``."""
     shown = [
         (label, rows, colour)
-        for (label, rows), colour in zip(found.groups[:_COLOURED], COLOURS, strict=False)
+        for (label, rows), colour in zip(description.groups[:_COLOURED], COLOURS, strict=False)
     ]
-    rest = [rows for _, rows in found.groups[_COLOURED:]]
+    rest = [rows for _, rows in description.groups[_COLOURED:]]
     return [*shown, ("others", np.concatenate(rest), "#999999")] if rest else shown
 
 
-def histograms(found: Description, far: Distances) -> Figure:
-    """Two-qubit gates, depth, signal and noise, stacked by kind of circuit."""
-    groups = coloured_groups(found)
+def histograms(description: Description, distances: Distances) -> Figure:
+    """Draw two-qubit gates, depth, signal and noise, stacked by kind of circuit."""
+    groups = coloured_groups(description)
     panels: tuple[tuple[str, AnyArray], ...] = (
-        ("two-qubit gates", found.column("n_two_qubit")),
-        ("depth", found.column("depth")),
-        ("signal (TV distance of ideal from uniform)", far.signal),
-        ("noise (TV distance of measured from ideal)", far.noise),
+        ("two-qubit gates", description.column("n_two_qubit")),
+        ("depth", description.column("depth")),
+        ("signal (TV distance of ideal from uniform)", distances.signal),
+        ("noise (TV distance of measured from ideal)", distances.noise),
     )
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 5.6), layout="constrained")
@@ -68,21 +68,23 @@ def histograms(found: Description, far: Distances) -> Figure:
     return figure
 
 
-def noise_against_depth(found: Description, far: Distances) -> Figure:
-    """Each circuit a dot (a sample of many), and the median with quartiles by depth."""
-    depth = found.column("depth")
+def noise_against_depth(description: Description, distances: Distances) -> Figure:
+    """Draw circuits as dots (a sample of many), and the median with quartiles by depth."""
+    depth = description.column("depth")
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         axes = figure.subplots()
-        groups = coloured_groups(found)
-        step = max(1, -(-len(found) // _DOTS))
+        groups = coloured_groups(description)
+        step = max(1, -(-len(description) // _DOTS))
         for label, rows, colour in groups:
-            rows = rows[~np.isnan(far.noise[rows])]
+            rows = rows[~np.isnan(distances.noise[rows])]
             if not len(rows):
                 continue
             some = rows[::step]
-            axes.plot(depth[some], far.noise[some], ".", color=colour, alpha=0.25, markersize=4)
-            centres, low, middle, high = _by_depth(depth[rows], far.noise[rows])
+            axes.plot(
+                depth[some], distances.noise[some], ".", color=colour, alpha=0.25, markersize=4
+            )
+            centres, low, middle, high = _by_depth(depth[rows], distances.noise[rows])
             axes.fill_between(centres, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(centres, middle, "o-", color=colour, markersize=4, label=label)
         axes.set(xlabel="depth of the compiled circuit", ylabel="noise (TV distance from ideal)")
@@ -93,13 +95,13 @@ def noise_against_depth(found: Description, far: Distances) -> Figure:
     return figure
 
 
-def calibrations(found: Description) -> Figure | None:
-    """T1, T2, two-qubit error and readout error of the qubits in use.
+def calibrations(description: Description) -> Figure | None:
+    """Draw T1, T2, two-qubit error and readout error of the qubits in use.
 
     Over the dates of the snapshots, a line a qubit; by qubit where all are of one date. None
     without snapshots.
     """
-    used = _used(found)
+    used = _used(description)
     if not used:
         return None
     panels = (
@@ -123,7 +125,7 @@ def calibrations(found: Description) -> Figure | None:
 
 
 def _edges(values: AnyArray) -> AnyArray:
-    """Bin edges; whole numbers get bins of a whole width around them."""
+    """Choose bin edges; whole numbers get bins of a whole width around them."""
     low, high = values.min(), values.max()
     if values.dtype.kind == "f":
         return np.linspace(min(low, 0.0), high if high > low else low + 1.0, _BINS + 1)
@@ -132,7 +134,7 @@ def _edges(values: AnyArray) -> AnyArray:
 
 
 def _by_depth(depth: IntArray, noise: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    """Mean depth and quartiles of noise in up to twelve bins of equally many circuits."""
+    """Compute mean depth and quartiles of noise in up to twelve bins of equally many circuits."""
     edges = np.unique(np.quantile(depth, np.linspace(0, 1, 13)))
     which = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, max(len(edges) - 2, 0))
     bins = np.unique(which)
@@ -141,17 +143,17 @@ def _by_depth(depth: IntArray, noise: AnyArray) -> tuple[AnyArray, AnyArray, Any
     return centres, levels[:, 0], levels[:, 1], levels[:, 2]
 
 
-def _used(found: Description) -> list[tuple[Calibration, list[int]]]:
-    """Snapshots by time with the physical qubits that circuits ran on; all where unknown.
+def _used(description: Description) -> list[tuple[Calibration, list[int]]]:
+    """Order snapshots by time, with the physical qubits that circuits ran on; all if unknown.
 
     The qubits are the same for all snapshots of a device, so that their median means the same.
     """
     qubits: dict[str, set[int]] = {}
-    for name, layout in found.chains:
-        if name in found.calibrations:
-            qubits.setdefault(found.calibrations[name].device, set()).update(layout)
+    for name, layout in description.chains:
+        if name in description.calibrations:
+            qubits.setdefault(description.calibrations[name].device, set()).update(layout)
     used = []
-    for calibration in found.calibrations.values():
+    for calibration in description.calibrations.values():
         known = {q.qubit for q in calibration.qubits}
         used.append((calibration, sorted(known & qubits.get(calibration.device, known) or known)))
     return sorted(used, key=lambda pair: (pair[0].time, pair[0].device))
@@ -167,11 +169,11 @@ def _qubits(
 
 def _pairs(calibration: Calibration, qubits: list[int]) -> dict[str, float]:
     """Mean of both directions, per cent."""
-    inside, found = set(qubits), dict[tuple[int, ...], list[float]]()
+    inside, rates = set(qubits), dict[tuple[int, ...], list[float]]()
     for gate in calibration.gates:
         if len(gate.qubits) == 2 and inside.issuperset(gate.qubits) and gate.error is not None:
-            found.setdefault(tuple(sorted(gate.qubits)), []).append(gate.error)
-    return {f"{a}-{b}": 100.0 * float(np.mean(v)) for (a, b), v in sorted(found.items())}
+            rates.setdefault(tuple(sorted(gate.qubits)), []).append(gate.error)
+    return {f"{a}-{b}": 100.0 * float(np.mean(v)) for (a, b), v in sorted(rates.items())}
 
 
 def _by_qubit(axes: Axes, values: list[dict[str, float]]) -> None:
@@ -224,11 +226,11 @@ def _over_time(
         )
         seen.add(label)
     if not few:
-        known: dict[datetime, list[float]] = {}
+        by_time: dict[datetime, list[float]] = {}
         for time, snapshot in zip(times, values, strict=True):
-            found = [value for value in snapshot.values() if not np.isnan(value)]
-            known.setdefault(time, []).extend(found)
-        middle = {time: float(np.median(v)) for time, v in sorted(known.items()) if v}
+            present = [value for value in snapshot.values() if not np.isnan(value)]
+            by_time.setdefault(time, []).extend(present)
+        middle = {time: float(np.median(v)) for time, v in sorted(by_time.items()) if v}
         days = mdates.date2num(list(middle))  # type: ignore[no-untyped-call]
         axes.plot(days, list(middle.values()), color="black", linewidth=2)
     locator = mdates.AutoDateLocator(minticks=3)  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""A dataset as one self-contained HTML page without scripts: tables, plots, four circuits."""
+"""Write a dataset as a self-contained HTML page without scripts: tables, plots, circuits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from qmend.types import IntArray
 
 @dataclass(frozen=True)
 class DrawnCircuit:
-    """One circuit of the page: what it stands for, its figures, its drawing."""
+    """A circuit of the page: its kind, figures and drawing."""
 
     kind: str
     caption: str
@@ -29,13 +29,13 @@ class DrawnCircuit:
 
 
 def write_dataset_page(
-    path: Path, found: Description, far: Distances, summary: DatasetSummary
+    path: Path, description: Description, distances: Distances, summary: DatasetSummary
 ) -> None:
     """Write the page; replaced as a whole, never half written. Equal data give equal pages."""
     plots = {
-        "histograms": dataset_figures.histograms(found, far),
-        "noise": dataset_figures.noise_against_depth(found, far),
-        "calibrations": dataset_figures.calibrations(found),
+        "histograms": dataset_figures.histograms(description, distances),
+        "noise": dataset_figures.noise_against_depth(description, distances),
+        "calibrations": dataset_figures.calibrations(description),
     }
     template = files("qmend.reporting").joinpath("dataset_page.html.j2").read_text()
     environment = Environment(autoescape=True, undefined=StrictUndefined)
@@ -50,27 +50,27 @@ def write_dataset_page(
             for name, figure in plots.items()
             if figure is not None
         },
-        moments=len({c.time for c in found.calibrations.values()}),
-        circuits=drawn_circuits(found, far),
+        moments=len({c.time for c in description.calibrations.values()}),
+        circuits=drawn_circuits(description, distances),
         max_qubits=MAX_QUBITS,
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
 
 
-def drawn_circuits(found: Description, far: Distances) -> list[DrawnCircuit]:
-    """A simple, a median, a deep and a low-signal circuit of those that can be drawn."""
-    narrow = np.flatnonzero(found.column("n_qubits") <= MAX_QUBITS)
+def drawn_circuits(description: Description, distances: Distances) -> list[DrawnCircuit]:
+    """Draw a simple, a median, a deep and a low-signal circuit."""
+    narrow = np.flatnonzero(description.column("n_qubits") <= MAX_QUBITS)
     kinds = typical_circuits(
         narrow,
-        found.column("depth")[narrow],
-        found.column("n_two_qubit")[narrow],
-        far.signal[narrow],
+        description.column("depth")[narrow],
+        description.column("n_two_qubit")[narrow],
+        distances.signal[narrow],
     )
     chosen = list(kinds.values())
-    rows = read_circuits(found.folder, found.manifest, chosen)
+    rows = read_circuits(description.folder, description.manifest, chosen)
     return [
-        _drawn(kind, row, far.signal[k], far.noise[k])
+        _drawn(kind, row, distances.signal[k], distances.noise[k])
         for kind, row, k in zip(kinds, rows, chosen, strict=True)
     ]
 
@@ -78,7 +78,7 @@ def drawn_circuits(found: Description, far: Distances) -> list[DrawnCircuit]:
 def typical_circuits(
     rows: IntArray, depth: IntArray, gates: IntArray, signal: np.ndarray
 ) -> dict[str, int]:
-    """Kind -> one of ``rows``, each taken once; fewer kinds where there are fewer rows.
+    """Choose one of ``rows`` for each kind, each once; fewer kinds where there are fewer rows.
 
     Simple: the fewest two-qubit gates. Deep: the greatest depth. Low signal: the ideal
     distribution nearest to the uniform one. Median: nearest to the median in depth, gates and
@@ -100,7 +100,7 @@ def typical_circuits(
 
 
 def _rank(values: np.ndarray) -> np.ndarray:
-    """Share of smaller values, plus half the share of equal ones."""
+    """Compute the share of smaller values, plus half the share of equal ones."""
     ordered = np.sort(values)
     low = np.searchsorted(ordered, values, side="left")
     high = np.searchsorted(ordered, values, side="right")

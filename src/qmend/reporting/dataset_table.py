@@ -44,16 +44,16 @@ class DatasetSummary:
         return [*tables[:-1], replace(tables[-1], caption=NOTE)]
 
 
-def summarise(found: Description, far: Distances) -> DatasetSummary:
+def summarise(description: Description, distances: Distances) -> DatasetSummary:
     """Summarise a dataset."""
-    manifest = found.manifest
+    manifest = description.manifest
     whole = ("depth", "two-qubit gates", "shots")
     measures: list[tuple[str, AnyArray]] = [
-        ("depth", found.column("depth")),
-        ("two-qubit gates", found.column("n_two_qubit")),
-        ("shots", found.column("shots")),
-        ("signal", far.signal),
-        ("noise", far.noise),
+        ("depth", description.column("depth")),
+        ("two-qubit gates", description.column("n_two_qubit")),
+        ("shots", description.column("shots")),
+        ("signal", distances.signal),
+        ("noise", distances.noise),
     ]
     rows = []
     for name, values in measures:
@@ -62,22 +62,22 @@ def summarise(found: Description, far: Distances) -> DatasetSummary:
             digits = 0 if name in whole else 3
             rows.append((name, [f"{v:,.{digits}f}" for v in levels]))
     facts = [
-        ("circuits", f"{len(found):,}"),
-        ("splits", _counted(found.splits)),
-        ("jobs", f"{found.jobs:,}"),
-        ("families", _counted(found.counts("family"))),
-        ("devices", _counted(found.counts("device"))),
-        ("qubits", _counted(found.sizes)),
-        ("source", _counted(found.counts("source"))),
-        ("calibration", calibration_text(found)),
-        ("size", _bytes(found.size_bytes)),
+        ("circuits", f"{len(description):,}"),
+        ("splits", _counted(description.splits)),
+        ("jobs", f"{description.jobs:,}"),
+        ("families", _counted(description.counts("family"))),
+        ("devices", _counted(description.counts("device"))),
+        ("qubits", _counted(description.sizes)),
+        ("source", _counted(description.counts("source"))),
+        ("calibration", calibration_text(description)),
+        ("size", _bytes(description.size_bytes)),
         ("dataset hash", manifest.dataset_sha),
     ]
-    if found.others:
-        facts.append(("other tables, not shown", ", ".join(found.others)))
+    if description.others:
+        facts.append(("other tables, not shown", ", ".join(description.others)))
     headings = [f"{q} %" for q in QUANTILES]
     table = _figures(Column("quantile", "per circuit", words=True, long="fold"), headings, rows)
-    return DatasetSummary(manifest.name, facts, table, _groups(found, far))
+    return DatasetSummary(manifest.name, facts, table, _groups(description, distances))
 
 
 def _figures(
@@ -87,20 +87,20 @@ def _figures(
     return Table(columns, (tuple(Row.of([name, *values]) for name, values in rows),))
 
 
-def _groups(found: Description, far: Distances) -> Table | None:
-    if len(found.groups) < 2:
+def _groups(description: Description, distances: Distances) -> Table | None:
+    if len(description.groups) < 2:
         return None
-    jobs = np.array(found.table["job_id"].to_pylist())
-    columns = [found.column(name) for name in ("shots", "depth", "n_two_qubit")]
+    jobs = np.array(description.table["job_id"].to_pylist())
+    columns = [description.column(name) for name in ("shots", "depth", "n_two_qubit")]
     listed = []
-    for label, rows in found.groups[:_MOST_GROUPS]:
+    for label, rows in description.groups[:_MOST_GROUPS]:
         cells = [f"{len(rows):,}", f"{len(set(jobs[rows].tolist())):,}"]
         cells += [f"{np.median(column[rows]):,.0f}" for column in columns]
-        for values in (far.signal[rows], far.noise[rows]):
+        for values in (distances.signal[rows], distances.noise[rows]):
             values = values[~np.isnan(values)]
             cells.append(f"{np.median(values):.3f}" if len(values) else "-")
         listed.append((label, cells))
-    left = found.groups[_MOST_GROUPS:]
+    left = description.groups[_MOST_GROUPS:]
     if left:
         others = sum(len(members) for _, members in left)
         blank = ["-"] * (len(_GROUP_HEADINGS) - 1)

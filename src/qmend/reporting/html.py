@@ -50,7 +50,7 @@ def dataset_facts(dataset: Dataset) -> list[tuple[str, str]]:
 
 
 def check_writable(path: Path) -> None:
-    """Fail before the work, not after it.
+    """Check before the work that a report can be written.
 
     Args:
         key: of the config that holds the path.
