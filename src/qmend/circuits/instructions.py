@@ -1,7 +1,7 @@
 """The instruction table: compiled circuits as flat arrays, many at once.
 
 One instruction is a gate, one or two chain positions and an angle. Circuits of different
-lengths lie one after the other (compressed rows): circuit ``i`` owns the instructions
+lengths are stored one after the other (compressed rows): circuit ``i`` owns the instructions
 ``offsets[i]:offsets[i+1]``.
 """
 
@@ -110,11 +110,11 @@ class InstructionTable:
     def layers(self, virtual: tuple[str, ...] = ()) -> IntArray:
         """(K,) as-soon-as-possible layer of each instruction, from 0.
 
-        An instruction lies in the first layer in which all its qubits are free; every gate,
+        An instruction is in the first layer in which all its qubits are free; every gate,
         RZ too, fills one layer.
 
         Args:
-            virtual: gates that take no time: they lie in the layer of the gate that follows on
+            virtual: gates that take no time: they are in the layer of the gate that follows on
                 their qubit, and fill none.
         """
         lasting = np.array([gate not in virtual for gate in GATES])[self.gate]

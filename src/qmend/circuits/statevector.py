@@ -1,6 +1,6 @@
 """Exact noiseless distributions: of compiled instruction tables, and of source circuits.
 
-The two share no code, so that each proves the other. Bit order is Qiskit's: qubit 0 is the
+The two share no code: each proves the other. Bit order is Qiskit's: qubit 0 is the
 least significant bit of an index.
 """
 

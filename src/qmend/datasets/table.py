@@ -70,7 +70,7 @@ class Dataset:
     """A dataset in memory.
 
     Attributes:
-        folder: where it lies.
+        folder: its directory.
         manifest: its manifest, already checked against the files.
         family, device, source: of all rows.
         rows: all circuits.

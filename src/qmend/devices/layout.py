@@ -61,7 +61,7 @@ def native_gates(calibration: Calibration) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Graph:
-    """Costs -log(1 - e) of usable qubits and edges; ``bad`` edges must not lie in a layout."""
+    """Costs -log(1 - e) of usable qubits and edges; ``bad`` edges exclude a layout."""
 
     qubit: dict[int, float]
     edge: dict[Edge, float]

@@ -2,8 +2,8 @@
 
 Each config draws them with ``draw(base, seed)`` from the device's own snapshot, whole or restricted
 to a layout, in the order of their times, which all differ. Every random number belongs to a
-physical qubit, a pair of them, or the whole device, so that ``restrict`` before or after gives
-equal values. With the same seed, asking for more leaves the first ones as they are.
+physical qubit, a pair of them, or the whole device: ``restrict`` before or after gives equal
+values. With the same seed, asking for more leaves the first ones as they are.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def generate(
     """Make a dataset, resume one, or return one that is complete.
 
     Args:
-        folder: where it lies or will lie.
+        folder: the dataset's directory, made if it is missing.
         workers: processes on this machine.
         replace: whether a dataset of another config, or damaged files, may be overwritten.
         ray_address: run the jobs on this Ray cluster instead; ``auto`` is the one that

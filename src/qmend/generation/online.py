@@ -130,7 +130,7 @@ class FreshCircuits:
     def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
         """Measure the next stored circuits again, under the noise of a new job.
 
-        Their calibrations stay, so that whatever is encoded of them stays, too.
+        Their calibrations stay, and so do their encodings.
         """
         size = self.dataset.job_size
         turn = stored.select((number * size + np.arange(size)) % len(stored))

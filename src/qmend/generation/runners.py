@@ -1,7 +1,7 @@
 """Where the jobs of a generation run: here, in other processes, or on a Ray cluster.
 
 A runner takes tasks and yields (job, rows) in any order. It holds only a few results at a
-time, so that memory does not grow with the number of jobs.
+time: memory does not grow with the number of jobs.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def collect(
     """Collect a dataset, resume one, or return one that is complete.
 
     Args:
-        folder: where it lies or will lie.
+        folder: the dataset's directory, made if it is missing.
         replace: whether a dataset that was finished in part may be opened again; splits change.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The runtime's errors, told apart: gone at the next try, gone with a new session, or for good."""
+"""Kinds of runtime errors: gone at the next try, gone with a new session, or permanent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NotFoundError(Exception):
 
 
 def asked(call: Callable[[], T], sentence: str = _REFUSED) -> T:
-    """The answer of the runtime, its errors told apart; ``sentence`` tells those for good.
+    """Ask the runtime, and raise its errors by kind; ``sentence`` words permanent ones.
 
     Raises:
         NotFoundError: the service does not know the job.
@@ -85,6 +85,6 @@ def _secrets() -> list[str]:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     tokens = [os.environ.get("QISKIT_IBM_TOKEN")]
-    with suppress(Exception):  # a damaged file of accounts is told elsewhere
+    with suppress(Exception):  # a damaged file of accounts has its own message elsewhere
         tokens += [a.get("token") for a in QiskitRuntimeService.saved_accounts().values()]
     return [secret for secret in tokens if secret]

@@ -46,8 +46,8 @@ def import_file(
     same versions.
 
     Args:
-        folder: where the dataset will lie; other files in it stay.
-        replace: whether a dataset that lies there may be overwritten.
+        folder: the dataset's directory; other files in it stay.
+        replace: whether a dataset that is there may be overwritten.
 
     Raises:
         QmendError: naming the first record that can't be taken, and why; or if the folder holds

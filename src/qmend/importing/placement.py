@@ -35,7 +35,7 @@ LayoutOrigin = Literal["recorded", "assumed", "executed"]
 
 @dataclass(frozen=True)
 class Chain:
-    """Where a circuit lies.
+    """The place of a circuit on a device.
 
     Attributes:
         layout: physical qubit at each chain position.

@@ -179,8 +179,8 @@ class SurrogateConfig(NoiseConfig):
 class RandomizedNoise(NoiseConfig):
     """Surrogate hardware with constants of its own in each job: domain randomization.
 
-    The sizes of its parts are those of ``conf/dataset/noise/surrogate_hardware.yaml``, whatever a
-    dataset's own config says; only the strength, which scales them all, is drawn.
+    The sizes of its parts are those of ``conf/dataset/noise/surrogate_hardware.yaml``; a dataset's
+    own config is not read. Only the strength, which scales them all, is drawn.
 
     Attributes:
         strength: lowest and highest, drawn uniformly.
@@ -270,7 +270,7 @@ class FittedConfig(NoiseConfig):
     """``conf/dataset/noise/surrogate_algiers.yaml``.
 
     Attributes:
-        device_seed: of whatever is drawn: constants of qubits and gates not listed, and drift.
+        device_seed: of what is drawn: constants of qubits and gates not listed, and drift.
         idle_relaxation: factor on the time for which idle qubits relax.
         qubits: by physical number.
         gates: by control and target, such as ``"2-1"``.
@@ -295,7 +295,7 @@ class FittedConfig(NoiseConfig):
         return FittedNoise(calibration, layout, self)
 
 
-#: The type of a config's field that holds any noise of a dataset, told apart by ``name``.
+#: Type of a config field that holds any noise of a dataset; ``name`` says which.
 AnyNoise = Annotated[AerNoiseConfig | SurrogateConfig | FittedConfig, Field(discriminator="name")]
 
 

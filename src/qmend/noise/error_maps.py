@@ -1,4 +1,4 @@
-"""What noise does to every parity of a circuit, whatever its initial state.
+"""The error map of a circuit: the effect of its noise on every parity, for any initial state.
 
 A noisy circuit is its ideal unitary U, then an error map E = N U^-1 on 4^n Pauli coefficients:
 <Z_s> as measured is sum_P E[s, P] <P>, with <P> of the ideal final state. E[s, s] is the factor

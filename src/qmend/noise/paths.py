@@ -59,7 +59,7 @@ def path_features(
 ) -> FloatArray:
     """(N, 2^n, len(FEATURES)) losses on the sampled paths of each parity; 0 for s = 0.
 
-    Every circuit is sampled with the same seed, so that its features depend on no other one.
+    Every circuit is sampled with the same seed: its features depend on no other one.
 
     Args:
         table: compiled circuits.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # Qiskit takes seconds to import
 class SourceCircuit:
     """A circuit as drawn from its family, before compilation, without measurements.
 
-    Every qubit is measured into the bit of its own number.
+    Every qubit is measured into the bit of the same number.
 
     Args:
         params: what was drawn, small and JSON-serialisable (column ``family_params``).
