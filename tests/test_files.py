@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from qmend.files import AppendLog, locked, write_atomically, write_text
+from qmend.files import AppendLog, lock, write_atomically, write_text
 from qmend.types import QmendError
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from qmend.files import locked
-with locked(Path(sys.argv[1]), directory=sys.argv[2] == "True") as own:
+from qmend.files import lock
+with lock(Path(sys.argv[1]), directory=sys.argv[2] == "True") as own:
     print(own, flush=True)
     time.sleep(60)
 """
@@ -42,20 +42,20 @@ def test_a_lock_excludes_others_and_ends_with_sigkill(tmp_path, directory):
     arguments = [sys.executable, "-c", HOLD, str(path), str(directory)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout.readline() == "True\n"
-        with locked(path, wait=False, directory=directory) as own:
+        with lock(path, wait=False, directory=directory) as own:
             assert not own
         other.send_signal(signal.SIGKILL)
         start = time.monotonic()
-        with locked(path, directory=directory) as own:
+        with lock(path, directory=directory) as own:
             assert own
             assert time.monotonic() - start < 30
 
 
 def test_a_holder_may_remove_the_directory(tmp_path):
     path = tmp_path / "state"
-    with locked(path, wait=False, directory=True) as first:
+    with lock(path, wait=False, directory=True) as first:
         shutil.rmtree(path)
-        with locked(path, wait=False, directory=True) as second:
+        with lock(path, wait=False, directory=True) as second:
             assert first
             assert second
 

@@ -30,8 +30,8 @@ def test_an_unknown_name_gets_the_nearest(name):
 def test_a_config_names_its_item():
     registry: Registry[type] = Registry("qmend.circuits.families", "thing", "a.thing.name")
     registry.register("number")(int)
-    assert registry.named({"name": "number", "more": 1}) is int
+    assert registry.look_up({"name": "number", "more": 1}) is int
     with pytest.raises(QmendError, match=r"a\.thing needs its fields"):
-        registry.named("number")
+        registry.look_up("number")
     with pytest.raises(QmendError, match="Did you mean 'number'"):
-        registry.named({"name": "numbers"})
+        registry.look_up({"name": "numbers"})

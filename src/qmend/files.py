@@ -47,7 +47,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextmanager
-def locked(path: Path, wait: bool = True, directory: bool = False) -> Iterator[bool]:
+def lock(path: Path, wait: bool = True, directory: bool = False) -> Iterator[bool]:
     """Hold the lock of a file or directory, made if it is missing.
 
     The lock is the kernel's (``flock``): it ends with the process, even by SIGKILL. Its holder may

@@ -68,7 +68,7 @@ class Registry(Mapping[str, Item], Generic[Item]):
         self._import_all()
         return len(self._items)
 
-    def named(self, config: object) -> Item:
+    def look_up(self, config: object) -> Item:
         """Look up the item that the field ``name`` of a config names.
 
         Raises:

@@ -403,7 +403,7 @@ def test_medians_stand_for_the_chain_and_gaps_are_filled_on_request_only(tmp_pat
     assert after[batch.calibration_index[0]].qubits[0].t1_us == 150.0
     assert after[batch.calibration_index[1]].qubits[0].t1_us == 30.0
     encoded = build_encoding("token").fit(filled.circuits)(filled.circuits)
-    assert np.isfinite(encoded.tokens).all()
+    assert encoded.tokens.isfinite().all()
     only_known = fill_missing(batch.select(np.array([0])), typical)
     assert only_known.rows == 1
     assert only_known.values < filled.values

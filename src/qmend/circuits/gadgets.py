@@ -113,13 +113,13 @@ class _Writer:
         best: tuple[float, list[tuple[int, int]], int] | None = None
         for root in support:
             ladder = _ladder(support, root)
-            value = -2.0 * self._cancelled(ladder) + abs(root - middle) / 100
+            value = -2.0 * self._count_cancelling(ladder) + abs(root - middle) / 100
             if best is None or value < best[0]:
                 best = (value, ladder, root)
         assert best is not None
         return best[1], best[2]
 
-    def _cancelled(self, ladder: list[tuple[int, int]]) -> int:
+    def _count_cancelling(self, ladder: list[tuple[int, int]]) -> int:
         """How many of a ladder's CXs would meet their inverse."""
         depth = [len(h) for h in self.history]
         blocked = [False] * self.n_qubits

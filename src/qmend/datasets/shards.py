@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.files import locked, write_atomically
+from qmend.files import lock, write_atomically
 from qmend.types import QmendError
 
 SHARD = "circuits-{}.parquet"
@@ -29,7 +29,7 @@ def exclusive(folder: Path, wait: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            own = stack.enter_context(locked(folder.parent / f".{folder.name}.lock", wait))
+            own = stack.enter_context(lock(folder.parent / f".{folder.name}.lock", wait))
         except OSError as error:
             raise QmendError(
                 f"Can't write to {folder.parent} ({error.strerror}); choose another data.root."

@@ -176,7 +176,7 @@ class Calibration(ConfigModel):
         raw = properties if isinstance(properties, dict) else properties.to_dict()
         qubits = []
         for number, entries in enumerate(raw["qubits"]):
-            values = {e["name"]: _scaled(e) for e in entries}
+            values = {e["name"]: _to_unit(e) for e in entries}
             qubits.append(
                 {
                     "qubit": number,
@@ -191,7 +191,7 @@ class Calibration(ConfigModel):
             )
         gates = []
         for entry in raw["gates"]:
-            values = {p["name"]: _scaled(p) for p in entry["parameters"]}
+            values = {p["name"]: _to_unit(p) for p in entry["parameters"]}
             gates.append(
                 {
                     "gate": entry["gate"],
@@ -222,7 +222,7 @@ _SCALE: dict[str, dict[str, float]] = {
 }
 
 
-def _scaled(entry: dict[str, Any]) -> float | None:
+def _to_unit(entry: dict[str, Any]) -> float | None:
     value = entry.get("value")
     if value is None or math.isnan(float(value)):
         return None

@@ -121,8 +121,8 @@ def _moved_qubit(
     if frequency is not None:
         frequency += config.frequency_std_khz * 1e-6 * float(x[_FREQUENCY])
     shift = config.readout_sigma * x[_READOUT]
-    zero, one = (_shifted(p, shift) for p in (base.prob_meas0_prep1, base.prob_meas1_prep0))
-    error = _shifted(base.readout_error, shift)
+    zero, one = (_shift_log_odds(p, shift) for p in (base.prob_meas0_prep1, base.prob_meas1_prep0))
+    error = _shift_log_odds(base.readout_error, shift)
     if zero is not None and one is not None and _is_mean(base):
         error = (zero + one) / 2
     return base.model_copy(
@@ -144,7 +144,7 @@ def _moved_gate(
         shift = config.readout_sigma * readout
     else:
         shift = x * (config.one_qubit_sigma if len(base.qubits) == 1 else config.two_qubit_sigma)
-    return base.model_copy(update={"error": _shifted(base.error, shift)})
+    return base.model_copy(update={"error": _shift_log_odds(base.error, shift)})
 
 
 def lognormal_sigma(relative_std: float) -> float:
@@ -153,7 +153,7 @@ def lognormal_sigma(relative_std: float) -> float:
     return float(np.sqrt(np.log((1 + np.sqrt(1 + 4 * relative_std**2)) / 2)))
 
 
-def _shifted(error: float | None, shift: float) -> float | None:
+def _shift_log_odds(error: float | None, shift: float) -> float | None:
     """The error whose log-odds are larger by ``shift``; certain ones stay."""
     if error is None or error in (0.0, 1.0):
         return error

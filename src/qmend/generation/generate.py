@@ -88,12 +88,12 @@ def generate(
     setup = generation_setup(dataset, device)  # what can't be made is refused before any work
     splits = split_jobs(setup.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
-        return _reused(dataset, folder, recipe, progress)  # needs no lock: nothing is written
+        return _reuse(dataset, folder, recipe, progress)  # needs no lock: nothing is written
     with exclusive(folder, wait):
         if replace:
             _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():
-            return _reused(dataset, folder, recipe, progress)
+            return _reuse(dataset, folder, recipe, progress)
         expected = _shard_paths(dataset, folder)
         if not replace:
             _refuse_other_shards(folder, sha)
@@ -107,7 +107,7 @@ def generate(
     return Generation(folder, manifest, made)
 
 
-def _reused(
+def _reuse(
     dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
 ) -> Generation:
     """A dataset that is already complete, if it is this very one and undamaged."""

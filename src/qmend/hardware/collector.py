@@ -150,7 +150,7 @@ class _Collector:
             pending = [j for j in pending if self._is_pending(j)]
             if any(changed):
                 self._refusal = None
-            wanted = [] if self._config.finish else self._wanted()
+            wanted = [] if self._config.finish else self._jobs_to_submit()
             for job in wanted[: max(0, self._config.max_pending - len(pending))]:
                 if self._refusal is not None:
                     break
@@ -161,7 +161,7 @@ class _Collector:
             if not any(self._is_pending(j) for j in range(self._dataset.jobs)):
                 if self._refusal is not None:
                     raise self._refusal
-                if not self._wanted():
+                if not self._jobs_to_submit():
                     return
             elif not any(changed):
                 time.sleep(self._config.poll_seconds)
@@ -174,7 +174,7 @@ class _Collector:
         states = ("submitted", "done", "fetched")  # fetched: the file was lost or damaged
         return job not in self._fetched and self._record(job).state in states
 
-    def _wanted(self) -> list[int]:
+    def _jobs_to_submit(self) -> list[int]:
         """The jobs to be submitted, in order."""
         return [
             job
@@ -249,7 +249,7 @@ class _Collector:
         if name not in self._handles:
             restored = self._service.ask(lambda: self._service.opened.job(name))
             if restored is None:
-                self._forgotten(job, name)
+                self._note_lost(job, name)
                 return True
             self._handles[name] = restored
         handle = self._handles[name]
@@ -270,7 +270,7 @@ class _Collector:
                 self._cancelled.add(job)
         return True
 
-    def _forgotten(self, job: int, name: str) -> None:
+    def _note_lost(self, job: int, name: str) -> None:
         if self._service.opened.outlives:
             reason = "the service does not know the job any more"
             self._ledger.append("failed", job, id=name, reason=reason, retry=True)

@@ -23,7 +23,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 from qmend.devices.calibration import Calibration
 from qmend.devices.providers import backend_calibration, fake_calibration, runtime_backend
 from qmend.hardware.jobs import JobState, ServiceJob, SessionEndedError, TransientError
-from qmend.hardware.runtime_errors import NotFoundError, asked, one_line
+from qmend.hardware.runtime_errors import NotFoundError, ask_runtime, one_line
 from qmend.types import QmendError
 
 Mode = Literal["job", "session", "batch"]
@@ -41,13 +41,13 @@ class _RuntimeJob:
         return str(self._job.job_id())
 
     def state(self) -> JobState:
-        status = asked(self._job.status)
+        status = ask_runtime(self._job.status)
         name = str(getattr(status, "name", status))
         final: dict[str, JobState] = {"DONE": "done", "ERROR": "failed", "CANCELLED": "cancelled"}
         return final.get(name, "pending")
 
     def reason(self) -> str:
-        message = asked(self._job.error_message)
+        message = ask_runtime(self._job.error_message)
         if not message and self.state() == "failed":
             try:
                 self._job.result()
@@ -56,10 +56,10 @@ class _RuntimeJob:
         return one_line(message or "no reason given")
 
     def result(self) -> Any:
-        return asked(self._job.result, "its result can't be read: {}")
+        return ask_runtime(self._job.result, "its result can't be read: {}")
 
     def executed_at(self) -> datetime:
-        times = asked(self._job.metrics).get("timestamps") or {}
+        times = ask_runtime(self._job.metrics).get("timestamps") or {}
         text = times.get("running") or times.get("finished") or times.get("created")
         if not text:
             raise QmendError(
@@ -84,7 +84,7 @@ class _SamplerService:
         self._session: Any = None
         self._sessions: dict[str, Any] = {}  # of each job submitted here
 
-    def _submitted(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> Any:
+    def _run_sampler(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> Any:
         def call() -> Any:
             if self._mode != "job" and self._session is None:
                 self._session = (Session if self._mode == "session" else Batch)(self._run_on)
@@ -94,7 +94,7 @@ class _SamplerService:
 
         session_before = self._session
         try:
-            job = asked(call)
+            job = ask_runtime(call)
         except SessionEndedError:
             self._session = None
             raise
@@ -113,7 +113,7 @@ class _SamplerService:
     def close(self) -> None:
         session, self._session = self._session, None
         if session is not None:
-            asked(session.close)
+            ask_runtime(session.close)
 
 
 class RuntimeService(_SamplerService):
@@ -138,11 +138,11 @@ class RuntimeService(_SamplerService):
         super().__init__(live, live, mode, sampler)
 
     def submit(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> ServiceJob:
-        return self._wrapped(self._submitted(circuits, shots, tag))
+        return self._wrap(self._run_sampler(circuits, shots, tag))
 
     def job(self, job_id: str) -> ServiceJob | None:
         try:
-            return self._wrapped(asked(lambda: self.backend.service.job(job_id)))
+            return self._wrap(ask_runtime(lambda: self.backend.service.job(job_id)))
         except NotFoundError:
             return None
 
@@ -152,14 +152,14 @@ class RuntimeService(_SamplerService):
                 limit=None, job_tags=[tag], instance=self.backend._instance
             )
 
-        return [self._wrapped(job) for job in asked(call)]
+        return [self._wrap(job) for job in ask_runtime(call)]
 
-    def _wrapped(self, job: Any) -> ServiceJob:
+    def _wrap(self, job: Any) -> ServiceJob:
         def calibrate(time: datetime) -> Calibration:
             try:
-                return asked(lambda: backend_calibration(self.backend, time))
+                return ask_runtime(lambda: backend_calibration(self.backend, time))
             except QmendError:
-                return asked(lambda: backend_calibration(self.backend))
+                return ask_runtime(lambda: backend_calibration(self.backend))
 
         return _RuntimeJob(job, calibrate)
 
@@ -198,7 +198,7 @@ class LocalService(_SamplerService):
         self._jobs: dict[str, list[ServiceJob]] = {}
 
     def submit(self, circuits: Sequence[QuantumCircuit], shots: int, tag: str) -> ServiceJob:
-        job = _RuntimeJob(self._submitted(circuits, shots, tag), lambda _: self._calibration)
+        job = _RuntimeJob(self._run_sampler(circuits, shots, tag), lambda _: self._calibration)
         self._jobs.setdefault(tag, []).append(job)
         return job
 
@@ -227,4 +227,4 @@ def layout_noise_model(target: Target, layout: Sequence[int]) -> NoiseModel:
 
 
 def _has_ended(session: Any) -> bool:
-    return asked(session.status) in ("Closed", "In progress, not accepting new jobs")
+    return ask_runtime(session.status) in ("Closed", "In progress, not accepting new jobs")

@@ -27,7 +27,7 @@ class NotFoundError(Exception):
     """The service does not know the job."""
 
 
-def asked(call: Callable[[], T], sentence: str = _REFUSED) -> T:
+def ask_runtime(call: Callable[[], T], sentence: str = _REFUSED) -> T:
     """Ask the runtime, and raise its errors by kind; ``sentence`` words permanent ones.
 
     Raises:

@@ -65,7 +65,7 @@ class Measured:
         frequencies = np.array(list(counts.values())) / shots
         distance, difference = [], []
         for order in orders(n_bits):
-            moved = ideal[_moved(n_bits, order)]
+            moved = ideal[_permutation(n_bits, order)]
             seen = moved[outcomes]
             distance.append((np.abs(frequencies - seen).sum() + 1.0 - seen.sum()) / 2)
             difference.append(np.abs(ideal - moved).sum() / 2)
@@ -160,7 +160,7 @@ def orders(n_bits: int) -> list[Order]:
 
 
 @lru_cache(maxsize=1024)
-def _moved(n_bits: int, order: Order) -> IntArray:
+def _permutation(n_bits: int, order: Order) -> IntArray:
     """(2^n,) the circuit's outcome that each measured outcome stands for under an order."""
     outcomes = np.arange(1 << n_bits)
     moved: IntArray = sum(

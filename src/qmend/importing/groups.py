@@ -29,10 +29,10 @@ def split_rows(
         jobs: of each row.
     """
     by = "job"
-    groups = _connected([[*names, f"job {job}"] for names, job in zip(circuits, jobs, strict=True)])
+    groups = _connect([[*names, f"job {job}"] for names, job in zip(circuits, jobs, strict=True)])
     if max(groups) + 1 < len(_ORDER) or np.bincount(groups).max() > shares.train * len(groups):
         by = "circuit"
-        groups = _connected(circuits)
+        groups = _connect(circuits)
     sizes = np.bincount(groups)
     if len(sizes) == 1:
         return ["test"] * len(groups), by
@@ -46,7 +46,7 @@ def split_rows(
     return [split_of[group] for group in groups], by
 
 
-def _connected(rows: Sequence[Sequence[str]]) -> list[int]:
+def _connect(rows: Sequence[Sequence[str]]) -> list[int]:
     """A number for each row, equal where a chain of common names joins them."""
     parent = list(range(len(rows)))
 

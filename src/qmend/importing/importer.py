@@ -63,7 +63,7 @@ def import_file(
             raise QmendError(f"{path}: record {record.id}: {str(error).rstrip('.')}.") from None
         progress(number + 1, len(records))
     _prove(rows, path)
-    check = check_bit_order([m for m in map(_measured, rows) if m is not None])
+    check = check_bit_order([m for m in map(_order_evidence, rows) if m is not None])
     splits, by = split_rows(
         [[f"source {row.circuit}", f"compiled {row.circuit_id}"] for row in rows],
         [job_of(row.record, options) for row in rows],
@@ -197,7 +197,7 @@ def _prove(rows: Sequence[Row], path: Path) -> None:
         row.circuit_id = ids[id(row.placed)]
 
 
-def _measured(row: Row) -> Measured | None:
+def _order_evidence(row: Row) -> Measured | None:
     """One record's part in the check of the bit order; None if its observables say nothing."""
     name, record, bits = row.record.id, row.record, len(row.source.measured)
     if record.values is None:

@@ -139,7 +139,7 @@ def read_records(path: Path) -> list[Record]:
     for number, raw in enumerate(_raw(path)):
         name = str(raw.get("id", f"number {number}"))
         try:
-            record = Record.model_validate(_renamed(raw, name, number))
+            record = Record.model_validate(_rename_fields(raw, name, number))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(p) for p in first["loc"])
@@ -218,7 +218,7 @@ def _raw(path: Path) -> Iterator[dict[str, Any]]:
         yield value
 
 
-def _renamed(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
+def _rename_fields(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
     """A record under our names: nulls left out, published columns translated."""
     fields = {
         key: value

@@ -161,8 +161,9 @@ def _provenance(facts: dict[str, Any]) -> Provenance:
             f"| {s['source']} | {s['licence']} | {s['attribution']} | {s['rows']:,} |"
             for s in sources
         ),
-        f"Layouts: {_counted(facts['layouts'])}. Calibrations: {_counted(facts['calibrations'])}; "
-        "medians stand for every qubit and gate.",
+        f"Layouts: {_count_text(facts['layouts'])}. "
+        f"Calibrations: {_count_text(facts['calibrations'])}; medians stand for every qubit and "
+        "gate.",
     ]
     licences = sorted({s["licence"] or "not stated" for s in sources})
     return Provenance(
@@ -173,7 +174,7 @@ def _provenance(facts: dict[str, Any]) -> Provenance:
     )
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _count_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {rows:,}" for name, rows in sorted(counts.items()))
 
 

@@ -87,7 +87,7 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
         QmendError: if the architecture is unknown.
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
-    return ARCHITECTURES.named(config).config_type.model_validate(dict(config))
+    return ARCHITECTURES.look_up(config).config_type.model_validate(dict(config))
 
 
 def example_config(architecture: str, example: str | None = None) -> ModelConfig:

@@ -42,11 +42,11 @@ def error_rows(noisy: Program, ideal: Program) -> FloatArray:
     """
     n = noisy.n_qubits
     rows = np.empty((len(noisy), 2**n, 4**n), dtype=np.float32)
-    _error_rows(n, z_strings(n), _fused(noisy), _fused(ideal), rows)
+    _error_rows(n, z_strings(n), _fuse(noisy), _fuse(ideal), rows)
     return rows
 
 
-def _fused(program: Program) -> tuple[AnyArray, ...]:
+def _fuse(program: Program) -> tuple[AnyArray, ...]:
     fused = Fusion.of(program).program(program.one, program.two)
     matrices = [m.detach().cpu().numpy().astype(np.float64) for m in (fused.one, fused.two)]
     return fused.offsets, fused.first, fused.second, fused.row, *matrices

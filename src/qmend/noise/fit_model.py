@@ -185,27 +185,27 @@ class NoiseModel:
         up, down = self._flips({k: torch.from_numpy(v) for k, v in values.items()})
         qubits = {
             physical: QubitConstants(
-                t1=_rounded(np.exp(values["t1"][k])),
-                t2=_rounded(np.exp(values["t2"][k])),
-                error=_rounded(np.exp(values["error"][k])),
-                sx=_rounded(values["sx"][k]),
-                x=_rounded(values["x"][k]),
-                rz=_rounded(values["rz"][k]),
-                flip_up=_rounded(min(float(up[k]), 0.5)),
-                flip_down=_rounded(min(float(down[k]), 0.5)),
+                t1=_round(np.exp(values["t1"][k])),
+                t2=_round(np.exp(values["t2"][k])),
+                error=_round(np.exp(values["error"][k])),
+                sx=_round(values["sx"][k]),
+                x=_round(values["x"][k]),
+                rz=_round(values["rz"][k]),
+                flip_up=_round(min(float(up[k]), 0.5)),
+                flip_down=_round(min(float(down[k]), 0.5)),
             )
             for k, physical in enumerate(self.layout)
         }
         gates = {}
         for edge, (a, b) in enumerate(self.native):
-            own = {term: _rounded(values[term][edge]) for term in NATIVE_TERMS}
+            own = {term: _round(values[term][edge]) for term in NATIVE_TERMS}
             stark = {
-                physical: _rounded(values["stark"][edge, k])
+                physical: _round(values["stark"][edge, k])
                 for k, physical in enumerate(self.layout)
                 if k not in (a, b)
             }
-            error = _rounded(np.exp(values["gate_error"][edge]))
-            moving = {term: _rounded(drift[k, edge]) for k, term in enumerate(SHIFTED)}
+            error = _round(np.exp(values["gate_error"][edge]))
+            moving = {term: _round(drift[k, edge]) for k, term in enumerate(SHIFTED)}
             name = (self.layout[a], self.layout[b])
             gates[f"{name[0]}-{name[1]}"] = GateConstants(
                 error=error, terms=own, stark=stark, drift=moving
@@ -224,7 +224,7 @@ class NoiseModel:
 
     def _spread(self, values: dict[str, FloatArray], drift: FloatArray) -> Spread:
         factors = {
-            name: (_rounded(values[name].mean()), _rounded(values[name].std()))
+            name: (_round(values[name].mean()), _round(values[name].std()))
             for name in ("t1", "t2", "error", "gate_error", "flip_up", "flip_down")
         }
         spectators = np.ones(values["stark"].shape, dtype=bool)
@@ -239,10 +239,10 @@ class NoiseModel:
         )
 
 
-def _rounded(value: float) -> float:
+def _round(value: float) -> float:
     """Six significant digits: more says nothing and fills a config."""
     return float(f"{float(value):.6g}")
 
 
 def _rms(values: FloatArray) -> float:
-    return _rounded(float(np.sqrt((values**2).mean())))
+    return _round(float(np.sqrt((values**2).mean())))

@@ -17,7 +17,7 @@ from mlflow.protos.databricks_pb2 import (
     ErrorCode,
 )
 
-from qmend.files import locked
+from qmend.files import lock
 from qmend.tracking.store import Store, reported
 from qmend.types import QmendError
 
@@ -107,7 +107,7 @@ def crown(store: Store, number: int) -> None:
 @contextmanager
 def promoting(store: Store) -> Iterator[None]:
     """One promotion at a time, so that none is judged against a champion that is no more."""
-    with locked(store.root / ".promotion.lock"):
+    with lock(store.root / ".promotion.lock"):
         yield
 
 

@@ -20,7 +20,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
-from qmend.files import locked
+from qmend.files import lock
 from qmend.tracking.interrupts import SteadyClient
 from qmend.types import QmendError
 
@@ -91,7 +91,7 @@ def open_store(root: Path) -> Store:
             "tracking.root."
         ) from None
     uri = f"sqlite:///{root / 'mlflow.db'}"
-    with locked(root / ".lock"), reported(root):
+    with lock(root / ".lock"), reported(root):
         if not (root / "mlflow.db").exists():
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")

@@ -19,7 +19,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from qmend.files import locked
+from qmend.files import lock
 from qmend.training.best import KeepBest
 from qmend.training.observer import Message
 
@@ -36,7 +36,7 @@ def claim(folder: Path) -> Iterator[Path | None]:
 
     The lock is on the directory itself and goes with the process, however it ends.
     """
-    with locked(folder, wait=False, directory=True) as own:
+    with lock(folder, wait=False, directory=True) as own:
         yield folder if own else None
 
 

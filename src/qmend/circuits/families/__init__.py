@@ -112,4 +112,4 @@ def build_family(config: Mapping[str, Any]) -> Family:
         QmendError: if the name is unknown.
         pydantic.ValidationError: if a field is unknown or has a bad value.
     """
-    return FAMILIES.named(config).model_validate(dict(config))
+    return FAMILIES.look_up(config).model_validate(dict(config))
