@@ -120,8 +120,6 @@ def _shared(search: Search) -> Shared:
     return Shared(
         search.context.store,
         dataset.manifest,
-        plan.options.metric,
-        plan.seed,
         encode_splits(plan.training.model, dataset.part("train"), dataset.part("val")),
         search.folder,
         process_identity(),

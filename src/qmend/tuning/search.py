@@ -45,14 +45,12 @@ class Plan:
     Attributes:
         config: the config that sampled values are set in, as ``qmend train`` takes it.
         training: the same, validated.
-        seed: of every training.
     """
 
     options: TuneConfig
     space: SearchSpace
     config: Mapping[str, Any]
     training: TrainingConfig
-    seed: int
     check: Check
 
     @staticmethod
@@ -67,14 +65,14 @@ class Plan:
         decided = {"trainer.monitor": options.metric, "trainer.threads": threads}
         base = with_values(config, decided)
         space = SearchSpace.parse(options.space, base)
-        return Plan(options, space, base, check(base), int(config["seed"]), check)
+        return Plan(options, space, base, check(base), check)
 
     @property
     def identity(self) -> dict[str, Any]:
         """The part that decides the trials; a search is resumed by it and the data."""
         kept = {name: self.config[name] for name in ("device", "dataset", *SECTIONS)}
         tune = self.options.model_dump(mode="json", exclude=_INCIDENTAL)
-        return {**kept, "seed": self.seed, "tune": tune}
+        return {**kept, "seed": self.training.seed, "tune": tune}
 
     @property
     def max_epochs(self) -> int:

@@ -18,7 +18,7 @@ from qmend.datasets.manifest import Manifest
 from qmend.runs.training import log_model
 from qmend.tracking.run import Run
 from qmend.tracking.store import Store, is_gone
-from qmend.training.config import FitConfig
+from qmend.training.config import TrainingConfig
 from qmend.training.data import TrainingData
 from qmend.training.logger import OwnedRunLogger
 from qmend.training.observer import TrainingObserver
@@ -36,7 +36,6 @@ class Shared:
     """The part that all trials of a search share; in a worker, its data are in shared memory.
 
     Attributes:
-        seed: of every training.
         data: encoded circuits, read only.
         folder: of the search; an unfinished trial's training state is in a directory of it.
         owner: identity of the search's process; a worker ends with it.
@@ -44,8 +43,6 @@ class Shared:
 
     store: Store
     manifest: Manifest
-    metric: str
-    seed: int
     data: TrainingData
     folder: Path
     owner: str
@@ -70,8 +67,9 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
 
 
 def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
-    sections = {name: config["resolved"][name] for name in SECTIONS}
-    training = FitConfig.model_validate(sections).training(shared.seed)
+    keys = (*SECTIONS, "seed")
+    training = TrainingConfig.model_validate({key: config["resolved"][key] for key in keys})
+    metric: str = training.trainer.monitor
     run = Run(shared.store, config["run_id"])
     logger = _EpochLogger(run)
     started = time.perf_counter() - config["seconds"]
@@ -79,12 +77,12 @@ def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
     def progress(done: int, total: int, values: dict[str, float]) -> None:
         seconds = time.perf_counter() - started
         logger.log_metrics({**values, SECONDS: seconds}, logger.step)
-        tune.report({"epoch": done, "value": values[shared.metric], "seconds": seconds})
+        tune.report({"epoch": done, "value": values[metric], "seconds": seconds})
 
     with _state(shared.folder / run.run_id) as folder:
         observer = TrainingObserver(progress, loggers=(logger,))
         trained = train(training, shared.data, state=folder, observer=observer)
-        best = {shared.metric: min(trained.history[shared.metric])}
+        best = {metric: min(trained.history[metric])}
         log_model(run, shared.manifest, trained.model, training, best)
     return {
         "outcome": "finished",
