@@ -208,7 +208,6 @@ def run_again(folder: Path) -> Outcome:
         (("tune.metric=val/loss",), ["tune.metric=val/loss", "~tune.space.loss"]),
         (("tune.trials=0",), ["tune.trials"]),
         (("tune.resources.cpu=0",), ["tune.resources.cpu"]),
-        (("model=perceiver_paper_pauli",), ["tune=perceiver_paper_pauli", "no such config"]),
     ],
 )
 def test_a_wrong_search_is_one_sentence_before_any_work(

@@ -73,7 +73,7 @@ def _choices(path: Path, within: str, package: str) -> Iterator[tuple[str, str]]
         ((key, option),) = entry.items()
         if key.startswith("override ") or key == "experiment":
             continue
-        group, _, at = key.removeprefix("/").partition("@")
+        group, _, at = key.removeprefix("optional ").removeprefix("/").partition("@")
         place = ".".join(part for part in (package, at or group) if part)
         if within and not key.startswith("/"):
             group = f"{within}/{group}"
@@ -91,8 +91,6 @@ def composed(root: str, *overrides: str) -> DictConfig:
 
 
 IMPORTED = ("algiers_trotter", "hardware_public")
-#: Too large to be searched: they have no search space.
-UNSEARCHED = ("perceiver_paper_pauli", "perceiver_paper_random")
 
 
 def rows(root: str) -> Iterator[list[str]]:
@@ -102,9 +100,7 @@ def rows(root: str) -> Iterator[list[str]]:
     to row, so that most pairs of neighbouring groups meet.
     """
     offered = {key: options(group) for key, group in choices(root)}
-    if "tune" in offered:  # a search space belongs to its model
-        offered["model"] = [name for name in offered["model"] if name not in UNSEARCHED]
-        del offered["tune"]
+    offered.pop("tune", None)  # a search space belongs to its model
     if "dataset" in offered:  # an imported one has no parts to choose
         offered["dataset"] = [name for name in offered["dataset"] if name not in IMPORTED]
     parts = {key: offered.pop(key) for key in list(offered) if key.startswith("dataset/")}
@@ -146,8 +142,6 @@ def test_every_group_is_offered_by_a_root_config() -> None:
 
 @pytest.mark.parametrize(("root", "overrides"), CASES)
 def test_options_compose_and_validate(root: str, overrides: list[str]) -> None:
-    if root == "tune":
-        overrides += [o.replace("model=", "tune=") for o in overrides if o.startswith("model=")]
     config = validate(ROOTS[root], composed(root, *overrides))
     if root == "report":  # of runs, not of data
         return

@@ -47,8 +47,12 @@ def tune_config(model: str) -> dict[str, Any]:
     return plain
 
 
-def test_every_architecture_has_a_space() -> None:
-    assert {p.stem for p in (conf_dir() / "tune").glob("*.yaml")} == set(ARCHITECTURES)
+def test_a_model_without_a_space_of_its_own_has_the_common_one() -> None:
+    """Such as the paper's large Perceivers: optimizer, loss and trainer are varied."""
+    space = tune_config("perceiver_paper_pauli")["tune"]["space"]
+    own = {path.stem for path in (conf_dir() / "tune").glob("*.yaml")}
+    assert own <= set(ARCHITECTURES)
+    assert {key for key, values in space.items() if values} == {"loss", "optimizer", "trainer"}
 
 
 @pytest.mark.parametrize("model", sorted(ARCHITECTURES))

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from qmend.cli.main import explain
 from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
 from qmend.cli.terminal import console
-from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, validate
+from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
 from qmend.types import QmendError
@@ -106,8 +106,11 @@ def _options_first(arguments: list[str]) -> list[str]:
 def _check_groups(arguments: list[str], folder: Path) -> None:
     """A group takes the name of a config: Hydra answers anything else with a bare ValueError."""
     groups = config_groups(folder)
+    more = any(text.startswith(("--config-dir", "-cd")) for text in arguments)
     for text in arguments:
         sentence = spelling_sentence(text)
+        if not more:  # a further directory may hold search spaces of its own
+            sentence = sentence or unknown_space(text, groups["tune"])
         if sentence is not None:
             raise QmendError(sentence)
         try:

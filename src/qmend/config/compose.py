@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
-from qmend.config.errors import CONFIG_ERRORS, hydra_sentence
-from qmend.config.paths import conf_dir
+from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space
+from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
 from qmend.types import QmendError
 
@@ -22,8 +22,9 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     Raises:
         QmendError: if an override is wrong, or no config has the name.
     """
+    spaces = config_groups(conf_dir())["tune"]
     for override in overrides:
-        sentence = spelling_sentence(override)
+        sentence = spelling_sentence(override) or unknown_space(override, spaces)
         if sentence is not None:
             raise QmendError(sentence)
     try:

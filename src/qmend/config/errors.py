@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -74,6 +74,18 @@ def _siblings(config: Any, path: list[str]) -> list[str]:
     for part in path[:-1]:
         at = at.get(part, {}) if isinstance(at, Mapping) else {}
     return [str(k) for k in at] if isinstance(at, Mapping) else []
+
+
+def unknown_space(override: str, options: Sequence[str]) -> str | None:
+    """Return the sentence on an override that names a search space that is not there.
+
+    Hydra ignores it, as an architecture needs no space of its own.
+    """
+    group, _, names = override.partition("=")
+    for name in names.split(",") if group == "tune" else ():
+        if name not in options:
+            return f"{override}: there is no such config. {nearest(name, options)}"
+    return None
 
 
 def hydra_sentence(error: Exception, folder: Path) -> str:

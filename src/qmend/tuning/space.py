@@ -281,7 +281,7 @@ def _parameters(raw: Mapping[str, Any], prefix: str) -> list[tuple[str, Paramete
                 f"not {value!r}."
             )
         if "type" not in value or isinstance(value["type"], Mapping):
-            if not any(isinstance(v, Mapping) for v in value.values()):
+            if value and not any(isinstance(v, Mapping) for v in value.values()):
                 raise QmendError(f"tune.space.{key} needs a type: float, int or categorical.")
             parameters += _parameters(value, f"{key}.")
             continue
