@@ -45,7 +45,10 @@ class Standardiser:
 
 
 class Encoding(ABC):
-    """Circuits and calibrations -> arrays. Fitted on the training split, saved with a model."""
+    """Circuits and calibrations -> a :class:`Batch`.
+
+    Fitted on the training split, saved with a model.
+    """
 
     name: str
     #: Rises whenever the meaning of a column changes; a checkpoint of another version is refused.

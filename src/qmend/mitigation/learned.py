@@ -11,7 +11,7 @@ from qmend.types import FloatArray, QmendError
 
 
 class LearnedMitigator(Mitigator):
-    """Wraps a trained network; :func:`qmend.training.train.train` trains it."""
+    """A network that :func:`qmend.training.train.train` trained, as a mitigator."""
 
     name: ClassVar[str] = "learned"
 

@@ -12,7 +12,7 @@ Output = Literal["correction", "prediction"]
 
 
 def distribution(values: Tensor, noisy: Tensor, output: Output) -> Tensor:
-    """What a network's last layer says, as a distribution.
+    """Turn the values of a network's last layer into a distribution.
 
     correction: softmax(c(C, B) * P_noisy), outcome by outcome, with c = 2^n * values, so that
     values of order one make logits of order one. prediction: softmax(values).
@@ -26,8 +26,11 @@ def distribution(values: Tensor, noisy: Tensor, output: Output) -> Tensor:
     return torch.softmax(values, dim=-1)
 
 
-class Readout(nn.Module):
-    """Features of a circuit -> distribution, by an MLP width - 2 width - 2^n with GELU."""
+class DistributionHead(nn.Module):
+    """Features of a circuit -> distribution, by an MLP width - 2 width - 2^n with GELU.
+
+    Networks call it ``readout``, a name that stored weights carry.
+    """
 
     def __init__(self, width: int, outcomes: int, output: Output) -> None:
         super().__init__()

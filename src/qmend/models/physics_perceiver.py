@@ -45,7 +45,7 @@ _READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}
 
 @ARCHITECTURES.register("physics_perceiver")
 class PhysicsPerceiver(Architecture):
-    """Predicted survival and mixing distribution, their exact inverse, a learned correction.
+    """Predict survival and mixing distribution, invert both exactly, correct the rest.
 
     The noise is modelled as p = R [lambda * ideal + (1 - lambda) * m], with R the readout
     matrices of the calibration, lambda the share of the signal that survives and m the

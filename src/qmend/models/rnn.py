@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qmend.encodings.batch import Batch
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import Output, Readout
+from qmend.models.heads import DistributionHead, Output
 from qmend.models.sequences import JoinedLayers
 
 
@@ -68,7 +68,7 @@ class RNN(Architecture):
             batch_first=True,
             dropout=config.dropout if config.depth > 1 else 0.0,
         )
-        self.readout = Readout(width, dimensions.outcomes, config.output)
+        self.readout = DistributionHead(width, dimensions.outcomes, config.output)
 
     def forward(self, batch: Batch) -> Tensor:
         x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)

@@ -1,4 +1,4 @@
-"""What the sequence models read: the layers of a circuit, and the outcomes of a measurement."""
+"""Inputs of the sequence models: layers of a circuit, and outcomes of a measurement."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class OutcomeTokens(nn.Module):
 
 
 def positions(x: Tensor) -> Tensor:
-    """Sinusoidal positions (L, width) for a sequence (B, L, width), of any length.
+    """Return sinusoidal positions (L, width) for a sequence (B, L, width), of any length.
 
     Columns sin(l w_k), then cos(l w_k), with w_k = 10000^(-2k / width). (Vaswani et al.,
     arXiv 1706.03762, sect. 3.5)
@@ -75,6 +75,6 @@ def positions(x: Tensor) -> Tensor:
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Mean (B, width) over the tokens of (B, L, width) where ``mask`` (B, L) is True."""
+    """Average (B, width) over the tokens of (B, L, width) where ``mask`` (B, L) is True."""
     weight = mask.to(x.dtype)
     return torch.einsum("blw,bl->bw", x, weight) / weight.sum(dim=1, keepdim=True)

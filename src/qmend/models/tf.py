@@ -12,7 +12,7 @@ from qmend.encodings.batch import Batch
 from qmend.models.attention import SelfAttentionBlock
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import Output, Readout
+from qmend.models.heads import DistributionHead, Output
 from qmend.models.sequences import JoinedLayers, masked_mean, positions
 
 #: Fields of a small transformer.
@@ -67,7 +67,7 @@ class Transformer(Architecture):
             SelfAttentionBlock(width, config.heads, config.dropout) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = Readout(width, dimensions.outcomes, config.output)
+        self.readout = DistributionHead(width, dimensions.outcomes, config.output)
 
     def forward(self, batch: Batch) -> Tensor:
         x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)

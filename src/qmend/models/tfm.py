@@ -11,7 +11,7 @@ from qmend.encodings.batch import Batch
 from qmend.models.attention import DecoderBlock
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import Readout
+from qmend.models.heads import DistributionHead
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, masked_mean, positions
 from qmend.models.tf import SMALL, TransformerSizes
 
@@ -47,7 +47,7 @@ class MemoryTransformer(Architecture):
             DecoderBlock(width, config.heads, config.dropout) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = Readout(width, dimensions.outcomes, "prediction")
+        self.readout = DistributionHead(width, dimensions.outcomes, "prediction")
 
     def forward(self, batch: Batch) -> Tensor:
         x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)

@@ -42,7 +42,7 @@ def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 
 @LOSSES.register("reverse_kl")
 def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean KL(mitigated || ideal): dear where weight lies on outcomes that can't occur.
+    """Mean KL(mitigated || ideal): large where weight lies on outcomes that can't occur.
 
     The ideal is floored at 1e-9 and normalised again, else every such outcome would cost infinity.
     """
@@ -84,7 +84,7 @@ IMPROVED_TEMPERATURE = 1.0
 def improved(
     mitigated: Tensor, ideal: Tensor, noisy: Tensor, temperature: float = IMPROVED_TEMPERATURE
 ) -> Tensor:
-    """Smooth share of circuits that are not improved.
+    """Smooth share of circuits that are not improved: that is what is minimised.
 
     Mean of sigmoid((|m - i|_1 / |n - i|_1 - 1) / temperature), which tends to the share of
     circuits with a positive L1RC as the temperature goes to zero. The noisy error is floored as
