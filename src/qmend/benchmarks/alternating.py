@@ -24,14 +24,14 @@ class Timings:
         return float(np.median(self.seconds[name]))
 
     def ratio(self, slow: str, fast: str) -> tuple[float, float, float]:
-        """Median, smallest and largest of the repeats' ratios slow / fast."""
+        """Return median, smallest and largest of the repeats' ratios slow / fast."""
         ratios = np.array(self.seconds[slow]) / np.array(self.seconds[fast])
         return float(np.median(ratios)), float(ratios.min()), float(ratios.max())
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Everything inside runs on a single core."""
+    """Run everything inside on a single core."""
     cores = os.sched_getaffinity(0)
     threads = torch.get_num_threads()
     os.sched_setaffinity(0, {max(cores)})

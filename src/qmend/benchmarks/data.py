@@ -156,14 +156,14 @@ def plain_tokens(
             row[physics : physics + 2] = np.cos(gate.params[0]), np.sin(gate.params[0])
             continue
         physical = [layout[q] for q in qubits]
-        found = calibration.gate(gate.name, physical)
-        length = calibration.value(found, "length_ns") * 1e-3
-        known = [calibration.qubit(q) for q in physical]
+        reported = calibration.gate(gate.name, physical)
+        length = calibration.value(reported, "length_ns") * 1e-3
+        properties = [calibration.qubit(q) for q in physical]
         rates = [
-            100.0 * float(np.mean([length / calibration.value(q, field) for q in known]))
+            100.0 * float(np.mean([length / calibration.value(q, field) for q in properties]))
             for field in ("t1_us", "t2_us")
         ]
-        row[physics + 3 :] = [100.0 * calibration.value(found, "error"), length, *rates]
+        row[physics + 3 :] = [100.0 * calibration.value(reported, "error"), length, *rates]
     out[:, physics + 2] = (max(free) - np.array(layers)) / 10.0
     return out
 

@@ -122,7 +122,7 @@ def plain_qiskit(circuits: int, batch_size: int, path: Path) -> None:
             bare = circuit.remove_final_measurements(inplace=False)
             ideal.append(Statevector(bare).probabilities())
     dense = np.zeros((circuits, 2**n), dtype=np.int64)
-    for row, found in enumerate(counts):
-        for bits, number in found.items():
+    for row, circuit_counts in enumerate(counts):
+        for bits, number in circuit_counts.items():
             dense[row, int(bits, 2)] = number
     pq.write_table(pa.table({"counts": list(dense), "ideal": ideal}), path)

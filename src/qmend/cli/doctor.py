@@ -96,7 +96,7 @@ def findings() -> Iterator[Finding]:
         yield _snapshot(name)
     account = Path.home() / ".qiskit" / "qiskit-ibm.json"
     if account.exists() or os.environ.get("QISKIT_IBM_TOKEN"):
-        yield Finding("IBM account", "ok", "found")
+        yield Finding("IBM account", "ok", "saved, or in the environment")
     else:
         yield Finding("IBM account", "note", "none; simulated datasets need none")
 

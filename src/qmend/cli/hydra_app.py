@@ -1,4 +1,4 @@
-"""Runs a command as a Hydra application, its config checked before any work."""
+"""Run a command as a Hydra application; check its config before any work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
 from qmend.cli.main import explain
-from qmend.cli.multirun import Outcome, carried, current_cell, end_multirun
+from qmend.cli.multirun import Outcome, current_cell, end_multirun, reraise_callback_error
 from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
 from qmend.config.paths import conf_dir, config_groups
@@ -53,13 +53,13 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             failed.append(error)
         return _outcome(failed[-1], driver)
 
-    # Errors come to us as they are, to be told in one sentence.
+    # Hydra raises errors as they are, and they become one sentence here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = _options_first(arguments)
     _check_groups(arguments, folder)
     sys.argv = ["qmend", *arguments]
     try:
-        with carried():
+        with reraise_callback_error():
             hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
         raise QmendError(hydra_sentence(error, folder)) from None
@@ -70,7 +70,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
 
 
 def _outcome(error: Exception, driver: int) -> Outcome | None:
-    """What becomes of a job that failed."""
+    """Report a failed job; return its outcome where it is the cell of a multirun."""
     _, sentence = explain(error)
     if current_cell() is not None:
         if os.environ.get("QMEND_DEBUG"):
@@ -83,14 +83,14 @@ def _outcome(error: Exception, driver: int) -> Outcome | None:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Hydra's parser, its complaints in one sentence."""
+    """Hydra's parser; its errors are single sentences."""
 
     def error(self, message: str) -> NoReturn:
         raise QmendError(f"{message}; see `qmend COMMAND --help`.")
 
 
 def _options_first(arguments: list[str]) -> list[str]:
-    """Options in front of overrides, as Hydra's parser wants them; unknown ones refused."""
+    """Move options in front of overrides, as Hydra's parser needs them; refuse unknown ones."""
     parser = get_args_parser()
     parser.__class__ = _Parser
     parsed, extra = parser.parse_known_intermixed_args(arguments)
@@ -104,7 +104,7 @@ def _options_first(arguments: list[str]) -> list[str]:
 
 
 def _check_groups(arguments: list[str], folder: Path) -> None:
-    """A group takes the name of a config: Hydra answers anything else with a bare ValueError."""
+    """Refuse other values of a group than names of configs: Hydra raises a bare ValueError."""
     groups = config_groups(folder)
     more = any(text.startswith(("--config-dir", "-cd")) for text in arguments)
     for text in arguments:
@@ -116,7 +116,7 @@ def _check_groups(arguments: list[str], folder: Path) -> None:
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException:
-            continue  # an option, or told by Hydra
+            continue  # an option, or an error that Hydra raises
         group = override.key_or_group
         if not group:
             raise QmendError(f"The override {text!r} is not of the form key=value.")

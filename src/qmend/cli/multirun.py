@@ -1,9 +1,8 @@
 """A Hydra multirun as its cells see it, in this process or in others.
 
 The driver opens the parent run and tells each cell, through Hydra's callback, what it belongs
-to; each cell leaves one small file that says what became of it. So it makes no difference
-whether the launcher runs cells one after the other here or several at once elsewhere, nor
-whether a worker lives to report.
+to; each cell leaves one small file with its outcome. So the launcher may run cells one after the
+other here or several at once elsewhere, and a worker may die before it reports.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ REUSED_TAG = "reused_by"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job.
+    """The end of one job.
 
     Attributes:
         status: ``reused``: finished by an earlier command, whose run it is.
@@ -47,7 +46,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a job that belongs to a multirun has to know.
+    """The multirun of a job.
 
     Attributes:
         parent: id of the multirun's run.
@@ -62,7 +61,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What travels to the cells.
+    """The facts that each cell gets.
 
     Attributes:
         folder: where each leaves its outcome.
@@ -77,20 +76,20 @@ class Sweep:
     driver: int
 
 
-class Refused(BaseException):
-    """Carries an error past Hydra, which only warns of those in a callback."""
+class CallbackError(BaseException):
+    """Take an error past Hydra, which only warns of errors in a callback."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 @contextmanager
-def carried() -> Iterator[None]:
-    """Raises what a :class:`Refused` carries."""
+def reraise_callback_error() -> Iterator[None]:
+    """Raise the error inside a :class:`CallbackError`."""
     try:
         yield
-    except Refused as refused:
-        raise refused.error from None
+    except CallbackError as outer:
+        raise outer.error from None
 
 
 _cell: list[Cell] = []
@@ -98,7 +97,7 @@ _open: list[Multirun] = []
 
 
 def current_cell() -> Cell | None:
-    """The cell that this process is at; None outside a multirun."""
+    """Return the cell of this process; None outside a multirun."""
     return _cell[-1] if _cell else None
 
 
@@ -128,7 +127,7 @@ class ParentRun(Callback):
 
             multirun = Multirun(config)
         except Exception as error:
-            raise Refused(error) from None
+            raise CallbackError(error) from None
         _open.append(multirun)
         self.sweep = multirun.sweep
 

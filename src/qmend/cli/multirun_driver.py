@@ -29,7 +29,7 @@ _MAX_NAME = 200
 
 
 class FailedCellsError(QmendError):
-    """Cells of a multirun failed, the others went on."""
+    """Cells of a multirun failed; the others finished."""
 
     status = 3
 
@@ -62,7 +62,7 @@ class Multirun:
         self.sweep = Sweep(self.run.run_id, folder, varying, threads, os.getpid())
 
     def _earlier(self, shared: dict[str, Any]) -> str | None:
-        """The newest run of the very same multirun, unless another process is at it."""
+        """Return the newest run of the same multirun, unless it is running."""
         query = f"tags.kind = 'multirun' and tags.config_sha = '{config_sha(shared)}'"
         ended = [run for run in self.store.runs(query) if run.info.status != "RUNNING"]
         return str(ended[0].info.run_id) if ended else None
@@ -73,7 +73,7 @@ class Multirun:
         rows = [self._row(number) for number in range(len(self.cells))]
         failed = [row for row in rows if row.status not in ("finished", "reused")]
         if isinstance(error, BrokenProcessPool):
-            error = None  # told by the rows of the cells that it left unfinished
+            error = None  # the rows of unfinished cells show it
         if failed and error is None:
             error = FailedCellsError(
                 f"{len(failed)} of {len(rows)} cells failed, the first ({failed[0].name}): "
@@ -84,7 +84,7 @@ class Multirun:
         if any(row.status != "not finished" for row in rows):
             console.print(multirun_table(rows, self.run.run_id).terminal())
         if isinstance(error, KeyboardInterrupt):
-            console.print("  With resume=true the same command skips what has finished.")
+            console.print("  With resume=true the same command skips finished cells.")
         # Marked here; the error itself is raised by the command.
         with suppress(QmendError, KeyboardInterrupt, SystemExit):
             self.stack.__exit__(type(error) if error else None, error, None)
@@ -121,7 +121,7 @@ class Multirun:
 
 
 def _cells(config: DictConfig) -> tuple[list[list[str]], list[str]]:
-    """The overrides of each cell as Hydra's sweeper numbers them, and those that vary."""
+    """List the overrides of each cell in the sweeper's order, and those that vary."""
     params = OmegaConf.select(config, "hydra.sweeper.params") or {}
     texts = [f"{key}={value}" for key, value in params.items()]
     texts += list(config.hydra.overrides.task)
@@ -131,7 +131,7 @@ def _cells(config: DictConfig) -> tuple[list[list[str]], list[str]]:
 
 
 def _share_processors(config: DictConfig, cells: Sequence[Sequence[str]]) -> int | None:
-    """No more processes than cells; the threads of each, None where its config decides.
+    """Limit processes to cells; return the threads of each, None where its config decides.
 
     Raises:
         QmendError: if the number of processes is none.
@@ -154,7 +154,7 @@ def _share_processors(config: DictConfig, cells: Sequence[Sequence[str]]) -> int
 
 
 def _end_workers(store: Store, parent: str) -> None:
-    """No cell's run says RUNNING after this: one whose process still works is ended with it."""
+    """End the cells that still run, so that no run of theirs stays RUNNING."""
     query = f"attributes.status = 'RUNNING' and tags.mlflow.parentRunId = '{parent}'"
     mine = {child.pid: child for child in psutil.Process().children(recursive=True)}
     with suppress(QmendError), reported(store.root):

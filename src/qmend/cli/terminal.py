@@ -54,7 +54,7 @@ def _bar() -> Iterator[Progress]:
 
 @contextmanager
 def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], None]]:
-    """A bar over circuits that starts again with each dataset."""
+    """Show a bar over circuits that starts again with each dataset."""
     with _bar() as progress:
         bars: list[TaskID] = []  # none before the config has proved possible
 
@@ -67,7 +67,7 @@ def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], N
 
 
 def generate_with_progress(config: CommonConfig, wait: bool = False) -> Generation:
-    """Make or reuse a dataset under a progress bar, and say what was done.
+    """Generate or reuse a dataset under a progress bar, and report it.
 
     Args:
         wait: for another process that makes it, in place of refusing.

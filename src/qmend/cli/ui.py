@@ -36,7 +36,7 @@ def serve_ui(options: Namespace) -> None:
 
 
 def _print_views(store: Store, address: str) -> None:
-    """The links to open first: the newest leaderboard, and the newest charts."""
+    """Print the links to the newest leaderboard and the newest charts."""
     try:
         views = prepare_views(store)
     except QmendError as error:

@@ -47,7 +47,7 @@ def validate(kind: type[Config], composed: DictConfig) -> Config:
 
 
 def validation_sentence(error: ValidationError, config: Any) -> str:
-    """The first problem that pydantic found, in one sentence."""
+    """Say the first problem that pydantic found in one sentence."""
     first = error.errors()[0]
     path = [str(p) for p in first["loc"]]
     key = ".".join(path)
