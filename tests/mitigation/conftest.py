@@ -43,8 +43,8 @@ class ExactRuns:
         self.layout, self.calibration = tuple(layout), calibration.restrict(layout)
         self.executor = AerNoiseConfig().build(self.calibration, layout)
 
-    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> np.ndarray:
-        before = self.executor.probabilities(variants, 0)
+    def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> np.ndarray:
+        before = self.executor.probabilities(further, 0)
         measured = apply_readout(before, self.executor.readout)
         return measured.reshape(len(circuits), -1, measured.shape[1])
 

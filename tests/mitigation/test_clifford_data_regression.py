@@ -8,6 +8,7 @@ import pytest
 from qmend.circuits.clifford import clifford_probabilities
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
+from qmend.mitigation.base import ExecutedMitigator
 from qmend.mitigation.baselines.clifford_data_regression import (
     CliffordDataRegression,
     near_clifford,
@@ -65,8 +66,8 @@ class Depolarized:
     def __init__(self, survival: np.ndarray) -> None:
         self.survival = survival
 
-    def __call__(self, circuits, variants: InstructionTable) -> np.ndarray:
-        ideal = compiled_probabilities(variants).reshape(len(circuits), -1, 32)
+    def __call__(self, circuits, further: InstructionTable) -> np.ndarray:
+        ideal = compiled_probabilities(further).reshape(len(circuits), -1, 32)
         s = self.survival[:, None, None]
         return s * ideal + (1 - s) / 32
 
@@ -79,13 +80,13 @@ def test_a_global_depolarizing_factor_is_recovered(perfect, exact_runs, random_c
     noisy = runs(noiseless, noiseless.instructions)[:, 0]
     batch = replace(noiseless, noisy=noisy)
     assert np.abs(noisy - noiseless.noisy).max() > 0.1
-    mitigated = CliffordDataRegression(runs, partners=6).mitigate(batch)
+    mitigated = ExecutedMitigator(CliffordDataRegression(partners=6), runs).mitigate(batch)
     partners = compiled_probabilities(near_clifford(batch.instructions, 6, 3))
-    told = np.ptp(partners.reshape(len(batch), -1), axis=1) > 1e-9
-    assert told.mean() > 0.5
-    np.testing.assert_allclose(mitigated[told], noiseless.noisy[told], atol=1e-10)
+    alive = np.ptp(partners.reshape(len(batch), -1), axis=1) > 1e-9
+    assert alive.mean() > 0.5
+    np.testing.assert_allclose(mitigated[alive], noiseless.noisy[alive], atol=1e-10)
     # Partners that are all uniform have nothing to say.
-    np.testing.assert_allclose(mitigated[~told], noisy[~told], atol=1e-10)
+    np.testing.assert_allclose(mitigated[~alive], noisy[~alive], atol=1e-10)
 
 
 def test_readout_error_is_no_part_of_the_line(perfect, exact_runs, random_circuits, ideal):
@@ -98,18 +99,18 @@ def test_readout_error_is_no_part_of_the_line(perfect, exact_runs, random_circui
     }
     runs = exact_runs(perfect(errors), (2, 1))
     batch = runs.measure(random_circuits([(0, 1), (1, 0)], 6), 10**6)
-    mitigated = CliffordDataRegression(runs).mitigate(batch)
+    mitigated = ExecutedMitigator(CliffordDataRegression(), runs).mitigate(batch)
     assert np.abs(batch.noisy - ideal(batch)).max() > 0.05
     np.testing.assert_allclose(mitigated, ideal(batch), atol=1e-10)
 
 
 def test_shots_are_counted():
-    assert CliffordDataRegression(lambda *_: None, partners=4).shots_factor == 5
-    default = CliffordDataRegression(lambda *_: None)
+    assert CliffordDataRegression(partners=4).shots_factor == 5
+    default = CliffordDataRegression()
     assert default.shots_factor == CliffordDataRegression.shots_factor == 1 + default.partners
 
 
 @pytest.mark.parametrize(("partners", "kept"), [(0, 3), (5, -1)])
 def test_numbers_without_meaning_are_refused(partners, kept):
     with pytest.raises(QmendError, match="at least one partner"):
-        CliffordDataRegression(lambda *_: None, partners, kept)
+        CliffordDataRegression(partners, kept)

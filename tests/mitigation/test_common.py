@@ -17,7 +17,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, load_device
-from qmend.mitigation.base import Mitigator, RerunMitigator, Reruns
+from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator, Runner
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
@@ -58,13 +58,14 @@ def network(name: str, train: LabelledCircuits, val: LabelledCircuits) -> Learne
     return LearnedMitigator(train_network(config, encode_splits(config.model, train, val)).model)
 
 
-def fitted(name: str, train: LabelledCircuits, val: LabelledCircuits, reruns: Reruns) -> Mitigator:
+def fitted(name: str, train: LabelledCircuits, val: LabelledCircuits, runner: Runner) -> Mitigator:
     if name == ENSEMBLE:
         return Ensemble([network(k, train, val) for k in ("blind_mlp", "physics_perceiver")])
     if name in ARCHITECTURES:
         return network(name, train, val)
-    kind = BASELINES[name]
-    mitigator = kind(reruns) if issubclass(kind, RerunMitigator) else kind()
+    mitigator = BASELINES[name]()
+    if isinstance(mitigator, MultiCircuitMitigator):
+        mitigator = ExecutedMitigator(mitigator, runner)
     return mitigator.fit(train)
 
 
@@ -221,8 +222,8 @@ def test_one_qubit_fewer_or_more(case, layout, exact_runs, random_circuits):
         with pytest.raises(QmendError, match=sentence):
             mitigator.mitigate(circuits)
         return
-    if isinstance(mitigator, RerunMitigator):
-        mitigator = type(mitigator)(other)
+    if isinstance(mitigator, ExecutedMitigator):
+        mitigator = ExecutedMitigator(mitigator.mitigator, other)
     assert_distributions(mitigator.mitigate(circuits), circuits)
 
 

@@ -12,9 +12,9 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
-from qmend.mitigation.base import Mitigator, RerunMitigator
+from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
-from qmend.mitigation.reruns import SimulatedReruns
+from qmend.mitigation.reruns import SimulatedRunner
 
 KINDS = list(BASELINES.values())
 #: They undo no noise.
@@ -26,10 +26,10 @@ every_working_kind = pytest.mark.parametrize(
 
 
 def fitted(kind: type[Mitigator], dataset: Dataset) -> Mitigator:
-    if issubclass(kind, RerunMitigator):
-        mitigator: Mitigator = kind(SimulatedReruns(dataset, exact=kind.simulates))
-    else:
-        mitigator = kind()
+    mitigator = kind()
+    if isinstance(mitigator, MultiCircuitMitigator):
+        runner = SimulatedRunner(dataset, exact=kind.simulates)
+        mitigator = ExecutedMitigator(mitigator, runner)
     return mitigator.fit(dataset.part("train"))
 
 

@@ -5,10 +5,16 @@ from dataclasses import replace
 import numpy as np
 
 from qmend import metrics
+from qmend.datasets.table import Dataset
+from qmend.mitigation.base import ExecutedMitigator
 from qmend.mitigation.baselines.probabilistic_inversion import ProbabilisticInversion
-from qmend.mitigation.reruns import SimulatedReruns
+from qmend.mitigation.reruns import SimulatedRunner
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.walsh import walsh_hadamard
+
+
+def inversion(dataset: Dataset) -> ExecutedMitigator:
+    return ExecutedMitigator(ProbabilisticInversion(), SimulatedRunner(dataset, exact=True))
 
 
 def test_exact_probabilities_give_the_ideal(tiny):
@@ -19,7 +25,7 @@ def test_exact_probabilities_give_the_ideal(tiny):
         noisy=test.noisy_exact,
         shots=np.full(len(test), 10**15),
     )
-    mitigated = ProbabilisticInversion(SimulatedReruns(tiny, exact=True)).mitigate(exact)
+    mitigated = inversion(tiny).mitigate(exact)
     assert metrics.l1(test.noisy_exact, test.ideal).min() > 0.05
     np.testing.assert_allclose(mitigated, test.ideal, atol=1e-6)
 
@@ -44,18 +50,18 @@ def test_no_other_parity_factor_has_a_smaller_error(tiny):
     for other in (0.8 * best, 1.2 * best):
         assert (error(other)[alive] > chosen[alive]).all()
     batch = replace(test.circuits, shots=np.array([shots]), noisy=test.noisy_exact)
-    used = ProbabilisticInversion(SimulatedReruns(tiny, exact=True)).mitigate(batch)
+    used = inversion(tiny).mitigate(batch)
     expected = project_to_simplex(walsh_hadamard((best * noisy)[None]) / 32)
     np.testing.assert_allclose(used, expected, atol=1e-12)
 
 
 def test_few_shots_are_shrunk_and_many_inverted(tiny):
     test = tiny.part("test")
-    runs = SimulatedReruns(tiny, exact=True)
+    mitigator = inversion(tiny)
 
     def spread(shots: int) -> float:
         batch = replace(test.circuits, shots=np.full(len(test), shots), noisy=test.noisy_exact)
-        mitigated = ProbabilisticInversion(runs).mitigate(batch)
+        mitigated = mitigator.mitigate(batch)
         return float(metrics.l1(mitigated, np.full_like(mitigated, 1 / 32)).mean())
 
     few, some, many = (spread(shots) for shots in (10, 1000, 10**12))

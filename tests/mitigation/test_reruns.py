@@ -1,4 +1,4 @@
-"""Reruns are measurements under the dataset's own noise, and only where it is known."""
+"""Further circuits run under the dataset's own noise, and only where it is known."""
 
 from dataclasses import replace
 
@@ -10,10 +10,10 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.generation.generate import generate
-from qmend.mitigation.base import RerunMitigator
+from qmend.mitigation.base import ExecutedMitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES
-from qmend.mitigation.baselines.zero_noise_extrapolation import folded
-from qmend.mitigation.reruns import SimulatedReruns, runnable_baselines
+from qmend.mitigation.baselines.zero_noise_extrapolation import fold
+from qmend.mitigation.reruns import SimulatedRunner, runnable_baselines
 from qmend.types import QmendError
 
 
@@ -37,21 +37,21 @@ def test_each_circuit_runs_in_its_own_job(drifting):
     """Run again, exactly, every circuit gives the distribution that its shots were drawn from."""
     rows = drifting.rows
     order = np.random.default_rng(0).permutation(len(rows))
-    again = SimulatedReruns(drifting, exact=True)(
+    again = SimulatedRunner(drifting, exact=True)(
         rows.circuits.select(order), rows.circuits.instructions.select(order)
     )
     np.testing.assert_allclose(again[:, 0], rows.noisy_exact[order], atol=1e-12)
 
 
 def test_shots_follow_the_probabilities_and_nothing_else(drifting):
-    """Chi-square over all outcomes; equal variants get shots of their own."""
+    """Chi-square over all outcomes; equal circuits get shots of their own."""
     circuits = drifting.rows.circuits
-    variants = circuits.instructions.select(np.repeat(np.arange(len(circuits)), 3))
-    exact = SimulatedReruns(drifting, exact=True)(circuits, variants)
-    found = SimulatedReruns(drifting)(circuits, variants)
-    assert found.shape == (len(circuits), 3, 32)
+    further = circuits.instructions.select(np.repeat(np.arange(len(circuits)), 3))
+    exact = SimulatedRunner(drifting, exact=True)(circuits, further)
+    sampled = SimulatedRunner(drifting)(circuits, further)
+    assert sampled.shape == (len(circuits), 3, 32)
     expected = exact * circuits.shots[:, None, None]
-    observed = found * circuits.shots[:, None, None]
+    observed = sampled * circuits.shots[:, None, None]
     np.testing.assert_allclose(observed, np.round(observed), atol=1e-6)
     np.testing.assert_allclose(observed.sum(axis=2), circuits.shots[:, None] * np.ones(3))
     often = expected > 10
@@ -60,23 +60,23 @@ def test_shots_follow_the_probabilities_and_nothing_else(drifting):
     least, most = often.sum() - 3 * len(circuits), often.sum()
     assert stats.chi2.sf(statistic, most) > 1e-4 or stats.chi2.sf(statistic, least) > 1e-4
     assert stats.chi2.cdf(statistic, least) > 1e-4
-    assert (np.abs(np.diff(found, axis=1)).sum(axis=2) > 0).all()
-    assert (np.abs(found - circuits.noisy[:, None]).sum(axis=2) > 0).all()
+    assert (np.abs(np.diff(sampled, axis=1)).sum(axis=2) > 0).all()
+    assert (np.abs(sampled - circuits.noisy[:, None]).sum(axis=2) > 0).all()
 
 
 def test_the_shots_of_a_circuit_do_not_depend_on_its_batch(drifting):
-    reruns, circuits = SimulatedReruns(drifting), drifting.rows.circuits
-    together = reruns(circuits, folded(circuits.instructions, (3, 5)))
+    runner, circuits = SimulatedRunner(drifting), drifting.rows.circuits
+    together = runner(circuits, fold(circuits.instructions, (3, 5)))
     some = np.array([17, 3, 11])
     part = circuits.select(some)
-    np.testing.assert_array_equal(reruns(part, folded(part.instructions, (3, 5))), together[some])
+    np.testing.assert_array_equal(runner(part, fold(part.instructions, (3, 5))), together[some])
 
 
 def test_as_many_shots_as_the_circuit_had(drifting):
     part = drifting.rows.circuits.select(np.arange(2))
     part = replace(part, shots=np.array([10, 1000]))
-    found = SimulatedReruns(drifting)(part, part.instructions)[:, 0]
-    for row, shots in zip(found, (10, 1000), strict=True):
+    sampled = SimulatedRunner(drifting)(part, part.instructions)[:, 0]
+    for row, shots in zip(sampled, (10, 1000), strict=True):
         np.testing.assert_allclose(row * shots, np.round(row * shots), atol=1e-9)
 
 
@@ -86,7 +86,7 @@ def test_a_circuit_of_other_data_has_no_job(drifting):
         circuits, instructions=InstructionTable.from_circuits(5, [[("x", 0, -1, 0.0)]])
     )
     with pytest.raises(QmendError, match="Circuit 0 is not among those of"):
-        SimulatedReruns(drifting)(foreign, foreign.instructions)
+        SimulatedRunner(drifting)(foreign, foreign.instructions)
 
 
 def test_every_baseline_runs_on_simulated_data(tiny):
@@ -101,13 +101,13 @@ def measured(dataset: Dataset) -> Dataset:
     return replace(dataset, manifest=manifest)
 
 
-def test_on_measured_data_those_that_need_more_measurements_say_so(tiny):
+def test_on_measured_data_those_that_need_further_circuits_say_so(tiny):
     runnable = runnable_baselines(measured(tiny))
-    rerunning = [k.name for k in BASELINES.values() if issubclass(k, RerunMitigator)]
-    assert sorted(runnable.skipped) == sorted(rerunning)
-    assert len(rerunning) == 4
+    needing = [k.name for k in BASELINES.values() if issubclass(k, MultiCircuitMitigator)]
+    assert sorted(runnable.skipped) == sorted(needing)
+    assert len(needing) == 4
     assert all("measured, not simulated" in reason for reason in runnable.skipped.values())
-    assert not any(isinstance(m, RerunMitigator) for m in runnable.mitigators)
+    assert not any(isinstance(m, ExecutedMitigator) for m in runnable.mitigators)
 
 
 def test_imported_data_have_no_train_split_to_fit_to(tiny):

@@ -14,7 +14,7 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.evaluation.constant import best_constant, constant_of_least_mean
 from qmend.evaluation.scores import SIMULATION_MARGIN, score, simulates, summarise
-from qmend.mitigation.base import Mitigator
+from qmend.mitigation.base import ExecutedMitigator, Mitigator
 from qmend.mitigation.baselines import BASELINES, NoMitigation
 from qmend.mitigation.baselines.clifford_data_regression import CliffordDataRegression
 from qmend.mitigation.baselines.zero_noise_extrapolation import LinearExtrapolation
@@ -147,52 +147,52 @@ class Simulator(Mitigator):
         return self.share * ideal + (1 - self.share) / ideal.shape[1]
 
 
-class Watched:
-    """Reruns that give everything at |0...0> and count how often they are asked."""
+class CountingRunner:
+    """A runner whose circuits all give |0...0>, and that counts how often it is asked."""
 
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, circuits, variants):
+    def __call__(self, circuits, further):
         self.calls += 1
-        out = np.zeros((len(circuits), len(variants) // len(circuits), 2**circuits.n_qubits))
+        out = np.zeros((len(circuits), len(further) // len(circuits), 2**circuits.n_qubits))
         out[:, :, 0] = 1.0
         return out
 
 
 def test_nothing_measured_of_the_circuit_is_left(tiny):
     """Folded circuits are the circuit: extrapolating uniform distributions gives uniform."""
-    circuits, runs = tiny.part("test").circuits, Watched()
-    mitigator = LinearExtrapolation(runs)
-    found = mitigator.mitigate_uniform(circuits)
-    np.testing.assert_allclose(found, 1 / 32, atol=1e-12)
-    assert runs.calls == 0
-    assert mitigator.reruns is runs
+    circuits, runner = tiny.part("test").circuits, CountingRunner()
+    mitigator = ExecutedMitigator(LinearExtrapolation(), runner)
+    np.testing.assert_allclose(mitigator.mitigate_uniform(circuits), 1 / 32, atol=1e-12)
+    assert runner.calls == 0
     mitigator.mitigate(circuits)
-    assert runs.calls == 1
+    assert runner.calls == 1
 
 
 def test_partners_are_other_circuits(tiny):
-    """They are measured as ever, and tell of the noise alone; but a Clifford circuit is its own
-    partner."""
-    circuits, runs = tiny.part("test").circuits, Watched()
-    seen = []
+    """They are measured as ever; but a Clifford circuit is its own partner."""
+    circuits, runner = tiny.part("test").circuits, CountingRunner()
+    combined = []
 
-    class Shown(CliffordDataRegression):
-        def mitigate(self, circuits):
-            partners = circuits.instructions.select(np.repeat(np.arange(len(circuits)), 2))
-            turned = replace(
-                partners,
-                angle=partners.angle + (np.arange(len(partners)) % 2)[partners.circuit_index],
+    class HalfTurned(CliffordDataRegression):
+        """Two further circuits of each: itself, and one with other angles."""
+
+        def construct_circuits(self, circuits):
+            table = circuits.instructions.select(np.repeat(np.arange(len(circuits)), 2))
+            return replace(
+                table, angle=table.angle + (np.arange(len(table)) % 2)[table.circuit_index]
             )
-            seen.append(self.reruns(circuits, turned))
-            return super().mitigate(circuits)
 
-    found = Shown(runs).mitigate_uniform(circuits)
-    np.testing.assert_allclose(found, 1 / 32, atol=1e-12)
-    assert runs.calls == 2
-    np.testing.assert_array_equal(seen[0][:, 0], np.full((len(circuits), 32), 1 / 32))
-    assert (seen[0][:, 1, 0] == 1).all()
+        def combine_results(self, circuits, results):
+            combined.append(results)
+            return super().combine_results(circuits, results)
+
+    mitigated = ExecutedMitigator(HalfTurned(), runner).mitigate_uniform(circuits)
+    np.testing.assert_allclose(mitigated, 1 / 32, atol=1e-12)
+    assert runner.calls == 1
+    np.testing.assert_array_equal(combined[0][:, 0], np.full((len(circuits), 32), 1 / 32))
+    assert (combined[0][:, 1, 0] == 1).all()
 
 
 # Marks

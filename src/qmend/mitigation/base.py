@@ -1,8 +1,7 @@
-"""The interface of every mitigator, and of the further measurements that some need."""
+"""The interface of every mitigator, and of running the further circuits that some need."""
 
 from __future__ import annotations
 
-import copy
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -11,7 +10,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.types import FloatArray
+from qmend.types import FloatArray, QmendError
 
 if TYPE_CHECKING:  # a config names baselines, and needs no tables
     from qmend.datasets.table import LabelledCircuits
@@ -20,13 +19,13 @@ if TYPE_CHECKING:  # a config names baselines, and needs no tables
 class Mitigator(ABC):
     """Noisy distributions in, better ones out."""
 
-    name: ClassVar[str]
+    name: str
     #: Numbers fitted to training data.
     parameters: int = 0
     #: Shots that a circuit takes in all, over those behind its noisy distribution.
     shots_factor: float = 1.0
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
-    noiseless_error: ClassVar[float] = 1e-6
+    noiseless_error: float = 1e-6
     #: Whether it simulates the very circuit it mitigates: a reference, no practical method.
     simulates: bool = False
 
@@ -36,71 +35,103 @@ class Mitigator(ABC):
 
     @abstractmethod
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        """(N, 2^n) distributions in chain order, rows summing to one."""
+        """Return distributions (N, 2^n) in chain order, rows summing to one."""
 
     def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
-        """(N, 2^n) what it makes of the circuits if nothing was measured of them.
+        """Mitigate the uniform distribution (N, 2^n) in place of each noisy one.
 
-        The uniform distribution stands in for each noisy one; shots, circuits and calibrations
-        stay. What still comes near the ideal does not come from the measurement.
+        Shots, circuits and calibrations stay. What still comes near the ideal does not come from
+        the measurement.
         """
-        uniform = np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])
-        return self.mitigate(replace(circuits, noisy=uniform))
+        return self.mitigate(_unmeasured(circuits))
 
 
-class Reruns(Protocol):
-    """Runs more circuits under the noise that measured ones had."""
-
-    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
-        """(N, k, 2^n) frequencies in chain order, readout error included.
-
-        Args:
-            circuits: N measured circuits.
-            variants: N k circuits, the k variants of the first circuit, then of the second, and
-                so on. Each runs in the job of its circuit with as many shots.
-        """
+def _unmeasured(circuits: CircuitBatch) -> CircuitBatch:
+    return replace(circuits, noisy=np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1]))
 
 
-class RerunMitigator(Mitigator):
-    """A mitigator that needs more than the noisy distribution.
+class MultiCircuitMitigator(Mitigator):
+    """A mitigator that needs further circuits: which to run, and how to combine their results.
 
-    Args:
-        reruns: measures its further circuits.
+    It runs nothing itself: :class:`ExecutedMitigator` joins it to a :class:`Runner`. Both methods
+    are pure, so that circuits can be run in a job and combined later.
     """
 
-    #: Whether its further circuits are others than the one it mitigates, with an output of
+    #: Whether the further circuits are others than the one it mitigates, with an output of
     #: their own; else they are the same circuit again, such as with its gates folded.
     other_circuits: ClassVar[bool] = False
 
-    def __init__(self, reruns: Reruns) -> None:
-        self.reruns = reruns
+    @abstractmethod
+    def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
+        """Return N k further circuits: the k of the first circuit, then of the second, and so on.
 
-    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
-        """As :meth:`Mitigator.mitigate_uniform`: reruns of the circuit come out uniform too.
-
-        Other circuits are measured as they were, but for those that happen to be the circuit.
+        They are on the chains of their circuits, and depend on ``circuits.instructions`` alone.
         """
-        blind = copy.copy(self)
-        blind.reruns = _Unmeasured(self.reruns if self.other_circuits else None)
-        return super(RerunMitigator, blind).mitigate_uniform(circuits)
+
+    @abstractmethod
+    def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
+        """Return mitigated distributions (N, 2^n) in chain order.
+
+        Args:
+            circuits: N measured circuits.
+            results: (N, k, 2^n) frequencies of the further circuits in chain order, readout error
+                included, in the order of :meth:`construct_circuits`.
+        """
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        """Refuse: one measurement of each circuit is not enough.
+
+        Raises:
+            QmendError: always.
+        """
+        raise QmendError(
+            f"{self.name} needs further circuits: run those of construct_circuits and give their "
+            "results to combine_results."
+        )
 
 
-class _Unmeasured:
-    """:class:`Reruns` in which the circuits themselves come out uniform.
+class Runner(Protocol):
+    """Runs further circuits under the noise that measured ones had."""
+
+    def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:
+        """Return frequencies (N, k, 2^n) in chain order, readout error included.
+
+        Args:
+            circuits: N measured circuits.
+            further: N k circuits, see :meth:`MultiCircuitMitigator.construct_circuits`. Each runs
+                in the job of its circuit with as many shots.
+        """
+
+
+class ExecutedMitigator(Mitigator):
+    """A mitigator that needs further circuits, and the runner that runs them.
 
     Args:
-        others: measures the variants that are other circuits; None where none is.
+        mitigator: constructs the circuits and combines their results.
+        runner: runs them.
     """
 
-    def __init__(self, others: Reruns | None) -> None:
-        self.others = others
+    def __init__(self, mitigator: MultiCircuitMitigator, runner: Runner) -> None:
+        self.mitigator, self.runner = mitigator, runner
+        self.name, self.parameters = mitigator.name, mitigator.parameters
+        self.shots_factor, self.simulates = mitigator.shots_factor, mitigator.simulates
+        self.noiseless_error = mitigator.noiseless_error
 
-    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
-        count, outcomes = len(circuits), 2**circuits.n_qubits
-        shape = (count, len(variants) // count, outcomes)
-        if self.others is None:
-            return np.full(shape, 1.0 / outcomes)
-        measured = self.others(circuits, variants)
-        own, theirs = circuits.instructions.circuit_ids(), variants.circuit_ids()
-        same = np.array(theirs).reshape(shape[:2]) == np.array(own)[:, None]
-        return np.where(same[:, :, None], 1.0 / outcomes, measured)
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        further = self.mitigator.construct_circuits(circuits)
+        return self.mitigator.combine_results(circuits, self.runner(circuits, further))
+
+    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
+        """Mitigate as :meth:`Mitigator.mitigate_uniform`, reruns of the circuit uniform too.
+
+        Other circuits are run as ever, but for those that happen to be the circuit.
+        """
+        unmeasured = _unmeasured(circuits)
+        further = self.mitigator.construct_circuits(unmeasured)
+        shape = (len(circuits), len(further) // len(circuits), circuits.noisy.shape[1])
+        results = np.full(shape, 1.0 / shape[2])
+        if self.mitigator.other_circuits:
+            own = np.array(circuits.instructions.circuit_ids())[:, None]
+            same = np.array(further.circuit_ids()).reshape(shape[:2]) == own
+            results = np.where(same[:, :, None], results, self.runner(unmeasured, further))
+        return self.mitigator.combine_results(unmeasured, results)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -29,7 +28,7 @@ class Ensemble(Mitigator):
         QmendError: if there are fewer, or sizes differ.
     """
 
-    name: ClassVar[str] = "ensemble"
+    name = "ensemble"
 
     def __init__(self, members: Sequence[LearnedMitigator]) -> None:
         if len(members) < 2:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
 from qmend.models.trained import TrainedModel
@@ -13,7 +11,7 @@ from qmend.types import FloatArray, QmendError
 class LearnedMitigator(Mitigator):
     """A network that :func:`qmend.training.train.train` trained, as a mitigator."""
 
-    name: ClassVar[str] = "learned"
+    name = "learned"
 
     def __init__(self, model: TrainedModel) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""Further measurements on simulated datasets, and which baselines a dataset allows."""
+"""Running further circuits on simulated datasets, and the baselines a dataset allows."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset, job_numbers
 from qmend.generation.job import generation_setup
-from qmend.mitigation.base import Mitigator, RerunMitigator
+from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.types import FloatArray, IntArray, QmendError
 
-#: Sets the shots of reruns apart from those of the dataset.
+#: Sets the shots of further circuits apart from those of the dataset.
 _STREAM = 2
 
 
-class SimulatedReruns:
-    """Runs circuits under a simulated dataset's own noise; a :class:`qmend.mitigation.base.Reruns`.
+class SimulatedRunner:
+    """Runs circuits under a simulated dataset's noise; a :class:`qmend.mitigation.base.Runner`.
 
-    Each variant runs in the job of its circuit: with that job's calibration, readout error and
-    drift. Its shots have a seed of their own, which the circuit and the variant's number decide.
+    Each further circuit runs in the job of its circuit: with that job's calibration, readout error
+    and drift. Its shots have a seed of their own, which its circuit and its number decide.
 
     Args:
         exact: give the probabilities themselves, as if with infinitely many shots.
@@ -40,7 +40,7 @@ class SimulatedReruns:
         if dataset.manifest.origin != "simulated":
             raise QmendError(
                 f"{dataset.folder} was measured, not simulated: there is no noise to run further "
-                "circuits under; leave out the baselines that need more measurements."
+                "circuits under; leave out the baselines that need further circuits."
             )
         self.exact = exact
         self._folder = dataset.folder
@@ -48,8 +48,8 @@ class SimulatedReruns:
         jobs = job_numbers(dataset.rows.job_id).tolist()
         self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 
-    def __call__(self, circuits: CircuitBatch, variants: InstructionTable) -> FloatArray:
-        """(N, k, 2^n) frequencies, or probabilities if exact, in chain order.
+    def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:
+        """Return frequencies (N, k, 2^n), or probabilities if exact, in chain order.
 
         Raises:
             QmendError: if a circuit is not among the dataset's.
@@ -59,15 +59,15 @@ class SimulatedReruns:
         if unknown:
             raise QmendError(
                 f"Circuit {unknown[0]} is not among those of {self._folder}, so that its job is "
-                "not known; rerun the dataset's own circuits."
+                "not known; run further circuits of the dataset's own."
             )
-        k = len(variants) // len(ids)
+        k = len(further) // len(ids)
         jobs = np.repeat(np.array([self._job[name] for name in ids], dtype=np.int64), k)
-        probabilities = np.empty((len(variants), 2**variants.n_qubits))
+        probabilities = np.empty((len(further), 2**further.n_qubits))
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
             executor = self._setup.executor(job)
-            before = executor.probabilities(variants.select(at), job)
+            before = executor.probabilities(further.select(at), job)
             probabilities[at] = apply_readout(before, executor.readout)
         if not self.exact:
             seeds = [
@@ -76,13 +76,13 @@ class SimulatedReruns:
                 for number in range(k)
             ]
             probabilities = _measured(probabilities, np.repeat(circuits.shots, k), seeds)
-        return probabilities.reshape(len(ids), k, 2**variants.n_qubits)
+        return probabilities.reshape(len(ids), k, 2**further.n_qubits)
 
 
 def _measured(
     probabilities: FloatArray, shots: IntArray, seeds: list[np.random.SeedSequence]
 ) -> FloatArray:
-    """(M, 2^n) frequencies of as many shots as each row has."""
+    """Draw frequencies (M, 2^n) of as many shots as each row has."""
     out = np.empty_like(probabilities)
     for count in np.unique(shots).tolist():
         at = np.flatnonzero(shots == count)
@@ -104,9 +104,9 @@ class Runnable:
 
 
 def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> Runnable:
-    """The registered baselines that can run on a dataset, and why the others can't.
+    """Make the registered baselines that can run on a dataset, and say why others can't.
 
-    Those with parameters need a train split; those that need more measurements, a simulated
+    Those with parameters need a train split; those that need further circuits, a simulated
     dataset; some, a package.
 
     Args:
@@ -124,10 +124,11 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
             skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
             continue
         try:
-            if issubclass(kind, RerunMitigator):
-                mitigators.append(kind(SimulatedReruns(dataset, exact=kind.simulates)))
-            else:
-                mitigators.append(kind())
+            mitigator = kind()
+            if isinstance(mitigator, MultiCircuitMitigator):
+                runner = SimulatedRunner(dataset, exact=mitigator.simulates)
+                mitigator = ExecutedMitigator(mitigator, runner)
+            mitigators.append(mitigator)
         except QmendError as error:
             skipped[name] = str(error)
     return Runnable(mitigators, skipped)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
@@ -27,7 +25,7 @@ class CalibrationInversion(Mitigator):
     virtual and has none; idle time is left out, since calibrations have no schedule.
     """
 
-    name: ClassVar[str] = "calibration_inversion"
+    name = "calibration_inversion"
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return undo_depolarizing(

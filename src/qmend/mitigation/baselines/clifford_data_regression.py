@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.gates import GATE_CODE
-from qmend.mitigation.base import RerunMitigator, Reruns
+from qmend.mitigation.base import MultiCircuitMitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
@@ -22,7 +21,7 @@ _CLIFFORD_TOLERANCE = 1e-9
 
 
 @BASELINES.register("clifford_data_regression")
-class CliffordDataRegression(RerunMitigator):
+class CliffordDataRegression(MultiCircuitMitigator):
     """ideal = a noisy + b, fitted to near-Clifford partners of each circuit.
 
     Every circuit gets ``partners`` copies in which all but a few RZ are turned to the nearest
@@ -45,12 +44,11 @@ class CliffordDataRegression(RerunMitigator):
             so that its partners are easier than itself.
     """
 
-    name: ClassVar[str] = "clifford_data_regression"
+    name = "clifford_data_regression"
     shots_factor = 11.0
     other_circuits = True
 
-    def __init__(self, reruns: Reruns, partners: int = 10, kept: int = 3) -> None:
-        super().__init__(reruns)
+    def __init__(self, partners: int = 10, kept: int = 3) -> None:
         if partners < 1 or kept < 0:
             raise QmendError(
                 f"Clifford data regression needs at least one partner and no negative number of "
@@ -59,21 +57,23 @@ class CliffordDataRegression(RerunMitigator):
         self.partners, self.kept = partners, kept
         self.shots_factor = 1.0 + partners
 
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        partners = near_clifford(circuits.instructions, self.partners, self.kept)
-        measured = undo_readout(circuits, self.reruns(circuits, partners))  # (N, k, 2^n)
-        uniform = 1.0 / measured.shape[2]
-        noisy = measured - uniform
-        ideal = compiled_probabilities(partners).reshape(measured.shape) - uniform
+    def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
+        return near_clifford(circuits.instructions, self.partners, self.kept)
+
+    def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
+        partners = self.construct_circuits(circuits)
+        uniform = 1.0 / results.shape[2]
+        noisy = undo_readout(circuits, results) - uniform  # (N, k, 2^n)
+        ideal = compiled_probabilities(partners).reshape(noisy.shape) - uniform
         common, power = (ideal * noisy).sum(axis=(1, 2)), (noisy**2).sum(axis=(1, 2))
-        # Partners without any signal say nothing of the noise.
-        told = common > LEAST_SURVIVAL * power
-        survival = np.where(told, power / np.where(told, common, 1.0), 1.0)
+        # Partners without any signal leave the noise unknown.
+        alive = common > LEAST_SURVIVAL * power
+        survival = np.where(alive, power / np.where(alive, common, 1.0), 1.0)
         return undo_depolarizing(undo_readout(circuits, circuits.noisy), survival)
 
 
 def near_clifford(table: InstructionTable, partners: int, kept: int) -> InstructionTable:
-    """Near-Clifford partners of each circuit, chosen by the circuit alone.
+    """Make near-Clifford partners of each circuit, chosen by the circuit alone.
 
     Returns:
         N ``partners`` circuits: those of the first circuit, then of the second, and so on.

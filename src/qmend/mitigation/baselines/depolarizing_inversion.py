@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class DepolarizingInversion(Mitigator):
     circuits, from a least-squares start.
     """
 
-    name: ClassVar[str] = "depolarizing_inversion"
+    name = "depolarizing_inversion"
     parameters = 3
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class M3Readout(Mitigator):
         QmendError: if the package mthree is not installed.
     """
 
-    name: ClassVar[str] = "mthree"
+    name = "mthree"
 
     def __init__(self) -> None:
         try:

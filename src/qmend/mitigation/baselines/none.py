@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines.registry import BASELINES
@@ -14,7 +12,7 @@ from qmend.types import FloatArray
 class NoMitigation(Mitigator):
     """The measured frequencies as they are."""
 
-    name: ClassVar[str] = "none"
+    name = "none"
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return circuits.noisy

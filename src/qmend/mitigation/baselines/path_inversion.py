@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class PathInversion(Mitigator):
     any fit a = 1 and b = c = 0: the calibration's gate errors alone.
     """
 
-    name: ClassVar[str] = "path_inversion"
+    name = "path_inversion"
     parameters = 3
 
     def __init__(self) -> None:

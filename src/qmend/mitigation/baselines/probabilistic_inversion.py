@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import RerunMitigator
+from qmend.mitigation.base import MultiCircuitMitigator
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray
@@ -16,7 +15,7 @@ from qmend.walsh import walsh_hadamard
 
 
 @BASELINES.register("probabilistic_inversion")
-class ProbabilisticInversion(RerunMitigator):
+class ProbabilisticInversion(MultiCircuitMitigator):
     """The best factor for each parity, from a simulation of the circuit and its noise.
 
     With the true parities x_s = <Z_s> of the ideal and y_s of the noisy distribution (readout
@@ -28,19 +27,21 @@ class ProbabilisticInversion(RerunMitigator):
     which minimises the mean squared error E(c m_s - x_s)^2 over the shots: the known noise's
     inverse x_s / y_s, shrunk as by Wiener's filter. Back from the Walsh-Hadamard basis, the
     quasi-distribution is projected to the nearest distribution. No parity-wise factor does better
-    before the projection. ``reruns`` must give exact probabilities of the true noise, which
-    nobody has of a real device.
+    before the projection. The one further circuit is the circuit again. Its result must be the
+    exact probabilities under the true noise, which nobody has of a real device.
     """
 
-    name: ClassVar[str] = "probabilistic_inversion"
+    name = "probabilistic_inversion"
     #: It shrinks each parity for the shot noise that exact input does not have.
-    noiseless_error: ClassVar[float] = 2e-3
+    noiseless_error = 2e-3
     simulates = True
 
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        known = self.reruns(circuits, circuits.instructions)[:, 0]
+    def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
+        return circuits.instructions
+
+    def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
         ideal = walsh_hadamard(compiled_probabilities(circuits.instructions))
-        noisy, measured = walsh_hadamard(known), walsh_hadamard(circuits.noisy)
+        noisy, measured = walsh_hadamard(results[:, 0]), walsh_hadamard(circuits.noisy)
         # Rounding may bring a parity beyond 1.
         variance = np.maximum(1 - noisy**2, 0.0) / circuits.shots[:, None]
         power = noisy**2 + variance

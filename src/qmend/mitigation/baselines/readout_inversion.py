@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
@@ -18,7 +16,7 @@ from qmend.types import FloatArray
 class ReadoutInversion(Mitigator):
     """Exact inverse of each qubit's readout matrix, then the nearest distribution."""
 
-    name: ClassVar[str] = "readout_inversion"
+    name = "readout_inversion"
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return project_to_simplex(undo_readout(circuits, circuits.noisy))

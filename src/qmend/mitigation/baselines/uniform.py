@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
@@ -16,8 +14,8 @@ from qmend.types import FloatArray
 class Uniform(Mitigator):
     """The uniform distribution, whatever was measured."""
 
-    name: ClassVar[str] = "uniform"
-    noiseless_error: ClassVar[float] = 1.0  # it ignores them
+    name = "uniform"
+    noiseless_error = 1.0  # it ignores them
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import RerunMitigator, Reruns
+from qmend.mitigation.base import MultiCircuitMitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
@@ -18,8 +17,8 @@ from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray, IntArray, QmendError
 
 
-class ZeroNoiseExtrapolation(RerunMitigator):
-    """Each probability extrapolated to zero noise from folded circuits.
+class ZeroNoiseExtrapolation(MultiCircuitMitigator):
+    """Extrapolate each probability to zero noise from folded circuits.
 
     At scale factor c = 1, 3, 5, ... every two-qubit gate G is replaced by G (G^-1 G)^((c-1)/2),
     which leaves the unitary and multiplies the two-qubit noise by c. Each scale is measured with
@@ -36,8 +35,7 @@ class ZeroNoiseExtrapolation(RerunMitigator):
 
     shots_factor = 3.0
 
-    def __init__(self, reruns: Reruns, scales: Sequence[int] = (1, 3, 5)) -> None:
-        super().__init__(reruns)
+    def __init__(self, scales: Sequence[int] = (1, 3, 5)) -> None:
         steps = np.diff(scales)
         if len(scales) < 2 or scales[0] != 1 or (steps < 1).any() or (steps % 2).any():
             raise QmendError(
@@ -47,15 +45,18 @@ class ZeroNoiseExtrapolation(RerunMitigator):
         self.scales = tuple(scales)
         self.shots_factor = float(len(scales))
 
-    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        further = self.reruns(circuits, folded(circuits.instructions, self.scales[1:]))
-        measured = np.concatenate([circuits.noisy[:, None], further], axis=1)  # (N, m, 2^n)
+    def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
+        """Fold each circuit to all scales but the first, which the measured circuit itself is."""
+        return fold(circuits.instructions, self.scales[1:])
+
+    def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
+        measured = np.concatenate([circuits.noisy[:, None], results], axis=1)  # (N, m, 2^n)
         scales = np.array(self.scales, dtype=np.float64)
         return project_to_simplex(self.extrapolate(undo_readout(circuits, measured), scales))
 
     @abstractmethod
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
-        """(N, 2^n) values at scale 0 from (N, m, 2^n) values at ``scales`` (m,)."""
+        """Return values (N, 2^n) at scale 0 from those (N, m, 2^n) at ``scales`` (m,)."""
 
 
 @BASELINES.register("zne_linear")
@@ -63,7 +64,7 @@ class LinearExtrapolation(ZeroNoiseExtrapolation):
     """p(c) = p(0) + b c for each probability, by least squares; see
     :class:`ZeroNoiseExtrapolation`."""
 
-    name: ClassVar[str] = "zne_linear"
+    name = "zne_linear"
 
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
         away = scales - scales.mean()
@@ -84,7 +85,7 @@ class ExponentialExtrapolation(ZeroNoiseExtrapolation):
     1 is left, it stays as it is.
     """
 
-    name: ClassVar[str] = "zne_exponential"
+    name = "zne_exponential"
 
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
         uniform = 1.0 / measured.shape[2]
@@ -111,8 +112,8 @@ class ExponentialExtrapolation(ZeroNoiseExtrapolation):
         return extrapolated
 
 
-def folded(table: InstructionTable, scales: Sequence[int]) -> InstructionTable:
-    """Each circuit once a scale, its two-qubit gates repeated that many times.
+def fold(table: InstructionTable, scales: Sequence[int]) -> InstructionTable:
+    """Fold circuits to scales: repeat each two-qubit gate that many times.
 
     CX, CZ and ECR are their own inverses: G G^-1 G is G three times.
 
