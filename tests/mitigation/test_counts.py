@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit, transpile
-from qiskit.circuit import ClassicalRegister, QuantumRegister
+from qiskit.circuit import ClassicalRegister, Clbit, QuantumRegister, Qubit
 from qiskit.primitives import BitArray
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers
@@ -91,7 +91,7 @@ def test_a_list_gives_a_list_each_as_alone(tiny: Dataset, fitted: PathInversion)
     for result, (circuit, counts) in zip(together, pairs, strict=True):
         alone = mitigator.mitigate(counts, circuit, BACKEND)
         np.testing.assert_allclose(result.probabilities, alone.probabilities, atol=1e-12)
-    with pytest.raises(QmendError, match="4 circuits need as many counts, not 1"):
+    with pytest.raises(QmendError, match="There are 4 circuits and the counts of 1; give"):
         mitigator.mitigate({"00": 1}, [c for c, _ in pairs], BACKEND)
 
 
@@ -144,10 +144,20 @@ def bell(*, measured: int = 2) -> QuantumCircuit:
     return circuit
 
 
+#: Of a circuit with a parameter, for two values of it.
+TWO_SETS = BitArray.from_bool_array(np.zeros((2, 7, 2), dtype=bool))
+
+
 @pytest.mark.parametrize(
     ("counts", "circuit", "calibration", "sentence"),
     [
         ({"000": 5}, bell(), BACKEND, "Circuit 0 (bell): the outcome '000' does not fit"),
+        ({"00": 0, "11": 0}, bell(), BACKEND, "empty, negative or not finite"),
+        ({"00": "5"}, bell(), BACKEND, "the outcome '00' has the value '5', which is no number"),
+        ({"00": 1.0}, bell(), BACKEND, "probabilities need the number of shots"),
+        ([{"00": 5}], bell(), BACKEND, "its outcomes have shape (1,) and type object"),
+        (TWO_SETS, bell(), BACKEND, "its BitArray has 2 parameter sets; give each alone"),
+        (TWO_SETS[0].slice_bits([0]), bell(), BACKEND, "has 1 bits, the circuit 2 classical"),
         ({"0b": 5}, bell(), BACKEND, "neither bits nor a number"),
         ({4: 5}, bell(), BACKEND, "does not fit the circuit's 2 classical bits"),
         ({"00": -5}, bell(), BACKEND, "empty, negative or not finite"),
@@ -167,6 +177,37 @@ def test_what_can_t_be_taken_is_refused_in_one_sentence(
     with pytest.raises(QmendError, match=re.escape(sentence)) as caught:
         CountsMitigator(ReadoutInversion()).mitigate(counts, circuit, calibration)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("counts", [{"10": 1}, {2: np.int64(1)}, np.array([0, 0, 1, 0])])
+def test_a_single_shot_is_a_count(counts: Any) -> None:
+    result = CountsMitigator(ReadoutInversion()).mitigate(counts, bell(), BACKEND)
+    assert result.shots == 1
+    assert max(result.to_dict().items(), key=lambda item: item[1])[0] == "10"
+    certain = CountsMitigator(ReadoutInversion()).mitigate(counts, bell(), BACKEND, shots=500)
+    assert certain.shots == 500
+
+
+def test_one_circuit_in_a_list_takes_the_counts_of_a_job_of_one() -> None:
+    """Qiskit's ``get_counts`` and ``join_data`` then give them without a list."""
+    mitigator = CountsMitigator(ReadoutInversion())
+    alone = mitigator.mitigate(TWO_SETS[0], bell(), BACKEND)
+    for counts in (TWO_SETS[0], [TWO_SETS[0]], {"00": 7}, [TWO_SETS[:1]]):
+        (result,) = mitigator.mitigate(counts, [bell()], BACKEND)
+        np.testing.assert_array_equal(result.probabilities, alone.probabilities)
+
+
+def test_bitstrings_have_spaces_only_where_registers_hold_all_bits() -> None:
+    """Classical bits outside of registers, and registers that share bits."""
+    loose = QuantumCircuit([Qubit(), Qubit()], [Clbit(), Clbit()])
+    loose.measure([0, 1], [0, 1])
+    shared = QuantumCircuit(2, 2)
+    shared.add_register(ClassicalRegister(bits=shared.clbits[:1], name="part"))
+    shared.measure([0, 1], [0, 1])
+    for circuit in (loose, shared):
+        result = CountsMitigator(ReadoutInversion()).mitigate({"01": 100}, circuit, BACKEND)
+        assert result.register_sizes == (2,)
+        assert set(result.to_dict()) <= {"00", "01", "10", "11"}
 
 
 def test_a_layout_has_a_qubit_for_each() -> None:

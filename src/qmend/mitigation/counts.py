@@ -2,55 +2,57 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
-from qiskit.circuit import CircuitInstruction, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BitArray
 
-from qmend.circuits.compilation import QiskitCompiler
-from qmend.circuits.instructions import Instruction, InstructionTable
-from qmend.circuits.measured import NO_TIME, MeasuredCircuit, measured_circuit, native_instructions
-from qmend.circuits.statevector import to_bit_order, to_chain_order
-from qmend.datasets.circuits import NORMALISATION_TOLERANCE, CircuitBatch
+from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import to_bit_order
+from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
-from qmend.devices.device import device_from_calibration
-from qmend.devices.layout import lowest_error_layout
 from qmend.devices.providers import backend_calibration, fake_calibration
-from qmend.gates import GATES
-from qmend.mitigation.base import Mitigator
-from qmend.types import AnyArray, FloatArray, QmendError
+from qmend.mitigation.base import Mitigator, MultiCircuitMitigator
+from qmend.mitigation.measurement import Measurement, as_batch, place_circuit
+from qmend.mitigation.outcomes import Counts
+from qmend.types import FloatArray, QmendError
 
-#: Outcomes of one circuit: counts by bitstring, number or hexadecimal; a ``BitArray``; an array
-#: with a value for each outcome, whole numbers being counts and others probabilities.
-Counts: TypeAlias = Mapping[Any, int] | BitArray | AnyArray
 #: A calibration, a file of one, the name of a class in ``qiskit_ibm_runtime.fake_provider``, or a
 #: backend.
-CalibrationSource = Any
-#: Circuits that are not compiled yet are compiled with Qiskit's preset passes of this level.
-OPTIMIZATION_LEVEL = 1
+CalibrationSource: TypeAlias = Any
 
 
 @dataclass(frozen=True)
 class MitigatedCounts:
-    """What a mitigator makes of one circuit's counts, in the circuit's own bit order.
+    """Mitigated distribution of one circuit, in the circuit's own bit order.
 
     Attributes:
         probabilities: (2^m,) of the m measured classical bits; bit ``k`` of an index is the
             ``k``-th of ``clbits``.
         clbits: measured classical bits, ascending.
-        register_sizes: of the circuit's classical registers, for its bitstrings.
-        shots: behind the counts.
+        register_sizes: of the circuit's classical registers, for its bitstrings; all bits as one
+            where registers overlap or leave bits out.
+        shots: behind the circuit's own counts.
     """
 
     probabilities: FloatArray
     clbits: tuple[int, ...]
     register_sizes: tuple[int, ...]
     shots: int
+
+    @staticmethod
+    def of(measurement: Measurement, mitigated: FloatArray) -> MitigatedCounts:
+        """Bring a distribution (2^n,) from chain order to the circuit's own."""
+        circuit = measurement.circuit
+        own = to_bit_order(mitigated[None], np.array([circuit.measured]))[0]
+        registers, clbits = circuit.written.cregs, circuit.written.clbits
+        in_order = [bit for register in registers for bit in register] == clbits
+        sizes = tuple(register.size for register in registers) if in_order else (len(clbits),)
+        return MitigatedCounts(own, circuit.source.clbits, sizes, measurement.shots)
 
     def to_dict(self, smallest: float = 0.0) -> dict[str, float]:
         """Map bitstrings, written as Qiskit writes counts, to probabilities above ``smallest``."""
@@ -70,9 +72,12 @@ class MitigatedCounts:
 class CountsMitigator:
     """A mitigator for counts of Qiskit circuits.
 
+    One that needs no further circuits takes counts by :meth:`mitigate`. Any other is used as in
+    mitiq: run the circuits of :meth:`construct_circuits`, then :meth:`combine_results`.
+
     Args:
-        mitigator: fitted; it needs no further circuits to be run.
-        provenance: what is known of its training.
+        mitigator: fitted.
+        provenance: details of its training, such as the id of its run.
     """
 
     def __init__(self, mitigator: Mitigator, provenance: Mapping[str, Any] | None = None) -> None:
@@ -117,7 +122,7 @@ class CountsMitigator:
         """Mitigate the counts of one circuit, or of a list.
 
         A circuit in native gates on the device's own qubits is taken as it ran. Any other is
-        compiled here, so that its gates are an estimate of those that ran.
+        compiled here: its gates are an estimate of those that ran.
 
         Args:
             counts: of each circuit, see :data:`Counts`.
@@ -130,207 +135,144 @@ class CountsMitigator:
             One result for one circuit, a list for a list, in the circuits' own bit order.
 
         Raises:
-            QmendError: naming the circuit that can't be taken, and why.
+            QmendError: naming the circuit that can't be taken, and why; or if the mitigator needs
+                further circuits.
         """
-        if isinstance(circuit, QuantumCircuit):
-            return self._mitigate_all([counts], [circuit], calibration, layout, shots)[0]
-        if isinstance(counts, Mapping | BitArray) or len(counts) != len(circuit):
-            number = 1 if isinstance(counts, Mapping | BitArray) else len(counts)
-            raise QmendError(
-                f"{len(circuit)} circuits need as many counts, not {number}; give a list of counts "
-                "in the order of the circuits."
-            )
-        return self._mitigate_all(list(counts), circuit, calibration, layout, shots)
-
-    def _mitigate_all(
-        self,
-        counts: Sequence[Any],
-        circuits: Sequence[QuantumCircuit],
-        calibration: CalibrationSource,
-        layout: Sequence[int] | None,
-        shots: int | None,
-    ) -> list[MitigatedCounts]:
+        single = isinstance(circuit, QuantumCircuit)
+        circuits = [circuit] if isinstance(circuit, QuantumCircuit) else list(circuit)
         snapshot = find_calibration(calibration)
-        measurements: list[Measurement] = []
-        for number, (outcomes, circuit) in enumerate(zip(counts, circuits, strict=True)):
-            try:
-                measurements.append(Measurement.of(outcomes, circuit, snapshot, layout, shots))
-            except QmendError as error:
-                name = f"Circuit {number} ({circuit.name})"
-                raise QmendError(f"{name}: {str(error).rstrip('.')}.") from None
+        measurements = _measurements(
+            [counts] if single else counts, circuits, snapshot, layout, shots
+        )
         mitigated: dict[int, FloatArray] = {}
-        for size in sorted({len(m.layout) for m in measurements}):
-            members = [k for k, m in enumerate(measurements) if len(m.layout) == size]
+        for size in sorted({len(m.circuit.layout) for m in measurements}):
+            members = [k for k, m in enumerate(measurements) if len(m.circuit.layout) == size]
             batch = as_batch([measurements[k] for k in members], snapshot)
             mitigated |= dict(zip(members, self.mitigator.mitigate(batch), strict=True))
-        return [m.result(mitigated[k]) for k, m in enumerate(measurements)]
+        results = [MitigatedCounts.of(m, mitigated[k]) for k, m in enumerate(measurements)]
+        return results[0] if single else results
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """One circuit as it ran on a chain of physical qubits, with its outcomes.
-
-    Attributes:
-        circuit: with the classical bits and registers that outcomes are read into.
-        layout: physical qubit at each chain position.
-        measured: chain position behind each of the measured classical bits.
-        noisy: (2^n,) frequencies in the order of the measured classical bits.
-    """
-
-    circuit: MeasuredCircuit
-    register_sizes: tuple[int, ...]
-    layout: tuple[int, ...]
-    instructions: list[Instruction]
-    measured: tuple[int, ...]
-    noisy: FloatArray
-    shots: int
-
-    @staticmethod
-    def of(
-        counts: Counts,
+    def construct_circuits(
+        self,
         circuit: QuantumCircuit,
-        calibration: Calibration,
-        layout: Sequence[int] | None,
-        shots: int | None,
-    ) -> Measurement:
-        """Place a circuit on the device and read its outcomes.
+        calibration: CalibrationSource,
+        *,
+        layout: Sequence[int] | None = None,
+    ) -> list[QuantumCircuit]:
+        """Construct the circuits to run: the circuit first, then the further ones.
+
+        All are in native gates on the device's own qubits, measured into the same classical bits.
+        Run them as they are, with as many shots each: a transpiler would cancel folded gates. The
+        first is the circuit itself if it is in native gates on the device's own qubits, else it is
+        compiled.
+
+        Args:
+            circuit: with its measurements, at the end, of all qubits that it uses.
+            calibration: of the device, see :data:`CalibrationSource`.
+            layout: physical qubits that the circuit is compiled to; None: those of lowest error.
 
         Raises:
-            QmendError: in a sentence that begins with "it".
+            QmendError: if the circuit can't be taken.
         """
-        source = measured_circuit(circuit)
-        if len(source.measured) < source.n_qubits:
+        snapshot = find_calibration(calibration)
+        n_qubits = 1 + max(qubit.qubit for qubit in snapshot.qubits)
+        try:
+            placed = place_circuit(circuit, snapshot, layout)
+            if placed.compiled:
+                circuit = placed.on_device(placed.instructions, n_qubits)
+                placed = place_circuit(circuit, snapshot, None)
+        except QmendError as error:
+            raise _about(circuit, 0, error) from None
+        further = self._further(as_batch([Measurement.uniform(placed)], snapshot))
+        gates = [further.circuit(k) for k in range(len(further))]
+        return [circuit, *(placed.on_device(instructions, n_qubits) for instructions in gates)]
+
+    def combine_results(
+        self,
+        counts: Sequence[Counts],
+        circuits: Sequence[QuantumCircuit],
+        calibration: CalibrationSource,
+        *,
+        shots: int | None = None,
+    ) -> MitigatedCounts:
+        """Mitigate a circuit's counts with those of its further circuits.
+
+        Args:
+            counts: of each circuit, see :data:`Counts`.
+            circuits: as :meth:`construct_circuits` returned them.
+            calibration: of the device at the time, see :data:`CalibrationSource`.
+            shots: behind probabilities.
+
+        Returns:
+            The result for the first circuit, in its own bit order.
+
+        Raises:
+            QmendError: if a circuit is missing or another one, or can't be taken.
+        """
+        snapshot = find_calibration(calibration)
+        measurements = _measurements(counts, circuits, snapshot, None, shots)
+        if not measurements:
+            raise QmendError("There are no circuits; give those of construct_circuits.")
+        batch = as_batch(measurements[:1], snapshot)
+        further = self._further(batch)
+        if len(measurements) != 1 + len(further):
             raise QmendError(
-                f"it measures {len(source.measured)} of the {source.n_qubits} qubits that it uses; "
-                "measure all of them"
+                f"{self.mitigator.name} combines the counts of {1 + len(further)} circuits, not of "
+                f"{len(measurements)}; run all circuits of construct_circuits."
             )
-        noisy, total = read_counts(counts, source, shots)
-        chain, instructions, measured = place(source, calibration, layout)
-        registers = tuple(register.size for register in circuit.cregs)
-        loose = circuit.num_clbits - sum(registers)
-        sizes = (*registers, loose) if loose > 0 else registers
-        return Measurement(source, sizes, chain, instructions, measured, noisy, total)
-
-    def result(self, chain: FloatArray) -> MitigatedCounts:
-        """Bring a distribution (2^n,) from chain order to the circuit's own."""
-        own = to_bit_order(chain[None], np.array([self.measured]))[0]
-        return MitigatedCounts(own, self.circuit.clbits, self.register_sizes, self.shots)
-
-
-def place(
-    source: MeasuredCircuit, calibration: Calibration, layout: Sequence[int] | None
-) -> tuple[tuple[int, ...], list[Instruction], tuple[int, ...]]:
-    """Find a circuit's physical qubits, native instructions and measured chain positions.
-
-    Raises:
-        QmendError: if it does not fit the device.
-    """
-    native = {(gate.gate, gate.qubits) for gate in calibration.gates if gate.gate in GATES}
-    gates = [item for item in source.circuit.data if item.operation.name not in NO_TIME]
-    if layout is None and all(_physical(item, source) in native for item in gates):
-        return source.qubits, native_instructions(source, GATES), source.measured
-    chain = lowest_error_layout(calibration, source.n_qubits) if layout is None else tuple(layout)
-    if len(chain) != source.n_qubits:
-        raise QmendError(f"it uses {source.n_qubits} qubits, layout names {len(chain)}")
-    device = device_from_calibration(calibration, chain)
-    compile_circuit = QiskitCompiler(
-        device.n_qubits, device.native_gates, device.edges, OPTIMIZATION_LEVEL
-    )
-    compiled = compile_circuit(source.circuit)
-    return chain, compiled.instructions, tuple(compiled.measured[q] for q in source.measured)
-
-
-def _physical(item: CircuitInstruction, source: MeasuredCircuit) -> tuple[str, tuple[int, ...]]:
-    """Return a gate's name and its qubits by the circuit's own numbers."""
-    qubits = (source.qubits[source.circuit.find_bit(qubit).index] for qubit in item.qubits)
-    return item.operation.name, tuple(qubits)
-
-
-def read_counts(
-    counts: Counts, source: MeasuredCircuit, shots: int | None
-) -> tuple[FloatArray, int]:
-    """Return frequencies (2^m,) of the m measured classical bits, and the shots behind them.
-
-    Raises:
-        QmendError: if an outcome or a value can't be, or probabilities come without shots.
-    """
-    values = _outcome_values(counts, source)
-    numbers = list(values.values())
-    if not numbers or not all(np.isfinite(value) and value >= 0 for value in numbers):
-        raise QmendError("its counts are empty, negative or not finite")
-    total = float(sum(numbers))
-    whole = all(float(value).is_integer() for value in numbers) and not abs(total - 1) <= 1e-6
-    if not whole:
-        if not abs(total - 1) <= NORMALISATION_TOLERANCE:
-            raise QmendError(f"its probabilities sum to {total:.6g}, not 1")
-        if shots is None or shots < 1:
-            raise QmendError("probabilities need the number of shots behind them: give shots=")
-    elif shots not in (None, int(total)):
-        raise QmendError(f"its counts add up to {int(total)}, not to shots={shots}")
-    noisy = np.zeros(1 << len(source.measured))
-    unmeasured = ((1 << source.n_clbits) - 1) & ~sum(1 << bit for bit in source.clbits)
-    for outcome, value in values.items():
-        if outcome & unmeasured and value:
-            raise QmendError("its counts have a 1 in a classical bit that nothing is measured into")
-        noisy[sum((outcome >> bit & 1) << k for k, bit in enumerate(source.clbits))] += value
-    return noisy / total, int(total) if whole else int(shots or 0)
-
-
-def _outcome_values(counts: Counts, source: MeasuredCircuit) -> dict[int, float]:
-    """Map outcome numbers over all classical bits to counts or probabilities."""
-    bits = source.n_clbits
-    if isinstance(counts, BitArray):
-        if counts.num_bits != bits or counts.shape != ():
-            raise QmendError(
-                f"its BitArray has {counts.num_bits} bits and shape {counts.shape}, the circuit "
-                f"{bits} classical bits; give one of a single parameter set, registers joined"
-            )
-        return dict(counts.get_int_counts())
-    if isinstance(counts, Mapping):
-        found: Counter[int] = Counter()
-        for key, value in counts.items():
-            found[_outcome(key, bits)] += value
-        return dict(found)
-    array = np.asarray(counts)
-    if array.shape != (1 << bits,):
-        raise QmendError(
-            f"its outcomes have shape {array.shape}; {bits} classical bits need ({1 << bits},)"
-        )
-    return dict(enumerate(array.tolist()))
-
-
-def _outcome(key: Any, bits: int) -> int:
-    text = str(key).replace(" ", "")  # Qiskit puts one between registers
-    try:
-        if isinstance(key, int | np.integer):
-            outcome, fits = int(key), True
-        elif text.startswith("0x"):
-            outcome, fits = int(text, 16), True
+        for number, measurement in enumerate(measurements[1:]):
+            circuit = measurement.circuit
+            same_chain = circuit.layout == measurements[0].circuit.layout
+            if not same_chain or circuit.instructions != further.circuit(number):
+                raise QmendError(
+                    f"Circuit {1 + number} is not the one that construct_circuits makes of the "
+                    "first; run its circuits as they are, without a transpiler."
+                )
+        if isinstance(self.mitigator, MultiCircuitMitigator):
+            results = as_batch(measurements[1:], snapshot).noisy  # (k, 2^n)
+            mitigated = self.mitigator.combine_results(batch, results[None])
         else:
-            outcome, fits = int(text, 2), len(text) == bits
-    except ValueError:
-        raise QmendError(f"the outcome {key!r} is neither bits nor a number") from None
-    if not fits or not 0 <= outcome < 1 << bits:
-        raise QmendError(f"the outcome {key!r} does not fit the circuit's {bits} classical bits")
-    return outcome
+            mitigated = self.mitigator.mitigate(batch)
+        return MitigatedCounts.of(measurements[0], mitigated[0])
+
+    def _further(self, batch: CircuitBatch) -> InstructionTable:
+        """Return the further circuits of a batch; none for most mitigators."""
+        if isinstance(self.mitigator, MultiCircuitMitigator):
+            return self.mitigator.construct_circuits(batch)
+        return InstructionTable.from_circuits(batch.n_qubits, [])
 
 
-def as_batch(measurements: Sequence[Measurement], calibration: Calibration) -> CircuitBatch:
-    """Join measurements on chains of one length to the batch that mitigators take."""
-    layouts = list(dict.fromkeys(m.layout for m in measurements))
-    table = InstructionTable.from_circuits(
-        len(layouts[0]), [measurement.instructions for measurement in measurements]
-    )
-    noisy = np.array([measurement.noisy for measurement in measurements])
-    measured = np.array([measurement.measured for measurement in measurements])
-    return CircuitBatch(
-        table,
-        to_chain_order(noisy, measured),
-        np.array([measurement.shots for measurement in measurements]),
-        tuple(layouts),
-        tuple(calibration.restrict(layout) for layout in layouts),
-        np.array([layouts.index(measurement.layout) for measurement in measurements]),
-    )
+def _measurements(
+    counts: Any,
+    circuits: Sequence[QuantumCircuit],
+    calibration: Calibration,
+    layout: Sequence[int] | None,
+    shots: int | None,
+) -> list[Measurement]:
+    """Place circuits on the device and read their outcomes.
+
+    Raises:
+        QmendError: naming the circuit that can't be taken, and why.
+    """
+    if isinstance(counts, Mapping | BitArray):  # Qiskit gives a job's counts so if it is of one
+        counts = [counts]
+    if len(counts) != len(circuits):
+        raise QmendError(
+            f"There are {len(circuits)} circuits and the counts of {len(counts)}; give the counts "
+            "of each, in the order of the circuits."
+        )
+    measurements: list[Measurement] = []
+    for number, (outcomes, circuit) in enumerate(zip(counts, circuits, strict=True)):
+        try:
+            placed = place_circuit(circuit, calibration, layout)
+            measurements.append(Measurement.of(placed, outcomes, shots))
+        except QmendError as error:
+            raise _about(circuit, number, error) from None
+    return measurements
+
+
+def _about(circuit: QuantumCircuit, number: int, error: QmendError) -> QmendError:
+    return QmendError(f"Circuit {number} ({circuit.name}): {str(error).rstrip('.')}.")
 
 
 def find_calibration(source: CalibrationSource) -> Calibration:
