@@ -14,17 +14,35 @@ if TYPE_CHECKING:
     from qmend.mitigation.counts import CountsMitigator, MitigatedCounts
     from qmend.types import QmendError
     from qmend.workflows.compose import compose
+    from qmend.workflows.evaluate import evaluate
+    from qmend.workflows.generate import generate
     from qmend.workflows.load import load
+    from qmend.workflows.observer import Observer
+    from qmend.workflows.train import train
+    from qmend.workflows.tune import tune
 
 _MODULES = {
     "CountsMitigator": "qmend.mitigation.counts",
     "MitigatedCounts": "qmend.mitigation.counts",
+    "Observer": "qmend.workflows.observer",
     "QmendError": "qmend.types",
-    "compose": "qmend.workflows.compose",
-    "load": "qmend.workflows.load",
+    **{name: f"qmend.workflows.{name}" for name in ("compose", "evaluate", "generate", "load")},
+    **{name: f"qmend.workflows.{name}" for name in ("train", "tune")},
 }
 
-__all__ = ["CountsMitigator", "MitigatedCounts", "QmendError", "__version__", "compose", "load"]
+__all__ = [
+    "CountsMitigator",
+    "MitigatedCounts",
+    "Observer",
+    "QmendError",
+    "__version__",
+    "compose",
+    "evaluate",
+    "generate",
+    "load",
+    "train",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from qmend.cli.evaluate import Loaded, rows_for
-from qmend.cli.terminal import console, epoch_progress, generate_with_progress
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.config.compose import compose_config
 from qmend.config.errors import validate
 from qmend.datasets.config import ImportedDatasetConfig
@@ -19,6 +18,7 @@ from qmend.reporting.html import check_writable
 from qmend.reporting.leaderboard import leaderboard_table
 from qmend.runs.configurations import Configuration
 from qmend.runs.leaderboard import Leaderboard
+from qmend.runs.networks import LoadedNetwork, readable_rows
 from qmend.runs.scoring import Context, dataset_tags
 from qmend.studies.architectures import (
     Cell,
@@ -33,11 +33,13 @@ from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.online import chosen_noise
 from qmend.workflows.configs import ArchitecturesStudyConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.generate import generate
 
 
-def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any]) -> None:
+def study_architectures(config: ArchitecturesStudyConfig) -> None:
     """Compare everything that can be trained or fitted on one dataset."""
     check_writable(config.output / "table.md")
+    plain = config.plain()
     composed = {
         name: composed_config("train", words)
         for name, words in {**config.cells, **config.whole}.items()
@@ -50,7 +52,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
     others = {name: composed_config("evaluate", words) for name, words in config.elsewhere.items()}
     targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
     store = open_store(config.tracking.root)
-    generate_with_progress(config)
+    generate(config, TerminalObserver())
     dataset = load_dataset(config.dataset_folder)
     short = shortened(dataset, config.train_circuits)
     name = f"study architectures on {dataset.folder.name}"
@@ -83,7 +85,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
             for name in composed
         }
         for cell in (cells[name] for name in config.whole):
-            row = keep(run_cell(context, cell, config.seeds, epoch_progress))
+            row = keep(run_cell(context, cell, config.seeds, TerminalObserver().training))
             if cell.name in config.carried:
                 carried.append(row)
                 if len(row.run_ids) > 1:
@@ -94,7 +96,7 @@ def study_architectures(config: ArchitecturesStudyConfig, plain: dict[str, Any])
             _elsewhere(config, store, parent, other, target, carried)
         part = Context(store, short, parent=parent.run_id)
         for cell in (cells[name] for name in config.cells):
-            keep(run_cell(part, cell, config.seeds, epoch_progress))
+            keep(run_cell(part, cell, config.seeds, TerminalObserver().training))
         console.print(leaderboard_table(board(), title=name).terminal())
     console.print(f"  Tables: {config.output}")
     console.print(f"  Run {parent.run_id}")
@@ -109,19 +111,21 @@ def _elsewhere(
     carried: list[Configuration],
 ) -> None:
     """The carried networks beside baselines that were fitted to the other data themselves."""
-    models: dict[str, Loaded] = {}
+    models: dict[str, LoadedNetwork] = {}
     for row in carried:
         model, source = load_checkpoint(checkpoint_folder(store, row.run_ids[0]))
-        models[row.name] = (model, source, row.name)
+        models[row.name] = LoadedNetwork(model, source, row.name)
     if isinstance(target.dataset, ImportedDatasetConfig):
         size = target.n_qubits or 0
-        models = {k: m for k, m in models.items() if not size or m[0].mitigates(size)}
+        models = {k: m for k, m in models.items() if not size or m.model.mitigates(size)}
         if not models:
             console.print(f"  {name}: none of the carried networks takes {size} qubits")
             return
-        dataset, notes = rows_for(target.dataset_folder, list(models.values()), target.n_qubits)
+        dataset, notes = readable_rows(
+            target.dataset_folder, list(models.values()), target.n_qubits
+        )
     else:
-        generate_with_progress(target)
+        generate(target, TerminalObserver())
         dataset, notes = load_dataset(target.dataset_folder), []
     context = Context(store, dataset, parent=parent.run_id)
     asked = {"elsewhere": name}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from qmend.cli.terminal import circuits_progress, console
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import JOB_OVERHEAD, Plan, plan
 from qmend.workflows.configs import CollectConfig
 
 
-def collect_data(config: CollectConfig, _: dict[str, Any]) -> None:
+def collect_data(config: CollectConfig) -> None:
     """Collect a dataset on hardware."""
     folder = config.dataset_folder
     if config.collect.dry_run:
@@ -18,7 +16,7 @@ def collect_data(config: CollectConfig, _: dict[str, Any]) -> None:
         for line in _plan_lines(found, config.device.name):
             console.print(f"  {line}")
         return
-    with circuits_progress() as progress:
+    with TerminalObserver().circuits() as progress:
         done = collect(
             config.simulated, config.device, folder, config.collect, progress, config.data.replace
         )

@@ -99,7 +99,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     HydraCommand(
         "train",
-        "qmend.cli.train:train",
+        "qmend.cli.train:train_network",
         "train one network and score it; -m trains every combination",
         "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
         config="train",
@@ -112,14 +112,14 @@ COMMANDS: tuple[Command, ...] = (
     ),
     HydraCommand(
         "tune",
-        "qmend.cli.tune:tune",
+        "qmend.cli.tune:tune_network",
         "search for an architecture's best config, or resume a search",
         "qmend tune experiment=pauli_perceiver tune.trials=50",
         config="tune",
     ),
     HydraCommand(
         "evaluate",
-        "qmend.cli.evaluate:evaluate",
+        "qmend.cli.evaluate:evaluate_networks",
         "score a trained model beside the baselines on a dataset's test split",
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
         config="evaluate",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from qmend.cli.terminal import console, generate_with_progress
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.generation.verify import verify_dataset
 from qmend.importing.verify import verify_imported
 from qmend.workflows.configs import GenerateConfig, VerifyConfig
+from qmend.workflows.generate import generate
 
 
-def generate_data(config: GenerateConfig, _: dict[str, Any]) -> None:
+def generate_data(config: GenerateConfig) -> None:
     """Make a dataset."""
-    generate_with_progress(config)
+    generate(config, TerminalObserver())
 
 
-def verify_data(config: VerifyConfig, _: dict[str, Any]) -> None:
+def verify_data(config: VerifyConfig) -> None:
     """Prove a dataset."""
     if isinstance(config.dataset, ImportedDatasetConfig):
         imported = verify_imported(config.dataset_folder)

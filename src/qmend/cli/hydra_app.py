@@ -12,22 +12,23 @@ from typing import Any, NoReturn, TypeVar
 
 import hydra
 from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
-from pydantic import BaseModel
+from omegaconf import DictConfig
 
 from qmend.cli.main import explain
 from qmend.cli.multirun import Outcome, current_cell, end_multirun, reraise_callback_error
 from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
+from qmend.config.model import CommandConfig
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
 from qmend.types import QmendError
 
-Config = TypeVar("Config", bound=BaseModel)
-#: (validated config, the same as plain values) -> result.
-Task = Callable[[Config, dict[str, Any]], Any]
+Config = TypeVar("Config", bound=CommandConfig)
+#: What a command does with its config, checked before.
+Task = Callable[[Config], Any]
 
 
 def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list[str]) -> None:
@@ -43,10 +44,10 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
     def job(composed: DictConfig) -> Any:
         # Never raises: Hydra would print a line of its own, and end a multirun without an end.
         try:
-            config = validate(kind, composed)
-            plain = OmegaConf.to_container(composed, resolve=True)
-            assert isinstance(plain, dict)
-            return task(config, {str(k): v for k, v in plain.items()})
+            hydra_config = HydraConfig.get()
+            overrides = list(hydra_config.overrides.task)
+            choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
+            return task(validate(kind, composed).composed(overrides, choices))
         except CONFIG_ERRORS as error:
             failed.append(QmendError(hydra_sentence(error, folder)))
         except Exception as error:

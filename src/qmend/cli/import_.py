@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 
-from qmend.cli.terminal import circuits_progress, console
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.importing.bit_order import order_text, parse_order
 from qmend.importing.importer import import_file
 from qmend.importing.rows import ImportOptions
@@ -26,7 +26,7 @@ def import_data(options: Namespace) -> None:
     chosen = ImportOptions(
         options.name, options.family, parse_order(options.bit_order), options.seed
     )
-    with circuits_progress("records") as progress:
+    with TerminalObserver().circuits("records") as progress:
         done = import_file(
             options.file, options.root / options.name, chosen, progress, options.replace
         )

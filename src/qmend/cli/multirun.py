@@ -22,12 +22,10 @@ from omegaconf import DictConfig
 
 from qmend.cli.terminal import without_bars
 from qmend.processes import end_with
+from qmend.runs.cells import Cell
 
 if TYPE_CHECKING:
     from qmend.cli.multirun_driver import Multirun
-
-#: Tag of a finished run that a later multirun took over: the ids of those multiruns' parents.
-REUSED_TAG = "reused_by"
 
 
 @dataclass(frozen=True)
@@ -42,21 +40,6 @@ class Outcome:
     status: Literal["finished", "reused", "failed", "not finished"]
     run_id: str | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """The multirun of a job.
-
-    Attributes:
-        parent: id of the multirun's run.
-        name: the overrides that vary, for a person.
-        threads: its share of the processors; None where its config says how many.
-    """
-
-    parent: str
-    name: str
-    threads: int | None
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from qmend.cli.terminal import console
 from qmend.reporting.html import check_writable
 from qmend.reporting.leaderboard import leaderboard_table, summary_verdicts
@@ -14,7 +12,7 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import ReportConfig
 
 
-def report_runs(config: ReportConfig, _: dict[str, Any]) -> None:
+def report_runs(config: ReportConfig) -> None:
     """Write the report of a set of runs."""
     check_writable(config.output)
     store = open_store(config.tracking.root)

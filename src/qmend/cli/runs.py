@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from mlflow.entities import Run as MlflowRun
 
-from qmend.cli.terminal import console, epoch_progress
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.reporting import run_tables
 from qmend.reporting.numbers import size_text
 from qmend.reporting.table import Table, facts_table
@@ -160,7 +160,7 @@ def reproduce_run(options: Namespace) -> None:
     from qmend.studies.reproduction import reproduce
 
     console.print(f"  Again: {name_of(run)}, run {run.info.run_id}", markup=False)
-    found = reproduce(store, run, [options.data], epoch_progress)
+    found = reproduce(store, run, [options.data], TerminalObserver().training)
     for line in found.differences:
         console.print(f"  Note: {line}", markup=False)
     if not found.equal:

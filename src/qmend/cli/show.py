@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from qmend.cli.terminal import console
 from qmend.datasets.description import describe, distances
@@ -14,7 +13,7 @@ from qmend.reporting.html import check_writable
 from qmend.workflows.configs import ShowConfig
 
 
-def show_data(config: ShowConfig, _: dict[str, Any]) -> None:
+def show_data(config: ShowConfig) -> None:
     """Show a dataset that exists; its folder may be given as the first argument."""
     folder = config.folder or config.dataset_folder
     manifest = read_manifest(folder)

@@ -9,7 +9,7 @@ import yaml
 from rich import box
 from rich.table import Table
 
-from qmend.cli.terminal import circuits_progress, console
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import load_device
 from qmend.noise.fitting import FitSettings
@@ -24,7 +24,7 @@ from qmend.tracking.store import open_store
 from qmend.workflows.configs import NoiseFidelityStudyConfig, PublishedNoiseStudyConfig
 
 
-def study_noise_fidelity(config: NoiseFidelityStudyConfig, plain: dict[str, Any]) -> None:
+def study_noise_fidelity(config: NoiseFidelityStudyConfig) -> None:
     """How faithful noise models are to a device."""
     check_writable(config.output / "report.md")
     store = open_store(config.tracking.root)
@@ -38,7 +38,7 @@ def study_noise_fidelity(config: NoiseFidelityStudyConfig, plain: dict[str, Any]
         "seed": str(config.seed),
     }
     settings = FitSettings(iterations=config.iterations)
-    with start_run(store, "study noise_fidelity", tags, plain) as run:
+    with start_run(store, "study noise_fidelity", tags, config.plain()) as run:
         run.dataset(data.manifest.name, data.manifest.dataset_sha, str(data.folder), "fit")
         console.print(f"  Fitting to a third of {len(data):,} circuits of {device.name}")
         report = noise_fidelity.run_study(data, device, settings, config.seed, config.replicates)
@@ -82,14 +82,14 @@ def _fidelity(report: FitReport) -> Table:
     return table
 
 
-def study_published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, Any]) -> None:
+def study_published_noise(config: PublishedNoiseStudyConfig) -> None:
     """Which noise gives the published statistics."""
     store = open_store(config.tracking.root)
     fields = PublishedNoiseConfig.model_fields
     study = PublishedNoiseConfig(**{name: getattr(config, name) for name in fields})
     findings: list[Finding] = []
-    with start_run(store, "study published_noise", {"kind": "study"}, plain) as parent:
-        with circuits_progress() as progress:
+    with start_run(store, "study published_noise", {"kind": "study"}, config.plain()) as parent:
+        with TerminalObserver().circuits() as progress:
             for finding in run_study(
                 study,
                 config.simulated,
@@ -97,7 +97,7 @@ def study_published_noise(config: PublishedNoiseStudyConfig, plain: dict[str, An
                 config.training(config.seed),
                 store,
                 parent.run_id,
-                plain,
+                config.plain(),
                 config.data.root,
                 config.data.workers,
                 progress,

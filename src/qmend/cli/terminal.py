@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,10 +20,10 @@ from rich.progress import (
 )
 
 from qmend.training.observer import TrainingObserver
+from qmend.workflows.observer import Observer
 
-if TYPE_CHECKING:  # they take seconds to import, and every command prints
-    from qmend.generation.generate import Generation
-    from qmend.workflows.configs import CommonConfig
+if TYPE_CHECKING:  # takes seconds to import, and every command prints
+    from qmend.tuning.record import Trial
 
 #: Wide enough for the table where the output is no terminal.
 _FILE_WIDTH = 120
@@ -52,60 +53,46 @@ def _bar() -> Iterator[Progress]:
         yield progress
 
 
-@contextmanager
-def circuits_progress(what: str = "circuits") -> Iterator[Callable[[int, int], None]]:
-    """Show a bar over circuits that starts again with each dataset."""
-    with _bar() as progress:
-        bars: list[TaskID] = []  # none before the config has proved possible
+class TerminalObserver(Observer):
+    """Print messages, and show progress bars where there is a terminal."""
 
-        def update(done: int, total: int) -> None:
-            if not bars:
-                bars.append(progress.add_task(what, total=total, note=""))
-            progress.update(bars[0], completed=done, total=total)
+    def message(self, sentence: str) -> None:
+        console.print(f"  {sentence}", markup=False)
 
-        yield update
+    def step(self, title: str) -> None:
+        console.print(title, style="bold", markup=False)
 
+    @contextmanager
+    def circuits(self, title: str = "circuits") -> Iterator[Callable[[int, int], None]]:
+        with _bar() as progress:
+            bars: list[TaskID] = []  # none before the config has proved possible
 
-def generate_with_progress(config: CommonConfig, wait: bool = False) -> Generation:
-    """Generate or reuse a dataset under a progress bar, and report it.
+            def update(done: int, total: int) -> None:
+                if not bars:
+                    bars.append(progress.add_task(title, total=total, note=""))
+                progress.update(bars[0], completed=done, total=total)
 
-    Args:
-        wait: for another process that makes it, in place of refusing.
-    """
-    from qmend.generation.generate import generate
+            yield update
 
-    folder = config.dataset_folder
-    with circuits_progress() as progress:
-        done = generate(
-            config.simulated,
-            config.device,
-            folder,
-            config.data.workers,
-            progress,
-            config.data.replace,
-            (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
-            wait,
-        )
-    manifest = done.manifest
-    word = f"made {done.circuits_made:,} circuits" if done.circuits_made else "reused"
-    console.print(
-        f"  {folder}: {word}; {manifest.rows:,} rows in {len(manifest.shards)} shards, "
-        f"hash {manifest.dataset_sha}"
-    )
-    return done
+    @contextmanager
+    def training(self, name: str, epochs: int) -> Iterator[TrainingObserver]:
+        with _bar() as progress:
+            bar = progress.add_task(f"{name} epochs", total=epochs, note="")
 
+            def update(done: int, total: int, values: dict[str, float]) -> None:
+                note = f"val L1RC {values['val/l1rc_median']:+.3f}"
+                progress.update(bar, completed=done, total=total, note=note)
 
-@contextmanager
-def epoch_progress(name: str, epochs: int) -> Iterator[TrainingObserver]:
-    """Show a bar over epochs with the validation figure beside it, and messages above."""
-    with _bar() as progress:
-        bar = progress.add_task(f"{name} epochs", total=epochs, note="")
+            yield TrainingObserver(update, self.message)
 
-        def update(done: int, total: int, values: dict[str, float]) -> None:
-            note = f"val L1RC {values['val/l1rc_median']:+.3f}"
-            progress.update(bar, completed=done, total=total, note=note)
+    @contextmanager
+    def search(self, trials: int, epochs: int) -> Iterator[Callable[[Trial], None]]:
+        from qmend.cli.trials import TrialBoard
 
-        def message(sentence: str) -> None:
-            console.print(f"  {sentence}", markup=False)
-
-        yield TrainingObserver(update, message)
+        board = TrialBoard(trials, epochs)
+        if not console.is_terminal:
+            yield board.watch
+            return
+        with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:
+            board.live = live
+            yield board.watch

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.datasets.manifest import Manifest
 from qmend.mitigation.learned import LearnedMitigator
@@ -90,6 +91,8 @@ def run_training(
 
 #: Folder in the store with one folder for each training that has not finished.
 UNFINISHED = "unfinished"
+#: Tag of a finished run that later multiruns reused: the ids of those multiruns' runs.
+REUSED_TAG = "reused_by"
 #: Beside the state: the id of the run that the training belongs to.
 RUN_FILE = "run_id"
 
@@ -114,6 +117,18 @@ def finished(store: Store, shas: Collection[str], dataset_sha: str) -> str | Non
             for run in store.runs(f"{query} and tags.config_sha = '{sha}'", limit=1):
                 return str(run.info.run_id)
     return None
+
+
+def mark_reused(store: Store, run_id: str, parent: str) -> None:
+    """Tag a finished run with another multirun's run that takes it over.
+
+    It stays the child of the multirun that made it, which would lose it else.
+    """
+    with reported(store.root):
+        tags = store.client.get_run(run_id).data.tags
+    reused_by = tags.get(REUSED_TAG, "").split()
+    if tags.get(MLFLOW_PARENT_RUN_ID) != parent and parent not in reused_by:
+        Run(store, run_id).tags({REUSED_TAG: " ".join([*reused_by, parent])})
 
 
 @contextmanager

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from qmend.config.compose import compose_config
+from qmend.config.compose import compose_choices
 from qmend.config.errors import validate
-from qmend.config.model import ConfigModel
+from qmend.config.model import CommandConfig
 from qmend.types import QmendError, nearest
 from qmend.workflows import configs
 
 #: Name of a config in ``conf`` -> its type.
-COMMAND_CONFIGS: dict[str, type[ConfigModel]] = {
+COMMAND_CONFIGS: dict[str, type[CommandConfig]] = {
     "generate": configs.GenerateConfig,
     "collect": configs.CollectConfig,
     "verify": configs.VerifyConfig,
@@ -46,4 +46,5 @@ def compose(command: str, overrides: Sequence[str] = ()) -> Any:
         raise QmendError(
             f"No command {command!r} has a config. {nearest(command, COMMAND_CONFIGS)}"
         )
-    return validate(COMMAND_CONFIGS[command], compose_config(command, overrides))
+    composed, choices = compose_choices(command, overrides)
+    return validate(COMMAND_CONFIGS[command], composed).composed(overrides, choices)

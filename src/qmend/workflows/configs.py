@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from qmend.config.errors import OUTLINE
-from qmend.config.model import ConfigModel
+from qmend.config.model import CommandConfig, ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
 from qmend.studies.config import PublishedNoiseConfig
@@ -39,7 +39,7 @@ class TrackingConfig(ConfigModel):
     root: Path
 
 
-class CommonConfig(ConfigModel):
+class CommonConfig(CommandConfig):
     """What every command with data has."""
 
     data: DataConfig
@@ -291,7 +291,7 @@ class PublishedNoiseStudyConfig(CommonConfig, FitConfig, PublishedNoiseConfig):
     seed: int = Field(0, ge=0)
 
 
-class ReportConfig(ConfigModel):
+class ReportConfig(CommandConfig):
     """``conf/report.yaml``.
 
     Attributes:

@@ -1,0 +1,42 @@
+"""The trials of a search while it runs."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Group
+from rich.live import Live
+
+from qmend.cli.terminal import console
+from qmend.reporting.search_table import outcomes_text, running_table, trial_line
+from qmend.tuning.record import Trial
+
+
+class TrialBoard:
+    """Trials as they run: a table in a terminal, else a line for each that ended."""
+
+    def __init__(self, wanted: int, epochs: int) -> None:
+        self.wanted, self.epochs = wanted, epochs
+        self.trials: dict[int, Trial] = {}
+        self.printed: set[int] = set()
+        self.started = time.monotonic()
+        self.live: Live | None = None
+
+    def watch(self, trial: Trial) -> None:
+        self.trials[trial.number] = trial
+        if self.live is not None:
+            self.live.update(self.table())
+        elif trial.outcome is not None and trial.number not in self.printed:
+            self.printed.add(trial.number)
+            console.print(f"  {trial_line(trial, self.epochs)}", markup=False)
+
+    def table(self) -> Group:
+        """Running trials and the best of those that ended, with how far the search is."""
+        trials = list(self.trials.values())
+        counts = outcomes_text(trials)
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        return Group(
+            running_table(trials, self.epochs).terminal(),
+            f"  {max(self.trials, default=-1) + 1} of {self.wanted} trials started"
+            f"{f', {counts}' if counts else ''}; {minutes}:{seconds:02} minutes",
+        )

@@ -1,0 +1,39 @@
+"""Make a dataset."""
+
+from __future__ import annotations
+
+from qmend.generation.generate import Generation
+from qmend.generation.generate import generate as generate_dataset
+from qmend.workflows.configs import CommonConfig
+from qmend.workflows.observer import Observer
+
+
+def generate(
+    config: CommonConfig, observer: Observer | None = None, *, wait: bool = False
+) -> Generation:
+    """Make the dataset of a config, or finish an interrupted one, or return a complete one.
+
+    Args:
+        wait: for another process that makes it, in place of refusing.
+
+    Raises:
+        QmendError: if its directory holds another dataset or a damaged one, or a label is wrong.
+    """
+    observer = observer or Observer()
+    with observer.circuits() as progress:
+        generation = generate_dataset(
+            config.simulated,
+            config.device,
+            config.dataset_folder,
+            config.data.workers,
+            progress,
+            config.data.replace,
+            (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
+            wait,
+        )
+    manifest, made = generation.manifest, generation.circuits_made
+    observer.message(
+        f"{config.dataset_folder}: {f'made {made:,} circuits' if made else 'reused'}; "
+        f"{manifest.rows:,} rows in {len(manifest.shards)} shards, hash {manifest.dataset_sha}"
+    )
+    return generation

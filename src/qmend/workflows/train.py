@@ -1,0 +1,146 @@
+"""Train one network, tracked and scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joblib import cpu_count
+
+from qmend.datasets.config import dataset_recipe
+from qmend.datasets.table import load_dataset
+from qmend.devices.device import resolve
+from qmend.runs.cells import Cell
+from qmend.runs.evaluation import check_unseen
+from qmend.runs.reading import ScoredRun, read_scored
+from qmend.runs.scoring import Context
+from qmend.runs.training import Parent, finished, mark_reused, run_training, unfinished
+from qmend.tracking.run import config_sha
+from qmend.tracking.store import Store, open_store
+from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
+from qmend.training.online import chosen_noise
+from qmend.types import QmendError
+from qmend.workflows.configs import TrainConfig
+from qmend.workflows.generate import generate
+from qmend.workflows.observer import Observer
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training.
+
+    Attributes:
+        name: of its run, for a person.
+        run_id: of its MLflow run; ``qmend.load`` takes it.
+        scored: the figures and scores on the test split; None where an earlier run was reused
+            whose scores are gone.
+        reused: an earlier command has finished it.
+    """
+
+    name: str
+    run_id: str
+    scored: ScoredRun | None
+    reused: bool = False
+
+
+def train(
+    config: TrainConfig, observer: Observer | None = None, *, cell: Cell | None = None
+) -> Training:
+    """Train a network and score it on the test split, as one tracked run.
+
+    The dataset is made if it is not there. A training of the same config that was stopped is
+    resumed.
+
+    Args:
+        config: composed by ``compose("train", ...)``.
+        cell: of a multirun or study that the run belongs to.
+
+    Raises:
+        QmendError: naming what can't be read, made, trained or stored.
+    """
+    observer = observer or Observer()
+    store = open_store(config.tracking.root)
+    if cell is not None and cell.threads is not None:
+        config = with_threads(config, cell.threads)
+    parent = None
+    if config.checkpoint is not None:
+        config, parent = fine_tuned(config, store)
+    if config.fresh is not None:
+        chosen_noise(config.fresh, config.simulated, config.seed)  # refused before any work
+    generation = generate(config, observer, wait=cell is not None)
+    name = f"{config.model.name} {config.loss.name} seed {config.seed}"
+    if parent is not None:
+        name += " fine-tuned"
+    if cell is not None and cell.name:
+        name = cell.name
+    dataset_sha = generation.manifest.dataset_sha
+    if config.resume:
+        earlier = finished(store, equivalent_hashes(config), dataset_sha)
+        if earlier is not None:
+            if cell is not None:
+                mark_reused(store, earlier, cell.parent)
+            observer.message(f"{name}: run {earlier} has finished it")
+            return Training(
+                name, earlier, read_scored(store, store.client.get_run(earlier)), reused=True
+            )
+    dataset = load_dataset(config.dataset_folder)
+    context = Context(store, dataset, parent=None if cell is None else cell.parent)
+    plain = config.plain()
+    with observer.training(name, config.trainer.max_epochs) as watching:
+        scored = run_training(
+            context,
+            name,
+            config,
+            plain,
+            parent=parent,
+            state=unfinished(store, plain, dataset_sha),
+            observer=watching,
+        )
+    return Training(name, scored.run_id, scored)
+
+
+def with_threads(config: TrainConfig, threads: int) -> TrainConfig:
+    """Return a config whose training uses so many processors."""
+    trainer = config.trainer.model_copy(update={"threads": threads})
+    return config.model_copy(update={"trainer": trainer})
+
+
+def equivalent_hashes(config: TrainConfig) -> list[str]:
+    """List the hashes of the configs that a finished run of this training may have.
+
+    Where nobody asked for a number of threads, any will do: it depends on how many trainings
+    ran at once.
+    """
+    configs = [config]
+    if "trainer.threads" not in config.overridden:
+        configs += [with_threads(config, n) for n in range(1, cpu_count() + 1)]
+    return list(dict.fromkeys(config_sha(each.plain()) for each in configs))
+
+
+def fine_tuned(config: TrainConfig, store: Store) -> tuple[TrainConfig, Parent]:
+    """Return the config with its checkpoint's model and learning rate, and the checkpoint.
+
+    Raises:
+        QmendError: if the checkpoint can't be read, has seen the dataset's test split, does not
+            fit the dataset, or is another model than the one asked for.
+    """
+    checkpoint = fixed_checkpoint(store, str(config.checkpoint))
+    model, provenance = load_checkpoint(checkpoint_folder(store, checkpoint))
+    recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
+    check_unseen(model, provenance, recipe)
+    asked = any(key.partition(".")[0] == "model" for key in config.overridden)
+    if asked and config.model != model.config:
+        raise QmendError(
+            f"A fine-tuned network keeps the checkpoint's model ({model.config.name}), and the "
+            "config asks for another; leave out model and model.*."
+        )
+    optimizer = config.optimizer
+    if "optimizer.lr" not in config.overridden:
+        trained_at = provenance.get("optimizer", {}).get("lr")
+        if trained_at is None:
+            raise QmendError(
+                "The checkpoint does not say at which learning rate it was trained; give "
+                "optimizer.lr=..."
+            )
+        optimizer = optimizer.model_copy(update={"lr": config.fine_tune.lr_factor * trained_at})
+    changes = {"model": model.config, "optimizer": optimizer, "checkpoint": checkpoint}
+    return config.model_copy(update=changes), Parent(model, provenance)

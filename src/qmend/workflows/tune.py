@@ -1,0 +1,61 @@
+"""Search for the best config of an architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from qmend.datasets.table import load_dataset
+from qmend.reporting.experiment import experiment_text
+from qmend.reporting.html import check_writable
+from qmend.runs.scoring import Context
+from qmend.tracking.store import open_store
+from qmend.tuning.result import SearchResult
+from qmend.tuning.running import CompleteSearch, run_search
+from qmend.tuning.search import Plan, Search
+from qmend.workflows.configs import TrainConfig, TuneCommandConfig
+from qmend.workflows.generate import generate
+from qmend.workflows.observer import Observer
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A search with all its trials.
+
+    Attributes:
+        best_config: the experiment file of the best trial's config.
+    """
+
+    search: Search
+    result: SearchResult
+    best_config: Path
+
+
+def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
+    """Search for the best config of an architecture, or resume a search.
+
+    Args:
+        config: composed by ``compose("tune", ...)``.
+
+    Raises:
+        QmendError: if the search can't start, or no trial finished.
+    """
+    observer = observer or Observer()
+    default = Path("reports/tune") / f"{config.model.name}_{config.dataset_folder.name}"
+    best_config = (config.tune.output or default) / "experiment" / "best.yaml"
+    check_writable(best_config)
+    training = {key: value for key, value in config.plain().items() if key != "tune"}
+    plan = Plan.of(training, config.tune, TrainConfig.model_validate)
+    store = open_store(config.tracking.root)
+    generate(config, observer)
+    context = Context(store, load_dataset(config.dataset_folder))
+
+    def write_best(search: Search, result: SearchResult) -> str:
+        text = experiment_text(search, result, config.choices)
+        best_config.parent.mkdir(parents=True, exist_ok=True)
+        best_config.write_text(text)
+        return text
+
+    with observer.search(config.tune.trials, config.trainer.max_epochs) as watch:
+        complete: CompleteSearch = run_search(context, plan, write_best, watch, observer.message)
+    return Tuning(complete.search, complete.result, best_config)
