@@ -24,12 +24,12 @@ def perfect(algiers: Device) -> Callable[..., Calibration]:
     """errors -> algiers without any noise but those: no gate takes time, so nothing relaxes."""
 
     def make(errors: Errors | None = None) -> Calibration:
-        known = errors or {}
+        by_item = errors or {}
         plain = algiers.calibration.model_dump(mode="json")
         for item in plain["qubits"]:
-            item["readout_error"] = known.get(("readout", (item["qubit"],)), 0.0)
+            item["readout_error"] = by_item.get(("readout", (item["qubit"],)), 0.0)
         for item in plain["gates"]:
-            item["error"] = known.get((item["gate"], tuple(item["qubits"])), 0.0)
+            item["error"] = by_item.get((item["gate"], tuple(item["qubits"])), 0.0)
             item["length_ns"] = 0.0
         return Calibration.parse(plain, "perfect")
 

@@ -187,15 +187,17 @@ def test_none_and_uniform(tiny):
 def test_baselines_on_simulated_noise_rank_as_physics_says(tiny):
     """Readout is a part of the noise; gates, undone by the inversion, are most of it."""
     train, test = tiny.part("train"), tiny.part("test")
-    found = {
+    medians = {
         kind.name: metrics.median_l1rc(
             metrics.l1rc(test.ideal, test.circuits.noisy, kind().fit(train).mitigate(test.circuits))
         )
         for kind in STANDARD_BASELINES
     }
-    assert found["none"] == 0
-    assert found["path_inversion"] < found["depolarizing_inversion"] < found["readout_inversion"]
-    assert found["readout_inversion"] < 0 < found["uniform"]
+    assert medians["none"] == 0
+    assert (
+        medians["path_inversion"] < medians["depolarizing_inversion"] < medians["readout_inversion"]
+    )
+    assert medians["readout_inversion"] < 0 < medians["uniform"]
 
 
 def test_names_and_parameters():

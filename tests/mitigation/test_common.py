@@ -87,7 +87,7 @@ def case(request, tiny, runs) -> Case:
 
 
 @pytest.fixture(scope="module")
-def given(tiny) -> CircuitBatch:
+def batch(tiny) -> CircuitBatch:
     return tiny.part("test").circuits.select(np.arange(8))
 
 
@@ -99,42 +99,42 @@ def assert_distributions(mitigated: np.ndarray, circuits: CircuitBatch) -> None:
     np.testing.assert_allclose(mitigated.sum(axis=1), 1, atol=1e-9)
 
 
-def test_any_input_gives_distributions(case, given):
+def test_any_input_gives_distributions(case, batch):
     """Noise-free ones, one-hot, uniform, and frequencies that have nothing to do with the
-    circuit; what was given is left as it was."""
-    count, size = given.noisy.shape
+    circuit; the batch is left as it was."""
+    count, size = batch.noisy.shape
     rng = np.random.default_rng(0)
     sparse = rng.dirichlet(np.full(size, 0.02), size=count)
     sparse[sparse < 1e-6] = 0.0
     inputs = {
-        "measured": given.noisy,
-        "noise-free": compiled_probabilities(given.instructions),
+        "measured": batch.noisy,
+        "noise-free": compiled_probabilities(batch.instructions),
         "one-hot": np.eye(size)[rng.integers(size, size=count)],
         "uniform": np.full((count, size), 1 / size),
         "foreign": sparse / sparse.sum(axis=1, keepdims=True),
         "dense": rng.dirichlet(np.ones(size), size=count),
     }
     for noisy in inputs.values():
-        circuits = replace(given, noisy=noisy / noisy.sum(axis=1, keepdims=True))
+        circuits = replace(batch, noisy=noisy / noisy.sum(axis=1, keepdims=True))
         before = circuits.noisy.copy()
         assert_distributions(case.mitigator.mitigate(circuits), circuits)
         np.testing.assert_array_equal(circuits.noisy, before)
-    few = replace(given, shots=np.ones_like(given.shots))
+    few = replace(batch, shots=np.ones_like(batch.shots))
     assert_distributions(case.mitigator.mitigate(few), few)
 
 
 @pytest.fixture(scope="module")
-def extremes(given, algiers) -> dict[str, CircuitBatch]:
+def extremes(batch, algiers) -> dict[str, CircuitBatch]:
     """Circuits and calibrations far from those of the training."""
-    table = given.instructions
+    table = batch.instructions
     gates = [table.circuit(k) * 25 for k in range(len(table))]
 
     def calibrated(error: float, t_us: float) -> CircuitBatch:
-        return replace(given, calibrations=(calibration(algiers.calibration, error, t_us),))
+        return replace(batch, calibrations=(calibration(algiers.calibration, error, t_us),))
 
     return {
-        "deep": replace(given, instructions=InstructionTable.from_circuits(5, gates)),
-        "empty": replace(given, instructions=InstructionTable.from_circuits(5, [[]] * len(given))),
+        "deep": replace(batch, instructions=InstructionTable.from_circuits(5, gates)),
+        "empty": replace(batch, instructions=InstructionTable.from_circuits(5, [[]] * len(batch))),
         "perfect": calibrated(0.0, 1e9),
         "useless": calibrated(0.5, 100.0),
         "short-lived": calibrated(0.01, 1e-6),
@@ -172,23 +172,23 @@ def test_extremes_give_distributions_or_a_refusal(case, extremes, which):
             case.mitigator.mitigate(circuits)
 
 
-def test_the_same_bits_twice_and_after_another_fit(case, given):
-    once = case.mitigator.mitigate(given)
-    np.testing.assert_array_equal(case.mitigator.mitigate(given), once)
-    np.testing.assert_array_equal(case.again().mitigate(given), once)
+def test_the_same_bits_twice_and_after_another_fit(case, batch):
+    once = case.mitigator.mitigate(batch)
+    np.testing.assert_array_equal(case.mitigator.mitigate(batch), once)
+    np.testing.assert_array_equal(case.again().mitigate(batch), once)
 
 
-def test_a_circuit_alone_and_in_any_order_is_mitigated_as_in_its_batch(case, given):
-    together = case.mitigator.mitigate(given)
-    order = np.random.default_rng(0).permutation(len(given))
-    permuted = case.mitigator.mitigate(given.select(order))
+def test_a_circuit_alone_and_in_any_order_is_mitigated_as_in_its_batch(case, batch):
+    together = case.mitigator.mitigate(batch)
+    order = np.random.default_rng(0).permutation(len(batch))
+    permuted = case.mitigator.mitigate(batch.select(order))
     np.testing.assert_allclose(permuted, together[order], rtol=0, atol=case.tolerance)
     for row in range(3):
-        alone = case.mitigator.mitigate(given.select(np.array([row])))
+        alone = case.mitigator.mitigate(batch.select(np.array([row])))
         np.testing.assert_allclose(alone[0], together[row], rtol=0, atol=case.tolerance)
 
 
-def test_a_checkpoint_gives_the_same_bits(case, given, tmp_path):
+def test_a_checkpoint_gives_the_same_bits(case, batch, tmp_path):
     """Of networks; baselines have none and are fitted again."""
     if case.name in BASELINES:
         assert not hasattr(case.mitigator, "model")
@@ -203,7 +203,7 @@ def test_a_checkpoint_gives_the_same_bits(case, given, tmp_path):
         again: Mitigator = Ensemble(members)
     else:
         again = reloaded(case.mitigator, "model")
-    np.testing.assert_array_equal(again.mitigate(given), case.mitigator.mitigate(given))
+    np.testing.assert_array_equal(again.mitigate(batch), case.mitigator.mitigate(batch))
     assert again.parameters == case.mitigator.parameters
 
 
@@ -288,9 +288,9 @@ def test_fitted_to_noise_and_given_none(case, tiny, algiers):
     """Out of distribution for whoever was fitted: how far that leads is stated, not hidden."""
     test = tiny.part("test")
     perfect = calibration(algiers.calibration, 0.0, 1e9)
-    told = replace(test, circuits=replace(test.circuits, calibrations=(perfect,)))
+    perfectly_calibrated = replace(test, circuits=replace(test.circuits, calibrations=(perfect,)))
     noise = metrics.total_variation(test.circuits.noisy, test.ideal).mean()
-    change, of_uniform = changed(case.mitigator, told)
+    change, of_uniform = changed(case.mitigator, perfectly_calibrated)
     assert noise == pytest.approx(0.17, abs=0.01)
     if case.name in BASELINES:
         # One that does not look at the calibration undoes the noise it was fitted to.
@@ -305,6 +305,6 @@ def test_path_inversion_reads_the_calibration(tiny, algiers, runs):
     """Told that there is no noise, it leaves but its two-qubit gates' share."""
     train, val, test = (tiny.part(split) for split in ("train", "val", "test"))
     perfect = calibration(algiers.calibration, 0.0, 1e9)
-    told = replace(test, circuits=replace(test.circuits, calibrations=(perfect,)))
-    change, _ = changed(fitted("path_inversion", train, val, runs), told)
+    perfectly_calibrated = replace(test, circuits=replace(test.circuits, calibrations=(perfect,)))
+    change, _ = changed(fitted("path_inversion", train, val, runs), perfectly_calibrated)
     assert change < 0.03

@@ -28,11 +28,11 @@ def test_the_exact_inverse_where_every_outcome_was_measured(tiny, uneven, random
     """Before the projection; negative values included."""
     circuits = tiny.part("test").circuits
     noisy = random_distributions(len(circuits), 5) * 0.99 + 0.01 / 32
-    given = replace(circuits, noisy=noisy, calibrations=(uneven,))
-    found = M3Readout().quasi(given)
-    assert found.min() < -0.001
-    assert np.abs(found - noisy).max() > 0.05
-    np.testing.assert_allclose(found, undo_readout(given, noisy), rtol=0, atol=SINGLE)
+    batch = replace(circuits, noisy=noisy, calibrations=(uneven,))
+    quasi = M3Readout().quasi(batch)
+    assert quasi.min() < -0.001
+    assert np.abs(quasi - noisy).max() > 0.05
+    np.testing.assert_allclose(quasi, undo_readout(batch, noisy), rtol=0, atol=SINGLE)
 
 
 def test_the_space_of_measured_outcomes(tiny, uneven, algiers):
@@ -48,8 +48,8 @@ def test_the_space_of_measured_outcomes(tiny, uneven, algiers):
     part = whole[np.ix_(seen, seen)]
     expected = np.zeros(32)
     expected[seen] = np.linalg.solve(part / part.sum(axis=0), noisy[0, seen])
-    found = M3Readout().quasi(replace(circuits, noisy=noisy, calibrations=(uneven,)))
-    np.testing.assert_allclose(found[0], expected, rtol=0, atol=SINGLE)
+    quasi = M3Readout().quasi(replace(circuits, noisy=noisy, calibrations=(uneven,)))
+    np.testing.assert_allclose(quasi[0], expected, rtol=0, atol=SINGLE)
 
 
 def test_a_readout_that_says_nothing_is_refused(tiny, algiers):

@@ -58,12 +58,12 @@ def test_any_angles_are_undone_but_for_the_interference_of_paths(
     runs = exact_runs(perfect(ERRORS), (0, 1, 2))
     batch = runs.measure(random_circuits(PAIRS, 3, count=40), 10**6)
     ideal = compiled_probabilities(batch.instructions)
-    found = {
+    errors_l1 = {
         kind.name: metrics.l1(kind().mitigate(batch), ideal).mean()
         for kind in (PathInversion, CalibrationInversion)
     }
-    assert found["path_inversion"] < 0.15 * metrics.l1(batch.noisy, ideal).mean()
-    assert found["path_inversion"] < 0.3 * found["calibration_inversion"]
+    assert errors_l1["path_inversion"] < 0.15 * metrics.l1(batch.noisy, ideal).mean()
+    assert errors_l1["path_inversion"] < 0.3 * errors_l1["calibration_inversion"]
 
 
 def lossy(tiny, rates: tuple[float, float, float], part: str) -> LabelledCircuits:

@@ -19,7 +19,7 @@ def test_it_solves_the_quadratic_programme(quasi):
     """min |x - q|^2 with sum x = 1 and x >= 0, by a general solver."""
     projected = project_to_simplex(quasi)
     for q, x in zip(quasi, projected, strict=True):
-        found = minimize(
+        nearest = minimize(
             lambda y, q=q: ((y - q) ** 2).sum(),
             np.full(4, 0.25),
             jac=lambda y, q=q: 2 * (y - q),
@@ -28,7 +28,7 @@ def test_it_solves_the_quadratic_programme(quasi):
             method="SLSQP",
             options={"ftol": 1e-14},
         )
-        np.testing.assert_allclose(x, found.x, atol=1e-6)
+        np.testing.assert_allclose(x, nearest.x, atol=1e-6)
 
 
 def test_it_is_the_threshold_that_leaves_one():

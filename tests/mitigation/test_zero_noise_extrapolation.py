@@ -87,13 +87,13 @@ def test_linear_noise_is_undone(scales, coupled, signal, algiers, perfect):
     ideal = 1 / 32 + signal
     change = np.random.default_rng(1).permutation(signal) / 40
     runs = Law(lambda c: ideal + (c - 1) * change, coupled)
-    found = ExecutedMitigator(LinearExtrapolation(scales), runs).mitigate(
+    mitigated = ExecutedMitigator(LinearExtrapolation(scales), runs).mitigate(
         runs.batch(algiers, perfect())
     )
     # The line goes on to scale 0; no value is negative, so the projection changes nothing.
     expected = ideal - change
     assert expected.min() >= 0
-    np.testing.assert_allclose(found, np.tile(expected, (2, 1)), atol=1e-12)
+    np.testing.assert_allclose(mitigated, np.tile(expected, (2, 1)), atol=1e-12)
 
 
 @pytest.mark.parametrize("scales", [(1, 3), (1, 3, 5), (1, 5, 7, 9)])
@@ -101,10 +101,10 @@ def test_exponential_noise_is_undone(scales, coupled, signal, algiers, perfect):
     """Every pair of outcomes decays at its own rate."""
     rate = np.tile(np.random.default_rng(2).uniform(0.0, 0.7, size=16), 2)
     runs = Law(lambda c: 1 / 32 + signal * np.exp(-rate * c), coupled)
-    found = ExecutedMitigator(ExponentialExtrapolation(scales), runs).mitigate(
+    mitigated = ExecutedMitigator(ExponentialExtrapolation(scales), runs).mitigate(
         runs.batch(algiers, perfect())
     )
-    np.testing.assert_allclose(found, np.tile(1 / 32 + signal, (2, 1)), atol=1e-12)
+    np.testing.assert_allclose(mitigated, np.tile(1 / 32 + signal, (2, 1)), atol=1e-12)
 
 
 def test_depolarizing_two_qubit_gates_decay_exponentially(
@@ -137,8 +137,8 @@ def test_a_scale_that_has_lost_the_signal_is_left_out():
     signal = 0.1 * np.exp(-scales / 4)
     signal[2] = -0.002
     measured = 0.5 + np.stack([signal, -signal], axis=1)[None]
-    found = ExponentialExtrapolation().extrapolate(measured, scales)
-    np.testing.assert_allclose(found, [[0.6, 0.4]], atol=1e-12)
+    extrapolated = ExponentialExtrapolation().extrapolate(measured, scales)
+    np.testing.assert_allclose(extrapolated, [[0.6, 0.4]], atol=1e-12)
 
 
 def test_shot_noise_counts_less_where_the_signal_is_strong():
@@ -147,21 +147,21 @@ def test_shot_noise_counts_less_where_the_signal_is_strong():
     scales = np.array([1.0, 3.0, 5.0])
     signal = rng.uniform(0.01, 0.1, size=(4, 1, 8)) * np.exp(-0.3 * scales)[:, None]
     signal *= rng.uniform(0.8, 1.2, size=signal.shape)
-    found = ExponentialExtrapolation().extrapolate(signal + 1 / 8, scales)
+    extrapolated = ExponentialExtrapolation().extrapolate(signal + 1 / 8, scales)
     for row, values in enumerate(signal):
         for outcome, y in enumerate(values.T):
             slope, _ = np.polyfit(scales, np.log(y), 1, w=y)
             decay = np.exp(slope * scales)
             assert slope < 0
-            assert found[row, outcome] - 1 / 8 == pytest.approx(decay @ y / (decay @ decay))
+            assert extrapolated[row, outcome] - 1 / 8 == pytest.approx(decay @ y / (decay @ decay))
 
 
 def test_a_faint_signal_is_not_amplified_without_bound():
     """A decay by e^-20 from scale 1 to 3 counts as no more than the least survival a scale."""
     measured = 0.25 + np.array([[[1e-3, -1e-3, 0, 0], [2e-12, -2e-12, 0, 0]]])
-    found = ExponentialExtrapolation((1, 3)).extrapolate(measured, np.array([1.0, 3.0]))
-    assert found[0, 0] - 0.25 == pytest.approx(1e-3 / LEAST_SURVIVAL, rel=1e-3)
-    np.testing.assert_allclose(found[0].sum(), 1, atol=1e-12)
+    extrapolated = ExponentialExtrapolation((1, 3)).extrapolate(measured, np.array([1.0, 3.0]))
+    assert extrapolated[0, 0] - 0.25 == pytest.approx(1e-3 / LEAST_SURVIVAL, rel=1e-3)
+    np.testing.assert_allclose(extrapolated[0].sum(), 1, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)

@@ -34,7 +34,7 @@ class CalibrationInversion(Mitigator):
 
 
 def predicted_survival(circuits: CircuitBatch) -> FloatArray:
-    """(N,) product of 1 - p over the gates of each circuit.
+    """Multiply 1 - p over the gates of each circuit, to (N,).
 
     Raises:
         QmendError: if the calibration lacks a gate of a circuit or its error.

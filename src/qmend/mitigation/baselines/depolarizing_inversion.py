@@ -40,9 +40,11 @@ class DepolarizingInversion(Mitigator):
         uniform = 1.0 / train.ideal.shape[1]
         signal, seen = train.ideal - uniform, train.circuits.noisy - uniform
         weight = (signal**2).sum(axis=1)
-        known = weight > 1e-12
-        survival = np.clip((signal * seen).sum(axis=1)[known] / weight[known], 0.01, 1.0)
-        start = np.linalg.lstsq(counts[known], -np.log(survival), rcond=None)[0]
+        informative = weight > 1e-12
+        survival = np.clip(
+            (signal * seen).sum(axis=1)[informative] / weight[informative], 0.01, 1.0
+        )
+        start = np.linalg.lstsq(counts[informative], -np.log(survival), rcond=None)[0]
 
         def error(rates: FloatArray) -> float:
             mitigated = _invert(train.circuits.noisy, counts, rates)
@@ -50,10 +52,10 @@ class DepolarizingInversion(Mitigator):
 
         # Nelder-Mead's own first simplex is useless for values near zero: 20 % steps instead.
         simplex = np.vstack([start, start + np.diag(0.2 * np.abs(start) + 1e-4)])
-        found = minimize(
+        fit_result = minimize(
             error, start, method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-6}
         )
-        self.rates = found.x
+        self.rates = fit_result.x
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:

@@ -47,7 +47,7 @@ class M3Readout(Mitigator):
         return project_to_simplex(self.quasi(circuits))
 
     def quasi(self, circuits: CircuitBatch) -> FloatArray:
-        """(N, 2^n) quasi-distributions of mthree, zero where nothing was measured.
+        """Return quasi-distributions (N, 2^n) of mthree, zero where nothing was measured.
 
         Raises:
             QmendError: if a qubit's readout can't be inverted.
@@ -62,10 +62,10 @@ class M3Readout(Mitigator):
             # mthree divides by the sum, so that frequencies serve as well as counts.
             counts = {labels[x]: float(circuits.noisy[row, x]) for x in seen}
             # All distances: by default, flips of more than three bits are left out.
-            found = corrections[k].apply_correction(
+            quasi = corrections[k].apply_correction(
                 counts, qubits=list(range(n)), distance=-1, method="direct"
             )
-            out[row, seen] = [found[labels[x]] for x in seen]
+            out[row, seen] = [quasi[labels[x]] for x in seen]
         return out
 
     def _correction(self, calibration: Calibration, layout: tuple[int, ...]) -> Any:

@@ -62,14 +62,14 @@ class PathInversion(Mitigator):
             return float(metrics.l1(_invert(seen, losses, rates), ideal).mean())
 
         simplex = np.vstack([start, start + np.diag(0.2 * start + 1e-3)])
-        found = minimize(
+        fit_result = minimize(
             error,
             start,
             method="Nelder-Mead",
             bounds=[(0, None)] * 3,
             options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-7},
         )
-        self.rates = found.x
+        self.rates = fit_result.x
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
@@ -91,7 +91,7 @@ def _losses(circuits: CircuitBatch) -> FloatArray:
 
 
 def _parities(circuits: CircuitBatch) -> FloatArray:
-    """(N, 2^n) measured <Z_s> with the readout error undone."""
+    """Compute the measured <Z_s> (N, 2^n) with the readout error undone."""
     return walsh_hadamard(undo_readout(circuits, circuits.noisy))
 
 

@@ -23,7 +23,7 @@ class ReadoutInversion(Mitigator):
 
 
 def undo_readout(circuits: CircuitBatch, frequencies: FloatArray) -> FloatArray:
-    """(R_1 x ... x R_n)^-1 p with the 2x2 matrices R_q of each circuit's calibration.
+    """Invert readout: (R_1 x ... x R_n)^-1 p with each calibration's 2x2 matrices R_q.
 
     Args:
         frequencies: (N, ..., 2^n) measured under the calibrations of ``circuits``.

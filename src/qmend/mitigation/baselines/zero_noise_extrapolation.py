@@ -22,7 +22,7 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
 
     At scale factor c = 1, 3, 5, ... every two-qubit gate G is replaced by G (G^-1 G)^((c-1)/2),
     which leaves the unitary and multiplies the two-qubit noise by c. Each scale is measured with
-    the shots of the circuit (scale 1 is the given measurement), so that m scales cost m times
+    the shots of the circuit (scale 1 is the circuit itself), so that m scales cost m times
     the shots. Folding does not touch readout error: it is undone first. The extrapolated
     quasi-distribution is projected to the nearest distribution.
 
