@@ -12,7 +12,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
 
 def test_the_page_runs_and_prints_only_what_it_asks_for(tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     script = "\nprint('--')\n".join(blocks)
     result = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:qmend", "-c", script],
@@ -23,12 +23,12 @@ def test_the_page_runs_and_prints_only_what_it_asks_for(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    trained, evaluated, watched, asked, readout = result.stdout.split("--\n")
+    trained, evaluated, watched, asked, readout, zne = result.stdout.split("--\n")
     assert re.fullmatch(
         r"walsh_operator relative_l1 seed 0 [0-9a-f]{32}\nInterval\(.*\)\n", trained
     )
     assert "tiny_algiers 300" in evaluated
     assert re.search(r"^none 0\.0$", evaluated, re.MULTILINE)
     assert "data/tiny_algiers: reused; 300 rows" in watched
-    for shown in (asked, readout):
+    for shown in (asked, readout, zne):
         assert re.match(r"\{'00000': 0\.\d+", shown)

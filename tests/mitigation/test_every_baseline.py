@@ -14,7 +14,7 @@ from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
 from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
-from qmend.mitigation.reruns import SimulatedRunner
+from qmend.mitigation.simulated_runner import SimulatedRunner
 
 KINDS = list(BASELINES.values())
 #: They undo no noise.

@@ -9,6 +9,7 @@ from qiskit.circuit import ClassicalRegister, Clbit, QuantumRegister
 from qiskit.circuit.library import PauliEvolutionGate
 from qiskit.quantum_info import SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
+from qiskit_aer.primitives import SamplerV2
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers
 
 from qmend.circuits.measured import measured_circuit
@@ -22,7 +23,7 @@ from qmend.mitigation.baselines.zero_noise_extrapolation import (
     LinearExtrapolation,
 )
 from qmend.mitigation.counts import CountsMitigator
-from qmend.mitigation.reruns import SimulatedRunner
+from qmend.mitigation.simulated_runner import SimulatedRunner
 from qmend.types import QmendError
 
 BACKEND = FakeAlgiers()
@@ -63,6 +64,23 @@ def test_the_error_is_lower_than_without(
     assert distance(before) > 0.1
     assert distance(result.probabilities) < 0.6 * distance(before)
     assert result.shots == 20_000
+
+
+def test_what_a_sampler_returns_is_taken(noisy_device: AerSimulator) -> None:
+    """Registers joined, as docs/python.md says."""
+    circuit = QuantumCircuit(
+        QuantumRegister(3), ClassicalRegister(1, "a"), ClassicalRegister(2, "b")
+    )
+    circuit.x([0, 2])
+    circuit.cx(0, 1)
+    circuit.measure([0, 1, 2], [2, 0, 1])
+    mitigator = CountsMitigator(ExponentialExtrapolation())
+    circuits = mitigator.construct_circuits(circuit, BACKEND)
+    job = SamplerV2.from_backend(noisy_device).run(circuits, shots=2000)
+    counts = [result.join_data() for result in job.result()]
+    result = mitigator.combine_results(counts, circuits, BACKEND)
+    assert result.to_dict()["11 1"] > 0.97
+    assert result.shots == 2000
 
 
 @every_kind

@@ -8,8 +8,8 @@ from qmend import metrics
 from qmend.datasets.table import Dataset
 from qmend.mitigation.base import ExecutedMitigator
 from qmend.mitigation.baselines.probabilistic_inversion import ProbabilisticInversion
-from qmend.mitigation.reruns import SimulatedRunner
 from qmend.mitigation.simplex import project_to_simplex
+from qmend.mitigation.simulated_runner import SimulatedRunner
 from qmend.walsh import walsh_hadamard
 
 

@@ -18,7 +18,7 @@ from qmend.mitigation.base import ExecutedMitigator, Mitigator
 from qmend.mitigation.baselines import BASELINES, NoMitigation
 from qmend.mitigation.baselines.clifford_data_regression import CliffordDataRegression
 from qmend.mitigation.baselines.zero_noise_extrapolation import LinearExtrapolation
-from qmend.mitigation.reruns import runnable_baselines
+from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training

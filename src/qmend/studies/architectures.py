@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from qmend.datasets.table import Dataset
-from qmend.mitigation.reruns import runnable_baselines
+from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.configurations import Configuration
 from qmend.runs.evaluation import run_ensemble, run_evaluation
 from qmend.runs.reading import ScoredRun, read_scored

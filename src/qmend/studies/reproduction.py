@@ -18,7 +18,7 @@ from qmend.config.spellings import current_form
 from qmend.datasets.manifest import MANIFEST, read_manifest
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.metrics import Interval
-from qmend.mitigation.reruns import runnable_baselines
+from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import Parent, run_training

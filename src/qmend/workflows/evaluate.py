@@ -12,7 +12,7 @@ from qmend.devices.device import resolve
 from qmend.evaluation.scores import reference
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
-from qmend.mitigation.reruns import runnable_baselines
+from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.networks import load_networks, readable_rows

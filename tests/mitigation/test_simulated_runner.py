@@ -13,7 +13,8 @@ from qmend.generation.generate import generate
 from qmend.mitigation.base import ExecutedMitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.baselines.zero_noise_extrapolation import fold
-from qmend.mitigation.reruns import SimulatedRunner, runnable_baselines
+from qmend.mitigation.runnable import runnable_baselines
+from qmend.mitigation.simulated_runner import SimulatedRunner
 from qmend.types import QmendError
 
 

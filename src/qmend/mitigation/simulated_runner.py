@@ -1,9 +1,6 @@
-"""Running further circuits on simulated datasets, and the baselines a dataset allows."""
+"""Further circuits, run under the noise of a simulated dataset."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,8 +9,6 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset, job_numbers
 from qmend.generation.job import generation_setup
-from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
-from qmend.mitigation.baselines import BASELINES
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.types import FloatArray, IntArray, QmendError
@@ -75,11 +70,11 @@ class SimulatedRunner:
                 for name in ids
                 for number in range(k)
             ]
-            probabilities = _measured(probabilities, np.repeat(circuits.shots, k), seeds)
+            probabilities = _sample(probabilities, np.repeat(circuits.shots, k), seeds)
         return probabilities.reshape(len(ids), k, 2**further.n_qubits)
 
 
-def _measured(
+def _sample(
     probabilities: FloatArray, shots: IntArray, seeds: list[np.random.SeedSequence]
 ) -> FloatArray:
     """Draw frequencies (M, 2^n) of as many shots as each row has."""
@@ -88,47 +83,3 @@ def _measured(
         at = np.flatnonzero(shots == count)
         out[at] = sample_counts(probabilities[at], count, [seeds[row] for row in at]) / count
     return out
-
-
-@dataclass(frozen=True)
-class Runnable:
-    """The baselines on one dataset.
-
-    Attributes:
-        mitigators: not yet fitted.
-        skipped: name of each other one -> why it can't run.
-    """
-
-    mitigators: list[Mitigator]
-    skipped: dict[str, str]
-
-
-def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> Runnable:
-    """Make the registered baselines that can run on a dataset, and say why others can't.
-
-    Those with parameters need a train split; those that need further circuits, a simulated
-    dataset; some, a package.
-
-    Args:
-        names: which, in the order wanted; None: all.
-
-    Raises:
-        QmendError: if a name is unknown.
-    """
-    trainable = bool((dataset.split == "train").any())
-    mitigators: list[Mitigator] = []
-    skipped: dict[str, str] = {}
-    for name in BASELINES if names is None else names:
-        kind = BASELINES[name]
-        if kind.parameters and not trainable:
-            skipped[name] = f"{dataset.folder} has no circuit in the train split to fit it to."
-            continue
-        try:
-            mitigator = kind()
-            if isinstance(mitigator, MultiCircuitMitigator):
-                runner = SimulatedRunner(dataset, exact=mitigator.simulates)
-                mitigator = ExecutedMitigator(mitigator, runner)
-            mitigators.append(mitigator)
-        except QmendError as error:
-            skipped[name] = str(error)
-    return Runnable(mitigators, skipped)
