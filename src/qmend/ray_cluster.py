@@ -14,6 +14,11 @@ from qmend.types import QmendError
 _CONNECT_SECONDS = 5.0
 
 
+def cluster_address(asked: str | None) -> str:
+    """Choose the cluster that is asked for, else the one RAY_ADDRESS names, else ``local``."""
+    return asked or os.environ.get("RAY_ADDRESS") or "local"
+
+
 @contextmanager
 def ray_cluster(address: str, way_out: str, **started_with: Any) -> Iterator[None]:
     """Be connected to Ray inside; a cluster that was started here ends with the block.

@@ -89,9 +89,9 @@ def test_an_unknown_key(root: str, key: str, near: str, plus: str) -> None:
 
 
 def test_a_key_of_a_group_that_is_not_chosen() -> None:
-    text = sentence("train", "fresh.circuits=30")
+    text = sentence("train", "online.circuits=30")
     assert text == (
-        "fresh.circuits: there is no fresh here; choose one first, fresh=dataset|fitted|worlds."
+        "online.circuits: there is no online here; choose one first, online=dataset|fitted|randomized."
     )
 
 
@@ -130,7 +130,7 @@ def test_a_key_of_a_group_that_is_not_chosen() -> None:
         ("optimizer.schedule=plataeu", ["optimizer.schedule", "Did you mean 'plateau'?"]),
         ("trainer.monitor=val/los", ["trainer.monitor", "Did you mean 'val/loss'?"]),
         ("model.basis=paritty", ["model.basis", "Did you mean 'parity'?"]),
-        ("dataset.executor=ear", ["dataset.executor", "Did you mean 'aer'?"]),
+        ("dataset.simulator=ear", ["dataset.simulator", "Did you mean 'aer'?"]),
         ("dataset.family.gadgets=exactly", ["gadgets", "Did you mean 'exact'?"]),
         ("loss.name=k1", ["loss.name", "'k1'", "Did you mean"]),
         ("model.name=percever", ["model.name", "'percever'", "Did you mean 'perceiver'?"]),

@@ -15,6 +15,7 @@ def _later(monkeypatch: pytest.MonkeyPatch) -> None:
     firsts = {(section, new): old for (section, old), new in renamed.items()}
     monkeypatch.setattr(spellings, "_FIRST_NAMES", firsts)
     monkeypatch.setattr(spellings, "RENAMED_VALUES", {("loss", "name"): {"old": "new"}})
+    monkeypatch.setattr(spellings, "RENAMED_OPTIONS", {"loss": {"old": "new"}})
     monkeypatch.setattr(spellings, "ADDED", {("trainer", "speed"): None})
     monkeypatch.setattr(spellings, "MOVED", {"data.address": "ray.address"})
 
@@ -59,6 +60,7 @@ def test_a_key_that_was_added_counts_only_where_it_changes_something() -> None:
         ("model.output=correction", "model.top=correction"),
         ("data.address=auto", "ray.address=auto"),
         ("loss=old", "loss=new"),
+        ("loss=kl,old", "loss=kl,new"),
         ("loss.name=old", "loss.name=new"),
         ("family@dataset.family=qaoa", "dataset/family=qaoa"),
         ("later.period=2", None),
@@ -69,3 +71,41 @@ def test_a_key_that_was_added_counts_only_where_it_changes_something() -> None:
 def test_an_old_spelling_is_answered_with_the_new_one(typed: str, present: str | None) -> None:
     expected = None if present is None else f"{typed} is now {present}."
     assert spellings.spelling_sentence(typed) == expected
+
+
+#: A run's config of before all renames, in parts.
+BEFORE = {
+    "model": {"name": "rnn", "output": "correction"},
+    "loss": {"name": "improved"},
+    "fresh": {"every": 2, "redraw": "noise", "noise": "worlds"},
+    "dataset": {"executor": "ptm"},
+}
+
+
+def test_a_config_of_before_all_renames_is_read_and_hashed_as_it_was() -> None:
+    now = spellings.current_form(BEFORE)
+    assert now["model"]["head"] == "correction"
+    assert now["loss"]["name"] == "not_improved"
+    assert now["online"] == {"epochs_per_draw": 2, "resample": "noise", "noise": "randomized"}
+    assert now["dataset"]["simulator"] == "ptm"
+    stable = spellings.stable_form(now)
+    assert {key: stable[key] for key in BEFORE} == BEFORE
+
+
+@pytest.mark.parametrize(
+    ("typed", "present"),
+    [
+        ("fresh=worlds", "online=randomized"),
+        ("fresh.every=3", "online.epochs_per_draw=3"),
+        ("fresh.noise=worlds", "online.noise=randomized"),
+        ("model.output=prediction", "model.head=prediction"),
+        ("loss=improved", "loss=not_improved"),
+        ("dataset.executor=aer", "dataset.simulator=aer"),
+        ("data.ray_address=auto", "ray.address=auto"),
+        ("tune.address=local", "ray.address=local"),
+        ("trainings.rnn.model.output=correction", "trainings.rnn.model.head=correction"),
+        ("noise@dataset.noise=aer", "dataset/noise=aer"),
+    ],
+)
+def test_every_old_spelling_has_its_answer(typed: str, present: str) -> None:
+    assert spellings.spelling_sentence(typed) == f"{typed} is now {present}."

@@ -152,7 +152,7 @@ def test_rows_are_the_simulated_datasets_but_for_what_hardware_decides(
     api, folder, device_config, tmp_path
 ):
     run(folder)
-    generate(small(executor="aer"), device_config, tmp_path / "simulated")
+    generate(small(simulator="aer"), device_config, tmp_path / "simulated")
     ours, theirs = stored_rows(folder), stored_rows(tmp_path / "simulated")
     differing = {k for a, b in zip(ours, theirs, strict=True) for k in a if a[k] != b[k]}
     assert differing == {
@@ -208,7 +208,7 @@ def test_duplicates_are_redrawn_before_they_are_paid_for(api, folder, device_con
     run(folder, config)
     assert len({r["circuit_id"] for r in stored_rows(folder)}) == 12
     assert any(e["attempts"] for e in events(folder, "planned"))  # there were duplicates
-    simulated = config.model_copy(update={"executor": "aer"})
+    simulated = config.model_copy(update={"simulator": "aer"})
     generate(simulated, device_config, tmp_path / "simulated")
     drawn = [[r["seed"] for r in stored_rows(f)] for f in (folder, tmp_path / "simulated")]
     assert drawn[0] == drawn[1]
@@ -528,7 +528,7 @@ def test_collected_data_are_never_overwritten_by_generation(api, folder, device_
 
 
 def test_a_folder_with_other_data_is_refused(api, folder, device_config):
-    generate(small(executor="aer"), device_config, folder)
+    generate(small(simulator="aer"), device_config, folder)
     with pytest.raises(QmendError, match="holds other data"):
         run(folder)
     assert api.jobs() == []

@@ -33,7 +33,7 @@ CONFIGS = {
     for example in architecture.examples
 }
 CORRECTIONS = [
-    name for name, config in CONFIGS.items() if getattr(config, "output", "") == "correction"
+    name for name, config in CONFIGS.items() if getattr(config, "head", "") == "correction"
 ]
 every_model = pytest.mark.parametrize("name", CONFIGS)
 
@@ -69,12 +69,12 @@ def build(name: str, encoded: dict[str, Batch], trained: bool = True) -> tuple[A
 def test_an_architecture_gives_an_example_of_each_head(kind):
     architecture = ARCHITECTURES[kind]
     configs = [example_config(kind, name) for name in architecture.examples]
-    shown = {getattr(config, "output", "") for config in configs}
+    shown = {getattr(config, "head", "") for config in configs}
     assert shown == outputs(architecture.config_type)
 
 
 def outputs(config: type[ModelConfig]) -> set[str]:
-    field = config.model_fields.get("output")
+    field = config.model_fields.get("head")
     return set(get_args(field.annotation)) if field else {""}
 
 
@@ -409,7 +409,7 @@ def test_an_unknown_architecture_names_the_nearest():
         ({"name": "perceiver", "dropout": 1.0}, "dropout"),
         ({"name": "blind_mlp", "widht": 3}, "widht"),
         ({"name": "tf", "width": 30}, r"width \(30\) must be a multiple of heads \(4\)"),
-        ({"name": "tfm", "output": "correction"}, "output"),
+        ({"name": "tfm", "head": "correction"}, "head"),
         ({"name": "rnn", "cell": "elman"}, "cell"),
         ({"name": "physics_perceiver", "encoding": "paper"}, "encoding"),
     ],

@@ -109,16 +109,16 @@ def perceiver_polynomial(w: int, depth: int, latents: int) -> int:
     [
         ({"name": "mlp", "width": 64, "depth": 2, "max_length": 256}, mlp(64, 2, 256, True)),
         (
-            {"name": "mlp", "width": 10, "depth": 3, "max_length": 7, "output": "correction"},
+            {"name": "mlp", "width": 10, "depth": 3, "max_length": 7, "head": "correction"},
             mlp(10, 3, 7, False),
         ),
         ({"name": "rnn", "width": 96, "depth": 2}, rnn(96, 2, 3, True)),
         (
-            {"name": "rnn", "width": 16, "depth": 3, "cell": "lstm", "output": "correction"},
+            {"name": "rnn", "width": 16, "depth": 3, "cell": "lstm", "head": "correction"},
             rnn(16, 3, 4, False),
         ),
         ({"name": "tf", "width": 64, "depth": 2}, tf(64, 2, True)),
-        ({"name": "tf", "width": 32, "depth": 1, "output": "correction"}, tf(32, 1, False)),
+        ({"name": "tf", "width": 32, "depth": 1, "head": "correction"}, tf(32, 1, False)),
         ({"name": "tfm", "width": 64, "depth": 2}, tfm(64, 2)),
         ({"name": "noisy_enc", "width": 64, "depth": 2}, noisy_enc(64, 2)),
         (
@@ -126,7 +126,7 @@ def perceiver_polynomial(w: int, depth: int, latents: int) -> int:
             perceiver(64, 2, 16),
         ),
         (
-            {"name": "perceiver", "width": 64, "depth": 2, "output": "correction"},
+            {"name": "perceiver", "width": 64, "depth": 2, "head": "correction"},
             perceiver(64, 2, 16, noisy=False),
         ),
         (

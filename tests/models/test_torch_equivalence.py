@@ -172,18 +172,18 @@ def test_the_encoder_knows_the_order_of_tokens_and_takes_any_length():
 # Whole networks, circuit by circuit and without padding
 
 
-@pytest.mark.parametrize("output", ["correction", "prediction"])
-def test_the_transformer_equals_torchs_encoder(output):
-    model, batch = build("tf", heads=4, output=output)
+@pytest.mark.parametrize("head", ["correction", "prediction"])
+def test_the_transformer_equals_torchs_encoder(head):
+    model, batch = build("tf", heads=4, head=head)
     layers = [torch_encoder_layer(block).eval() for block in model.blocks]
     out = model(batch)
     for k in range(len(LENGTHS)):
-        x = joined(model, batch, k, output == "prediction")
+        x = joined(model, batch, k, head == "prediction")
         x = x + positions(x)
         for layer in layers:
             x = layer(x)
         values = model.readout.mlp(model.norm(x).mean(dim=1))[0]
-        factor = 8 * batch.noisy[k] if output == "correction" else 1.0
+        factor = 8 * batch.noisy[k] if head == "correction" else 1.0
         torch.testing.assert_close(out[k], (values * factor).softmax(0), atol=1e-5, rtol=1e-5)
 
 
@@ -215,32 +215,32 @@ def test_the_noisy_encoder_equals_torchs_decoder_over_outcomes():
 
 
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
-@pytest.mark.parametrize("output", ["correction", "prediction"])
-def test_the_rnn_equals_torchs_on_packed_sequences(cell, output):
+@pytest.mark.parametrize("head", ["correction", "prediction"])
+def test_the_rnn_equals_torchs_on_packed_sequences(cell, head):
     """Bidirectional packing would differ; the last state of a packed sequence is ours."""
-    model, batch = build("rnn", cell=cell, output=output)
+    model, batch = build("rnn", cell=cell, head=head)
     theirs = {"gru": nn.GRU, "lstm": nn.LSTM}[cell](16, 16, 2, batch_first=True)
     theirs.load_state_dict(model.recurrent.state_dict())
     out = model(batch)
     x, _ = model.layers(batch)
     for k in range(len(LENGTHS)):
-        expected = joined(model, batch, k, output == "prediction")
+        expected = joined(model, batch, k, head == "prediction")
         torch.testing.assert_close(x[[k], : LENGTHS[k] + 1], expected, atol=1e-5, rtol=1e-5)
     lengths = torch.tensor(LENGTHS) + 1
     packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
     _, state = theirs(packed)
     values = model.readout.mlp(state[-1] if cell == "gru" else state[0][-1])
-    factor = 8 * batch.noisy if output == "correction" else 1.0
+    factor = 8 * batch.noisy if head == "correction" else 1.0
     torch.testing.assert_close(out, (values * factor).softmax(1), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("output", ["correction", "prediction"])
-def test_the_mlp_equals_matrix_products_of_the_flattened_input(output):
-    model, batch = build("mlp", max_length=12, output=output)
-    flat = torch.zeros(5, 12 * 6 + 4 + (8 if output == "prediction" else 0))
+@pytest.mark.parametrize("head", ["correction", "prediction"])
+def test_the_mlp_equals_matrix_products_of_the_flattened_input(head):
+    model, batch = build("mlp", max_length=12, head=head)
+    flat = torch.zeros(5, 12 * 6 + 4 + (8 if head == "prediction" else 0))
     flat[:, : 9 * 6] = batch.tokens.reshape(5, -1)
     flat[:, 12 * 6 : 12 * 6 + 4] = batch.context
-    if output == "prediction":
+    if head == "prediction":
         flat[:, 12 * 6 + 4 :] = 8 * batch.noisy
     values = flat
     linears = [layer for layer in model.network if isinstance(layer, nn.Linear)]
@@ -248,7 +248,7 @@ def test_the_mlp_equals_matrix_products_of_the_flattened_input(output):
         values = values @ layer.weight.T + layer.bias
         if layer is not linears[-1]:
             values = values * (1 + torch.erf(values / 2**0.5)) / 2  # GELU
-    factor = 8 * batch.noisy if output == "correction" else 1.0
+    factor = 8 * batch.noisy if head == "correction" else 1.0
     torch.testing.assert_close(model(batch), (values * factor).softmax(1), atol=1e-5, rtol=1e-5)
 
 

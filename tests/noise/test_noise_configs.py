@@ -45,7 +45,7 @@ def test_aer_gives_the_same_or_is_refused(name, algiers, table):
     config = CONFIGS[name]
     aer = config.build_aer(algiers.calibration, algiers.layout)
     if aer is None:
-        with pytest.raises(QmendError, match=r"use dataset\.executor=ptm"):
+        with pytest.raises(QmendError, match=r"use dataset\.simulator=ptm"):
             config.executor("aer", algiers.calibration, algiers.layout)
         return
     ours = config.build(algiers.calibration, algiers.layout)

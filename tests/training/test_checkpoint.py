@@ -18,7 +18,7 @@ from qmend.types import QmendError
 SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
 MODELS = [
     {"name": "blind_mlp", "width": 8},
-    {"name": "perceiver", **SIZES, "output": "correction", "dropout": 0.3},
+    {"name": "perceiver", **SIZES, "head": "correction", "dropout": 0.3},
     {"name": "physics_perceiver", **SIZES, "basis": "probability"},
 ]
 PROVENANCE = {

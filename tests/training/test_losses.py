@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
 from qmend import metrics
-from qmend.training.losses import LOSSES, build_loss, improved
+from qmend.training.losses import LOSSES, build_loss, not_improved
 from qmend.types import QmendError
 
 IDEAL = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
@@ -142,7 +142,7 @@ def test_the_two_kl_are_each_other_s_mirror(name, random_distributions):
     assert found != pytest.approx(build_loss(other)(mitigated, ideal, noisy).item(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if n != "improved"])
+@pytest.mark.parametrize("name", [n for n in LOSSES if n != "not_improved"])
 def test_losses_are_zero_only_at_the_ideal(name):
     """IDEAL has exact zeros."""
     loss = build_loss(name)
@@ -169,15 +169,17 @@ def test_improved_tends_to_the_share_as_the_temperature_falls(random_distributio
     change = metrics.l1rc(*(x.numpy() for x in (ideal, noisy, mitigated)))
     share = float(np.mean(change > 0))
     assert 0.2 < share < 0.8
-    coldest = improved(mitigated, ideal, noisy, temperature=1e-4).item()
+    coldest = not_improved(mitigated, ideal, noisy, temperature=1e-4).item()
     assert coldest == pytest.approx(share, abs=0.005)
-    assert improved(mitigated, ideal, noisy, temperature=1e4).item() == pytest.approx(0.5, abs=1e-3)
+    assert not_improved(mitigated, ideal, noisy, temperature=1e4).item() == pytest.approx(
+        0.5, abs=1e-3
+    )
 
 
 def test_improved_by_hand():
     """Ratios 0.5 / 0.4 and 0.4 / 0.6, temperature 1."""
     expected = np.mean([1 / (1 + math.exp(1 - r)) for r in (0.5 / 0.4, 0.4 / 0.6)])
-    assert build_loss("improved")(MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected)
+    assert build_loss("not_improved")(MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected)
 
 
 def test_improved_pulls_most_at_the_line_and_still_from_afar():
@@ -191,7 +193,7 @@ def test_improved_pulls_most_at_the_line_and_still_from_afar():
         """Of the loss over the mitigated error in units of the noisy error, 0.2."""
         step = torch.tensor(0.1 * ratio, dtype=torch.double, requires_grad=True)
         mitigated = (1 - step) * ideal + step * spread
-        improved(mitigated, ideal, 0.9 * ideal + 0.1 * spread).backward()
+        not_improved(mitigated, ideal, 0.9 * ideal + 0.1 * spread).backward()
         return 0.1 * step.grad.item()
 
     assert slope(1.0) == pytest.approx(0.25)

@@ -144,14 +144,14 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
 ):
     def noisy(noise) -> np.ndarray:
         config = tiny_config.model_copy(update={"noise": noise})
-        worlds = fresh_noise("worlds", (0.5, 2.0), config, 0)
-        made = FreshCircuits.like(tiny, config, device_config, worlds, seed=0)
+        randomized = fresh_noise("randomized", (0.5, 2.0), config, 0)
+        made = FreshCircuits.like(tiny, config, device_config, randomized, seed=0)
         return np.array([made.job(job).noisy_exact for job in range(2)])
 
     quiet = SurrogateConfig(name="surrogate_hardware", strength=0.0)
     np.testing.assert_array_equal(noisy(LOUD), noisy(quiet))
-    worlds = fresh_noise("worlds", (0.5, 2.0), tiny_config, 0)
-    drawn = [worlds.of_device(job) for job in range(200)]
+    randomized = fresh_noise("randomized", (0.5, 2.0), tiny_config, 0)
+    drawn = [randomized.of_device(job) for job in range(200)]
     assert len({w.device_seed for w in drawn}) == 200
     strength = np.array([w.strength for w in drawn])
     assert 0.5 <= strength.min() < 0.6
@@ -160,7 +160,7 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
     assert {w.model_dump_json(exclude=sizes) for w in drawn} == {
         SurrogateConfig(name="surrogate_hardware").model_dump_json(exclude=sizes)
     }
-    assert fresh_noise("worlds", (0.5, 2.0), tiny_config, 1).of_device(0) != drawn[0]
+    assert fresh_noise("randomized", (0.5, 2.0), tiny_config, 1).of_device(0) != drawn[0]
 
 
 def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
@@ -186,7 +186,7 @@ def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
 
 
 def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> None:
-    choice = OnlineConfig(**{"circuits": 12, "noise": "worlds", **options})
+    choice = OnlineConfig(**{"circuits": 12, "noise": "randomized", **options})
 
     def checked() -> None:
         choice.check(dataset.job_size, 8)
@@ -203,14 +203,14 @@ def test_what_cannot_or_must_not_be_drawn_is_refused(tiny, tiny_config, device_c
     fitted = tiny_config.model_copy(update={"noise": own.model_copy(update={"device_seed": 3})})
     loud = tiny_config.model_copy(update={"noise": LOUD})
     for dataset, name in ((loud, "surrogate_hardware"), (fitted, "surrogate_fitted")):
-        refused({"noise": "dataset"}, dataset, f"constants of {name}", "fresh.noise=worlds")
+        refused({"noise": "dataset"}, dataset, f"constants of {name}", "online.noise=randomized")
     refused({"noise": FITTED}, fitted, "the very constants")
     refused(
         {"noise": conf_dir() / "dataset" / "noise" / "surrogate_hardware.yaml"},
         loud,
         "nobody fitted",
     )
-    refused({"noise": "wolds"}, loud, "neither dataset nor worlds", "No such file")
+    refused({"noise": "randomised"}, loud, "neither dataset nor randomized", "No such file")
     wrong = tmp_path / "noise.yaml"
     wrong.write_text("name: surrogate_fitted\nqubit: {}\n")
     refused({"noise": wrong}, loud, "no noise config", "qubit")
@@ -244,7 +244,7 @@ def test_workers_change_no_bit(make):
 
 
 def test_a_draw_is_used_for_several_epochs_each_in_another_order(make):
-    batches = make(every=2)
+    batches = make(epochs_per_draw=2)
     first, second, third = (epoch(batches, k).noisy for k in range(3))
     assert rows(first) == rows(second)
     assert not torch.equal(first, second)
@@ -276,8 +276,13 @@ def test_stored_circuits_take_part_whole_among_the_fresh_ones(make, encoding):
 
 def test_the_identity_tells_whatever_decides_the_circuits(make):
     plain = {"circuits": 12}
-    others = [{"circuits": 16}, {"every": 2}, {"with_stored": True}, {"noise": "worlds"}]
-    others += [{"noise": "worlds", "strength": (1.0, 2.0)}, {"noise": FITTED}, {"seed": 1}]
+    others = [
+        {"circuits": 16},
+        {"epochs_per_draw": 2},
+        {"with_stored": True},
+        {"noise": "randomized"},
+    ]
+    others += [{"noise": "randomized", "strength": (1.0, 2.0)}, {"noise": FITTED}, {"seed": 1}]
     identities = [make(**{**plain, **other}).identity for other in [{}, *others]]
     assert len(set(identities)) == len(identities)
     assert make(**plain).identity == identities[0]
@@ -300,7 +305,13 @@ def train(tiny, state=None, stop_after=0, said=None, **options):
         loss={"name": "l1"},
         optimizer={"lr": 0.01},
         trainer={"max_epochs": 6, "batch_size": 8, "threads": 1, "save_every_seconds": 0.0},
-        fresh={"circuits": 12, "noise": "worlds", "workers": 0, "every": 2, **options},
+        online={
+            "circuits": 12,
+            "noise": "randomized",
+            "workers": 0,
+            "epochs_per_draw": 2,
+            **options,
+        },
     )
     observer = TrainingObserver(progress, (said if said is not None else []).append)
     trained = train_module.train(config, encode(config, tiny), state=state, observer=observer)
@@ -320,7 +331,7 @@ def test_a_stopped_training_on_simulated_circuits_ends_as_an_uninterrupted_one(t
     for name, value in whole.model.network.state_dict().items():
         assert torch.equal(value, resumed.model.network.state_dict()[name])
     assert said == ["Resumes after epoch 3 of 6."]
-    train(tiny, tmp_path, said=said, every=3)
+    train(tiny, tmp_path, said=said, epochs_per_draw=3)
     assert "belongs to another training" in said[1]
 
 

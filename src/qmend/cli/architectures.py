@@ -46,9 +46,9 @@ def study_architectures(config: ArchitecturesStudyConfig) -> None:
     }
     asked_for = {name: validate(TrainConfig, each) for name, each in composed.items()}
     for each in asked_for.values():
-        if each.fresh is not None:
-            each.fresh.check(config.simulated.job_size, each.trainer.batch_size)
-            chosen_noise(each.fresh, config.simulated, 0)
+        if each.online is not None:
+            each.online.check(config.simulated.job_size, each.trainer.batch_size)
+            chosen_noise(each.online, config.simulated, 0)
     others = {name: composed_config("evaluate", words) for name, words in config.elsewhere.items()}
     targets = {name: validate(EvaluateConfig, other) for name, other in others.items()}
     store = open_store(config.tracking.root)
@@ -161,8 +161,8 @@ def training_cell(
     kept = {key: own[key] for key in ("model", "loss", "optimizer", "trainer")}
     kept |= {key: plain[key] for key in ("device", "dataset")}
     kept["train_circuits"] = train_circuits
-    if training.fresh is not None:
-        kept["fresh"] = own["fresh"]
+    if training.online is not None:
+        kept["online"] = own["online"]
     return Cell(name, training, kept)
 
 

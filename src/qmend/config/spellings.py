@@ -16,9 +16,23 @@ from typing import Any
 
 #: (section by its present name, first name of the key) -> present name. The section is the key
 #: that the mapping lies under, at any depth; "" is a config's top level or any other section.
-RENAMED: dict[tuple[str, str], str] = {}
+RENAMED: dict[tuple[str, str], str] = {
+    ("", "fresh"): "online",
+    ("online", "every"): "epochs_per_draw",
+    ("online", "redraw"): "resample",
+    ("model", "output"): "head",
+    ("dataset", "executor"): "simulator",
+}
 #: (section, present name of the key) -> first value -> present value.
-RENAMED_VALUES: dict[tuple[str, str], dict[str, str]] = {}
+RENAMED_VALUES: dict[tuple[str, str], dict[str, str]] = {
+    ("loss", "name"): {"improved": "not_improved"},
+    ("online", "noise"): {"worlds": "randomized"},
+}
+#: Group -> first name of an option -> present name.
+RENAMED_OPTIONS: dict[str, dict[str, str]] = {
+    "loss": {"improved": "not_improved"},
+    "online": {"worlds": "randomized"},
+}
 #: (section, key) -> the value that means the same as the key's absence.
 ADDED: dict[tuple[str, str], Any] = {}
 #: First way to choose a config of a group -> the present way.
@@ -30,6 +44,8 @@ RENAMED_GROUPS: dict[str, str] = {
 }
 #: Keys that moved from one section to another, for messages only: they are in no hash.
 MOVED: dict[str, str] = {
+    "data.ray_address": "ray.address",
+    "tune.address": "ray.address",
     "report": "output",
     "report.runs": "runs",
     "show.folder": "folder",
@@ -102,9 +118,9 @@ def spelling_sentence(override: str) -> str | None:
     prefix, key, assigned, value = (part or "" for part in match.groups())
     new = RENAMED_GROUPS[key] if key in RENAMED_GROUPS else present_key(key)
     section, _, last = new.rpartition(".")
-    choice = RENAMED_VALUES.get((last, "name"), {}) if not section else {}
-    values = RENAMED_VALUES.get((section.rpartition(".")[2], last), choice)
-    present = values.get(value, value)
+    values = RENAMED_VALUES.get((section.rpartition(".")[2], last), {})
+    values = values if section else RENAMED_OPTIONS.get(last, {})
+    present = ",".join(values.get(part, part) for part in value.split(","))
     if (new, present) == (key, value):
         return None
     return f"{override} is now {prefix}{new}{'=' if assigned else ''}{present}."

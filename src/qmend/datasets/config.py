@@ -61,7 +61,7 @@ class DatasetConfig(ConfigModel):
     shots: int = Field(20_000, ge=1)
     seed: int = Field(0, ge=0)
     compiler: CompilerConfig = CompilerConfig()
-    executor: Literal["aer", "ptm"] = "ptm"
+    simulator: Literal["aer", "ptm"] = "ptm"
     noise: AnyNoise = AerNoiseConfig()
     calibrations: CalibrationsConfig = SnapshotConfig()
     split: SplitConfig = SplitConfig()

@@ -68,8 +68,7 @@ def generate(
         folder: the dataset's directory, made if it is missing.
         workers: processes on this machine.
         replace: whether a dataset of another config, or damaged files, may be overwritten.
-        ray_address: run the jobs on this Ray cluster instead; ``auto`` is the one that
-            RAY_ADDRESS names, or one started here.
+        ray_address: run the jobs on this Ray cluster instead; ``local``: one started here.
         wait: for another process that is at the same folder, in place of refusing.
 
     Raises:

@@ -97,7 +97,7 @@ class GenerationSetup:
         Raises:
             QmendError: if the executor can't simulate the noise.
         """
-        if self.dataset.executor == "ptm":
+        if self.dataset.simulator == "ptm":
             return self.noise(job)
         return _executor(self, job % len(self.calibrations))
 
@@ -136,7 +136,7 @@ def _noise(setup: GenerationSetup, snapshot: int) -> Noise:
 @lru_cache(maxsize=256)
 def _executor(setup: GenerationSetup, snapshot: int) -> Executor:
     config, calibration = setup.noise_config(snapshot), setup.calibrations[snapshot]
-    return config.executor(setup.dataset.executor, calibration, setup.device.layout)
+    return config.executor(setup.dataset.simulator, calibration, setup.device.layout)
 
 
 def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> DrawnJob:

@@ -78,7 +78,8 @@ class FreshCircuits:
         if stored.source != "simulated" and noise.constants == "calibration":
             raise QmendError(
                 f"{stored.folder} was measured on hardware, whose noise no config holds; use "
-                "fresh.noise=worlds, or the path of a noise config fitted to training circuits."
+                "online.noise=randomized, or the path of a noise config fitted to training "
+                "circuits."
             )
         train = stored.part("train")
         used = np.unique(train.circuits.calibration_index)
@@ -190,29 +191,29 @@ def fresh_noise(
     """The noise of fresh circuits, which must know nothing that training circuits don't show.
 
     Args:
-        choice: ``dataset``, ``worlds``, or the path of a fitted noise config.
-        strength: of worlds.
+        choice: ``dataset``, ``randomized``, or the path of a fitted noise config.
+        strength: range of a randomized device's noise strength.
         seed: of the training.
 
     Raises:
         QmendError: if the constants would be read from the dataset's config, or the file holds
             no fitted noise.
     """
-    if choice == "worlds":
+    if choice == "randomized":
         return RandomizedNoise(strength=strength, seed=fresh_seed(dataset.seed, seed))
     if choice == "dataset":
         if dataset.noise.constants == "calibration":
             return dataset.noise
         raise QmendError(
-            f"fresh.noise=dataset would read the constants of {dataset.noise.name} from the "
-            "dataset's config, and only training circuits may tell them; use fresh.noise=worlds, "
-            "or the path of a noise config fitted to training circuits."
+            f"online.noise=dataset would read the constants of {dataset.noise.name} from the "
+            "dataset's config, and only training circuits may tell them; use "
+            "online.noise=randomized, or the path of a noise config fitted to training circuits."
         )
     fitted = _read_fitted(Path(choice))
     if fitted.same_constants(dataset.noise):
         raise QmendError(
-            f"fresh.noise={choice} holds the very constants that the dataset was simulated with; "
-            "give a noise config fitted to training circuits, or use fresh.noise=worlds."
+            f"online.noise={choice} holds the very constants that the dataset was simulated with; "
+            "give a noise config fitted to training circuits, or use online.noise=randomized."
         )
     return fitted
 
@@ -222,22 +223,22 @@ def _read_fitted(path: Path) -> NoiseConfig:
         values = yaml.safe_load(path.read_text())
     except OSError as error:
         raise QmendError(
-            f"fresh.noise={path} is neither dataset nor worlds, nor a file that can be read "
+            f"online.noise={path} is neither dataset nor randomized, nor a file that can be read "
             f"({error.strerror}); check the path."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError):
-        raise QmendError(f"fresh.noise={path} is no YAML file; check the path.") from None
+        raise QmendError(f"online.noise={path} is no YAML file; check the path.") from None
     try:
         noise = read_noise(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise QmendError(
-            f"fresh.noise={path} is no noise config: {where}: {first['msg']}."
+            f"online.noise={path} is no noise config: {where}: {first['msg']}."
         ) from None
     if noise.constants != "fit":
         raise QmendError(
-            f"fresh.noise={path} is {noise.name}, whose constants nobody fitted; give a "
-            "surrogate_fitted config, or use fresh.noise=dataset or worlds."
+            f"online.noise={path} is {noise.name}, whose constants nobody fitted; give a "
+            "surrogate_fitted config, or use online.noise=dataset or randomized."
         )
     return noise

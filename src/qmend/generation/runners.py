@@ -74,9 +74,8 @@ def _processes(workers: int) -> Iterator[Runner]:
 @contextmanager
 def _ray(address: str) -> Iterator[Runner]:
     """The same on a Ray cluster: one task a processor, ended or handed back afterwards."""
-    named = os.environ.get("RAY_ADDRESS") if address == "auto" else address
-    way_out = "check data.ray_address and RAY_ADDRESS, or use data.executor=local"
-    with ray_cluster(named or "local", way_out, object_store_memory=_OBJECT_STORE_BYTES):
+    way_out = "check ray.address and RAY_ADDRESS, or use data.executor=local"
+    with ray_cluster(address, way_out, object_store_memory=_OBJECT_STORE_BYTES):
         yield _on_ray
 
 

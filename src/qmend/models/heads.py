@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 #: ``correction``: c knows circuit and calibration only. ``prediction``: f knows P_noisy too.
-Output = Literal["correction", "prediction"]
+Head = Literal["correction", "prediction"]
 
 
-def distribution(values: Tensor, noisy: Tensor, output: Output) -> Tensor:
+def distribution(values: Tensor, noisy: Tensor, head: Head) -> Tensor:
     """Turn the values of a network's last layer into a distribution.
 
     correction: softmax(c(C, B) * P_noisy), outcome by outcome, with c = 2^n * values, so that
@@ -21,7 +21,7 @@ def distribution(values: Tensor, noisy: Tensor, output: Output) -> Tensor:
         values: (B, 2^n).
         noisy: (B, 2^n).
     """
-    if output == "correction":
+    if head == "correction":
         values = values * noisy * noisy.shape[-1]
     return torch.softmax(values, dim=-1)
 
@@ -32,13 +32,13 @@ class DistributionHead(nn.Module):
     Networks call it ``readout``, a name that stored weights carry.
     """
 
-    def __init__(self, width: int, outcomes: int, output: Output) -> None:
+    def __init__(self, width: int, outcomes: int, head: Head) -> None:
         super().__init__()
-        self.output = output
+        self.head = head
         self.mlp = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, outcomes)
         )
 
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
         """features (B, width), noisy (B, 2^n) -> (B, 2^n)."""
-        return distribution(self.mlp(features), noisy, self.output)
+        return distribution(self.mlp(features), noisy, self.head)

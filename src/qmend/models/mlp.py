@@ -14,7 +14,7 @@ from torch.nn import functional
 from qmend.encodings.batch import Batch
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import Output, distribution
+from qmend.models.heads import Head, distribution
 from qmend.types import QmendError
 
 
@@ -27,7 +27,7 @@ class MLPConfig(ModelConfig):
 
     name: Literal["mlp"]
     encoding: str = "paper"
-    output: Output = "prediction"
+    head: Head = "prediction"
     max_length: int = Field(256, ge=1)
     width: int = Field(64, ge=1)
     depth: int = Field(2, ge=1)
@@ -49,14 +49,14 @@ class MLP(Architecture):
     head: ClassVar[str] = "prediction"
     examples: ClassVar[Mapping[str, Example]] = {
         "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
         "token": Example({**_SMALL, "encoding": "token", "max_length": 160}, CIRCUIT_AND_COUNTS),
     }
 
     def __init__(self, config: MLPConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         inputs = config.max_length * dimensions.token + dimensions.context
-        if config.output == "prediction":
+        if config.head == "prediction":
             inputs += dimensions.outcomes
         layers: list[nn.Module] = []
         for before, after in pairwise([inputs, *[config.width] * config.depth]):
@@ -70,11 +70,11 @@ class MLP(Architecture):
             QmendError: if a circuit is longer than ``max_length``.
         """
         parts = [self._padded(batch).flatten(1), batch.context]
-        if self.config.output == "prediction":
+        if self.config.head == "prediction":
             # Frequencies are about 1 / 2^n: brought to order one.
             parts.append(batch.noisy * self.dimensions.outcomes)
         values = self.network(torch.cat(parts, dim=1))  # (B, 2^n)
-        return distribution(values, batch.noisy, self.config.output)
+        return distribution(values, batch.noisy, self.config.head)
 
     def _padded(self, batch: Batch) -> Tensor:
         """(B, max_length, F)."""

@@ -39,7 +39,7 @@ class PerceiverConfig(PerceiverSizes):
 
     name: Literal["perceiver"]
     encoding: str = "paper"
-    output: Literal["correction", "normalised_correction", "prediction"] = "prediction"
+    head: Literal["correction", "normalised_correction", "prediction"] = "prediction"
 
 
 _SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
@@ -59,9 +59,9 @@ class Perceiver(Architecture):
     head: ClassVar[str] = "prediction"
     examples: ClassVar[Mapping[str, Example]] = {
         "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
         "normalised_correction": Example(
-            {**_SMALL, "output": "normalised_correction"}, CIRCUIT_AND_COUNTS | {"shots"}
+            {**_SMALL, "head": "normalised_correction"}, CIRCUIT_AND_COUNTS | {"shots"}
         ),
         "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
     }
@@ -79,7 +79,7 @@ class Perceiver(Architecture):
             config.dropout,
         )
         self.embed_context = nn.Linear(dimensions.context, width)
-        if config.output == "prediction":
+        if config.head == "prediction":
             self.embed_noisy = nn.Linear(dimensions.outcomes, width)
         self.readout_mlp = nn.Sequential(
             nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, dimensions.outcomes)
@@ -87,13 +87,13 @@ class Perceiver(Architecture):
 
     def forward(self, batch: Batch) -> Tensor:
         extra = [self.embed_context(batch.context)]
-        if self.config.output == "prediction":
+        if self.config.head == "prediction":
             # Frequencies are about 1 / 2^n: brought to order one.
             extra.append(self.embed_noisy(batch.noisy * self.dimensions.outcomes))
         latents = self.encoder(batch.tokens, batch.mask, torch.stack(extra, dim=1))  # (B, M, W)
         logits = self.readout_mlp(latents.mean(dim=1))  # (B, 2^n)
-        if self.config.output == "correction":
+        if self.config.head == "correction":
             return distribution(logits, batch.noisy, "correction")
-        if self.config.output == "normalised_correction":
+        if self.config.head == "normalised_correction":
             logits = logits + torch.log(batch.noisy + 0.5 / batch.shots)
         return torch.softmax(logits, dim=-1)

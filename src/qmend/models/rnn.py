@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from qmend.encodings.batch import Batch
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import DistributionHead, Output
+from qmend.models.heads import DistributionHead, Head
 from qmend.models.sequences import JoinedLayers
 
 
@@ -25,7 +25,7 @@ class RNNConfig(ModelConfig):
 
     name: Literal["rnn"]
     encoding: str = "paper"
-    output: Output = "prediction"
+    head: Head = "prediction"
     cell: Literal["gru", "lstm"] = "gru"
     width: int = Field(96, ge=1)
     depth: int = Field(2, ge=1)
@@ -48,10 +48,10 @@ class RNN(Architecture):
     head: ClassVar[str] = "prediction"
     examples: ClassVar[Mapping[str, Example]] = {
         "gru-prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "gru-correction": Example({**_SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "gru-correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
         "lstm-prediction": Example({**_SMALL, "cell": "lstm"}, CIRCUIT_AND_COUNTS),
         "lstm-correction": Example(
-            {**_SMALL, "cell": "lstm", "output": "correction"}, CIRCUIT_AND_COUNTS
+            {**_SMALL, "cell": "lstm", "head": "correction"}, CIRCUIT_AND_COUNTS
         ),
         "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
     }
@@ -59,7 +59,7 @@ class RNN(Architecture):
     def __init__(self, config: RNNConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         width = config.width
-        self.layers = JoinedLayers(dimensions, width, config.output == "prediction")
+        self.layers = JoinedLayers(dimensions, width, config.head == "prediction")
         recurrent = {"gru": nn.GRU, "lstm": nn.LSTM}[config.cell]
         self.recurrent = recurrent(
             width,
@@ -68,7 +68,7 @@ class RNN(Architecture):
             batch_first=True,
             dropout=config.dropout if config.depth > 1 else 0.0,
         )
-        self.readout = DistributionHead(width, dimensions.outcomes, config.output)
+        self.readout = DistributionHead(width, dimensions.outcomes, config.head)
 
     def forward(self, batch: Batch) -> Tensor:
         x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)

@@ -12,7 +12,7 @@ from qmend.encodings.batch import Batch
 from qmend.models.attention import SelfAttentionBlock
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
-from qmend.models.heads import DistributionHead, Output
+from qmend.models.heads import DistributionHead, Head
 from qmend.models.sequences import JoinedLayers, masked_mean, positions
 
 #: Fields of a small transformer.
@@ -39,7 +39,7 @@ class TransformerConfig(TransformerSizes):
     """Sizes and head."""
 
     name: Literal["tf"]
-    output: Output = "prediction"
+    head: Head = "prediction"
 
 
 @ARCHITECTURES.register("tf")
@@ -55,19 +55,19 @@ class Transformer(Architecture):
     head: ClassVar[str] = "prediction"
     examples: ClassVar[Mapping[str, Example]] = {
         "prediction": Example(SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**SMALL, "output": "correction"}, CIRCUIT_AND_COUNTS),
+        "correction": Example({**SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
         "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
     }
 
     def __init__(self, config: TransformerConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         width = config.width
-        self.layers = JoinedLayers(dimensions, width, config.output == "prediction")
+        self.layers = JoinedLayers(dimensions, width, config.head == "prediction")
         self.blocks = nn.ModuleList(
             SelfAttentionBlock(width, config.heads, config.dropout) for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.readout = DistributionHead(width, dimensions.outcomes, config.output)
+        self.readout = DistributionHead(width, dimensions.outcomes, config.head)
 
     def forward(self, batch: Batch) -> Tensor:
         x, mask = self.layers(batch)  # (B, 1 + L, W), (B, 1 + L)

@@ -71,8 +71,8 @@ class NoiseConfig(ConfigModel, ABC):
         executor = self.build_aer(calibration, layout)
         if executor is None:
             raise QmendError(
-                f"dataset.executor=aer simulates only dataset.noise.name=aer, not {self.name}; "
-                "use dataset.executor=ptm."
+                f"dataset.simulator=aer simulates only dataset.noise.name=aer, not {self.name}; "
+                "use dataset.simulator=ptm."
             )
         return executor
 

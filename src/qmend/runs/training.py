@@ -61,8 +61,8 @@ def run_training(
     tags = {"kind": "train", **training_tags(training)}
     if parent is not None:
         tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
-    if training.fresh is not None:
-        tags["fresh"] = str(training.fresh.noise)
+    if training.online is not None:
+        tags["online"] = str(training.online.noise)
     with _claim(state, observer.message) as folder:
         resumed = None
         if folder is not None:
@@ -213,4 +213,4 @@ def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def head(config: ModelConfig) -> str:
     """Return the head that a config chooses, else its architecture's only one."""
-    return str(getattr(config, "output", ARCHITECTURES[config.name].head))
+    return str(getattr(config, "head", ARCHITECTURES[config.name].head))

@@ -163,7 +163,7 @@ def _unmitigated(
     layout = setup.device.layout
     ideal, noisy = [], []
     for job, circuits in drawn.items():
-        executor = dataset.noise.executor(dataset.executor, setup.calibration(job), layout)
+        executor = dataset.noise.executor(dataset.simulator, setup.calibration(job), layout)
         exact = apply_readout(executor.probabilities(circuits.table, job), executor.readout)
         if not hypothesis.permuted:
             exact = to_bit_order(exact, circuits.measured)

@@ -246,7 +246,7 @@ def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch
             f"the config of run {run.info.run_id[:12]} lacks {' and '.join(missing)}: it can't be "
             "trained again."
         )
-    keys = (*_PARTS, "seed", "fresh")
+    keys = (*_PARTS, "seed", "online")
     training = TrainingConfig.model_validate({key: config[key] for key in keys if key in config})
     parent = None
     if config.get("checkpoint") is not None:

@@ -47,7 +47,7 @@ _IS_TRAINING = "model.name"
 _NAME_COLUMN = "attributes.`Run Name`"
 _AXES = 10
 #: Groups of params in the order of their axes; others come between these and the seed.
-_PARAM_GROUPS = ("model.", "loss.", "optimizer.", "trainer.", "fresh.")
+_PARAM_GROUPS = ("model.", "loss.", "optimizer.", "trainer.", "online.")
 _NO_PARAMS = ("tracking.", "data.", "report", "output", "resume", "hydra.")
 
 

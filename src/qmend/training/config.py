@@ -1,5 +1,5 @@
 """How a network is trained: the fields of ``conf/model``, ``loss``, ``optimizer``, ``trainer`` and
-``fresh``. Importable without torch; the config of a model imports its architecture."""
+``online``. Importable without torch; the config of a model imports its architecture."""
 
 from __future__ import annotations
 
@@ -84,22 +84,22 @@ class OnlineConfig(ConfigModel):
 
     Attributes:
         circuits: new ones in each draw, a multiple of ``dataset.job_size``.
-        every: epochs for each draw; each shuffles it in another order.
-        redraw: ``circuits``: new ones; ``noise``: the stored training circuits, one after the
+        epochs_per_draw: epochs that a draw serves; each shuffles it in another order.
+        resample: ``circuits``: new ones; ``noise``: the stored training circuits, one after the
             other, measured again under new noise, which costs a tenth or less.
         noise: ``dataset``: the dataset's own, only where the calibration alone decides it;
-            ``worlds``: surrogate hardware with other random constants for each job (domain
+            ``randomized``: surrogate hardware with other random constants for each job (domain
             randomization); or the path of a noise config that was fitted to training circuits.
-        strength: range of the uniform distribution of a world's strength.
+        strength: range of the uniform distribution of a device's strength.
         with_stored: the stored training circuits take part in each epoch, among the new ones.
         workers: processes that simulate the next draw meanwhile; 0: it is simulated when it is
             needed. The circuits are the same.
     """
 
     circuits: int = Field(9000, ge=1)
-    every: int = Field(1, ge=1)
-    noise: Literal["dataset", "worlds"] | Path
-    redraw: Literal["circuits", "noise"] = "circuits"
+    epochs_per_draw: int = Field(1, ge=1)
+    noise: Literal["dataset", "randomized"] | Path
+    resample: Literal["circuits", "noise"] = "circuits"
     strength: tuple[float, float] = (0.5, 2.0)
     with_stored: bool = False
     workers: int = Field(1, ge=0, le=256)
@@ -119,19 +119,19 @@ class OnlineConfig(ConfigModel):
         """
         if self.circuits < batch_size:
             raise QmendError(
-                f"fresh.circuits ({self.circuits}) must fill one batch of trainer.batch_size "
+                f"online.circuits ({self.circuits}) must fill one batch of trainer.batch_size "
                 f"({batch_size}); draw more, or take smaller batches."
             )
         if self.circuits % job_size:
             near = max(job_size, self.circuits // job_size * job_size)
             raise QmendError(
-                f"fresh.circuits ({self.circuits}) must be a multiple of dataset.job_size "
+                f"online.circuits ({self.circuits}) must be a multiple of dataset.job_size "
                 f"({job_size}); use {near} or {near + job_size}."
             )
 
     def simulated(self, epochs: int) -> int:
         """Return how many circuits so many epochs simulate."""
-        return self.circuits * -(-epochs // self.every)
+        return self.circuits * -(-epochs // self.epochs_per_draw)
 
 
 class FitConfig(ConfigModel):
@@ -165,8 +165,8 @@ class TrainingConfig(FitConfig):
 
     Attributes:
         seed: of the initial weights, the order of the batches, dropout and simulated circuits.
-        fresh: online simulation; None: the stored circuits only.
+        online: simulation meanwhile; None: the stored circuits only.
     """
 
     seed: int = Field(0, ge=0)
-    fresh: OnlineConfig | None = None
+    online: OnlineConfig | None = None

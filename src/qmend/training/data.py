@@ -57,8 +57,8 @@ def encode(
         check_start(start, config.model, train.circuits.n_qubits)
         encoding = start.encoding
     online = None
-    if config.fresh is not None:
-        online = OnlineSource.like(dataset, config.fresh, config.seed)
+    if config.online is not None:
+        online = OnlineSource.like(dataset, config.online, config.seed)
     data = encode_splits(config.model, train, val, encoding)
     return replace(data, seconds=time.perf_counter() - started, online=online)
 

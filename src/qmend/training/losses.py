@@ -80,8 +80,8 @@ def hellinger(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 IMPROVED_TEMPERATURE = 1.0
 
 
-@LOSSES.register("improved")
-def improved(
+@LOSSES.register("not_improved")
+def not_improved(
     mitigated: Tensor, ideal: Tensor, noisy: Tensor, temperature: float = IMPROVED_TEMPERATURE
 ) -> Tensor:
     """Smooth share of circuits that are not improved: that is what is minimised.

@@ -47,7 +47,7 @@ class OnlineSource:
         """
         dataset, device = recipe_configs(stored.manifest.recipe)
         noise = chosen_noise(options, dataset, seed)
-        circuits = FreshCircuits.like(stored, dataset, device, noise, seed, options.redraw)
+        circuits = FreshCircuits.like(stored, dataset, device, noise, seed, options.resample)
         return OnlineSource(options, circuits)
 
     @property
@@ -150,7 +150,7 @@ class OnlineBatches:
         self._pool = self._waiting = None
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        drawn = self._draw(number // self.source.options.every)
+        drawn = self._draw(number // self.source.options.epochs_per_draw)
         seed = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
         order = torch.randperm(self.rows, generator=generator)
@@ -168,7 +168,10 @@ class OnlineBatches:
             self._drawn = None  # its memory is needed
             self._drawn = number, Batch.join(self._parts(number))
             following = number + 1
-            if self.source.options.workers and following * self.source.options.every < self.epochs:
+            if (
+                self.source.options.workers
+                and following * self.source.options.epochs_per_draw < self.epochs
+            ):
                 self._waiting = following, self._begin(following)
         return self._drawn[1]
 
@@ -220,7 +223,7 @@ def _encoded(circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job
 def _worker_lost() -> QmendError:
     return QmendError(
         "A process that simulates circuits was ended from outside, perhaps for want of memory; "
-        "the same command resumes from the last state, with fresh.workers=0 without such "
+        "the same command resumes from the last state, with online.workers=0 without such "
         "processes."
     )
 

@@ -61,8 +61,6 @@ class TuneConfig(ConfigModel):
         seed: of the proposals; every trial trains with the command's own ``seed``.
         metric: validation metric that is minimised: a trial's value is that of its best epoch.
         parallel: trials at a time.
-        address: of a Ray cluster that sees the same files; ``local``: one is started here, and
-            ended with the search.
         output: directory for the best config; null: see ``conf/tune.yaml``.
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """
@@ -72,7 +70,6 @@ class TuneConfig(ConfigModel):
     metric: Metric = "val/l1rc_median"
     parallel: int = Field(2, ge=1, le=256)
     resources: ResourcesConfig = ResourcesConfig()
-    address: str = "local"
     asha: AshaConfig = AshaConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
     output: Path | None = None

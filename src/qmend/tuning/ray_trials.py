@@ -41,7 +41,7 @@ _EPOCH, _BEST = "epoch", "best"
 _WORST = 1e30
 _OBJECT_STORE_BYTES = 100 * 2**20
 _WAY_OUT = (
-    "check tune.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
+    "check ray.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
     "it local"
 )
 #: Fields of a trial's last result.
@@ -186,7 +186,7 @@ def run_trials(search: Search, shared: Shared) -> None:
     with scratch_folder() as scratch, _silent():
         size = sum(part.nbytes for part in (shared.data.train, shared.data.val))
         cluster = ray_cluster(
-            options.address,
+            search.plan.ray_address,
             _WAY_OUT,
             num_cpus=max(math.ceil(options.parallel * options.resources.cpu), 1),
             object_store_memory=_OBJECT_STORE_BYTES + 2 * size,
@@ -246,7 +246,7 @@ def _check_resources(wanted: ResourcesConfig) -> None:
         if amount > available.get(key, 0.0):
             raise QmendError(
                 f"tune.resources.{name}={amount:g}, but Ray has {available.get(key, 0.0):g} here; "
-                "ask for less, or give tune.address of a cluster that has it."
+                "ask for less, or give ray.address of a cluster that has it."
             )
 
 

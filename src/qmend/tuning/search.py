@@ -33,7 +33,7 @@ Check = Callable[[Mapping[str, Any]], TrainingConfig]
 Watch = Callable[[Trial], None]
 
 #: Fields of ``tune`` that change how and where trials run, not which.
-_INCIDENTAL = {"trials", "parallel", "resources", "address", "output"}
+_INCIDENTAL = {"trials", "parallel", "resources", "output"}
 _STATUS: dict[Outcome, str] = {"finished": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _MOST_TRIALS = 50_000
 
@@ -45,6 +45,7 @@ class Plan:
     Attributes:
         config: the config that sampled values are set in, as ``qmend train`` takes it.
         training: the same, validated.
+        ray_address: of the cluster that trials run on; ``local``: one started here.
     """
 
     options: TuneConfig
@@ -52,9 +53,12 @@ class Plan:
     config: Mapping[str, Any]
     training: TrainingConfig
     check: Check
+    ray_address: str = "local"
 
     @staticmethod
-    def of(config: Mapping[str, Any], options: TuneConfig, check: Check) -> Plan:
+    def of(
+        config: Mapping[str, Any], options: TuneConfig, check: Check, ray_address: str = "local"
+    ) -> Plan:
         """Plan a search around a whole config of `qmend train`.
 
         Raises:
@@ -65,7 +69,7 @@ class Plan:
         decided = {"trainer.monitor": options.metric, "trainer.threads": threads}
         base = with_values(config, decided)
         space = SearchSpace.parse(options.space, base)
-        return Plan(options, space, base, check(base), check)
+        return Plan(options, space, base, check(base), check, ray_address)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -22,15 +22,19 @@ class DataConfig(ConfigModel):
     """Where datasets lie, what makes them, whether they may be overwritten.
 
     Attributes:
-        executor: ``local``: ``workers`` processes here; ``ray``: the cluster at ``ray_address``.
-        ray_address: null: the cluster that RAY_ADDRESS names, else one started here.
+        executor: ``local``: ``workers`` processes here; ``ray``: the cluster at ``ray.address``.
     """
 
     root: Path
     workers: int = Field(2, ge=1, le=256)
     replace: bool = False
     executor: Literal["local", "ray"] = "local"
-    ray_address: str | None = None
+
+
+class RayConfig(ConfigModel):
+    """Where Ray's cluster is; null: where RAY_ADDRESS says, else one is started here."""
+
+    address: str | None = None
 
 
 class TrackingConfig(ConfigModel):
@@ -46,6 +50,7 @@ class CommonConfig(CommandConfig):
     device: DeviceConfig
     dataset: DatasetConfig | ImportedDatasetConfig
     tracking: TrackingConfig
+    ray: RayConfig
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -187,8 +192,8 @@ class TrainConfig(CommonConfig, TrainingConfig):
 
     @model_validator(mode="after")
     def _can_be_simulated(self) -> Self:
-        if self.fresh is not None:
-            self.fresh.check(self.simulated.job_size, self.trainer.batch_size)
+        if self.online is not None:
+            self.online.check(self.simulated.job_size, self.trainer.batch_size)
         return self
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qmend.generation.generate import Generation
 from qmend.generation.generate import generate as generate_dataset
+from qmend.ray_cluster import cluster_address
 from qmend.workflows.configs import CommonConfig
 from qmend.workflows.observer import Observer
 
@@ -28,7 +29,7 @@ def generate(
             config.data.workers,
             progress,
             config.data.replace,
-            (config.data.ray_address or "auto") if config.data.executor == "ray" else None,
+            cluster_address(config.ray.address) if config.data.executor == "ray" else None,
             wait,
         )
     manifest, made = generation.manifest, generation.circuits_made

@@ -64,8 +64,8 @@ def train(
     parent = None
     if config.checkpoint is not None:
         config, parent = fine_tuned(config, store)
-    if config.fresh is not None:
-        chosen_noise(config.fresh, config.simulated, config.seed)  # refused before any work
+    if config.online is not None:
+        chosen_noise(config.online, config.simulated, config.seed)  # refused before any work
     generation = generate(config, observer, wait=cell is not None)
     name = f"{config.model.name} {config.loss.name} seed {config.seed}"
     if parent is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qmend.datasets.table import load_dataset
+from qmend.ray_cluster import cluster_address
 from qmend.reporting.experiment import experiment_text
 from qmend.reporting.html import check_writable
 from qmend.runs.scoring import Context
@@ -45,7 +46,8 @@ def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
     best_config = (config.tune.output or default) / "experiment" / "best.yaml"
     check_writable(best_config)
     training = {key: value for key, value in config.plain().items() if key != "tune"}
-    plan = Plan.of(training, config.tune, TrainConfig.model_validate)
+    address = cluster_address(config.ray.address)
+    plan = Plan.of(training, config.tune, TrainConfig.model_validate, address)
     store = open_store(config.tracking.root)
     generate(config, observer)
     context = Context(store, load_dataset(config.dataset_folder))
