@@ -36,7 +36,7 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def sentence(root: str, *overrides: str) -> str:
     """The error of a command with these overrides; the command's work must not begin."""
 
-    def work(_: Any, __: dict[str, Any]) -> None:
+    def work(_: Any) -> None:
         pytest.fail("the work began")
 
     with pytest.raises(QmendError) as caught:
@@ -49,17 +49,18 @@ def sentence(root: str, *overrides: str) -> str:
 
 
 def test_a_good_config_reaches_the_work() -> None:
-    seen: list[tuple[Any, dict[str, Any]]] = []
+    seen: list[Any] = []
     run_hydra(
         "train",
         configs.TrainConfig,
-        lambda config, plain: seen.append((config, plain)),
+        seen.append,
         ["model.width=64", "seed=3"],
     )
-    ((config, plain),) = seen
+    (config,) = seen
     assert (config.model.width, config.seed) == (64, 3)
-    assert plain["model"]["width"] == 64
-    assert "hydra" not in plain
+    assert config.plain()["model"]["width"] == 64
+    assert config.overridden == {"model.width", "seed"}
+    assert config.choices["loss"] == "l1"
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,8 @@ def test_an_unknown_key(root: str, key: str, near: str, plus: str) -> None:
 def test_a_key_of_a_group_that_is_not_chosen() -> None:
     text = sentence("train", "online.circuits=30")
     assert text == (
-        "online.circuits: there is no online here; choose one first, online=dataset|fitted|randomized."
+        "online.circuits: there is no online here; choose one first, "
+        "online=dataset|fitted|randomized."
     )
 
 
@@ -214,7 +216,7 @@ def test_a_key_given_twice_over_takes_the_last() -> None:
     run_hydra(
         "train",
         configs.TrainConfig,
-        lambda config, _: seen.append(config.seed),
+        lambda config: seen.append(config.seed),
         ["seed=1", "seed=2"],
     )
     assert seen == [2]
