@@ -12,7 +12,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.vector import calibration_vector
-from qmend.encodings import Encoding, build_encoding
+from qmend.encodings import ENCODINGS, Encoding, build_encoding
 from qmend.encodings.base import Standardiser
 from qmend.encodings.paper import encode_layers
 from qmend.encodings.paths import PATHS
@@ -332,7 +332,7 @@ def test_rounding_noise_is_no_spread():
     assert not Standardiser.fit(column)(column + 0.05).any()
 
 
-@pytest.mark.parametrize("name", ["paper", "paths", "token"])
+@pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoding_survives_json(tiny, name):
     encoding = build_encoding(name).fit(tiny.rows.circuits)
     again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
@@ -343,7 +343,7 @@ def test_an_encoding_survives_json(tiny, name):
     assert ours.shots[:, 0].tolist() == [2000.0] * 96
 
 
-@pytest.mark.parametrize("name", ["paper", "paths", "token"])
+@pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoding_must_be_fitted_and_of_this_version(tiny, name):
     encoding = build_encoding(name)
     with pytest.raises(QmendError, match=f"The {name} encoding has not been fitted"):

@@ -64,9 +64,9 @@ _SEARCH, _BARE, _INSIDE = "the whole search", "its trials alone", "from first to
 def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     """Seconds of a search, one trial at a time and none pruned, over those of its trials alone.
 
-    The search is what ``qmend tune`` does after the data are there: Ray's start and end, the
+    The search is all of ``qmend tune`` after the data are there: Ray's start and end, the encoding,
     a run for each trial with every epoch, the best one's score. The trials alone are
-    ``fit`` with the same configs, without tracking, one after the other in a warm process. Ray
+    ``training.train`` with the same configs, without tracking, one after the other in a warm process. Ray
     starts once a search, whatever its length: the second ratio leaves that out.
     """
     circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
