@@ -66,8 +66,8 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
     The search is all of ``qmend tune`` after the data are there: Ray's start and end, the encoding,
     a run for each trial with every epoch, the best one's score. The trials alone are
-    ``training.train`` with the same configs, without tracking, one after the other in a warm process. Ray
-    starts once a search, whatever its length: the second ratio leaves that out.
+    ``training.train`` with the same configs, without tracking, one after the other in a warm
+    process. Ray starts once a search of any length: the second ratio leaves that out.
     """
     circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
     seconds: dict[str, list[float]] = {_SEARCH: [], _INSIDE: [], _BARE: []}
