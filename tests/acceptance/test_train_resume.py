@@ -1,4 +1,4 @@
-"""`qmend train`: killed, it goes on where it was; with checkpoint=, it fine-tunes."""
+"""`qmend train`: killed, it resumes; with checkpoint=, it fine-tunes."""
 
 from __future__ import annotations
 
