@@ -147,7 +147,7 @@ def test_the_next_command_ends_a_run_whose_process_was_killed(
     left = stopped["SIGKILL"]
     assert left.result.code == -signal.SIGKILL
     assert [r.info.status for r in left.runs] == ["RUNNING"]
-    here("doctor", folder=left.folder).succeeded()
+    here("runs", "list", folder=left.folder).succeeded()
     (run,) = tracked(left.folder, left.result).runs
     assert run.info.status == "KILLED"
     assert run.info.end_time is not None

@@ -132,7 +132,7 @@ def test_near_clifford_circuits_have_the_rotations_they_say():
 
 
 def test_without_rotations_it_is_the_clifford_family():
-    near = build_family({"name": "near_clifford", "rotations_max": 0})
+    near = build_family({"name": "near_clifford", "sampling": "uniform", "rotations_max": 0})
     clifford = build_family({"name": "clifford"})
     for seed in range(3):
         a, b = (f.draw(np.random.default_rng(seed)) for f in (near, clifford))

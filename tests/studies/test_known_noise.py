@@ -9,9 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qmend.datasets.config import DatasetConfig
+from qmend.datasets.config import DatasetConfig, recipe_configs
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.devices.device import DeviceConfig
 from qmend.encodings.paths import PathsEncoding
 from qmend.generation.generate import generate
 from qmend.generation.job import generation_setup
@@ -64,11 +63,7 @@ def job_of(dataset: Dataset, row: int) -> int:
 
 def test_the_factors_are_those_of_the_noise_that_made_the_data(surrogate, known):
     """The whole error map, with the ideal coefficients, gives the stored noisy distribution."""
-    recipe = surrogate.manifest.recipe
-    shared = generation_setup(
-        DatasetConfig.model_validate(recipe["dataset"]),
-        DeviceConfig.model_validate(recipe["device"]),
-    )
+    shared = generation_setup(*recipe_configs(surrogate.manifest.recipe))
     strings = z_strings(5)
     for row in (0, 37, 95):
         part = surrogate.rows.circuits.instructions.select(np.array([row]))

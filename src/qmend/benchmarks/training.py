@@ -46,9 +46,9 @@ _MODEL = model_config(
     }
 )
 _LOSS, _SEED, _CIRCUITS_A_JOB = "kl", 0, 10
-_OPTIMIZER = OptimizerConfig(schedule="constant")
+_OPTIMIZER = OptimizerConfig.of(schedule="constant")
 #: The first epoch is not counted: it warms both up.
-_TRAINER = TrainerConfig(max_epochs=5, batch_size=256, threads=1)
+_TRAINER = TrainerConfig.of(max_epochs=5, batch_size=256, threads=1)
 _CONFIG = TrainingConfig(
     model=_MODEL, loss=LossConfig(name=_LOSS), optimizer=_OPTIMIZER, trainer=_TRAINER, seed=_SEED
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space
 from qmend.config.paths import conf_dir, config_groups
@@ -46,3 +48,18 @@ def compose_choices(name: str, overrides: Sequence[str]) -> tuple[DictConfig, di
     with open_dict(whole):
         del whole["hydra"]
     return whole, choices
+
+
+@cache
+def preset_values(command: str, key: str) -> dict[str, Any]:
+    """Return the default values below a key of a command's config.
+
+    Args:
+        command: name and overrides, with blanks between: ``train model=rnn``.
+        key: dotted, such as ``dataset.split``; empty: the whole config.
+    """
+    name, *overrides = command.split()
+    composed = compose_config(name, overrides)
+    values = OmegaConf.to_container(OmegaConf.select(composed, key) if key else composed)
+    assert isinstance(values, dict)
+    return {str(field): value for field, value in values.items() if value != "???"}

@@ -5,13 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 
 class ConfigModel(BaseModel):
-    """Typed fields that are checked when made: none unknown, none changed later."""
+    """Typed fields that are checked when made: none unknown, none changed later.
+
+    Default values stand in ``conf`` alone. A config that is made in code without some of its
+    fields gets them from there, if its type says where, in :meth:`preset`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str] | None:
+        """Say where default values stand: a command's config with overrides, and a key of it.
+
+        Args:
+            values: the fields that are given.
+
+        Returns:
+            Such as ``("train trainer=tiny", "trainer")``; None: there are no default values.
+        """
+        return None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.keys() >= cls.model_fields.keys():
+            return values
+        place = cls.preset(values)
+        if place is None:
+            return values
+        from qmend.config.compose import preset_values  # imports Hydra
+
+        preset = preset_values(*place)
+        missing = [name for name in cls.model_fields if name not in values and name in preset]
+        return {**values, **{name: preset[name] for name in missing}}
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Make a config of some of its fields; the others have their default values."""
+        return cls.model_validate(values)
 
     def plain(self) -> dict[str, Any]:
         """Return the fields as plain values: what is logged, hashed and compared."""

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from qmend.config.spellings import current_form
 from qmend.datasets.config import recipe_noise
 from qmend.datasets.croissant import croissant
 from qmend.datasets.description import Description, describe
@@ -163,9 +164,9 @@ def _making(described: Description) -> list[tuple[str, str]]:
     for key in ("calibrations", "noise", "compiler", "split"):
         if isinstance(dataset.get(key), dict):
             facts.append((key, _inline(dataset[key])))
-    for key in ("executor", "seed"):
+    for label, key in (("simulator", "executor"), ("seed", "seed")):
         if key in dataset:
-            facts.append((key, str(dataset[key])))
+            facts.append((label, str(dataset[key])))
     return [*facts, ("shots", f"{_range(described.column('shots'))} a circuit")]
 
 
@@ -176,9 +177,10 @@ def _command(recipe: dict[str, Any]) -> str:
     if "collection" in recipe:  # of jobs that really ran
         return ""
     blocks = []
-    for group in ("dataset", "device"):
+    configs = current_form({group: recipe[group] for group in ("dataset", "device")})
+    for group in configs:
         text = yaml.safe_dump(
-            _portable(recipe[group]), sort_keys=True, default_flow_style=None, width=90
+            _portable(configs[group]), sort_keys=True, default_flow_style=None, width=90
         )
         blocks.append(f"`again/{group}/recipe.yaml`\n\n```yaml\n{text}```")
     command = "qmend data generate --config-dir again dataset=recipe device=recipe"

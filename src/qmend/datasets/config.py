@@ -13,25 +13,33 @@ from qmend.circuits.families import Family, build_family
 from qmend.config.model import ConfigModel
 from qmend.config.spellings import current_form, stable_form
 from qmend.devices.device import DeviceConfig
-from qmend.devices.snapshots import CalibrationsConfig, SnapshotConfig
-from qmend.noise.config import AerNoiseConfig, AnyNoise, NoiseConfig, read_noise
+from qmend.devices.snapshots import CalibrationsConfig
+from qmend.noise.config import AnyNoise, NoiseConfig, read_noise
 
 
 class CompilerConfig(ConfigModel):
     """``qiskit``: its preset passes at ``optimization_level``; ``direct``: our own compiler
     for Pauli gadgets, which has no levels."""
 
-    name: Literal["qiskit", "direct"] = "qiskit"
-    optimization_level: int = Field(1, ge=0, le=3)
+    name: Literal["qiskit", "direct"]
+    optimization_level: int = Field(ge=0, le=3)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate", "dataset.compiler")
 
 
 class SplitConfig(ConfigModel):
     """Shares of the jobs, drawn at random or by time (the earliest jobs train)."""
 
-    by: Literal["job", "time"] = "job"
-    train: float = Field(0.7, gt=0, lt=1)
-    val: float = Field(0.1, gt=0, lt=1)
-    test: float = Field(0.2, gt=0, lt=1)
+    by: Literal["job", "time"]
+    train: float = Field(gt=0, lt=1)
+    val: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate", "dataset.split")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -56,15 +64,19 @@ class DatasetConfig(ConfigModel):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     family: Family
     circuits: int = Field(ge=1)
-    job_size: int = Field(300, ge=1)
-    jobs_per_shard: int = Field(20, ge=1)
-    shots: int = Field(20_000, ge=1)
-    seed: int = Field(0, ge=0)
-    compiler: CompilerConfig = CompilerConfig()
-    simulator: Literal["aer", "ptm"] = "ptm"
-    noise: AnyNoise = AerNoiseConfig()
-    calibrations: CalibrationsConfig = SnapshotConfig()
-    split: SplitConfig = SplitConfig()
+    job_size: int = Field(ge=1)
+    jobs_per_shard: int = Field(ge=1)
+    shots: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    compiler: CompilerConfig
+    simulator: Literal["aer", "ptm"]
+    noise: AnyNoise
+    calibrations: CalibrationsConfig
+    split: SplitConfig
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate", "dataset")
 
     @field_validator("family", mode="before")
     @classmethod
@@ -120,13 +132,17 @@ class CollectionConfig(ConfigModel):
         finish: submit nothing, and make a dataset of the jobs that are done.
     """
 
-    execution: Literal["runtime", "local"] = "runtime"
-    mode: Literal["job", "session", "batch"] = "job"
-    max_retries: int = Field(2, ge=0)
-    max_pending: int = Field(10, ge=1)
-    poll_seconds: float = Field(10.0, ge=0)
-    dry_run: bool = False
-    finish: bool = False
+    execution: Literal["runtime", "local"]
+    mode: Literal["job", "session", "batch"]
+    max_retries: int = Field(ge=0)
+    max_pending: int = Field(ge=1)
+    poll_seconds: float = Field(ge=0)
+    dry_run: bool
+    finish: bool
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("collect", "collect")
 
 
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -48,15 +49,19 @@ class DriftConfig(ConfigModel):
     """
 
     name: Literal["drift"]
-    snapshots: int = Field(30, ge=1, le=100_000)
-    interval_hours: float = Field(24.0, gt=0, allow_inf_nan=False)
-    correlation_hours: float = Field(48.0, gt=0, allow_inf_nan=False)
-    t1_std_us: float = Field(30.0, ge=0, allow_inf_nan=False)
-    t2_sigma: float = Field(0.18, ge=0, allow_inf_nan=False)
-    one_qubit_sigma: float = Field(0.6, ge=0, allow_inf_nan=False)
-    two_qubit_sigma: float = Field(0.38, ge=0, allow_inf_nan=False)
-    readout_sigma: float = Field(0.3, ge=0, allow_inf_nan=False)
-    frequency_std_khz: float = Field(10.0, ge=0, allow_inf_nan=False)
+    snapshots: int = Field(ge=1, le=100000)
+    interval_hours: float = Field(gt=0, allow_inf_nan=False)
+    correlation_hours: float = Field(gt=0, allow_inf_nan=False)
+    t1_std_us: float = Field(ge=0, allow_inf_nan=False)
+    t2_sigma: float = Field(ge=0, allow_inf_nan=False)
+    one_qubit_sigma: float = Field(ge=0, allow_inf_nan=False)
+    two_qubit_sigma: float = Field(ge=0, allow_inf_nan=False)
+    readout_sigma: float = Field(ge=0, allow_inf_nan=False)
+    frequency_std_khz: float = Field(ge=0, allow_inf_nan=False)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate dataset/calibrations=drift", "dataset.calibrations")
 
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of one device over time, the base first."""

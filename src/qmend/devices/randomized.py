@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -52,17 +52,21 @@ class RandomizedConfig(ConfigModel):
     """
 
     name: Literal["randomized"]
-    devices: int = Field(100, ge=1, le=100_000)
-    t1_us: Range = (48.0, 375.0)
-    t2_ratio: Range = (0.25, 1.75)
-    one_qubit_error: Range = (1.4e-4, 1.6e-3)
-    two_qubit_error: Range = (1.2e-3, 4.1e-2)
-    readout_error: Range = (4.5e-3, 0.17)
-    readout_ratio: Range = (0.67, 7.4)
-    frequency_ghz: Range = (4.6, 5.3)
-    one_qubit_length_ns: Range = (24.0, 105.0)
-    two_qubit_length_ns: Range = (68.0, 900.0)
-    readout_length_ns: Range = (670.0, 5900.0)
+    devices: int = Field(ge=1, le=100000)
+    t1_us: Range
+    t2_ratio: Range
+    one_qubit_error: Range
+    two_qubit_error: Range
+    readout_error: Range
+    readout_ratio: Range
+    frequency_ghz: Range
+    one_qubit_length_ns: Range
+    two_qubit_length_ns: Range
+    readout_length_ns: Range
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate dataset/calibrations=randomized", "dataset.calibrations")
 
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of other devices, named after the base and an hour apart."""

@@ -37,7 +37,7 @@ class ImportOptions:
     family: str = "imported"
     bit_order: BitOrder = "qiskit"
     seed: int = 0
-    split: SplitConfig = field(default_factory=SplitConfig)
+    split: SplitConfig = field(default_factory=SplitConfig.of)
 
 
 @dataclass

@@ -18,8 +18,8 @@ class BlindMLPConfig(ModelConfig):
     """``width`` units in each of two hidden layers."""
 
     name: Literal["blind_mlp"]
-    encoding: str = "token"
-    width: int = Field(512, ge=1)
+    encoding: str
+    width: int = Field(ge=1)
 
 
 @ARCHITECTURES.register("blind_mlp")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import field_validator
 
 from qmend.config.model import ConfigModel
@@ -12,6 +15,11 @@ class ModelConfig(ConfigModel):
 
     name: str
     encoding: str
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str] | None:
+        name = values.get("name")
+        return None if name is None else (f"train model={name}", "model")
 
     @field_validator("encoding")
     @classmethod

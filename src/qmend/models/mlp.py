@@ -26,12 +26,12 @@ class MLPConfig(ModelConfig):
     """
 
     name: Literal["mlp"]
-    encoding: str = "paper"
-    head: Head = "prediction"
-    max_length: int = Field(256, ge=1)
-    width: int = Field(64, ge=1)
-    depth: int = Field(2, ge=1)
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    encoding: str
+    head: Head
+    max_length: int = Field(ge=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    dropout: float = Field(ge=0.0, lt=1.0)
 
 
 _SMALL = {"max_length": 100, "width": 24, "depth": 2}

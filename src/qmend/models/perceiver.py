@@ -19,12 +19,12 @@ from qmend.models.heads import distribution
 class PerceiverSizes(ModelConfig):
     """Sizes of a Perceiver encoder, ``width`` a multiple of both numbers of heads."""
 
-    latents: int = Field(16, ge=1)
-    width: int = Field(64, ge=1)
-    depth: int = Field(2, ge=0)
-    cross_heads: int = Field(4, ge=1)
-    self_heads: int = Field(8, ge=1)
-    dropout: float = Field(0.155, ge=0.0, lt=1.0)
+    latents: int = Field(ge=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=0)
+    cross_heads: int = Field(ge=1)
+    self_heads: int = Field(ge=1)
+    dropout: float = Field(ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -38,8 +38,8 @@ class PerceiverConfig(PerceiverSizes):
     """The paper's sizes: 256 latents, width 1024 (Pauli) or 768 (Random), depth 4-5."""
 
     name: Literal["perceiver"]
-    encoding: str = "paper"
-    head: Literal["correction", "normalised_correction", "prediction"] = "prediction"
+    encoding: str
+    head: Literal["correction", "normalised_correction", "prediction"]
 
 
 _SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}

@@ -34,9 +34,9 @@ class PhysicsPerceiverConfig(PerceiverSizes):
     """
 
     name: Literal["physics_perceiver"]
-    encoding: Literal["token"] = "token"
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
-    basis: Literal["probability", "parity"] = "parity"
+    encoding: Literal["token"]
+    dropout: float = Field(ge=0.0, lt=1.0)
+    basis: Literal["probability", "parity"]
 
 
 _SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}

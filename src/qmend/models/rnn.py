@@ -24,12 +24,12 @@ class RNNConfig(ModelConfig):
     """
 
     name: Literal["rnn"]
-    encoding: str = "paper"
-    head: Head = "prediction"
-    cell: Literal["gru", "lstm"] = "gru"
-    width: int = Field(96, ge=1)
-    depth: int = Field(2, ge=1)
-    dropout: float = Field(0.0, ge=0.0, lt=1.0)
+    encoding: str
+    head: Head
+    cell: Literal["gru", "lstm"]
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    dropout: float = Field(ge=0.0, lt=1.0)
 
 
 _SMALL = {"width": 16, "depth": 2}

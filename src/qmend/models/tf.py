@@ -22,11 +22,11 @@ SMALL = {"width": 16, "depth": 2, "heads": 4}
 class TransformerSizes(ModelConfig):
     """``depth`` blocks; ``width`` a multiple of ``heads``. The paper's were best with 1-2."""
 
-    encoding: str = "paper"
-    width: int = Field(64, ge=1)
-    depth: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    dropout: float = Field(0.1, ge=0.0, lt=1.0)
+    encoding: str
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    dropout: float = Field(ge=0.0, lt=1.0)
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -39,7 +39,7 @@ class TransformerConfig(TransformerSizes):
     """Sizes and head."""
 
     name: Literal["tf"]
-    head: Head = "prediction"
+    head: Head
 
 
 @ARCHITECTURES.register("tf")

@@ -30,9 +30,9 @@ class WalshOperatorConfig(ModelConfig):
     """``channels`` of each outcome, ``blocks`` of filter and pointwise network."""
 
     name: Literal["walsh_operator"]
-    encoding: Literal["paths"] = "paths"
-    channels: int = Field(32, ge=1)
-    blocks: int = Field(4, ge=1)
+    encoding: Literal["paths"]
+    channels: int = Field(ge=1)
+    blocks: int = Field(ge=1)
 
 
 @ARCHITECTURES.register("walsh_operator")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -41,9 +42,13 @@ class OptimizerConfig(ConfigModel):
     """
 
     name: Literal["adamw"] = "adamw"
-    lr: float = Field(1e-3, gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(1e-4, ge=0, allow_inf_nan=False)
-    schedule: Literal["one_cycle", "plateau", "constant"] = "one_cycle"
+    lr: float = Field(gt=0, allow_inf_nan=False)
+    weight_decay: float = Field(ge=0, allow_inf_nan=False)
+    schedule: Literal["one_cycle", "plateau", "constant"]
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("train", "optimizer")
 
 
 class TrainerConfig(ConfigModel):
@@ -66,17 +71,21 @@ class TrainerConfig(ConfigModel):
             if this long has passed since it was last written.
     """
 
-    max_epochs: int = Field(30, ge=1)
-    batch_size: int = Field(256, ge=1)
-    gradient_clip: float = Field(1.0, gt=0)
-    patience: int | None = Field(None, ge=1)
-    monitor: Literal["val/loss", "val/l1rc_median"] = "val/loss"
-    ema: float | None = Field(None, gt=0, lt=1)
-    threads: int = Field(2, ge=1)
-    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    deterministic: bool = True
-    save_every_seconds: float = Field(30.0, ge=0, allow_inf_nan=False)
+    max_epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    gradient_clip: float = Field(gt=0)
+    patience: int | None = Field(ge=1)
+    monitor: Literal["val/loss", "val/l1rc_median"]
+    ema: float | None = Field(gt=0, lt=1)
+    threads: int = Field(ge=1)
+    accelerator: Literal["cpu", "gpu", "auto"]
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"]
+    deterministic: bool
+    save_every_seconds: float = Field(ge=0, allow_inf_nan=False)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("train", "trainer")
 
 
 class OnlineConfig(ConfigModel):
@@ -96,13 +105,17 @@ class OnlineConfig(ConfigModel):
             needed. The circuits are the same.
     """
 
-    circuits: int = Field(9000, ge=1)
-    epochs_per_draw: int = Field(1, ge=1)
+    circuits: int = Field(ge=1)
+    epochs_per_draw: int = Field(ge=1)
     noise: Literal["dataset", "randomized"] | Path
-    resample: Literal["circuits", "noise"] = "circuits"
-    strength: tuple[float, float] = (0.5, 2.0)
-    with_stored: bool = False
-    workers: int = Field(1, ge=0, le=256)
+    resample: Literal["circuits", "noise"]
+    strength: tuple[float, float]
+    with_stored: bool
+    workers: int = Field(ge=0, le=256)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("train online=dataset", "online")
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,12 @@ class ResourcesConfig(ConfigModel):
         cpu, gpu: parts of processors; fractions share one.
     """
 
-    cpu: float = Field(1.0, gt=0, allow_inf_nan=False)
-    gpu: float = Field(0.0, ge=0, allow_inf_nan=False)
+    cpu: float = Field(gt=0, allow_inf_nan=False)
+    gpu: float = Field(ge=0, allow_inf_nan=False)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("tune", "tune.resources")
 
     @property
     def threads(self) -> int:
@@ -34,9 +39,13 @@ class AshaConfig(ConfigModel):
     so far is among the best 1 / ``reduction_factor`` of all trials that came so far.
     """
 
-    enabled: bool = True
-    grace_period: int = Field(4, ge=1)
-    reduction_factor: float = Field(3, gt=1, allow_inf_nan=False)
+    enabled: bool
+    grace_period: int = Field(ge=1)
+    reduction_factor: float = Field(gt=1, allow_inf_nan=False)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("tune", "tune.asha")
 
 
 class WarmStartConfig(ConfigModel):
@@ -49,8 +58,12 @@ class WarmStartConfig(ConfigModel):
             as far as it lies in the space.
     """
 
-    default: bool = True
-    best_run: bool = True
+    default: bool
+    best_run: bool
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("tune", "tune.warm_start")
 
 
 class TuneConfig(ConfigModel):
@@ -65,12 +78,16 @@ class TuneConfig(ConfigModel):
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """
 
-    trials: int = Field(50, ge=1)
-    seed: int = Field(0, ge=0)
-    metric: Metric = "val/l1rc_median"
-    parallel: int = Field(2, ge=1, le=256)
-    resources: ResourcesConfig = ResourcesConfig()
-    asha: AshaConfig = AshaConfig()
-    warm_start: WarmStartConfig = WarmStartConfig()
-    output: Path | None = None
+    trials: int = Field(ge=1)
+    seed: int = Field(ge=0)
+    metric: Metric
+    parallel: int = Field(ge=1, le=256)
+    resources: ResourcesConfig
+    asha: AshaConfig
+    warm_start: WarmStartConfig
+    output: Path | None
     space: dict[str, Any]
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("tune", "tune")

@@ -26,15 +26,19 @@ class DataConfig(ConfigModel):
     """
 
     root: Path
-    workers: int = Field(2, ge=1, le=256)
-    replace: bool = False
-    executor: Literal["local", "ray"] = "local"
+    workers: int = Field(ge=1, le=256)
+    replace: bool
+    executor: Literal["local", "ray"]
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate", "data")
 
 
 class RayConfig(ConfigModel):
     """Where Ray's cluster is; null: where RAY_ADDRESS says, else one is started here."""
 
-    address: str | None = None
+    address: str | None
 
 
 class TrackingConfig(ConfigModel):
@@ -96,7 +100,7 @@ class CollectConfig(CommonConfig):
 class VerifyConfig(CommonConfig):
     """``conf/verify.yaml``."""
 
-    sample: int = Field(50, ge=1)
+    sample: int = Field(ge=1)
 
 
 class ShowConfig(CommonConfig):
@@ -107,8 +111,8 @@ class ShowConfig(CommonConfig):
         output: page; null: see the config.
     """
 
-    folder: Path | None = None
-    output: Path | None = None
+    folder: Path | None
+    output: Path | None
 
 
 class EvaluateConfig(CommonConfig):
@@ -124,10 +128,10 @@ class EvaluateConfig(CommonConfig):
     """
 
     checkpoint: tuple[str, ...] = Field(min_length=1)
-    scored_split: Literal["train", "val", "test", "all"] = "test"
+    scored_split: Literal["train", "val", "test", "all"]
     baselines: Literal["all"] | tuple[str, ...]
-    ensemble: bool = False
-    n_qubits: int | None = Field(None, ge=1)
+    ensemble: bool
+    n_qubits: int | None = Field(ge=1)
 
     @field_validator("checkpoint", mode="before")
     @classmethod
@@ -175,7 +179,11 @@ class FineTuneConfig(ConfigModel):
             given.
     """
 
-    lr_factor: float = Field(0.1, gt=0, allow_inf_nan=False)
+    lr_factor: float = Field(gt=0, allow_inf_nan=False)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("train", "fine_tune")
 
 
 class TrainConfig(CommonConfig, TrainingConfig):
@@ -186,9 +194,14 @@ class TrainConfig(CommonConfig, TrainingConfig):
         resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
-    checkpoint: str | None = None
-    fine_tune: FineTuneConfig = FineTuneConfig()
-    resume: bool = False
+    seed: int = Field(ge=0)
+    checkpoint: str | None
+    fine_tune: FineTuneConfig
+    resume: bool
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return "train", ""
 
     @model_validator(mode="after")
     def _can_be_simulated(self) -> Self:
@@ -200,7 +213,7 @@ class TrainConfig(CommonConfig, TrainingConfig):
 class TuneCommandConfig(CommonConfig, FitConfig):
     """``conf/tune.yaml``."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(ge=0)
     tune: TuneConfig
 
     @model_validator(mode="after")
@@ -223,7 +236,7 @@ class TuneCommandConfig(CommonConfig, FitConfig):
 class DemoConfig(CommonConfig):
     """``conf/demo.yaml``."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(ge=0)
     output: Path
     trainings: dict[str, FitConfig] = Field(min_length=1)
 
@@ -305,7 +318,7 @@ class ReportConfig(CommandConfig):
     """
 
     tracking: TrackingConfig
-    runs: str | tuple[str, ...] = "latest"
+    runs: str | tuple[str, ...]
     output: Path
 
     @field_validator("runs", mode="before")

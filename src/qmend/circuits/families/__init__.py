@@ -79,6 +79,11 @@ class Family(ConfigModel):
     name: str
     n_qubits: int
 
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str] | None:
+        name = values.get("name")
+        return None if name is None else (f"generate dataset/family={name}", "dataset.family")
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         for low in type(self).model_fields:

@@ -24,10 +24,10 @@ class CliffordGates(Family):
     qubit and a brickwork of CXs along the chain.
     """
 
-    n_qubits: int = Field(5, ge=1, le=10)
-    sampling: Literal["uniform", "layers"] = "uniform"
-    layers_min: int = Field(1, ge=0, le=200)
-    layers_max: int = Field(12, ge=0, le=200)
+    n_qubits: int = Field(ge=1, le=10)
+    sampling: Literal["uniform", "layers"]
+    layers_min: int = Field(ge=0, le=200)
+    layers_max: int = Field(ge=0, le=200)
 
     def draw_gates(self, rng: np.random.Generator) -> tuple[list[Gate], dict[str, object]]:
         """Draw gates, and the parameters to store."""

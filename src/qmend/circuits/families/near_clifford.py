@@ -23,8 +23,8 @@ class NearCliffordFamily(CliffordGates):
     """
 
     name: Literal["near_clifford"]
-    rotations_min: int = Field(0, ge=0, le=10)
-    rotations_max: int = Field(4, ge=0, le=10)
+    rotations_min: int = Field(ge=0, le=10)
+    rotations_max: int = Field(ge=0, le=10)
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         gates, params = self.draw_gates(rng)

@@ -22,13 +22,11 @@ class PauliFamily(Family):
     """
 
     name: Literal["pauli"]
-    n_qubits: int = Field(5, ge=1, le=10)
-    gadgets: Literal["exact", "max"] = "exact"
-    gadgets_min: int = Field(3, ge=1, le=1000)
-    gadgets_max: int = Field(9, ge=1, le=1000)
-    gadget_counts: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(
-        None, min_length=1
-    )
+    n_qubits: int = Field(ge=1, le=10)
+    gadgets: Literal["exact", "max"]
+    gadgets_min: int = Field(ge=1, le=1000)
+    gadgets_max: int = Field(ge=1, le=1000)
+    gadget_counts: tuple[Annotated[int, Field(ge=1, le=1000)], ...] | None = Field(min_length=1)
 
     def stratum(self, index: int) -> PauliFamily:
         if self.gadget_counts is None:

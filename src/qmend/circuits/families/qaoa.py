@@ -44,14 +44,14 @@ class QAOAFamily(Family):
     """
 
     name: Literal["qaoa"]
-    n_qubits: int = Field(5, ge=2, le=10)
-    graph: Literal["erdos_renyi", "regular"] = "erdos_renyi"
-    edge_probability: float = Field(0.5, gt=0, le=1)
-    degree: int = Field(2, ge=1, le=9)
-    layers_min: int = Field(1, ge=1, le=4)
-    layers_max: int = Field(4, ge=1, le=4)
-    angles: Literal["random", "fixed", "ramp"] = "fixed"
-    angle_noise: float = Field(0.1, ge=0, le=3)
+    n_qubits: int = Field(ge=2, le=10)
+    graph: Literal["erdos_renyi", "regular"]
+    edge_probability: float = Field(gt=0, le=1)
+    degree: int = Field(ge=1, le=9)
+    layers_min: int = Field(ge=1, le=4)
+    layers_max: int = Field(ge=1, le=4)
+    angles: Literal["random", "fixed", "ramp"]
+    angle_noise: float = Field(ge=0, le=3)
 
     @model_validator(mode="after")
     def _has_graphs(self) -> Self:

@@ -46,12 +46,12 @@ class RandomFamily(Family):
     """
 
     name: Literal["random"]
-    n_qubits: int = Field(5, ge=1, le=10)
-    gate_set: Literal["native", "standard"] = "standard"
-    depth_min: int = Field(1, ge=1, le=1000)
-    depth_max: int = Field(12, ge=1, le=1000)
-    max_operands: int = Field(2, ge=1, le=3)
-    cx_probability: float = Field(0.3, ge=0, le=1)
+    n_qubits: int = Field(ge=1, le=10)
+    gate_set: Literal["native", "standard"]
+    depth_min: int = Field(ge=1, le=1000)
+    depth_max: int = Field(ge=1, le=1000)
+    max_operands: int = Field(ge=1, le=3)
+    cx_probability: float = Field(ge=0, le=1)
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         from qiskit.circuit import QuantumCircuit

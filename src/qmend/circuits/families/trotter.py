@@ -27,22 +27,22 @@ class TrotterFamily(Family):
     """
 
     name: Literal["trotter"]
-    n_qubits: int = Field(5, ge=2, le=10)
-    hamiltonian: Literal["ising", "heisenberg"] = "ising"
-    longitudinal: bool = False
-    disordered: bool = False
-    order: Literal[1, 2] = 1
-    steps_min: int = Field(1, ge=1, le=100)
-    steps_max: int = Field(6, ge=1, le=100)
-    time_min: float = Field(0.2, ge=0, le=100)
-    time_max: float = Field(3.0, ge=0, le=100)
-    coupling_min: float = Field(0.5, ge=-10, le=10)
-    coupling_max: float = Field(1.5, ge=-10, le=10)
-    field_min: float = Field(0.0, ge=-10, le=10)
-    field_max: float = Field(2.0, ge=-10, le=10)
-    anisotropy_min: float = Field(0.0, ge=-10, le=10)
-    anisotropy_max: float = Field(2.0, ge=-10, le=10)
-    initial: Literal["zero", "basis", "product"] = "product"
+    n_qubits: int = Field(ge=2, le=10)
+    hamiltonian: Literal["ising", "heisenberg"]
+    longitudinal: bool
+    disordered: bool
+    order: Literal[1, 2]
+    steps_min: int = Field(ge=1, le=100)
+    steps_max: int = Field(ge=1, le=100)
+    time_min: float = Field(ge=0, le=100)
+    time_max: float = Field(ge=0, le=100)
+    coupling_min: float = Field(ge=-10, le=10)
+    coupling_max: float = Field(ge=-10, le=10)
+    field_min: float = Field(ge=-10, le=10)
+    field_max: float = Field(ge=-10, le=10)
+    anisotropy_min: float = Field(ge=-10, le=10)
+    anisotropy_max: float = Field(ge=-10, le=10)
+    initial: Literal["zero", "basis", "product"]
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         hamiltonian, params = self.draw_hamiltonian(rng)

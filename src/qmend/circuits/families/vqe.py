@@ -41,22 +41,22 @@ class VQEFamily(Family):
     """
 
     name: Literal["vqe"]
-    n_qubits: int = Field(5, ge=2, le=10)
-    hamiltonian: Literal["ising", "heisenberg", "h2"] = "ising"
-    ansatz: Literal["hardware_efficient", "ucc"] = "hardware_efficient"
-    layers_min: int = Field(1, ge=0, le=20)
-    layers_max: int = Field(3, ge=0, le=20)
-    start: Literal["random", "reference", "either"] = "either"
-    spread: float = Field(0.1, gt=0, le=3)
-    steps_max: int = Field(20, ge=0, le=1000)
-    coupling_min: float = Field(0.5, ge=-10, le=10)
-    coupling_max: float = Field(1.5, ge=-10, le=10)
-    field_min: float = Field(0.0, ge=-10, le=10)
-    field_max: float = Field(2.0, ge=-10, le=10)
-    anisotropy_min: float = Field(0.0, ge=-10, le=10)
-    anisotropy_max: float = Field(2.0, ge=-10, le=10)
-    bond_min: float = Field(0.4, ge=0.2, le=5)
-    bond_max: float = Field(2.5, ge=0.2, le=5)
+    n_qubits: int = Field(ge=2, le=10)
+    hamiltonian: Literal["ising", "heisenberg", "h2"]
+    ansatz: Literal["hardware_efficient", "ucc"]
+    layers_min: int = Field(ge=0, le=20)
+    layers_max: int = Field(ge=0, le=20)
+    start: Literal["random", "reference", "either"]
+    spread: float = Field(gt=0, le=3)
+    steps_max: int = Field(ge=0, le=1000)
+    coupling_min: float = Field(ge=-10, le=10)
+    coupling_max: float = Field(ge=-10, le=10)
+    field_min: float = Field(ge=-10, le=10)
+    field_max: float = Field(ge=-10, le=10)
+    anisotropy_min: float = Field(ge=-10, le=10)
+    anisotropy_max: float = Field(ge=-10, le=10)
+    bond_min: float = Field(ge=0.2, le=5)
+    bond_max: float = Field(ge=0.2, le=5)
 
     @model_validator(mode="after")
     def _holds_the_molecule(self) -> Self:
