@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qmend.config.paths import study_configs
+
 HEAVY = ("torch", "pytorch_lightning", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "ray")
 HEAVY += ("optuna", "numba", "mlflow", "scipy", "matplotlib")
 LIGHT_MODULES = (
@@ -42,9 +44,8 @@ WRONG_CONFIGS = (
     "demo trainings.perceiver.trainer.max_epochs=0",
     "report reprot=3",
     "study architectures seeds=[]",
-    "study known_noise seeds=[]",
-    "study noise_fidelity iterations=0",
-    "study published_noise fit_jobs=0",
+    "study architectures transferred=[nobody]",
+    *(f"study {path.stem} +reprot=3" for path in study_configs()),
 )
 #: Runs command lines in one process, and prints exit status and heavy modules after each.
 PROGRAM = """

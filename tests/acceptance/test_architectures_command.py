@@ -7,20 +7,22 @@ from pathlib import Path
 
 from commandline import Command
 
+from qmend.tracking.finding import artifact_path
 from qmend.tracking.store import open_store
 
+SMALL = ("model=blind_mlp", "model.width=8", "trainer=tiny", "trainer.threads=1")
 FEW = (
     "dataset=tiny",
     "train_circuits=24",
     "seeds=[0,1]",
     "baselines=[none,path_inversion]",
     "~cells",
-    "~elsewhere",
-    "+cells.small='model=blind_mlp model.width=8 trainer=tiny trainer.threads=1'",
-    "+elsewhere.hanoi='dataset=tiny device=hanoi baselines=none'",
-    "whole.blind_mlp_l1='model=blind_mlp model.width=8 trainer=tiny trainer.threads=1'",
-    "whole.walsh_operator_relative_l1="
-    "'experiment=walsh_operator trainer.max_epochs=1 model.channels=4 model.blocks=1'",
+    "~other_data",
+    f"+cells.small=[{','.join(map(repr, SMALL))},'loss=kl,l1']",
+    f"+cells.blind_mlp_l1=[{','.join(map(repr, SMALL))},'train_circuits=null']",
+    "+cells.walsh_operator_relative_l1=['experiment=walsh_operator','trainer.max_epochs=1',"
+    "'model.channels=4','model.blocks=1','train_circuits=null']",
+    "+other_data.hanoi=['dataset=tiny','device=hanoi','baselines=none']",
 )
 
 
@@ -30,7 +32,14 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
     folder = tmp_path / "reports" / "architectures"
     rows = {row["name"]: row for row in json.loads((folder / "tiny_algiers.json").read_text())}
     averages = {f"{name} average of 2" for name in ("blind_mlp_l1", "walsh_operator_relative_l1")}
-    plain = {"none", "path_inversion", "small", "blind_mlp_l1", "walsh_operator_relative_l1"}
+    plain = {
+        "none",
+        "path_inversion",
+        "small_kl",
+        "small_l1",
+        "blind_mlp_l1",
+        "walsh_operator_relative_l1",
+    }
     assert set(rows) == plain | averages
     assert rows["none"]["figures"]["l1rc_median"]["value"] == 0
     seeds = rows["walsh_operator_relative_l1"]["seeds"]
@@ -42,13 +51,50 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
     assert {row["name"] for row in elsewhere} == {*averages_without(averages), "none"}
 
     store = open_store(tmp_path / "mlruns")
-    before = {run.info.run_id for run in store.runs()}
+    (parent,) = store.runs("tags.kind = 'study'")
     trained = store.runs("tags.kind = 'train'")
-    assert len(trained) == 6
+    assert len(trained) == 8
+    assert {run.data.tags["mlflow.parentRunId"] for run in trained} == {parent.info.run_id}
+    cells = json.loads(artifact_path(parent, "cells.json").read_text())
+    assert {cell["status"] for cell in cells} == {"finished"}
+    assert ["cell=small_l1", "seed=1"] in [cell["overrides"] for cell in cells]
+
+    before = {run.info.run_id for run in store.runs()}
     again = here("study", "architectures", *FEW).succeeded()
     assert "walsh_operator_relative_l1 average of 2" in again.out
-    (study,) = {run.info.run_id for run in store.runs()} - before
-    assert store.client.get_run(study).data.tags["kind"] == "study"
+    assert {run.info.run_id for run in store.runs()} == before
+    cells = json.loads(artifact_path(parent, "cells.json").read_text())
+    assert {c["status"] for c in cells if "seed=-" not in c["overrides"]} == {"reused"}
+
+    # The cells are runs of `qmend train`: found and run again as such.
+    command = ("train", "-m", "dataset=tiny", *SMALL, "train_circuits=24", "loss=kl,l1", "seed=0,1")
+    assert "4 reused" in here(*command, "resume=true").succeeded().out
+    (small,) = [run for run in trained if run.info.run_name == "cell=small_l1 seed=1"]
+    verdict = here("runs", "reproduce", small.info.run_id).succeeded().out
+    assert "all" in verdict.partition("The metrics agree: ")[2]
+
+
+def test_a_stopped_study_repeats_no_finished_cell(here: Command, tmp_path: Path) -> None:
+    """A training that was there before, one that fails, and one that is new."""
+    alone = ("train", "dataset=tiny", *SMALL, "train_circuits=24", "loss=kl", "seed=1")
+    here(*alone).succeeded()
+    store = open_store(tmp_path / "mlruns")
+    (first,) = store.runs("tags.kind = 'train'")
+    cells = f"+cells.small=[{','.join(map(repr, SMALL))},'loss=kl']"
+    broken = "+cells.broken=['experiment=walsh_operator','checkpoint=nobody']"
+    common = ("dataset=tiny", "train_circuits=24", "baselines=[none]", "transferred=[]", "~cells")
+    study = ("study", "architectures", *common, "~other_data", cells)
+    failed = here(*study, broken, "seeds=[0,1]")
+    failed.refused("2 of 5 cells failed", "cell=broken", "nobody", "tries the failed", code=3)
+    assert "small" in failed.out
+    (parent,) = store.runs("tags.kind = 'study'")
+    assert parent.info.status == "FAILED"
+    records = json.loads(artifact_path(parent, "cells.json").read_text())
+    statuses = {record["overrides"][1]: record["status"] for record in records[:2]}
+    assert statuses == {"seed=0": "finished", "seed=1": "reused"}
+    assert records[1]["run_id"] == first.info.run_id
+    reused = store.client.get_run(first.info.run_id)
+    assert reused.data.tags["reused_by"] == parent.info.run_id
 
 
 def averages_without(names: set[str]) -> set[str]:
@@ -56,6 +102,11 @@ def averages_without(names: set[str]) -> set[str]:
 
 
 def test_wrong_studies_are_refused_before_work(here: Command, tmp_path: Path) -> None:
-    here("study", "architectures", "carried=[nobody]").refused("carried", "nobody")
-    here("study", "architectures", *FEW, "+cells.bad='model=blind'").refused("model")
+    here("study", "architectures", "transferred=[nobody]").refused("transferred", "nobody")
+    here("study", "architectures", *FEW, "+cells.bad=['model=blind']").refused("cells.bad", "model")
+    here("study", "architectures", *FEW, "+cells.bad=['device=hanoi']").refused(
+        "cells.bad", "device"
+    )
+    here("study", "architectures", *FEW, "+cells.small_l1=['loss=l1']").refused("'small_l1'")
+    assert list(tmp_path.iterdir()) == []
     here("study", "architectures", *FEW, "train_circuits=100000").refused("train_circuits")

@@ -177,9 +177,9 @@ def test_models_of_one_kind_are_told_apart(demo: Tracked, here: Command, checkpo
         (("baselines=[none,none]",), ("none more than once",)),
         (("ensemble=true",), ("ensemble=true", "checkpoint=[")),
         ((f"{KEY}=[a,a]",), ("a more than once",)),
-        ((f"{KEY}=[]",), (KEY,)),
+        ((f"{KEY}=[]", "baselines=[]"), (KEY, "nothing to score")),
     ],
-    ids=["unknown", "baseline twice", "one alone", "model twice", "no model"],
+    ids=["unknown", "baseline twice", "one alone", "model twice", "nothing"],
 )
 def test_a_choice_that_makes_no_sense(
     here: Command, arguments: tuple[str, ...], parts: tuple[str, ...]

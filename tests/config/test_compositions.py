@@ -17,10 +17,11 @@ from pydantic import BaseModel
 
 from qmend.config.compose import compose_config
 from qmend.config.errors import validate
-from qmend.config.paths import conf_dir, config_groups
+from qmend.config.paths import conf_dir, config_groups, study_configs
 from qmend.datasets.table import Dataset
 from qmend.models.base import ARCHITECTURES
 from qmend.models.outline import architecture_keys
+from qmend.studies import study_type
 from qmend.training.data import encode
 from qmend.training.losses import LOSSES
 from qmend.training.train import train
@@ -28,7 +29,8 @@ from qmend.types import QmendError
 from qmend.workflows import configs
 from qmend.workflows.compose import COMMAND_CONFIGS
 
-ROOTS = COMMAND_CONFIGS
+STUDIES = {f"study/{path.stem}": study_type(path.stem) for path in study_configs()}
+ROOTS = {**COMMAND_CONFIGS, **STUDIES}
 
 
 def options(group: str) -> list[str]:
@@ -135,7 +137,7 @@ def test_an_imported_dataset(name: str) -> None:
     assert evaluated.dataset_folder == Path("data") / name
     with pytest.raises(QmendError, match=r"dataset\.circuits: unknown key"):
         validate(
-            configs.PublishedNoiseStudyConfig, composed("study/published_noise", f"dataset={name}")
+            ROOTS["study/published_noise"], composed("study/published_noise", f"dataset={name}")
         )
 
 

@@ -88,8 +88,8 @@ def test_a_config_of_before_all_renames_is_read_and_hashed_as_it_was() -> None:
     assert now["loss"]["name"] == "not_improved"
     assert now["online"] == {"epochs_per_draw": 2, "resample": "noise", "noise": "randomized"}
     assert now["dataset"]["simulator"] == "ptm"
-    stable = spellings.stable_form(now)
-    assert {key: stable[key] for key in BEFORE} == BEFORE
+    assert now["train_circuits"] is None
+    assert spellings.stable_form(now) == BEFORE
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from qmend.noise.fit_model import PRIOR, NoiseModel
 from qmend.noise.fitted import FittedNoise
 from qmend.noise.fitting import FitSettings, fit_noise, thirds
 from qmend.noise.measurements import Measurements
-from qmend.reporting.fidelity import fidelity_figure, fidelity_table
 from qmend.reporting.figures import svg
 from qmend.studies.fidelity import (
     DEFAULT,
@@ -25,6 +24,7 @@ from qmend.studies.fidelity import (
     expectations,
     fit_report,
 )
+from qmend.studies.fidelity_report import fidelity_figure, fidelity_table
 from qmend.types import QmendError
 
 LAYOUT = (0, 1, 2)

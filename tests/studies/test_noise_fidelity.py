@@ -10,7 +10,7 @@ from qmend.datasets.expectations import load_expectations
 from qmend.devices.device import DeviceConfig, load_device
 from qmend.noise.fitting import FitSettings
 from qmend.studies.fidelity import DEFAULT, MEASURED
-from qmend.studies.noise_fidelity import EXTRAPOLATED, observed_bits, run_study
+from qmend.studies.noise_fidelity import EXTRAPOLATED, compare_models, observed_bits
 from qmend.types import QmendError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "algiers_trotter"
@@ -44,7 +44,7 @@ def test_the_rows_are_of_the_measured_data(measured, device):
             + ("shots", "circuit_id", "job_id", "device", "split", "n_two_qubit", "depth")
         },
     )
-    report = run_study(part, device, FitSettings(iterations=1), seed=0, replicates=20)
+    report = compare_models(part, device, FitSettings(iterations=1), seed=0, replicates=20)
     rows = {row.name: row for row in report.rows}
     held_out = few[report.test]
     z, ideal = measured.values[held_out], measured.ideal_values[held_out]
@@ -62,4 +62,4 @@ def test_the_rows_are_of_the_measured_data(measured, device):
 def test_circuits_of_other_qubits_are_refused(measured):
     other = load_device(DeviceConfig(name="a", backend="FakeAlgiers", layout=(1, 2, 3, 5)))
     with pytest.raises(QmendError, match=r"ran on \[\(0, 1, 2, 3\)\], device.layout is"):
-        run_study(measured, other, FitSettings(), 0, 10)
+        compare_models(measured, other, FitSettings(), 0, 10)

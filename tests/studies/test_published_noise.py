@@ -6,45 +6,31 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qmend.datasets.config import DatasetConfig
-from qmend.studies.published_noise import (
-    Hypothesis,
-    PublishedNoiseConfig,
-    Statistics,
-    deviation,
-    fit_value,
-    run_study,
-    statistics,
-)
-from qmend.tracking.run import start_run
-from qmend.training.config import TrainingConfig
+from qmend.studies import compose_study
+from qmend.studies.published_noise import Statistics, run
+from qmend.studies.strength_fit import deviation, fit_value, statistics
+from qmend.tracking.finding import artifact_path
+from qmend.tracking.store import open_store
 from qmend.types import QmendError
+from qmend.workflows.observer import Observer
 
 PUBLISHED = Statistics(tv=0.529, hellinger=0.519, rmse=0.0612)
 
 
-@pytest.fixture(scope="module")
-def surrogate(tiny_config) -> DatasetConfig:
-    plain = {**tiny_config.model_dump(), "family": tiny_config.family.model_dump()}
-    return DatasetConfig.model_validate({**plain, "noise": {"name": "surrogate_hardware"}})
-
-
-def study(published: Statistics = PUBLISHED, **hypothesis) -> PublishedNoiseConfig:
-    return PublishedNoiseConfig(
-        hypotheses={"one": Hypothesis(gadgets="exact", **hypothesis)},
-        unmitigated=published,
-        blind=published,
-        fit_jobs=8,
-    )
+def study(folder: Path, *overrides: str):
+    few = ["dataset=tiny", "dataset/noise=surrogate_hardware", "fit_jobs=8", "trainer=tiny"]
+    few += ["model.width=8", "trainer.max_epochs=1", "trainer.threads=1", "~hypotheses"]
+    few += [f"data.root={folder}", "data.workers=1", f"tracking.root={folder}/mlruns"]
+    return compose_study("published_noise", [*few, *overrides])
 
 
 def test_statistics_of_known_distributions():
     ideal = np.array([[1.0, 0.0, 0.0, 0.0]] * 2)
     noisy = np.array([[0.5, 0.5, 0.0, 0.0]] * 2)
-    found = statistics(ideal, noisy, np.array([[0.75, 0.25, 0, 0], [0.25, 0.75, 0, 0]]))
-    assert found.tv == pytest.approx(0.5)
-    assert found.rmse == pytest.approx((math.sqrt(0.125) / 2 + math.sqrt(1.125) / 2) / 2)
-    assert found.improved_pct == 50.0
+    ours = statistics(ideal, noisy, np.array([[0.75, 0.25, 0, 0], [0.25, 0.75, 0, 0]]))
+    assert ours.tv == pytest.approx(0.5)
+    assert ours.rmse == pytest.approx((math.sqrt(0.125) / 2 + math.sqrt(1.125) / 2) / 2)
+    assert ours.improved_pct == 50.0
 
 
 def test_deviation_is_relative():
@@ -54,37 +40,34 @@ def test_deviation_is_relative():
 
 
 @pytest.mark.parametrize("permuted", [False, True])
-def test_a_known_strength_is_found_again(surrogate, device_config, store, tmp_path, permuted):
+def test_a_known_strength_is_ours_again(tmp_path, permuted):
     """Statistics of data of strength 3, fitted: strength 3, and no deviation left."""
-    config = study(value=3.0, permuted=permuted)
-    with start_run(store, "study", {"kind": "study"}, {}) as parent:
-        (finding,) = run_study(
-            config, surrogate, device_config, short(), store, parent.run_id, {}, tmp_path, 1
-        )
-    assert finding.value == 3.0
-    again = study(finding.unmitigated, permuted=permuted)
-    own = surrogate.model_copy(update={"name": "again"})
+    one = f"+hypotheses.one={{gadgets:exact,permuted:{permuted},value:3.0}}"
+    config = study(tmp_path, one)
+    result = run(config, Observer())
+    assert result.failure is None
+    published, row = ([cell.text for cell in row.cells] for row in result.tables[0].rows)
+    assert published[:3] == ["published", "", "0.529"]
+    assert row[:2] == ["one", "3.00"]
+    store = open_store(tmp_path / "mlruns")
+    (trained,) = store.runs("tags.kind = 'train'")
+    assert trained.info.status == "FINISHED"
+    assert "hypothesis" in artifact_path(trained, "config.yaml").read_text()
+
     # The target is of the test jobs, the fit of other circuits: equal but for their scatter.
-    assert fit_value(again, own, device_config, again.hypotheses["one"]) == pytest.approx(
-        3, rel=0.4
-    )
-    runs = store.client.search_runs(
-        [store.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.run_id}'"
-    )
-    assert [run.info.status for run in runs] == ["FINISHED"]
-    logged = store.client.download_artifacts(runs[0].info.run_id, "config.yaml")
-    assert "hypothesis" in Path(logged).read_text()
+    tv, hellinger, rmse = map(float, row[2:5])
+    target = Statistics(tv=tv, hellinger=hellinger, rmse=rmse)
+    dataset = config.simulated.model_copy(update={"name": "again"})
+    value = fit_value(target, dataset, config.device, config.hypotheses["one"], 8, 20.0)
+    assert value == pytest.approx(3, rel=0.4)
+
+    again = run(config, Observer())
+    assert again.run_id == result.run_id
+    assert again.tables == result.tables
+    assert len(store.runs("tags.kind = 'train'")) == 1
 
 
-def short():
-    return TrainingConfig(
-        model={"name": "blind_mlp", "width": 8},
-        loss={"name": "kl"},
-        optimizer={"lr": 3e-3},
-        trainer={"max_epochs": 1, "batch_size": 24, "threads": 1},
-    )
-
-
-def test_only_the_surrogate_has_a_strength(tiny_config, device_config, store, tmp_path):
+def test_only_the_surrogate_has_a_strength(tmp_path):
+    config = study(tmp_path, "dataset/noise=aer", "+hypotheses.one={gadgets:exact}")
     with pytest.raises(QmendError, match=r"dataset/noise=surrogate_hardware"):
-        list(run_study(study(), tiny_config, device_config, short(), store, "0", {}, tmp_path, 1))
+        run(config, Observer())

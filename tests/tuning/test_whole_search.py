@@ -23,9 +23,9 @@ from mlflow.entities import Run as MlflowRun
 
 from qmend.config.nested import flatten
 from qmend.datasets.table import Dataset
+from qmend.runs.reproduction import reproduce
 from qmend.runs.scoring import Context
 from qmend.runs.training import run_training
-from qmend.studies.reproduction import reproduce
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.config import TrainingConfig

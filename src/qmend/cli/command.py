@@ -88,6 +88,18 @@ class HydraCommand(Command):
 
 
 @dataclass(frozen=True)
+class StudyCommand(HydraCommand):
+    """A study: a file of :mod:`qmend.studies`, which has the type of the config."""
+
+    def run(self, arguments: list[str]) -> None:
+        from qmend.cli.hydra_app import run_hydra
+        from qmend.studies import study_type
+
+        name = self.config.removeprefix("study/")
+        run_hydra(self.config, study_type(name), partial(call, self.function, name), arguments)
+
+
+@dataclass(frozen=True)
 class PlainCommand(Command):
     """A command with options, parsed by argparse."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from qmend.cli.arguments import Option, at_least, root_option
-from qmend.cli.command import Command, HydraCommand, PlainCommand
+from qmend.cli.command import Command, HydraCommand, PlainCommand, StudyCommand
+from qmend.config.paths import study_configs
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
 BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
@@ -30,6 +32,19 @@ def _quoted_runs(arguments: list[str]) -> list[str]:
     """``runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
     pattern = re.compile(r"runs=([^\[\]'\",]+)")
     return [pattern.sub(r"runs='\1'", a) if pattern.fullmatch(a) else a for a in arguments]
+
+
+def _study_commands() -> Iterator[Command]:
+    """List the studies; the first lines of each one's config say what it does."""
+    for path in study_configs():
+        _, summary, example, *_ = path.read_text().splitlines()
+        yield StudyCommand(
+            f"study {path.stem}",
+            "qmend.cli.study:show_study",
+            summary.partition(": ")[2],
+            example.partition(": ")[2],
+            config=f"study/{path.stem}",
+        )
 
 
 _RUN = Option("run", metavar="RUN", help="first digits of a run's id")
@@ -124,34 +139,7 @@ COMMANDS: tuple[Command, ...] = (
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
         config="evaluate",
     ),
-    HydraCommand(
-        "study architectures",
-        "qmend.cli.architectures:study_architectures",
-        "compare all architectures, losses and baselines over several seeds and on other data",
-        "qmend study architectures dataset=pauli_reference train_circuits=6000",
-        config="study/architectures",
-    ),
-    HydraCommand(
-        "study known_noise",
-        "qmend.cli.known_noise:study_known_noise",
-        "bound a network's gain by one that knows the noise exactly and simulates nothing",
-        "qmend study known_noise dataset=pauli_surrogate train_circuits=12000",
-        config="study/known_noise",
-    ),
-    HydraCommand(
-        "study noise_fidelity",
-        "qmend.cli.study:study_noise_fidelity",
-        "compare noise models with a device, before and after a fit",
-        "qmend study noise_fidelity seed=1 output=reports/fit_seed_1",
-        config="study/noise_fidelity",
-    ),
-    HydraCommand(
-        "study published_noise",
-        "qmend.cli.study:study_published_noise",
-        "find noise that gives the published hardware statistics",
-        "qmend study published_noise dataset.circuits=3000",
-        config="study/published_noise",
-    ),
+    *_study_commands(),
     PlainCommand(
         "models promote",
         "qmend.cli.models:promote_model",

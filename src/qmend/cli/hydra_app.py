@@ -18,12 +18,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from qmend.cli.main import explain
-from qmend.cli.multirun import Outcome, current_cell, end_multirun, reraise_callback_error
+from qmend.cli.multirun import current_cell, end_multirun, reraise_callback_error
 from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
 from qmend.config.model import CommandConfig
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.spellings import spelling_sentence
+from qmend.runs.cells import Outcome
 from qmend.types import QmendError
 
 Config = TypeVar("Config", bound=CommandConfig)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
@@ -22,24 +22,10 @@ from omegaconf import DictConfig
 
 from qmend.cli.terminal import without_bars
 from qmend.processes import end_with
-from qmend.runs.cells import Cell
+from qmend.runs.cells import Cell, Outcome
 
 if TYPE_CHECKING:
     from qmend.cli.multirun_driver import Multirun
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The end of one job.
-
-    Attributes:
-        status: ``reused``: finished by an earlier command, whose run it is.
-        error: one sentence where it failed.
-    """
-
-    status: Literal["finished", "reused", "failed", "not finished"]
-    run_id: str | None = None
-    error: str = ""
 
 
 @dataclass(frozen=True)

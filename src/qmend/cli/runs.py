@@ -157,7 +157,7 @@ def reproduce_run(options: Namespace) -> None:
     store = open_store(options.root)
     (run,) = _chosen(store, [options.run])
     # Lightning takes seconds to import.
-    from qmend.studies.reproduction import reproduce
+    from qmend.runs.reproduction import reproduce
 
     console.print(f"  Again: {name_of(run)}, run {run.info.run_id}", markup=False)
     found = reproduce(store, run, [options.data], TerminalObserver().training)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from qmend.cli.multirun import Outcome, current_cell
+from qmend.cli.multirun import current_cell
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.reporting.numbers import interval_text
+from qmend.runs.cells import Outcome
 from qmend.workflows.configs import TrainConfig
 from qmend.workflows.train import train
 

@@ -25,6 +25,26 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     return compose_choices(name, overrides)[0]
 
 
+def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
+    """Expand overrides as ``-m`` does, with Hydra's sweeper.
+
+    Returns:
+        The overrides of each combination, and those of the given overrides that vary.
+
+    Raises:
+        QmendError: if one is not of the form key=value.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except CONFIG_ERRORS as error:
+        raise QmendError(hydra_sentence(error, conf_dir())) from None
+    (cells,) = BasicSweeper.split_arguments(parsed, None)
+    return cells, [str(each.input_line) for each in parsed if each.is_sweep_override()]
+
+
 def compose_choices(name: str, overrides: Sequence[str]) -> tuple[DictConfig, dict[str, str]]:
     """Compose as :func:`compose_config`, with the name of the config of each group.
 

@@ -27,3 +27,11 @@ def conf_dir() -> Path:
         if (folder / "base.yaml").exists():
             return folder
     raise QmendError("The package carries no configs; install it again from a wheel or checkout.")
+
+
+def study_configs() -> list[Path]:
+    """List the configs of studies; none where the package was installed without configs."""
+    try:
+        return sorted((conf_dir() / "study").glob("*.yaml"))
+    except QmendError:
+        return []

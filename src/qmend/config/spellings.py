@@ -34,7 +34,7 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
     "online": {"worlds": "randomized"},
 }
 #: (section, key) -> the value that means the same as the key's absence.
-ADDED: dict[tuple[str, str], Any] = {}
+ADDED: dict[tuple[str, str], Any] = {("", "train_circuits"): None}
 #: First way to choose a config of a group -> the present way.
 RENAMED_GROUPS: dict[str, str] = {
     "family@dataset.family": "dataset/family",

@@ -93,6 +93,24 @@ class Dataset:
         skipped = {**self.skipped, reason: left_out} if left_out else self.skipped
         return replace(self, rows=self.rows.select(index), split=self.split[index], skipped=skipped)
 
+    def shortened(self, train_circuits: int | None) -> Dataset:
+        """The dataset with the first so many circuits of its training split; None: all.
+
+        Raises:
+            QmendError: if it has fewer.
+        """
+        if train_circuits is None:
+            return self
+        train = np.flatnonzero(self.split == "train")
+        if train_circuits > len(train):
+            raise QmendError(
+                f"train_circuits={train_circuits:,} is more than the {len(train):,} training "
+                f"circuits of {self.folder}; choose fewer."
+            )
+        kept = np.ones(len(self.rows), dtype=bool)
+        kept[train[train_circuits:]] = False
+        return self.select(np.flatnonzero(kept), "left out of the training split")
+
     def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
         """The circuits of one split, or of all together.
 

@@ -1,10 +1,10 @@
-"""Tables of tracked runs: a list, one in full, several side by side, the cells of a multirun."""
+"""Tables of tracked runs: a list, one in full, several side by side, the cells of a sweep."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from mlflow.entities import Run as MlflowRun
@@ -20,6 +20,7 @@ from qmend.reporting.numbers import (
     size_text,
 )
 from qmend.reporting.table import Cell, Column, Row, Table
+from qmend.runs.cells import CellRecord
 from qmend.runs.configurations import differing
 from qmend.runs.leaderboard import Leaderboard, aligned
 from qmend.runs.reading import ScoredRun
@@ -232,34 +233,11 @@ def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
     return Table(columns, (tuple(rows),), title)
 
 
-@dataclass(frozen=True)
-class MultirunCell:
-    """A cell of a multirun.
-
-    Attributes:
-        overrides: ``key=value`` of each key that varies.
-        status: ``finished``, ``reused`` (from an earlier command), ``failed`` or ``not finished``.
-        run_id: its run; None where it got none.
-        error: one sentence where it did not finish.
-        metrics: of its run, by the run contract.
-    """
-
-    overrides: tuple[str, ...]
-    status: str
-    run_id: str | None
-    error: str
-    metrics: Mapping[str, float]
-
-    @property
-    def name(self) -> str:
-        return " ".join(self.overrides)
-
-
-def multirun_table(cells: Sequence[MultirunCell], parent: str) -> Table:
+def cells_table(cells: Sequence[CellRecord], kind: str, parent: str) -> Table:
     """Tabulate cells: a column for each key that varies, the best cell marked, errors below.
 
     Args:
-        parent: id of the multirun's run.
+        kind, parent: kind and id of the run above them.
     """
     keys = [text.partition("=")[0] for text in cells[0].overrides]
     columns = (
@@ -290,4 +268,4 @@ def multirun_table(cells: Sequence[MultirunCell], parent: str) -> Table:
     counts = [f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses)]
     summary = f"{len(cells)} cells: {', '.join(counts)}; harmed: L1RC > 0.05"
     caption = "\n".join([*problems, summary])
-    return Table(columns, (tuple(rows),), f"Cells of multirun {parent}", caption)
+    return Table(columns, (tuple(rows),), f"Cells of {kind} {parent}", caption)

@@ -1,8 +1,12 @@
-"""Cells: the runs that a multirun or a study is made of."""
+"""Cells: the runs that a multirun or a study is made of. Importable without MLflow."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from qmend.types import QmendError
 
 
 @dataclass(frozen=True)
@@ -18,3 +22,66 @@ class Cell:
     parent: str
     name: str = ""
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of one cell.
+
+    Attributes:
+        status: ``reused``: finished by an earlier command, whose run it is.
+        error: one sentence where it failed.
+    """
+
+    status: Literal["finished", "reused", "failed", "not finished"]
+    run_id: str | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """A cell with its outcome, as ``cells.json`` of the parent run holds it.
+
+    Attributes:
+        overrides: ``key=value`` of each key that varies.
+        status: of its :class:`Outcome`.
+        run_id: its run; None where it got none.
+        error: one sentence where it did not finish.
+        metrics: of its run, by the run contract.
+    """
+
+    overrides: tuple[str, ...]
+    status: str
+    run_id: str | None
+    error: str
+    metrics: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        return " ".join(self.overrides)
+
+    @property
+    def failed(self) -> bool:
+        return self.status not in ("finished", "reused")
+
+
+class FailedCellsError(QmendError):
+    """Cells of a multirun or study failed; the others finished."""
+
+    status = 3
+
+
+def failure(records: Sequence[CellRecord], advice: str) -> FailedCellsError | None:
+    """Return the error that tells the failed cells, or None if there are none.
+
+    Args:
+        advice: a sentence on how to try them again.
+    """
+    failed = [record for record in records if record.failed]
+    if not failed:
+        return None
+    first = failed[0]
+    return FailedCellsError(
+        f"{len(failed)} of {len(records)} cells failed, the first ({first.name}): {first.error} "
+        f"{advice}"
+    )

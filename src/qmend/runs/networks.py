@@ -56,11 +56,14 @@ def readable_rows(
     """Read the rows of an imported dataset that all networks take, with notes on the others.
 
     Args:
+        networks: none: all rows are read.
         n_qubits: of the rows; None: as many as the first model was trained on.
 
     Raises:
         QmendError: if a model can't take such rows.
     """
+    if not networks:
+        return load_dataset(folder, n_qubits), []
     first = networks[0]
     n_qubits = n_qubits or first.model.dimensions.n_qubits
     for network in networks:

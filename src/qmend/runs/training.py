@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.datasets.manifest import Manifest
 from qmend.mitigation.learned import LearnedMitigator
@@ -19,7 +18,7 @@ from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
 from qmend.runs.scoring import Context, open_run, score_run
 from qmend.tracking.run import Run, config_sha
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store
 from qmend.training.checkpoint import save_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.training.data import encode
@@ -91,8 +90,6 @@ def run_training(
 
 #: Folder in the store with one folder for each training that has not finished.
 UNFINISHED = "unfinished"
-#: Tag of a finished run that later multiruns reused: the ids of those multiruns' runs.
-REUSED_TAG = "reused_by"
 #: Beside the state: the id of the run that the training belongs to.
 RUN_FILE = "run_id"
 
@@ -100,35 +97,6 @@ RUN_FILE = "run_id"
 def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Path:
     """Return the directory of a training's state until it is finished."""
     return store.root / UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
-
-
-def finished(store: Store, shas: Collection[str], dataset_sha: str) -> str | None:
-    """Find the newest finished training on a dataset by the hash of its config.
-
-    Raises:
-        QmendError: if the store can't be used.
-    """
-    query = (
-        f"tags.kind = 'train' and attributes.status = 'FINISHED' "
-        f"and tags.dataset_sha = '{dataset_sha}'"
-    )
-    with reported(store.root):
-        for sha in shas:
-            for run in store.runs(f"{query} and tags.config_sha = '{sha}'", limit=1):
-                return str(run.info.run_id)
-    return None
-
-
-def mark_reused(store: Store, run_id: str, parent: str) -> None:
-    """Tag a finished run with another multirun's run that takes it over.
-
-    It stays the child of the multirun that made it, which would lose it else.
-    """
-    with reported(store.root):
-        tags = store.client.get_run(run_id).data.tags
-    reused_by = tags.get(REUSED_TAG, "").split()
-    if tags.get(MLFLOW_PARENT_RUN_ID) != parent and parent not in reused_by:
-        Run(store, run_id).tags({REUSED_TAG: " ".join([*reused_by, parent])})
 
 
 @contextmanager

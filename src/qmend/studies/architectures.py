@@ -1,131 +1,219 @@
-"""Every architecture and loss with several seeds beside every baseline, and how far they carry.
-
-Each training, baseline and evaluation is a run of its own. One that the store already holds, with
-the same config on the same data, is not run again: a study that was stopped goes on.
-"""
+"""Compare architectures, losses and baselines over several seeds, and on other data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
 
-import numpy as np
+from pydantic import Field, model_validator
 
-from qmend.datasets.table import Dataset
-from qmend.mitigation.runnable import runnable_baselines
-from qmend.runs.configurations import Configuration
-from qmend.runs.evaluation import run_ensemble, run_evaluation
-from qmend.runs.reading import ScoredRun, read_scored
-from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import run_training, unfinished
-from qmend.tracking.run import config_sha
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-from qmend.training.config import TrainingConfig
-from qmend.types import QmendError
+from qmend.config.compose import expand_sweep
+from qmend.datasets.config import ImportedDatasetConfig
+from qmend.studies.base import (
+    Study,
+    StudyResult,
+    compose_cell,
+    open_study,
+    write_leaderboard,
+)
+from qmend.types import QmendError, nearest
+from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.observer import Observer
+
+if TYPE_CHECKING:  # torch, MLflow
+    from qmend.runs.configurations import Configuration
+    from qmend.runs.leaderboard import Leaderboard
+    from qmend.workflows.evaluate import Evaluation
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One way to train, to be run with several seeds.
+class Config(CommonConfig):
+    """``conf/study/architectures.yaml``.
 
     Attributes:
-        training: with any seed.
-        config: the whole config as plain values, without the seed.
+        seeds: every cell is trained with each.
+        train_circuits: of the training split, where a cell sets no number; null: all.
+        baselines: names, or ``all`` that can run.
+        cells: name -> overrides of ``qmend train``; values with commas between make a row each.
+        transferred: rows whose networks are averaged over seeds, and scored on other data.
+        other_data: name -> overrides of ``qmend evaluate`` that choose the data.
+        output: directory of the tables, one for each dataset.
     """
 
-    name: str
-    training: TrainingConfig
-    config: Mapping[str, Any]
+    seeds: tuple[int, ...] = Field(min_length=1)
+    train_circuits: int | None = Field(ge=1)
+    baselines: Literal["all"] | tuple[str, ...]
+    cells: dict[str, tuple[str, ...]] = {}
+    transferred: tuple[str, ...]
+    other_data: dict[str, tuple[str, ...]] = {}
+    output: Path
 
-    def seeded(self, seed: int) -> TrainingConfig:
-        """Return the training with one of the seeds."""
-        return self.training.model_copy(update={"seed": seed})
+    @model_validator(mode="after")
+    def _transferred_rows_exist(self) -> Self:
+        rows = self.rows()
+        for name in self.transferred:
+            if name not in rows:
+                raise QmendError(f"transferred: no row {name!r} in cells. {nearest(name, rows)}")
+        return self
+
+    def rows(self) -> dict[str, list[str]]:
+        """Expand the cells: name of each row -> overrides of its trainings.
+
+        The values that vary follow the cell's name: ``loss=kl,l1`` gives ``NAME_kl``, ``NAME_l1``.
+
+        Raises:
+            QmendError: if two rows have the same name.
+        """
+        rows: dict[str, list[str]] = {}
+        for cell, overrides in self.cells.items():
+            expanded, swept = expand_sweep(overrides)
+            varying = [text.partition("=")[0] for text in swept]
+            for texts in expanded:
+                pairs = [text.partition("=")[::2] for text in texts]
+                name = "_".join([cell, *(value for key, value in pairs if key in varying)])
+                if name in rows:
+                    raise QmendError(f"cells: two rows are named {name!r}; rename one.")
+                rows[name] = texts
+        return rows
 
 
-#: (what is under way, epochs) -> context manager that yields a training's observer.
-Watch = Callable[[str, int], Any]
+def run(config: Config, observer: Observer) -> StudyResult:
+    """Train every cell with every seed, score the baselines, then the best on other data.
 
-
-def shortened(dataset: Dataset, train_circuits: int | None) -> Dataset:
-    """The dataset with the first so many circuits of its training split, whole jobs.
+    What the store already holds is not run again.
 
     Raises:
-        QmendError: if it has fewer.
+        QmendError: naming the cell whose config is wrong, before any work.
     """
-    if train_circuits is None:
-        return dataset
-    train = np.flatnonzero(dataset.split == "train")
-    if train_circuits > len(train):
+    trainings = {name: _training(config, name, texts) for name, texts in config.rows().items()}
+    baselines = None
+    if config.baselines:
+        baselines = _evaluation(config, "baselines", (), config.baselines)
+    others = {
+        name: _evaluation(config, f"other_data.{name}", overrides)
+        for name, overrides in config.other_data.items()
+    }
+
+    from qmend.datasets.table import load_dataset
+    from qmend.evaluation.scores import reference
+    from qmend.reporting.html import check_writable
+    from qmend.reporting.leaderboard import leaderboard_table
+    from qmend.runs.leaderboard import Leaderboard
+    from qmend.runs.scoring import dataset_tags
+    from qmend.workflows.generate import generate
+
+    check_writable(config.output / "table.md")
+    generate(config, observer)
+    dataset = load_dataset(config.dataset_folder)
+    for count in {training.train_circuits for training in trainings.values()}:
+        dataset.shortened(count)
+    title = f"study architectures on {dataset.folder.name}"
+    with open_study(config, title, dataset_tags(dataset), observer) as study:
+        notes: list[str] = []
+        rows: list[Configuration] = []
+        transferred: list[Configuration] = []
+        for name, training in trainings.items():
+            row = study.train(name, training, config.seeds)
+            if row is not None:
+                rows.append(row)
+                if name in config.transferred:
+                    transferred.append(row)
+        for row in transferred:
+            if len(row.runs) > 1:
+                rows += _average(study, config, row)
+        if baselines is not None:
+            evaluation = study.evaluate("baselines", baselines)
+            rows += evaluation.leaderboard.configurations if evaluation else ()
+            notes += evaluation.notes if evaluation else ()
+        boards = {}
+        if rows:
+            boards[dataset.folder.name] = Leaderboard(tuple(rows), reference(dataset.part("test")))
+        for name, other in others.items():
+            evaluation = _transfer(study, name, other, transferred)
+            if evaluation is not None:
+                boards[name] = _with_rows(evaluation, transferred)
+                notes += [f"{name}: {note}" for note in evaluation.notes]
+        for name, board in boards.items():
+            write_leaderboard(study, board, config.output, name)
+    tables = tuple(leaderboard_table(board, title=name) for name, board in boards.items())
+    notes.append(f"Tables: {config.output}")
+    return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
+
+
+def _training(config: Config, name: str, overrides: Sequence[str]) -> TrainConfig:
+    """Compose a row's training, whatever its seed."""
+    count = "null" if config.train_circuits is None else config.train_circuits
+    texts = [f"train_circuits={count}", *overrides]
+    training: TrainConfig = compose_cell(f"cells.{name}", config, TrainConfig, "train", texts)
+    if (training.dataset, training.device) != (config.dataset, config.device):
         raise QmendError(
-            f"train_circuits={train_circuits:,} is more than the {len(train):,} training circuits "
-            f"of {dataset.folder}; choose fewer."
+            f"cells.{name}: all cells are trained on the study's own dataset and device; leave "
+            "them out."
         )
-    kept = np.ones(len(dataset.rows), dtype=bool)
-    kept[train[train_circuits:]] = False
-    return dataset.select(np.flatnonzero(kept), "left out of the training split")
+    if training.online is not None:
+        from qmend.training.online import chosen_noise  # imports torch
+
+        chosen_noise(training.online, training.simulated, 0)
+    return training
 
 
-def run_baselines(
-    context: Context, names: Sequence[str] | None, config: Mapping[str, Any]
-) -> Iterator[Configuration]:
-    """Run each baseline that can run on the dataset; None: all of them."""
-    for mitigator in runnable_baselines(context.dataset, names).mitigators:
-        plain = {"baseline": mitigator.name, **config}
-        run = finished_run(context, plain) or run_baseline(context, mitigator, plain)
-        yield Configuration(mitigator.name, (run,))
+def _evaluation(
+    config: Config,
+    key: str,
+    overrides: Sequence[str],
+    baselines: Literal["all"] | Sequence[str] = (),
+) -> EvaluateConfig:
+    """Compose an evaluation of networks that are trained later."""
+    texts = [*overrides, "checkpoint=[later]"]
+    if baselines:
+        names = baselines if baselines == "all" else f"[{','.join(baselines)}]"
+        texts = [*overrides, "checkpoint=[]", f"baselines={names}"]
+    evaluation: EvaluateConfig = compose_cell(key, config, EvaluateConfig, "evaluate", texts)
+    return evaluation
 
 
-def run_cell(context: Context, cell: Cell, seeds: Sequence[int], watch: Watch) -> Configuration:
-    """Train with every seed that the store has no finished run of."""
-    runs = []
-    for seed in seeds:
-        plain = {**cell.config, "seed": seed}
-        run = finished_run(context, plain)
-        if run is None:
-            name = f"{cell.name} seed {seed}"
-            state = unfinished(context.store, plain, context.dataset.manifest.dataset_sha)
-            with watch(name, cell.training.trainer.max_epochs) as observer:
-                run = run_training(
-                    context, name, cell.seeded(seed), plain, state=state, observer=observer
-                )
-        runs.append(run)
-    return Configuration(cell.name, tuple(runs))
+def _average(study: Study, config: Config, row: Configuration) -> list[Configuration]:
+    """Score the average of a row's networks on the study's data; empty where that failed."""
+    from qmend.runs.configurations import Configuration
+
+    name = f"{row.name} average of {len(row.runs)}"
+    texts = ("ensemble=true", f"checkpoint=[{','.join(row.run_ids)}]", "baselines=[]")
+    average: EvaluateConfig = compose_cell(name, config, EvaluateConfig, "evaluate", texts)
+    evaluation = study.evaluate(name, average)
+    return [] if evaluation is None else [Configuration(name, (evaluation.leaderboard.runs[-1],))]
 
 
-def run_average(
-    context: Context, trained: Configuration, config: Mapping[str, Any]
-) -> Configuration:
-    """Score the average of the networks of all seeds."""
-    ids = list(trained.run_ids)
-    plain = {"ensemble_of": ids, **config}
-    run = finished_run(context, plain)
-    if run is None:
-        members = [load_checkpoint(checkpoint_folder(context.store, run_id)) for run_id in ids]
-        run = run_ensemble(context, members, plain)
-    return Configuration(f"{trained.name} average of {len(ids)}", (run,))
+def _transfer(
+    study: Study, name: str, other: EvaluateConfig, rows: Sequence[Configuration]
+) -> Evaluation | None:
+    """Score trained networks on other data, beside baselines that are fitted to these."""
+    from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+
+    ids = [run_id for row in rows for run_id in row.run_ids]
+    if isinstance(other.dataset, ImportedDatasetConfig) and other.n_qubits is not None:
+        folders = {run_id: checkpoint_folder(study.store, run_id) for run_id in ids}
+        ids = [i for i in ids if load_checkpoint(folders[i])[0].mitigates(other.n_qubits)]
+        if not ids:
+            study.observer.message(f"{name}: no transferred network takes {other.n_qubits} qubits")
+            return None
+    if not ids and not other.baselines:
+        return None
+    return study.evaluate(name, other.model_copy(update={"checkpoint": tuple(ids)}))
 
 
-def run_elsewhere(
-    context: Context, trained: Configuration, config: Mapping[str, Any]
-) -> Configuration:
-    """Score trained networks on other data, at the cost of their training."""
-    runs = []
-    for run_id in trained.run_ids:
-        plain = {"checkpoint": run_id, **config}
-        run = finished_run(context, plain)
-        if run is None:
-            model, provenance = load_checkpoint(checkpoint_folder(context.store, run_id))
-            run = run_evaluation(context, model, provenance, plain, trained.name)
-        runs.append(replace(run, metrics={**run.metrics, "cost/seconds": trained.seconds}))
-    return Configuration(trained.name, tuple(runs))
+def _with_rows(evaluation: Evaluation, rows: Sequence[Configuration]) -> Leaderboard:
+    """Group the scored networks of an evaluation by row, at the cost of their training."""
+    from qmend.runs.configurations import Configuration
+    from qmend.runs.leaderboard import Leaderboard
 
-
-def finished_run(context: Context, plain: Mapping[str, Any]) -> ScoredRun | None:
-    """Find the newest finished run of a config on the context's dataset."""
-    query = (
-        f"tags.config_sha = '{config_sha(plain)}' and tags.dataset_sha = "
-        f"'{context.dataset.manifest.dataset_sha}' and attributes.status = 'FINISHED'"
-    )
-    runs = context.store.runs(query, limit=1)
-    return read_scored(context.store, runs[0]) if runs else None
+    board = evaluation.leaderboard
+    by_id = {run.tags.get("checkpoint_run"): run for run in board.runs}
+    grouped = list(board.baselines)
+    for row in rows:
+        runs = [by_id[run_id] for run_id in row.run_ids if run_id in by_id]
+        cost: Mapping[str, float] = {"cost/seconds": row.seconds}
+        priced = tuple(replace(run, metrics={**run.metrics, **cost}) for run in runs)
+        if priced:
+            grouped.append(Configuration(row.name, priced))
+    return Leaderboard(tuple(grouped), board.reference)

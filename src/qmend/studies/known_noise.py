@@ -1,70 +1,92 @@
 """How much better could a network be that knows the noise exactly, and simulates no circuit?
 
 The network's sampled Pauli paths give way to the exact factor of every parity, and to the exact
-size of what the noise adds to it, both from the error map of the circuit under the true constants
-of its job. Neither depends on the initial state. What such a network reaches bounds what can be
-gained by learning the device: embeddings, reference circuits, fits of the noise.
+size of what the noise adds to it. What such a network reaches bounds what can be gained by learning
+the device: embeddings, reference circuits, fits of the noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import Field
 
-from qmend.circuits.instructions import InstructionTable
-from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, job_numbers
-from qmend.encodings.base import Float32
-from qmend.encodings.paths import PathsEncoding
-from qmend.generation.job import generation_setup
-from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.config import ModelConfig
-from qmend.noise.error_maps import error_rows, noiseless_program
-from qmend.noise.paths import FEATURES
-from qmend.runs.configurations import Configuration
-from qmend.runs.scoring import Context, open_run, score_run
-from qmend.runs.training import training_tags
-from qmend.simulation.program import z_strings
-from qmend.studies.architectures import Cell, Watch, finished_run
-from qmend.training.data import encode_splits
-from qmend.training.logger import OwnedRunLogger
-from qmend.training.train import train
-from qmend.types import FloatArray, QmendError
+from qmend.runs.cells import Cell, Outcome
+from qmend.studies.base import (
+    Study,
+    StudyResult,
+    compose_cell,
+    open_study,
+    write_leaderboard,
+)
+from qmend.types import QmendError
+from qmend.workflows.configs import CommonConfig, TrainConfig
+from qmend.workflows.observer import Observer
 
-#: The columns of a token that are replaced: by -log of the factor, and by the size of the rest.
-FACTOR, REST = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
-#: A parity that is smaller than this part of its ideal value counts as this part.
-_SMALLEST = 0.02
-#: Of error maps that are in memory at once, 8^n a circuit.
-_ENTRIES = 2**26
+if TYPE_CHECKING:  # torch, MLflow
+    from qmend.datasets.table import Dataset
+    from qmend.runs.configurations import Configuration
+    from qmend.runs.reading import ScoredRun
+    from qmend.training.data import TrainingData
 
 
-@dataclass(frozen=True)
-class KnownNoise:
-    """What the noise does to every parity of a dataset's circuits.
+class Config(CommonConfig):
+    """``conf/study/known_noise.yaml``.
 
     Attributes:
-        row: id of a circuit -> its row below.
-        factors: (N, 2^n) E[s, s] of each circuit's error map E.
-        rest: (N, 2^n) Euclidean norm of E[s, P] over the strings P that are no parity.
+        seeds: both networks are trained with each.
+        train_circuits: of the training split; null: all.
+        network: overrides of ``qmend train`` that choose it.
+        output: directory of the table.
     """
 
-    row: Mapping[str, int]
-    factors: FloatArray
-    rest: FloatArray
+    seeds: tuple[int, ...] = Field(min_length=1)
+    train_circuits: int | None = Field(ge=1)
+    network: tuple[str, ...]
+    output: Path
 
-    def of(self, table: InstructionTable) -> tuple[FloatArray, FloatArray]:
-        """Factors and rest of some of the circuits.
 
-        Raises:
-            KeyError: if one is not among the dataset's.
-        """
-        rows = [self.row[name] for name in table.circuit_ids()]
-        return self.factors[rows], self.rest[rows]
+def run(config: Config, observer: Observer) -> StudyResult:
+    """Train a network twice: on sampled paths, and on the exact noise.
+
+    Raises:
+        QmendError: if the network reads no Pauli paths, or the dataset was measured.
+    """
+    count = "null" if config.train_circuits is None else config.train_circuits
+    texts = [f"train_circuits={count}", *config.network]
+    training: TrainConfig = compose_cell("network", config, TrainConfig, "train", texts)
+    check_network(training.model)
+
+    from qmend.datasets.table import load_dataset
+    from qmend.evaluation.scores import reference
+    from qmend.reporting.html import check_writable
+    from qmend.reporting.leaderboard import leaderboard_table
+    from qmend.runs.leaderboard import Leaderboard
+    from qmend.runs.scoring import dataset_tags
+    from qmend.workflows.generate import generate
+
+    check_writable(config.output / "table.md")
+    generate(training, observer)
+    dataset = load_dataset(training.dataset_folder).shortened(training.train_circuits)
+    title, name = f"study known_noise on {dataset.folder.name}", training.model.name
+    with open_study(config, title, dataset_tags(dataset), observer) as study:
+        rows = [
+            study.train(name, training, config.seeds),
+            train_knowing(study, name, training, config.seeds, dataset),
+        ]
+        complete = tuple(row for row in rows if row is not None)
+        tables = []
+        if complete:
+            board = Leaderboard(complete, reference(dataset.part("test")))
+            write_leaderboard(study, board, config.output, dataset.folder.name)
+            tables.append(leaderboard_table(board, title=title))
+    notes = (f"Tables: {config.output}",)
+    return StudyResult(study.run.run_id, tuple(tables), notes, study.failure)
 
 
 def check_network(model: ModelConfig) -> None:
@@ -73,6 +95,8 @@ def check_network(model: ModelConfig) -> None:
     Raises:
         QmendError: if it reads another encoding.
     """
+    from qmend.encodings.paths import PathsEncoding
+
     if model.encoding != PathsEncoding.name:
         raise QmendError(
             f"network: {model.name} reads the encoding {model.encoding}, which has no token for a "
@@ -80,101 +104,81 @@ def check_network(model: ModelConfig) -> None:
         )
 
 
-def known_noise(
-    dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
-) -> KnownNoise:
-    """What the error maps of all circuits say, under the constants of their jobs.
+def train_knowing(
+    study: Study, name: str, config: TrainConfig, seeds: Sequence[int], dataset: Dataset
+) -> Configuration | None:
+    """Train a network that knows the noise, with every seed that has no finished run.
 
-    Args:
-        progress: called with the number of circuits that are done, and of all.
-
-    Raises:
-        QmendError: if the dataset was measured.
+    The noise is computed only if there is something to train.
     """
-    recipe = dataset.manifest.recipe
-    if dataset.manifest.origin != "simulated":
-        raise QmendError(
-            f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
-            "simulated dataset."
-        )
-    setup = generation_setup(*recipe_configs(recipe))
-    table = dataset.rows.circuits.instructions
-    strings = z_strings(table.n_qubits)
-    others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
-    factors = np.empty((len(table), len(strings)))
-    rest = np.empty_like(factors)
-    job = job_numbers(dataset.rows.job_id)
-    done = 0
-    for k in np.unique(job).tolist():
-        at = np.flatnonzero(job == k)
-        noise = setup.noise(k)
-        for few in np.array_split(at, -(-len(at) // max(1, _ENTRIES // 8**table.n_qubits))):
-            part = table.select(few)
-            maps = error_rows(noise.program(part, k), noiseless_program(noise.gates, part))
-            factors[few] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
-            rest[few] = np.linalg.norm(maps[:, :, others], axis=2)
-            done += len(few)
-            progress(done, len(table))
-    return KnownNoise({name: k for k, name in enumerate(table.circuit_ids())}, factors, rest)
+    from qmend.runs.configurations import Configuration
+    from qmend.runs.reading import read_scored
+    from qmend.runs.sweeps import find_finished, mark_reused
+    from qmend.tracking.run import config_sha
 
+    row = f"{name} that knows the noise"
+    encoded: list[TrainingData] = []
 
-class KnownNoiseEncoding(PathsEncoding):
-    """Paths, but for the factor and the size of what the noise adds, which are exact.
+    def work(seeded: TrainConfig, cell: Cell) -> tuple[ScoredRun, Outcome]:
+        plain = {**seeded.plain(), "known_noise": True}
+        sha = dataset.manifest.dataset_sha
+        earlier = find_finished(study.store, [config_sha(plain)], sha, kind="reference")
+        scored = None if earlier is None else read_scored(study.store, earlier)
+        if scored is not None:
+            mark_reused(study.store, scored.run_id, cell.parent)
+            return scored, Outcome("reused", scored.run_id)
+        if not encoded:
+            encoded.append(_encode(config.model, dataset, study.observer))
+        run_name = f"{row}, seed {seeded.seed}"
+        scored = _train_encoded(study, dataset, encoded[0], seeded, plain, run_name)
+        return scored, Outcome("finished", scored.run_id)
 
-    It is made for the circuits of one dataset and is not saved: no practical method.
-    """
-
-    name = "known_noise"
-
-    def __init__(self, known: KnownNoise) -> None:
-        super().__init__()
-        self.known = known
-
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
-        tokens, mask, context = super().raw(batch)
-        factors, rest = self.known.of(batch.instructions)
-        tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))
-        tokens[..., REST] = rest
-        return tokens, mask, context
-
-
-def run_knowing(
-    context: Context,
-    cell: Cell,
-    known: Callable[[], KnownNoise],
-    seeds: Sequence[int],
-    watch: Watch,
-) -> Configuration:
-    """Train a network that knows the noise, with every seed; finished runs are reused.
-
-    Args:
-        known: gives what is known; called only if there is something to train.
-    """
-    model = cell.training.model
-    data = context.dataset
-    encoded = None
     runs = []
     for seed in seeds:
-        plain = {**cell.config, "known_noise": True, "seed": seed}
-        scored = finished_run(context, plain)
-        if scored is None:
-            if encoded is None:
-                train_part, val_part = data.part("train"), data.part("val")
-                encoding = KnownNoiseEncoding(known()).fit(train_part.circuits)
-                encoded = encode_splits(model, train_part, val_part, encoding)
-            name = f"{cell.name} that knows the noise, seed {seed}"
-            tags = {
-                "kind": "reference",
-                **training_tags(cell.seeded(seed)),
-                "encoding": KnownNoiseEncoding.name,
-            }
-            with (
-                open_run(context, name, tags, plain) as run,
-                watch(name, cell.training.trainer.max_epochs) as observer,
-            ):
-                logged = replace(observer, loggers=(OwnedRunLogger(run),))
-                trained = train(cell.seeded(seed), encoded, observer=logged)
-                mitigator = LearnedMitigator(trained.model)
-                scored = score_run(run, context, name, mitigator, trained.seconds, trained.history)
-        runs.append(scored)
-    return Configuration(f"{cell.name} that knows the noise", tuple(runs))
+        seeded = config.model_copy(update={"seed": seed})
+        cell = (f"cell={row}", f"seed={seed}")
+        scored = study.cell(cell, partial(work, seeded))
+        if scored is not None:
+            runs.append(scored)
+    return Configuration(row, tuple(runs)) if runs else None
+
+
+def _encode(model: ModelConfig, dataset: Dataset, observer: Observer) -> TrainingData:
+    """Encode the training and validation splits with the exact noise of each circuit."""
+    from qmend.studies.exact_noise import KnownNoiseEncoding, known_noise
+    from qmend.training.data import encode_splits
+
+    with observer.circuits("error maps") as progress:
+        noise = known_noise(dataset, progress)
+    train_part, val_part = dataset.part("train"), dataset.part("val")
+    encoding = KnownNoiseEncoding(noise).fit(train_part.circuits)
+    return encode_splits(model, train_part, val_part, encoding)
+
+
+def _train_encoded(
+    study: Study,
+    dataset: Dataset,
+    encoded: TrainingData,
+    config: TrainConfig,
+    plain: dict[str, object],
+    name: str,
+) -> ScoredRun:
+    """Train and score, as one run of kind ``reference``: no practical method."""
+    from qmend.mitigation.learned import LearnedMitigator
+    from qmend.runs.scoring import Context, open_run, score_run
+    from qmend.runs.training import training_tags
+    from qmend.studies.exact_noise import KnownNoiseEncoding
+    from qmend.training.logger import OwnedRunLogger
+    from qmend.training.train import train
+
+    encoding = KnownNoiseEncoding.name
+    tags = {"kind": "reference", **training_tags(config), "encoding": encoding}
+    context = Context(study.store, dataset, parent=study.run.run_id)
+    with (
+        open_run(context, name, tags, plain) as run,
+        study.observer.training(name, config.trainer.max_epochs) as watching,
+    ):
+        logged = replace(watching, loggers=(OwnedRunLogger(run),))
+        trained = train(config, encoded, observer=logged)
+        mitigator = LearnedMitigator(trained.model)
+        return score_run(run, context, name, mitigator, trained.seconds, trained.history)

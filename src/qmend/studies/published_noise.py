@@ -9,32 +9,74 @@ its statistics are set beside the published ones, to which nothing was fitted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+import json
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from pydantic import Field
 
-from qmend import metrics
-from qmend.circuits.statevector import to_bit_order
+from qmend.config.model import ConfigModel
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.table import Dataset, load_dataset
-from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.generate import generate
-from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup
-from qmend.noise.readout import apply_readout
-from qmend.runs.scoring import Context
-from qmend.runs.training import run_training
-from qmend.simulation.sampling import sample_counts
-from qmend.studies.config import Hypothesis, PublishedNoiseConfig, Statistics
-from qmend.tracking.store import Store
-from qmend.training.config import TrainingConfig
-from qmend.types import FloatArray, Progress, QmendError
+from qmend.reporting.table import Column, Row, Table
+from qmend.runs.cells import Cell, Outcome
+from qmend.studies.base import Study, StudyResult, open_study
+from qmend.training.config import FitConfig
+from qmend.types import FloatArray, QmendError
+from qmend.workflows.configs import CommonConfig
+from qmend.workflows.observer import Observer
 
-#: The statistics compared: means over circuits.
-STATISTICS = ("tv", "hellinger", "rmse")
+if TYPE_CHECKING:  # torch, MLflow
+    from qmend.datasets.table import Dataset
+    from qmend.runs.reading import ScoredRun
+
+
+class Statistics(ConfigModel):
+    """Means over circuits; ``improved_pct``: share with a lower KL than unmitigated."""
+
+    tv: float
+    hellinger: float
+    rmse: float
+    improved_pct: float | None = None
+
+
+class Hypothesis(ConfigModel):
+    """One way in which the published data may have come about.
+
+    Attributes:
+        gadgets: at most T of them (``max``) or ``exact``.
+        permuted: the labels are in the source's bit order and the counts in that of the
+            physical wires, as after compiling first and measuring afterwards.
+        strength, idle_relaxation: of the surrogate, where that is not what is fitted.
+        scale: the value of the surrogate's config that is fitted.
+        value: take this value instead of fitting it.
+    """
+
+    gadgets: str = Field(pattern="^(max|exact)$")
+    permuted: bool = False
+    strength: float = Field(1.0, ge=0)
+    idle_relaxation: float = Field(1.0, ge=0)
+    scale: str = Field("strength", pattern="^(strength|idle_relaxation)$")
+    value: float | None = Field(None, ge=0)
+
+
+class Config(CommonConfig, FitConfig):
+    """``conf/study/published_noise.yaml``.
+
+    Attributes:
+        hypotheses: by name.
+        unmitigated, blind: the published statistics, before and after the blind network.
+        fit_jobs: jobs whose circuits the strength is fitted on.
+        largest: upper end of the search.
+    """
+
+    seed: int = Field(ge=0)
+    hypotheses: dict[str, Hypothesis] = Field(min_length=1)
+    unmitigated: Statistics
+    blind: Statistics
+    fit_jobs: int = Field(ge=1)
+    largest: float = Field(gt=0)
 
 
 @dataclass(frozen=True)
@@ -58,128 +100,150 @@ class Finding:
     permuted_pct: float
 
 
-def statistics(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> Statistics:
-    """Statistics of mitigated distributions (N, K)."""
-    better = metrics.kl_divergence(ideal, mitigated) < metrics.kl_divergence(ideal, noisy)
-    return Statistics(
-        tv=float(metrics.total_variation(ideal, mitigated).mean()),
-        hellinger=float(metrics.hellinger(ideal, mitigated).mean()),
-        rmse=float(metrics.rmse(ideal, mitigated).mean()),
-        improved_pct=float(100.0 * better.mean()),
-    )
-
-
-def deviation(found: Statistics, published: Statistics) -> float:
-    """Root mean square of the relative deviations of TV, Hellinger and RMSE."""
-    parts = [getattr(found, name) / getattr(published, name) - 1 for name in STATISTICS]
-    return float(np.sqrt(np.mean(np.square(parts))))
-
-
-def run_study(
-    study: PublishedNoiseConfig,
-    dataset: DatasetConfig,
-    device: DeviceConfig,
-    training: TrainingConfig,
-    store: Store,
-    parent: str,
-    config: Mapping[str, Any],
-    root: Path,
-    workers: int,
-    progress: Progress = lambda done, total: None,
-) -> Iterator[Finding]:
-    """Fit and test each hypothesis in turn; each training is a tracked run.
+def run(config: Config, observer: Observer) -> StudyResult:
+    """Fit and test each hypothesis in turn; each is a cell, whose training is a tracked run.
 
     Raises:
         QmendError: if the dataset's noise is not the surrogate.
     """
-    if dataset.noise.constants != "seed":
+    if config.simulated.noise.constants != "seed":
         raise QmendError(
             "study published_noise fits the surrogate's strength; use "
             "dataset/noise=surrogate_hardware."
         )
-    for name, hypothesis in study.hypotheses.items():
-        family = {**dataset.family.model_dump(), "gadgets": hypothesis.gadgets}
-        own = DatasetConfig.model_validate(
-            {**dataset.model_dump(), "family": family, "name": f"{dataset.name}_{name}"}
-        )
-        for field in ("strength", "idle_relaxation"):
-            own = _with_value(own, field, getattr(hypothesis, field))
-        value = hypothesis.value
-        if value is None:
-            value = fit_value(study, own, device, hypothesis)
-        own = _with_value(own, hypothesis.scale, value)
-        folder = root / f"{own.name}_{device.name}"
-        generate(own, device, folder, workers, progress, replace=True)
-        data = load_dataset(folder)
-        if hypothesis.permuted:
-            data = _mislabelled(data)
-        recipe = {**dict(config), "hypothesis": {"name": name, **hypothesis.model_dump()}}
-        recipe["dataset"] = own.model_dump(mode="json") | {"family": family}
-        entry = run_training(
-            Context(store, data, parent=parent), f"published_noise {name}", training, recipe
-        )
-        assert entry.mitigated is not None
-        test = data.part("test")
-        noisy = test.circuits.noisy
-        before = statistics(test.ideal, noisy, noisy)
-        logarithm = np.log(np.where(test.ideal > 0, test.ideal, 1.0))
-        in_place = np.arange(test.measured.shape[1])
-        yield Finding(
-            name=name,
-            value=value,
-            unmitigated=before,
-            blind=statistics(test.ideal, noisy, entry.mitigated),
-            deviation=deviation(before, study.unmitigated),
-            entropy=float(-(test.ideal * logarithm).sum(axis=1).mean()),
-            permuted_pct=float(100.0 * (test.measured != in_place).any(axis=1).mean()),
-        )
+    findings: list[Finding] = []
+    with open_study(config, "study published_noise", {}, observer) as study:
+        for name, hypothesis in config.hypotheses.items():
+            work = partial(examine_hypothesis, study, config, name, hypothesis)
+            finding = study.cell((f"hypothesis={name}",), work)
+            if finding is not None:
+                findings.append(finding)
+                study.run.metrics({f"{name}/deviation": finding.deviation})
+        plain = [
+            {k: v.plain() if isinstance(v, Statistics) else v for k, v in vars(finding).items()}
+            for finding in findings
+        ]
+        study.run.text(json.dumps(plain, indent=1), "findings.json")
+    return StudyResult(study.run.run_id, (findings_table(config, findings),), (), study.failure)
 
 
-def fit_value(
-    study: PublishedNoiseConfig,
-    dataset: DatasetConfig,
-    device: DeviceConfig,
-    hypothesis: Hypothesis,
-) -> float:
-    """The value whose unmitigated statistics deviate least from the published ones."""
-    setup = generation_setup(dataset, resolve(device))
-    jobs = np.unique(np.linspace(0, dataset.jobs - 1, study.fit_jobs).astype(int)).tolist()
-    drawn = {job: draw_job(setup, job, {}) for job in jobs}
-
-    def off(value: float) -> float:
-        found = _unmitigated(setup, drawn, hypothesis, value)
-        return deviation(found, study.unmitigated) ** 2
-
-    best = minimize_scalar(
-        off, bounds=(0.0, study.largest), method="bounded", options={"xatol": 0.02}
+def examine_hypothesis(
+    study: Study, config: Config, name: str, hypothesis: Hypothesis, cell: Cell
+) -> tuple[Finding, Outcome]:
+    """Fit a hypothesis, make its dataset, train the network on it, compute the statistics."""
+    from qmend.datasets.table import load_dataset
+    from qmend.generation.generate import generate
+    from qmend.studies.strength_fit import (
+        deviation,
+        fit_value,
+        mislabelled,
+        statistics,
+        with_value,
     )
-    return round(float(best.x), 2)
+
+    family = {**config.simulated.family.model_dump(), "gadgets": hypothesis.gadgets}
+    plain = {**config.simulated.model_dump(), "family": family}
+    dataset = DatasetConfig.model_validate({**plain, "name": f"{config.simulated.name}_{name}"})
+    for field in ("strength", "idle_relaxation"):
+        dataset = with_value(dataset, field, getattr(hypothesis, field))
+    value = hypothesis.value
+    if value is None:
+        value = fit_value(
+            config.unmitigated,
+            dataset,
+            config.device,
+            hypothesis,
+            config.fit_jobs,
+            config.largest,
+        )
+    dataset = with_value(dataset, hypothesis.scale, value)
+    folder = config.data.root / f"{dataset.name}_{config.device.name}"
+    with study.observer.circuits() as progress:
+        generate(dataset, config.device, folder, config.data.workers, progress, replace=True)
+    data = load_dataset(folder)
+    if hypothesis.permuted:
+        data = mislabelled(data)
+    recipe = {**config.plain(), "hypothesis": {"name": name, **hypothesis.plain()}}
+    recipe["dataset"] = dataset.model_dump(mode="json") | {"family": family}
+    mitigated, outcome = _blind_network(
+        study, cell, config, data, f"published_noise {name}", recipe
+    )
+    test = data.part("test")
+    noisy = test.circuits.noisy
+    before = statistics(test.ideal, noisy, noisy)
+    logarithm = np.log(np.where(test.ideal > 0, test.ideal, 1.0))
+    in_place = np.arange(test.measured.shape[1])
+    finding = Finding(
+        name=name,
+        value=value,
+        unmitigated=before,
+        blind=statistics(test.ideal, noisy, mitigated),
+        deviation=deviation(before, config.unmitigated),
+        entropy=float(-(test.ideal * logarithm).sum(axis=1).mean()),
+        permuted_pct=float(100.0 * (test.measured != in_place).any(axis=1).mean()),
+    )
+    return finding, outcome
 
 
-def _unmitigated(
-    setup: GenerationSetup, drawn: Mapping[int, DrawnJob], hypothesis: Hypothesis, value: float
-) -> Statistics:
-    dataset = _with_value(setup.dataset, hypothesis.scale, value)
-    layout = setup.device.layout
-    ideal, noisy = [], []
-    for job, circuits in drawn.items():
-        executor = dataset.noise.executor(dataset.simulator, setup.calibration(job), layout)
-        exact = apply_readout(executor.probabilities(circuits.table, job), executor.readout)
-        if not hypothesis.permuted:
-            exact = to_bit_order(exact, circuits.measured)
-        seeds = [np.random.SeedSequence([seed, 1]) for seed in circuits.seeds]
-        noisy.append(sample_counts(exact, dataset.shots, seeds) / dataset.shots)
-        ideal.append(circuits.ideal)
-    p, q = np.concatenate(ideal), np.concatenate(noisy)
-    return statistics(p, q, q)
+def _blind_network(
+    study: Study, cell: Cell, config: Config, data: Dataset, name: str, recipe: dict[str, object]
+) -> tuple[FloatArray, Outcome]:
+    """Train the network, unless a finished run has; mitigate the test split with it.
+
+    It is no run of ``qmend train``: that has no way to leave labels in another bit order.
+    """
+    from qmend.mitigation.learned import LearnedMitigator
+    from qmend.runs.scoring import Context
+    from qmend.runs.sweeps import find_finished, mark_reused
+    from qmend.runs.training import run_training
+    from qmend.tracking.run import config_sha
+    from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+
+    sha = data.manifest.dataset_sha
+    earlier = find_finished(study.store, [config_sha(recipe)], sha, kind="train")
+    if earlier is not None:
+        run_id = str(earlier.info.run_id)
+        mark_reused(study.store, run_id, cell.parent)
+        model, _ = load_checkpoint(checkpoint_folder(study.store, run_id))
+        mitigated = LearnedMitigator(model).mitigate(data.part("test").circuits)
+        return mitigated, Outcome("reused", run_id)
+    training = config.training(config.seed)
+    with study.observer.training(name, training.trainer.max_epochs) as watching:
+        context = Context(study.store, data, parent=cell.parent)
+        scored: ScoredRun = run_training(context, name, training, recipe, observer=watching)
+    assert scored.mitigated is not None
+    return scored.mitigated, Outcome("finished", scored.run_id)
 
 
-def _with_value(dataset: DatasetConfig, scale: str, value: float) -> DatasetConfig:
-    noise = dataset.noise.model_copy(update={scale: value})
-    return dataset.model_copy(update={"noise": noise})
+def findings_table(config: Config, findings: list[Finding]) -> Table:
+    """Tabulate the statistics of each hypothesis below the published ones."""
+    numbers = ("value", "TV", "Hell.", "RMSE", "off %", "nats", "perm. %")
+    after = ("| TV", "Hell.", "RMSE", "impr. %")
+    columns = (Column.text("hypothesis"), *map(Column.number, (*numbers, *after)))
+    published = _three(config.unmitigated), _four(config.blind)
+    rows = [Row.of(["published", "", *published[0], "", "", "", *published[1]])]
+    for finding in findings:
+        rows.append(
+            Row.of(
+                [
+                    finding.name,
+                    f"{finding.value:.2f}",
+                    *_three(finding.unmitigated),
+                    f"{100 * finding.deviation:.1f}",
+                    f"{finding.entropy:.2f}",
+                    f"{finding.permuted_pct:.0f}",
+                    *_four(finding.blind),
+                ]
+            )
+        )
+    title = "Noise that would give the published statistics: unmitigated | after a blind network"
+    return Table(columns, (tuple(rows),), title)
 
 
-def _mislabelled(data: Dataset) -> Dataset:
-    """The labels left in the source's bit order while the counts are in chain order."""
-    rows = data.rows
-    return replace(data, rows=replace(rows, ideal=to_bit_order(rows.ideal, rows.measured)))
+def _three(values: Statistics) -> list[str]:
+    return [f"{values.tv:.3f}", f"{values.hellinger:.3f}", f"{values.rmse:.4f}"]
+
+
+def _four(values: Statistics) -> list[str]:
+    improved = "" if values.improved_pct is None else f"{values.improved_pct:.1f}"
+    return [*_three(values), improved]

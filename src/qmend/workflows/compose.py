@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from omegaconf import open_dict
 
 from qmend.config.compose import compose_choices
 from qmend.config.errors import validate
@@ -11,7 +13,9 @@ from qmend.config.model import CommandConfig
 from qmend.types import QmendError, nearest
 from qmend.workflows import configs
 
-#: Name of a config in ``conf`` -> its type.
+Config = TypeVar("Config", bound=CommandConfig)
+
+#: Name of a config in ``conf`` -> its type. A study brings its own.
 COMMAND_CONFIGS: dict[str, type[CommandConfig]] = {
     "generate": configs.GenerateConfig,
     "collect": configs.CollectConfig,
@@ -22,10 +26,6 @@ COMMAND_CONFIGS: dict[str, type[CommandConfig]] = {
     "tune": configs.TuneCommandConfig,
     "demo": configs.DemoConfig,
     "report": configs.ReportConfig,
-    "study/architectures": configs.ArchitecturesStudyConfig,
-    "study/known_noise": configs.KnownNoiseStudyConfig,
-    "study/noise_fidelity": configs.NoiseFidelityStudyConfig,
-    "study/published_noise": configs.PublishedNoiseStudyConfig,
 }
 
 
@@ -46,5 +46,26 @@ def compose(command: str, overrides: Sequence[str] = ()) -> Any:
         raise QmendError(
             f"No command {command!r} has a config. {nearest(command, COMMAND_CONFIGS)}"
         )
+    return compose_as(COMMAND_CONFIGS[command], command, overrides)
+
+
+def compose_as(
+    kind: type[Config],
+    command: str,
+    overrides: Sequence[str] = (),
+    sections: Mapping[str, Any] | None = None,
+) -> Config:
+    """Compose ``conf/<command>.yaml`` as a config of a type.
+
+    Args:
+        sections: plain values of keys that take the place of the composed ones, such as the
+            dataset and device of another command's config.
+
+    Raises:
+        QmendError: naming the key or value that is wrong.
+    """
     composed, choices = compose_choices(command, overrides)
-    return validate(COMMAND_CONFIGS[command], composed).composed(overrides, choices)
+    with open_dict(composed):
+        for key, value in (sections or {}).items():
+            composed[key] = value
+    return validate(kind, composed).composed(overrides, choices)

@@ -12,7 +12,6 @@ from qmend.config.errors import OUTLINE
 from qmend.config.model import CommandConfig, ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
-from qmend.studies.config import PublishedNoiseConfig
 from qmend.training.config import FitConfig, TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.types import QmendError, nearest
@@ -119,19 +118,21 @@ class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``.
 
     Attributes:
-        checkpoint: one, or several to be scored on the same circuits.
+        checkpoint: one, several to be scored on the same circuits, or none.
         scored_split: what is scored; ``all`` only of data that the model can't have seen.
         baselines: names of those beside the models; ``all``: every one that can run.
         ensemble: score the average of the models too.
         n_qubits: of the rows of an imported dataset; null: as many as the first model was trained
             on. Another number is for models that take circuits of any size.
+        resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 
-    checkpoint: tuple[str, ...] = Field(min_length=1)
+    checkpoint: tuple[str, ...]
     scored_split: Literal["train", "val", "test", "all"]
     baselines: Literal["all"] | tuple[str, ...]
     ensemble: bool
     n_qubits: int | None = Field(ge=1)
+    resume: bool
 
     @field_validator("checkpoint", mode="before")
     @classmethod
@@ -163,6 +164,12 @@ class EvaluateConfig(CommonConfig):
         return names
 
     @model_validator(mode="after")
+    def _something_to_score(self) -> Self:
+        if not self.checkpoint and not self.baselines:
+            raise QmendError("checkpoint and baselines are empty: there is nothing to score.")
+        return self
+
+    @model_validator(mode="after")
     def _several_to_average(self) -> Self:
         if self.ensemble and len(self.checkpoint) < 2:
             raise QmendError(
@@ -190,11 +197,13 @@ class TrainConfig(CommonConfig, TrainingConfig):
     """``conf/train.yaml``; ``experiment`` only overrides.
 
     Attributes:
+        train_circuits: train on the first so many circuits of the training split; null: all.
         checkpoint: id of a training run, or a folder, to fine-tune; null: from scratch.
         resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
     seed: int = Field(ge=0)
+    train_circuits: int | None = Field(ge=1)
     checkpoint: str | None
     fine_tune: FineTuneConfig
     resume: bool
@@ -239,74 +248,6 @@ class DemoConfig(CommonConfig):
     seed: int = Field(ge=0)
     output: Path
     trainings: dict[str, FitConfig] = Field(min_length=1)
-
-
-class NoiseFidelityStudyConfig(CommonConfig):
-    """``conf/study/noise_fidelity.yaml``.
-
-    Attributes:
-        iterations: of the fit, at most.
-        replicates: of the bootstrap.
-        output: folder for the tables, the figure and the fitted noise config.
-    """
-
-    seed: int = Field(0, ge=0)
-    iterations: int = Field(80, ge=1)
-    replicates: int = Field(500, ge=2)
-    output: Path
-
-
-class ArchitecturesStudyConfig(CommonConfig):
-    """``conf/study/architectures.yaml``.
-
-    Attributes:
-        seeds: every training is run with each.
-        train_circuits: of the training split, for the cells; null: all.
-        baselines: names, or ``all`` that can run.
-        cells, whole: name of a row -> overrides of ``qmend train``, blanks between; those of
-            ``whole`` get the whole training split.
-        carried: rows of ``whole`` that are averaged over seeds, and scored elsewhere.
-        elsewhere: name of other data -> overrides of ``qmend evaluate`` that choose them.
-        output: folder for the tables, one a dataset.
-    """
-
-    seeds: tuple[int, ...] = Field(min_length=1)
-    train_circuits: int | None = Field(None, ge=1)
-    baselines: Literal["all"] | tuple[str, ...]
-    cells: dict[str, str] = {}
-    whole: dict[str, str] = {}
-    carried: tuple[str, ...] = ()
-    elsewhere: dict[str, str] = {}
-    output: Path
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        for name in self.carried:
-            if name not in self.whole:
-                raise QmendError(f"carried: no row {name!r} in whole. {nearest(name, self.whole)}")
-        return self
-
-
-class KnownNoiseStudyConfig(CommonConfig):
-    """``conf/study/known_noise.yaml``.
-
-    Attributes:
-        seeds: both networks are trained with each.
-        train_circuits: of the training split; null: all.
-        network: overrides of ``qmend train`` that choose it, blanks between.
-        output: folder for the table.
-    """
-
-    seeds: tuple[int, ...] = Field(min_length=1)
-    train_circuits: int | None = Field(None, ge=1)
-    network: str
-    output: Path
-
-
-class PublishedNoiseStudyConfig(CommonConfig, FitConfig, PublishedNoiseConfig):
-    """``conf/study/published_noise.yaml``."""
-
-    seed: int = Field(0, ge=0)
 
 
 class ReportConfig(CommandConfig):

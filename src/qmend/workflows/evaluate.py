@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,12 +16,15 @@ from qmend.evaluation.scores import reference
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.runnable import runnable_baselines
+from qmend.runs.cells import Cell
 from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
 from qmend.runs.leaderboard import Leaderboard
-from qmend.runs.networks import load_networks, readable_rows
+from qmend.runs.networks import LoadedNetwork, load_networks, readable_rows
+from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context, run_baseline
-from qmend.tracking.run import start_run
-from qmend.tracking.store import open_store
+from qmend.runs.sweeps import find_finished, mark_reused
+from qmend.tracking.run import config_sha, start_run
+from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import fixed_checkpoint
 from qmend.workflows.configs import EvaluateConfig
 from qmend.workflows.generate import generate
@@ -30,7 +36,7 @@ class Evaluation:
     """Networks and baselines scored on the same circuits.
 
     Attributes:
-        run_id: of the parent run.
+        run_id: of the run above the scored ones.
         notes: one sentence on each thing that limits the comparison.
     """
 
@@ -39,11 +45,14 @@ class Evaluation:
     notes: tuple[str, ...]
 
 
-def evaluate(config: EvaluateConfig, observer: Observer | None = None) -> Evaluation:
+def evaluate(
+    config: EvaluateConfig, observer: Observer | None = None, *, cell: Cell | None = None
+) -> Evaluation:
     """Score trained networks, and the baselines beside them, as tracked runs under one parent.
 
     Args:
         config: composed by ``compose("evaluate", ...)``.
+        cell: of a study that the runs belong to; None: a parent run of their own is made.
 
     Raises:
         QmendError: if a network can't be read, does not fit the data, or may have seen them.
@@ -56,29 +65,95 @@ def evaluate(config: EvaluateConfig, observer: Observer | None = None) -> Evalua
         for network in networks:
             check_unseen(network.model, network.provenance, {})
         dataset, notes = readable_rows(config.dataset_folder, networks, config.n_qubits)
+        n_qubits = dataset.rows.circuits.instructions.n_qubits
+        config = config.model_copy(update={"n_qubits": n_qubits})
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         for network in networks:
             check_unseen(network.model, network.provenance, recipe, config.scored_split)
-        generate(config, observer)
+        generate(config, observer, wait=cell is not None)
         dataset, notes = load_dataset(config.dataset_folder), []
-    plain = config.plain()
-    name = f"evaluate {' + '.join(n.name for n in networks)} on {dataset.folder.name}"
-    with start_run(store, name, {"kind": "evaluation"}, plain) as parent:
-        context = Context(store, dataset, config.scored_split, parent.run_id)
-        baselines = _baselines(config, dataset, notes)
-        scored = [run_baseline(context, baseline, plain) for baseline in baselines]
-        scored += [run_evaluation(context, n.model, n.provenance, plain, n.name) for n in networks]
-        if config.ensemble:
-            members = [(network.model, network.provenance) for network in networks]
-            scored.append(run_ensemble(context, members, plain))
-        leaderboard = Leaderboard.of(scored, reference(context.scored))
+    with _parent(store, config, networks, dataset, cell) as parent:
+        context = Context(store, dataset, config.scored_split, parent)
+        runs = list(_score(config, context, networks, _baselines(config, dataset, notes)))
+        leaderboard = Leaderboard.of(runs, reference(context.scored))
     for network in networks:
         if network.provenance.get("dataset_sha") != dataset.manifest.dataset_sha:
             which = network.name if len(networks) > 1 else "The model"
             trained_on = network.provenance.get("dataset")
             notes.append(f"{which} was trained on other data: {trained_on}.")
-    return Evaluation(leaderboard, parent.run_id, tuple(notes))
+    return Evaluation(leaderboard, parent, tuple(notes))
+
+
+@contextmanager
+def _parent(
+    store: Store,
+    config: EvaluateConfig,
+    networks: Sequence[LoadedNetwork],
+    dataset: Dataset,
+    cell: Cell | None,
+) -> Iterator[str]:
+    """Give the id of the run that the scored runs belong to, which is opened for them."""
+    if cell is not None:
+        yield cell.parent
+        return
+    scored = " + ".join(network.name for network in networks) or "baselines"
+    name = f"evaluate {scored} on {dataset.folder.name}"
+    with start_run(store, name, {"kind": "evaluation"}, config.plain()) as run:
+        yield run.run_id
+
+
+def _score(
+    config: EvaluateConfig,
+    context: Context,
+    networks: Sequence[LoadedNetwork],
+    baselines: Sequence[Mitigator],
+) -> Iterator[ScoredRun]:
+    """Score each mitigator in a run whose config is that of its evaluation alone."""
+
+    def alone(**changes: Any) -> dict[str, Any]:
+        nothing = {"checkpoint": (), "baselines": (), "ensemble": False}
+        return config.model_copy(update=nothing | changes).plain()
+
+    # The first network says which values stand in for an imported calibration's missing ones.
+    imported = isinstance(config.dataset, ImportedDatasetConfig)
+    filling = config.checkpoint[:1] if imported else ()
+    for baseline in baselines:
+        plain = alone(baselines=(baseline.name,), checkpoint=filling)
+        tags = {"kind": "baseline", "architecture": baseline.name}
+        earlier = _earlier(config, context, plain, baseline.name, **tags)
+        yield earlier or run_baseline(context, baseline, plain)
+    for network, checkpoint in zip(networks, config.checkpoint, strict=True):
+        plain = alone(checkpoint=(checkpoint,))
+        trained = str(network.provenance.get("run_id", "unknown"))
+        tags = {"kind": "evaluation", "checkpoint_run": trained}
+        earlier = _earlier(config, context, plain, network.name, **tags)
+        yield earlier or run_evaluation(
+            context, network.model, network.provenance, plain, network.name
+        )
+    if config.ensemble:
+        plain = alone(checkpoint=config.checkpoint, ensemble=True)
+        name = f"ensemble of {len(networks)}"
+        members = [(network.model, network.provenance) for network in networks]
+        earlier = _earlier(config, context, plain, name, kind="evaluation")
+        yield earlier or run_ensemble(context, members, plain)
+
+
+def _earlier(
+    config: EvaluateConfig, context: Context, plain: Mapping[str, Any], name: str, **tags: str
+) -> ScoredRun | None:
+    """Read what an earlier command has scored, under the name of its row; None if nothing."""
+    if not config.resume:
+        return None
+    store, dataset_sha = context.store, context.dataset.manifest.dataset_sha
+    run = find_finished(store, [config_sha(plain)], dataset_sha, **tags)
+    scored = None if run is None else read_scored(store, run)
+    # Of an imported dataset, other networks may read other rows.
+    if scored is None or not np.array_equal(scored.scores.circuit_id, context.scored.circuit_id):
+        return None
+    if context.parent is not None:
+        mark_reused(store, scored.run_id, context.parent)
+    return replace(scored, name=name)
 
 
 def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> list[Mitigator]:

@@ -13,7 +13,8 @@ from qmend.runs.cells import Cell
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context
-from qmend.runs.training import Parent, finished, mark_reused, run_training, unfinished
+from qmend.runs.sweeps import find_finished, mark_reused
+from qmend.runs.training import Parent, run_training, unfinished
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
@@ -74,15 +75,14 @@ def train(
         name = cell.name
     dataset_sha = generation.manifest.dataset_sha
     if config.resume:
-        earlier = finished(store, equivalent_hashes(config), dataset_sha)
+        earlier = find_finished(store, equivalent_hashes(config), dataset_sha, kind="train")
         if earlier is not None:
+            run_id = str(earlier.info.run_id)
             if cell is not None:
-                mark_reused(store, earlier, cell.parent)
-            observer.message(f"{name}: run {earlier} has finished it")
-            return Training(
-                name, earlier, read_scored(store, store.client.get_run(earlier)), reused=True
-            )
-    dataset = load_dataset(config.dataset_folder)
+                mark_reused(store, run_id, cell.parent)
+            observer.message(f"{name}: run {run_id} has finished it")
+            return Training(name, run_id, read_scored(store, earlier), reused=True)
+    dataset = load_dataset(config.dataset_folder).shortened(config.train_circuits)
     context = Context(store, dataset, parent=None if cell is None else cell.parent)
     plain = config.plain()
     with observer.training(name, config.trainer.max_epochs) as watching:

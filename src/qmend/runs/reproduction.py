@@ -22,7 +22,6 @@ from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import Parent, run_training
-from qmend.studies.architectures import shortened
 from qmend.tracking.finding import artifact_path, kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
@@ -203,7 +202,7 @@ def _dataset(
             continue
         size = config.get("n_qubits")
         dataset = load_dataset(folder, size if isinstance(size, int) else None)
-        return shortened(dataset, config.get("train_circuits"))
+        return dataset.shortened(config.get("train_circuits"))
     device = config.get("device")
     where = device.get("name", "...") if isinstance(device, Mapping) else "..."
     raise QmendError(

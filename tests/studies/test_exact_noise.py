@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -16,20 +14,15 @@ from qmend.generation.generate import generate
 from qmend.generation.job import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.readout import apply_readout
-from qmend.runs.scoring import Context
 from qmend.simulation.kernel import evolve
 from qmend.simulation.program import z_strings
-from qmend.studies.architectures import Cell, run_cell
-from qmend.studies.known_noise import (
+from qmend.studies.exact_noise import (
     FACTOR,
     REST,
     KnownNoise,
     KnownNoiseEncoding,
     known_noise,
-    run_knowing,
 )
-from qmend.training.config import TrainingConfig
-from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 
 
@@ -44,14 +37,14 @@ def surrogate(tiny_config, device_config, tmp_path_factory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def known(surrogate: Dataset) -> KnownNoise:
-    told = []
-    found = known_noise(surrogate, lambda done, total: told.append((done, total)))
-    assert told[-1] == (len(surrogate.rows), len(surrogate.rows))
-    return found
+    progress = []
+    noise = known_noise(surrogate, lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (len(surrogate.rows), len(surrogate.rows))
+    return noise
 
 
 def test_a_few_circuits_at_a_time_give_the_same(surrogate, known, monkeypatch):
-    monkeypatch.setattr("qmend.studies.known_noise._ENTRIES", 3 * 8**5)
+    monkeypatch.setattr("qmend.studies.exact_noise._ENTRIES", 3 * 8**5)
     again = known_noise(surrogate)
     np.testing.assert_array_equal(again.factors, known.factors)
     np.testing.assert_array_equal(again.rest, known.rest)
@@ -112,32 +105,3 @@ def test_measured_data_are_refused(surrogate):
     measured = surrogate.manifest.model_copy(update={"origin": "collected"})
     with pytest.raises(QmendError, match=r"was measured, .* choose a simulated dataset"):
         known_noise(replace(surrogate, manifest=measured))
-
-
-def test_both_networks_are_trained_once(surrogate, known, store):
-    training = TrainingConfig.model_validate(
-        {
-            "model": {"name": "walsh_operator", "channels": 4, "blocks": 1},
-            "loss": {"name": "relative_l1"},
-            "optimizer": {"lr": 6e-3},
-            "trainer": {"max_epochs": 2, "batch_size": 24, "threads": 1},
-        }
-    )
-    cell = Cell("walsh_operator", training, {"cell": "known noise"})
-    context = Context(store, surrogate)
-
-    @contextmanager
-    def watch(name: str, epochs: int) -> Iterator[TrainingObserver]:
-        yield TrainingObserver()
-
-    plain = run_cell(context, cell, [0], watch)
-    row = run_knowing(context, cell, lambda: known, [0, 1], watch)
-    assert (plain.kind, row.kind) == ("train", "reference")
-    assert (plain.parameters, len(row.seeds)) == (row.parameters, 2)
-    assert not row.simulates
-    # Otherwise alike, down to the first weights: what differs is what the network is told.
-    assert row.seeds[0] != plain.seeds[0]
-    again = run_knowing(context, cell, pytest.fail, [0, 1], watch)
-    assert again.run_ids == row.run_ids
-    tags = store.client.get_run(row.run_ids[0]).data.tags
-    assert (tags["encoding"], tags["architecture"]) == ("known_noise", "walsh_operator")

@@ -12,9 +12,9 @@ import yaml
 from mlflow.entities import Run as MlflowRun
 
 from qmend.mitigation.baselines.path_inversion import PathInversion
+from qmend.runs.reproduction import compare_runs, reproduce
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training
-from qmend.studies.reproduction import compare_runs, reproduce
 from qmend.tracking.finding import artifact_path
 from qmend.training.config import TrainingConfig
 from qmend.training.observer import TrainingObserver

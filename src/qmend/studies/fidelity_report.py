@@ -1,4 +1,4 @@
-"""How faithful noise models are to a device, as a figure and as a Markdown table."""
+"""The fidelity of noise models to a device, as a figure and as tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from qmend.metrics import Interval
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting.figures import svg
+from qmend.reporting.table import Column, Row, Table
 from qmend.studies.fidelity import (
     BINS,
     DEFAULT,
@@ -72,6 +73,23 @@ def save_fidelity_figure(report: FitReport, stem: Path) -> tuple[Path, Path]:
         figure.savefig(png, dpi=110, metadata={"Software": None})
     vector.write_text(svg(figure))
     return png, vector
+
+
+def agreement_table(report: FitReport) -> Table:
+    """Tabulate a report for a terminal, without intervals."""
+    bins = [f"{low}-{high} CX" for low, high in BINS]
+    headings = ("slope", "MAE", "corr.", *bins, "RMSE")
+    rows = []
+    for row in report.rows:
+        own = (row.slope, row.mean_error, row.correlation, *row.slopes)
+        to_measured = "" if row.name == MEASURED else f"{row.error_to_measured.value:.3f}"
+        rows.append(Row.of([row.name, *(f"{each.value:.3f}" for each in own), to_measured]))
+    return Table(
+        (Column.text(""), *map(Column.number, headings)),
+        (tuple(rows),),
+        f"<Z> of {len(report.test):,} circuits that no fit saw",
+        "slope, MAE, correlation: to the ideal values; RMSE: to the measured ones",
+    )
 
 
 def fidelity_table(rows: Sequence[Agreement]) -> str:

@@ -1,0 +1,114 @@
+"""The noise of a dataset's circuits, known exactly, and an encoding that holds it.
+
+Both the factor of every parity and the size of what the noise adds to it come from the error map of
+the circuit under the true constants of its job. Neither depends on the initial state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qmend.circuits.instructions import InstructionTable
+from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.config import recipe_configs
+from qmend.datasets.table import Dataset, job_numbers
+from qmend.encodings.base import Float32
+from qmend.encodings.paths import PathsEncoding
+from qmend.generation.job import generation_setup
+from qmend.noise.error_maps import error_rows, noiseless_program
+from qmend.noise.paths import FEATURES
+from qmend.simulation.program import z_strings
+from qmend.types import FloatArray, QmendError
+
+#: The columns of a token that are replaced: by -log of the factor, and by the size of the rest.
+FACTOR, REST = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
+#: A parity that is smaller than this part of its ideal value counts as this part.
+_SMALLEST = 0.02
+#: Of error maps that are in memory at once, 8^n a circuit.
+_ENTRIES = 2**26
+
+
+@dataclass(frozen=True)
+class KnownNoise:
+    """The effect of the noise on every parity of a dataset's circuits.
+
+    Attributes:
+        row: id of a circuit -> its row below.
+        factors: (N, 2^n) E[s, s] of each circuit's error map E.
+        rest: (N, 2^n) Euclidean norm of E[s, P] over the strings P that are no parity.
+    """
+
+    row: Mapping[str, int]
+    factors: FloatArray
+    rest: FloatArray
+
+    def of(self, table: InstructionTable) -> tuple[FloatArray, FloatArray]:
+        """Factors and rest of some of the circuits.
+
+        Raises:
+            KeyError: if one is not among the dataset's.
+        """
+        rows = [self.row[name] for name in table.circuit_ids()]
+        return self.factors[rows], self.rest[rows]
+
+
+def known_noise(
+    dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
+) -> KnownNoise:
+    """Compute the error maps of all circuits, under the constants of their jobs.
+
+    Args:
+        progress: called with the number of circuits that are done, and of all.
+
+    Raises:
+        QmendError: if the dataset was measured.
+    """
+    recipe = dataset.manifest.recipe
+    if dataset.manifest.origin != "simulated":
+        raise QmendError(
+            f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
+            "simulated dataset."
+        )
+    setup = generation_setup(*recipe_configs(recipe))
+    table = dataset.rows.circuits.instructions
+    strings = z_strings(table.n_qubits)
+    others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
+    factors = np.empty((len(table), len(strings)))
+    rest = np.empty_like(factors)
+    job = job_numbers(dataset.rows.job_id)
+    done = 0
+    for k in np.unique(job).tolist():
+        at = np.flatnonzero(job == k)
+        noise = setup.noise(k)
+        for few in np.array_split(at, -(-len(at) // max(1, _ENTRIES // 8**table.n_qubits))):
+            part = table.select(few)
+            maps = error_rows(noise.program(part, k), noiseless_program(noise.gates, part))
+            factors[few] = np.diagonal(maps[:, :, strings], axis1=1, axis2=2)
+            rest[few] = np.linalg.norm(maps[:, :, others], axis=2)
+            done += len(few)
+            progress(done, len(table))
+    return KnownNoise({name: k for k, name in enumerate(table.circuit_ids())}, factors, rest)
+
+
+class KnownNoiseEncoding(PathsEncoding):
+    """Paths, but for the factor and the size of what the noise adds, which are exact.
+
+    It is made for the circuits of one dataset and is not saved: no practical method.
+    """
+
+    name = "known_noise"
+
+    def __init__(self, known: KnownNoise) -> None:
+        super().__init__()
+        self.known = known
+
+    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+        tokens, mask, context = super().raw(batch)
+        factors, rest = self.known.of(batch.instructions)
+        tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))
+        tokens[..., REST] = rest
+        return tokens, mask, context
