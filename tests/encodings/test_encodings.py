@@ -82,7 +82,7 @@ def decoded_layers(encoded: np.ndarray) -> list[Counter]:
 
 def test_layers_decode_to_the_same_gates_layer_by_layer(tiny):
     table = tiny.rows.circuits.instructions
-    encoded = encode_layers(table)
+    encoded, _ = encode_layers(table)
     assert encoded.shape[2:] == (5, 5)
     for k in range(len(table)):
         # float32 keeps a 2 pi turn to about 4e-7.
@@ -99,7 +99,7 @@ def test_decoded_gates_give_the_same_state(tiny):
     from qiskit.quantum_info import Statevector
 
     table = tiny.rows.circuits.instructions
-    encoded = encode_layers(table)
+    encoded, _ = encode_layers(table)
     for k in range(0, len(table), 16):
         gates = decode_layers(encoded[k])
         ours = Statevector(qiskit_circuit(gates, 5))
@@ -118,7 +118,7 @@ def test_channels_of_a_circuit_by_hand():
         ("cx", 0, 3, 0.0),
         ("cx", 2, 1, 0.0),
     ]
-    encoded = encode_layers(InstructionTable.from_circuits(5, [circuit]))[0]
+    encoded = encode_layers(InstructionTable.from_circuits(5, [circuit]))[0][0]
     expected = np.zeros((3, 5, 5))
     expected[0, 0, 0] = 1
     expected[0, 1, 1] = 1
@@ -137,17 +137,17 @@ def test_channels_of_a_circuit_by_hand():
 def test_what_reads_as_idle_takes_no_layer(idle):
     circuit = [("sx", 0, -1, 0.0), ("cx", 0, 1, 0.0)]
     with_idle = [idle, circuit[0], idle, circuit[1], idle]
-    encoded = encode_layers(InstructionTable.from_circuits(2, [circuit, with_idle]))
+    encoded = encode_layers(InstructionTable.from_circuits(2, [circuit, with_idle]))[0]
     np.testing.assert_array_equal(encoded[0], encoded[1])
 
 
-def test_padding_is_zero_and_only_measured_qubits_are_marked():
+def test_padding_is_zero_and_the_last_layer_measures_all_qubits():
     table = InstructionTable.from_circuits(3, [[("x", 0, -1, 0.0)] * 4, [("x", 1, -1, 0.0)], []])
-    encoded = encode_layers(table, measured=np.array([[0, 2], [1, 2], [0, 1]]))
+    encoded, last = encode_layers(table)
     assert encoded.shape == (3, 5, 3, 5)
-    assert encoded[0, 4, :, 4].tolist() == [1, 0, 1]
-    assert encoded[1, 1, :, 4].tolist() == [0, 1, 1]
-    assert encoded[2, 0, :, 4].tolist() == [1, 1, 0]
+    assert last.tolist() == [4, 1, 0]
+    for circuit, layer in enumerate(last):
+        assert encoded[circuit, :, :, 4].nonzero()[0].tolist() == [layer] * 3
     assert not encoded[1, 2:].any()
     assert not encoded[2, 1:].any()
 

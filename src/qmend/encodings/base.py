@@ -1,4 +1,4 @@
-"""The common form of an encoding, and the standardisation fitted on training data."""
+"""The interface of all encodings, their registry, and the standardisation of values."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings.batch import Batch
 from qmend.gates import GATES
@@ -27,14 +28,14 @@ CLIP = 10.0
 
 @dataclass(frozen=True)
 class Standardiser:
-    """(x - mean) / deviation for each column, clipped; a constant column becomes 0."""
+    """Scale columns to (x - mean) / deviation, clipped; a constant column becomes 0."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @staticmethod
     def fit(values: NDArray[np.float64]) -> Standardiser:
-        """Columns of (N, F); a spread below 1e-9 of the mean counts as constant."""
+        """Fit to the columns of (N, F); a spread below 1e-9 of the mean counts as constant."""
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         return Standardiser(mean, np.where(deviation > 1e-9 * np.abs(mean), deviation, 0.0))
 
@@ -45,32 +46,33 @@ class Standardiser:
 
 
 class Encoding(ABC):
-    """Circuits and calibrations -> a :class:`Batch`.
+    """Circuits and calibrations as a :class:`Batch`; fitted on the training split.
 
-    Fitted on the training split, saved with a model.
+    Attributes:
+        standardiser: of the context; None before the fit.
+        mean_calibration: means over the training data's calibrations, for data that have none.
     """
 
     name: str
-    #: Rises whenever the meaning of a column changes; a checkpoint of another version is refused.
+    #: Rises with every change of a column's meaning; a checkpoint of another version is refused.
     version: int
-    #: Gates that it has a place for.
+    #: Gates that it can encode.
     gates: tuple[str, ...] = GATES
 
     def __init__(self) -> None:
-        self.state: dict[str, Standardiser] = {}
-        #: Means over the training data's calibrations, for data that have none.
+        self.standardiser: Standardiser | None = None
         self.mean_calibration = MeanCalibration()
 
     @abstractmethod
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
-        """Tokens (N, L, F), mask (N, L) and the raw context (N, C)."""
+        """Compute tokens (N, L, F), mask (N, L) and the context (N, C) before scaling."""
 
     def fit(self, batch: CircuitBatch) -> Encoding:
         """Learn the standardisation, and the mean calibration, from training circuits."""
         _, _, context = self.raw(batch)
         used = np.unique(batch.calibration_index)
         self.mean_calibration = MeanCalibration.of(batch.calibrations[k] for k in used)
-        self.state = {"context": Standardiser.fit(context)}
+        self.standardiser = Standardiser.fit(context)
         return self
 
     def __call__(
@@ -80,43 +82,45 @@ class Encoding(ABC):
 
         Args:
             ideal: (N, 2^n) their labels.
-            with_tokens: if not, ``tokens`` and ``mask`` have length 0.
+            with_tokens: False: ``tokens`` and ``mask`` have length 0.
 
         Raises:
             QmendError: if the encoding was not fitted.
         """
-        if "context" not in self.state:
+        if self.standardiser is None:
             raise QmendError(f"The {self.name} encoding has not been fitted to training data yet.")
         tokens, mask, context = self.raw(circuits)
+        if not with_tokens:
+            tokens, mask = tokens[:, :0], mask[:, :0]
         matrices = [readout_matrices(*chain) for chain in circuits.chains]
         readout = per_calibration(circuits, [m[:, 1, 0] for m in matrices])
-        encoded = Batch(
+        return Batch(
             tokens=torch.from_numpy(tokens),
             mask=torch.from_numpy(mask),
-            context=_single(self.state["context"](context)),
+            context=_single(self.standardiser(context)),
             noisy=_single(circuits.noisy),
             readout=_single(readout),
             shots=_single(circuits.shots)[:, None],
             ideal=None if ideal is None else _single(ideal),
         )
-        return encoded if with_tokens else encoded.without_tokens()
 
     def to_json(self) -> dict[str, Any]:
-        """Name, version, standardisation and mean calibration as plain data."""
-        state = {
-            key: {"mean": s.mean.tolist(), "deviation": s.deviation.tolist()}
-            for key, s in self.state.items()
-        }
+        """Return name, version, standardisation and mean calibration as plain data.
+
+        Only of a fitted encoding.
+        """
+        assert self.standardiser is not None
+        scale = {key: values.tolist() for key, values in vars(self.standardiser).items()}
         return {
             "name": self.name,
             "version": self.version,
-            "state": state,
+            "state": {"context": scale},
             "typical": self.mean_calibration.to_json(),
         }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Encoding:
-        """Inverse of :meth:`to_json`.
+        """Invert :meth:`to_json`.
 
         Raises:
             QmendError: if the version is another than this package's.
@@ -128,10 +132,8 @@ class Encoding(ABC):
                 f"encoding, this package has {encoding.version}; train it again or install the "
                 "package it was trained with."
             )
-        encoding.state = {
-            key: Standardiser(np.array(s["mean"]), np.array(s["deviation"]))
-            for key, s in data["state"].items()
-        }
+        scale = data["state"]["context"]
+        encoding.standardiser = Standardiser(np.array(scale["mean"]), np.array(scale["deviation"]))
         encoding.mean_calibration = MeanCalibration.from_json(data["typical"])
         return encoding
 
@@ -152,8 +154,8 @@ def _single(values: AnyArray) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def ragged_positions(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0, 1, 2, ... within each of consecutive runs of the given lengths."""
-    starts = np.cumsum(lengths) - lengths
-    positions: NDArray[np.int64] = np.arange(lengths.sum()) - np.repeat(starts, lengths)
-    return positions
+def qubit_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+    """Read readout error, T1 and T2 (us) of the qubits of a chain, to (3, n)."""
+    qubits = [calibration.qubit(physical) for physical in layout]
+    fields = ("readout_error", "t1_us", "t2_us")
+    return np.array([[calibration.value(qubit, field) for qubit in qubits] for field in fields])

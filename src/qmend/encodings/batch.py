@@ -1,4 +1,4 @@
-"""Encoded circuits as tensors: the one type from encoding to network, and a loader of batches."""
+"""Encoded circuits as tensors, the input of all networks, and a loader of their batches."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from qmend.types import AnyArray
 class Batch:
     """B encoded circuits of n qubits in chain order, float32; L tokens of F values each.
 
-    It is pickled as NumPy arrays, so that processes exchange plain bytes and Ray's workers read
-    one copy in shared memory.
+    It is pickled as NumPy arrays: Ray's workers then read one copy in shared memory.
 
     Attributes:
         tokens: (B, L, F) one token a layer, instruction or parity; zero where ``mask`` is False.
@@ -43,7 +42,7 @@ class Batch:
 
     @property
     def tensors(self) -> dict[str, Tensor]:
-        """Field name -> tensor, without missing labels."""
+        """Map field names to tensors, without missing labels."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
@@ -54,12 +53,12 @@ class Batch:
 
     @property
     def labels(self) -> Tensor:
-        """(B, 2^n) ``ideal`` where it must be there."""
+        """Return ``ideal`` (B, 2^n), which must be known."""
         assert self.ideal is not None
         return self.ideal
 
     def select(self, index: Tensor | slice) -> Batch:
-        """Return some of the circuits."""
+        """Select circuits."""
         return self._map(lambda tensor: tensor[index])
 
     def to(self, device: torch.device, non_blocking: bool = False) -> Batch:
@@ -67,12 +66,8 @@ class Batch:
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def unlabelled(self) -> Batch:
-        """Hide the labels: the part that a network may see."""
+        """Drop the labels, which a network must not see."""
         return replace(self, ideal=None)
-
-    def without_tokens(self) -> Batch:
-        """Cut ``tokens`` and ``mask`` to length 0."""
-        return replace(self, tokens=self.tokens[:, :0], mask=self.mask[:, :0])
 
     @staticmethod
     def join(parts: Sequence[Batch]) -> Batch:
@@ -107,24 +102,17 @@ def _from_arrays(arrays: Mapping[str, AnyArray]) -> Batch:
 
 
 class BatchLoader:
-    """Slices batches from tensors in memory; a new permutation each pass when shuffled.
+    """Slices batches from tensors in memory, in order.
 
     Many times faster than a DataLoader, which collates row by row.
     """
 
-    def __init__(self, data: Batch, batch_size: int, seed: int | None = None) -> None:
+    def __init__(self, data: Batch, batch_size: int) -> None:
         self.data, self.batch_size = data, batch_size
-        self.generator = None if seed is None else torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
         return -(-len(self.data) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        rows = len(self.data)
-        if self.generator is None:
-            for start in range(0, rows, self.batch_size):
-                yield self.data.select(slice(start, start + self.batch_size))
-        else:
-            order = torch.randperm(rows, generator=self.generator)
-            for index in torch.split(order, self.batch_size):
-                yield self.data.select(index)
+        for start in range(0, len(self.data), self.batch_size):
+            yield self.data.select(slice(start, start + self.batch_size))

@@ -18,26 +18,22 @@ _ENCODED_GATES = ("x", "sx", "rz", "cx")
 _CHANNEL = np.array([_ENCODED_GATES.index(g) if g in _ENCODED_GATES else -1 for g in GATES])
 
 
-def encode_layers(table: InstructionTable, measured: IntArray | None = None) -> AnyArray:
-    """(N, L, n, 5) one 5-vector for each as-soon-as-possible layer and qubit, float32.
+def encode_layers(table: InstructionTable) -> tuple[AnyArray, IntArray]:
+    """Encode each as-soon-as-possible layer and qubit by a 5-vector.
 
     X = (1,0,0,0,0); SX = (0,1,0,0,0); RZ(a) = (0,0,(a mod 2)/2,0,0) with a in units of pi;
-    CX control = (0,0,0,-(1+target),0); CX target = (0,0,0,1+control,0); channel 4 is 1 in a
-    last layer for each measured qubit. Idle and padding are 0, so RZ(0) and ID are dropped
-    before layering. (arXiv 2601.14226)
+    CX control = (0,0,0,-(1+target),0); CX target = (0,0,0,1+control,0). In one more layer at the
+    end channel 4 is 1: all qubits are measured. Idle and padding are 0; RZ(0) and ID are dropped
+    before layering.
 
-    Args:
-        table: compiled circuits.
-        measured: (N, bits) chain positions that are measured; all where None.
+    Source: arXiv 2601.14226.
+
+    Returns:
+        (N, L, n, 5) float32, and the number (N,) of each circuit's last layer.
 
     Raises:
         QmendError: if a circuit has a gate that the encoding has no channel for.
     """
-    return _encoded(table, measured)[0]
-
-
-def _encoded(table: InstructionTable, measured: IntArray | None) -> tuple[AnyArray, IntArray]:
-    """The layers of :func:`encode_layers`, and the last one (N,) of each circuit."""
     foreign = ~np.isin(table.gate, [GATE_CODE[g] for g in (*_ENCODED_GATES, "id")])
     if foreign.any():
         gate = GATES[table.gate[foreign][0]]
@@ -61,16 +57,14 @@ def _encoded(table: InstructionTable, measured: IntArray | None) -> tuple[AnyArr
     flat = out.reshape(-1)
     flat[(cell + kept.first) * CHANNELS + _CHANNEL[kept.gate]] = value
     flat[(cell[two] + target) * CHANNELS + _CHANNEL[GATE_CODE["cx"]]] = 1.0 + control
-    if measured is None:
-        out[np.arange(len(table)), depth, :, 4] = 1.0
-    else:
-        out[np.arange(len(table))[:, None], depth[:, None], measured, 4] = 1.0
+    out[np.arange(len(table)), depth, :, 4] = 1.0
     return out, depth
 
 
 def _without(table: InstructionTable, drop: NDArray[np.bool_]) -> InstructionTable:
-    gone = np.bincount(table.circuit_index[drop], minlength=len(table))
-    offsets = np.concatenate([[0], np.cumsum(table.lengths - gone)])
+    """Remove the instructions (K,) where ``drop`` is True."""
+    dropped = np.bincount(table.circuit_index[drop], minlength=len(table))
+    offsets = np.concatenate([[0], np.cumsum(table.lengths - dropped)])
     keep = ~drop
     return InstructionTable(
         table.n_qubits,
@@ -96,7 +90,7 @@ class PaperEncoding(Encoding):
                 f"The paper's encoding is defined on {CHAIN_LENGTH} qubits, not "
                 f"{batch.n_qubits}; use encoding=token."
             )
-        layers, last = _encoded(batch.instructions, None)
+        layers, last = encode_layers(batch.instructions)
         tokens = layers.reshape(*layers.shape[:2], -1)
         mask = np.arange(tokens.shape[1]) <= last[:, None]
         context = per_calibration(batch, [calibration_vector(*chain) for chain in batch.chains])

@@ -1,4 +1,4 @@
-"""One token a parity: what the sampled Pauli paths of the parity meet in the circuit."""
+"""One token a parity: losses on the parity's sampled Pauli paths through the circuit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmend.datasets.circuits import CircuitBatch, per_calibration
-from qmend.devices.calibration import Calibration
-from qmend.encodings.base import ENCODINGS, Encoding, Float32
+from qmend.encodings.base import ENCODINGS, Encoding, Float32, qubit_values
 from qmend.types import FloatArray
 
 #: Paths sampled for each circuit: -log of a parity's survival is then known to 0.007.
@@ -16,11 +15,11 @@ PATHS = 32
 
 @ENCODINGS.register("paths")
 class PathsEncoding(Encoding):
-    """Token s is the parity Z_s, its columns those of :data:`qmend.noise.paths.FEATURES`.
+    """One token a parity, in fixed physical units for all chains, sizes and native gates.
 
-    In fixed physical units, whatever the chain, its length or the native gates, so that models
-    carry over. No token depends on the initial state. Context: readout error, T1 and T2, each the
-    mean over qubits, standardised on the training split.
+    Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. No token
+    depends on the initial state. Context (3): readout error, T1 and T2, each the mean over qubits,
+    standardised on the training split.
     """
 
     name = "paths"
@@ -36,12 +35,5 @@ class PathsEncoding(Encoding):
             calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
             tokens[rows] = path_features(table, calibration, layout, PATHS)
-        context = per_calibration(batch, [_context(*chain) for chain in batch.chains])
-        return tokens, np.ones(tokens.shape[:2], dtype=bool), context
-
-
-def _context(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
-    fields = ("readout_error", "t1_us", "t2_us")
-    return np.array(
-        [np.mean([calibration.value(calibration.qubit(q), f) for q in layout]) for f in fields]
-    )
+        means = [qubit_values(*chain).mean(axis=1) for chain in batch.chains]
+        return tokens, np.ones(tokens.shape[:2], dtype=bool), per_calibration(batch, means)

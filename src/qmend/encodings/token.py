@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.devices.calibration import Calibration
-from qmend.encodings.base import ENCODINGS, Encoding, Float32, ragged_positions
+from qmend.encodings.base import ENCODINGS, Encoding, Float32, qubit_values
 from qmend.gates import GATE_CODE, GATES
 from qmend.types import FloatArray
 
@@ -21,21 +21,20 @@ _COS, _SIN, _FROM_END = (_SECOND + MAX_QUBITS + k for k in range(3))
 _ERROR, _LENGTH, _RATE_1, _RATE_2 = (_FROM_END + 1 + k for k in range(4))
 #: Columns of a token; see :class:`TokenEncoding`.
 TOKEN_FEATURES = _RATE_2 + 1
-#: Columns that hold one-hot gate codes, and the gate error in per cent: read by models that
-#: add up the loss of signal gate by gate.
+#: Columns of the one-hot gate codes, and of the gate error in per cent.
 GATE_COLUMNS = slice(_GATE, _FIRST)
 ERROR_COLUMN = _ERROR
 
 
 @ENCODINGS.register("token")
 class TokenEncoding(Encoding):
-    """One token an instruction, values in fixed physical units so that models carry over.
+    """One token an instruction, in fixed physical units for all devices.
 
     Columns: gate (one-hot over the native gates of all supported devices); first and second
-    chain position (one-hot); cos and sin of the angle; layers to the end of the circuit in
-    tens; error of this very gate on these very qubits in per cent; its length in us; length
-    / T1 and length / T2 in per cent (mean over its qubits). Context: readout error, T1 and
-    T2 of each qubit, standardised on the training split.
+    chain position (one-hot); cos and sin of an RZ's angle; layers to the end of the circuit / 10;
+    error of the gate on its qubits in per cent; its length in us; length / T1 and length / T2 in
+    per cent (mean over its qubits). Context (3 n): readout error, T1 and T2 of each qubit,
+    standardised on the training split.
     """
 
     name = "token"
@@ -43,7 +42,8 @@ class TokenEncoding(Encoding):
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         table = batch.instructions
-        circuit, position = table.circuit_index, ragged_positions(table.lengths)
+        circuit = table.circuit_index
+        position = np.arange(len(circuit)) - table.offsets[circuit]
         width = int(table.lengths.max(initial=1))
         tokens = np.zeros((len(table), width, TOKEN_FEATURES), dtype=np.float32)
         mask = np.zeros((len(table), width), dtype=bool)
@@ -52,20 +52,23 @@ class TokenEncoding(Encoding):
         tokens[circuit, position, _FIRST + table.first] = 1.0
         two = table.second >= 0
         tokens[circuit[two], position[two], _SECOND + table.second[two]] = 1.0
-        turned = table.gate == GATE_CODE["rz"]
-        tokens[circuit, position, _COS] = np.where(turned, np.cos(table.angle), 0.0)
-        tokens[circuit, position, _SIN] = np.where(turned, np.sin(table.angle), 0.0)
+        is_rz = table.gate == GATE_CODE["rz"]
+        tokens[circuit, position, _COS] = np.where(is_rz, np.cos(table.angle), 0.0)
+        tokens[circuit, position, _SIN] = np.where(is_rz, np.sin(table.angle), 0.0)
         tokens[circuit, position, _FROM_END] = (table.depth()[circuit] - table.layers()) / 10.0
         lookup = np.stack([_gate_values(*chain) for chain in batch.chains])
         which = batch.calibration_index[circuit]
-        # second is -1 for one-qubit gates: the last row of the table, where they are kept.
         tokens[circuit, position, _ERROR:] = lookup[which, table.gate, table.first, table.second]
-        context = per_calibration(batch, [_context(*chain) for chain in batch.chains])
-        return tokens, mask, context
+        values = [qubit_values(*chain).reshape(-1) for chain in batch.chains]
+        return tokens, mask, per_calibration(batch, values)
 
 
 def _gate_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
-    """(gates, n, n + 1, 4) error (%), length (us), length/T1 (%), length/T2 (%); 0 if absent."""
+    """Tabulate the last four columns by gate and chain positions; 0 where there is no gate.
+
+    (gates, n, n + 1, 4) error (%), length (us), length / T1 (%), length / T2 (%). One-qubit gates
+    have the last second position.
+    """
     n = len(layout)
     position = {physical: k for k, physical in enumerate(layout)}
     values = np.zeros((len(GATES), n, n + 1, 4))
@@ -87,8 +90,3 @@ def _gate_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArra
             *rates,
         ]
     return values
-
-
-def _context(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
-    fields = ("readout_error", "t1_us", "t2_us")
-    return np.array([calibration.value(calibration.qubit(q), f) for f in fields for q in layout])

@@ -1,4 +1,4 @@
-"""Sources of training batches: the number of an epoch alone decides them."""
+"""Training batches by the number of their epoch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from qmend.encodings.batch import Batch, BatchLoader
+from qmend.encodings.batch import Batch
 
 
 class TrainingBatches(Protocol):
     """Labelled batches for each epoch of a training.
 
     Attributes:
-        identity: hex digest of all that decides the batches; a training is resumed only with
-            equal ones.
+        identity: hex digest of all that decides the batches; a training is resumed only where it
+            is equal.
     """
 
     @property
@@ -27,37 +27,38 @@ class TrainingBatches(Protocol):
         """Return the number of batches, the same in each epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from 0, in whatever order epochs are asked for."""
+        """Yield the batches of an epoch, counted from 0; epochs may be asked for in any order."""
 
 
-class ShuffledBatches(BatchLoader):
+class ShuffledBatches:
     """The same circuits in each epoch, in the ``number``-th permutation of a seed."""
 
     def __init__(self, data: Batch, batch_size: int, seed: int) -> None:
-        super().__init__(data, batch_size, seed)
-        self.seed = seed
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self._generator = torch.Generator().manual_seed(seed)
         self._drawn = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.data) // self.batch_size)
 
     @property
     def identity(self) -> str:
         return f"{digest(self.data.tensors)}:{self.batch_size}:{self.seed}"
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        self._skip_to(number)
-        yield from self
+        for index in torch.split(self._permutation(number), self.batch_size):
+            yield self.data.select(index)
 
-    def __iter__(self) -> Iterator[Batch]:
-        self._drawn += 1
-        yield from super().__iter__()
-
-    def _skip_to(self, number: int) -> None:
-        """Draw the permutations before; all but none where epochs follow each other."""
-        if self.generator is None or self._drawn == number:
-            return
-        self.generator.manual_seed(self.seed)
-        for _ in range(number):
-            torch.randperm(len(self.data), generator=self.generator)
-        self._drawn = number
+    def _permutation(self, number: int) -> Tensor:
+        """Draw a permutation of the rows, and those before it that are not drawn yet."""
+        if number < self._drawn:
+            self._generator.manual_seed(self.seed)
+            self._drawn = 0
+        while True:
+            order = torch.randperm(len(self.data), generator=self._generator)
+            self._drawn += 1
+            if self._drawn > number:
+                return order
 
 
 class EpochLoader:
