@@ -16,11 +16,18 @@ from qmend.registry import Registry
 
 #: Predicted probabilities are floored here before a logarithm, in losses and metrics alike.
 FLOOR = 1e-9
+#: Fields of a batch that most networks read.
+CIRCUIT_AND_COUNTS = frozenset({"tokens", "context", "noisy"})
 
 
 @dataclass(frozen=True)
 class Dimensions:
-    """Sizes that the data decide."""
+    """Sizes of a network that the data decide.
+
+    Attributes:
+        token: values of a token.
+        context: values of a circuit's calibration.
+    """
 
     n_qubits: int
     token: int
@@ -38,31 +45,32 @@ class Dimensions:
 
 @dataclass(frozen=True)
 class Example:
-    """A small network of an architecture, for the tests that all of them must pass.
+    """A small network of an architecture, for the tests that every architecture must pass.
 
     Attributes:
-        fields: of its config, beside the name.
+        fields: of its config, beside the name; others are those of ``conf/model``.
         reads: the fields of a batch that its output depends on.
     """
 
     fields: Mapping[str, Any]
-    reads: frozenset[str]
-
-
-#: What most networks read.
-CIRCUIT_AND_COUNTS = frozenset({"tokens", "context", "noisy"})
+    reads: frozenset[str] = CIRCUIT_AND_COUNTS
 
 
 class Architecture(nn.Module, ABC):
-    """A network (circuit, calibration, noisy distribution) -> mitigated distribution."""
+    """A network from circuit, calibration and noisy distribution to a mitigated one.
+
+    In equations C stands for a circuit's tokens (L, F), B for its calibration (the ``context``)
+    and P_noisy for its noisy distribution (2^n,). In shapes B is the number of circuits in a
+    batch and W the width of a network.
+    """
 
     config_type: ClassVar[type[ModelConfig]]
-    #: ``correction`` scales the noisy distribution, ``prediction`` outputs one,
-    #: ``residual`` adds to a known estimate: before training, noise-free input stays as it is.
+    #: Head where the config has none. ``correction`` scales the noisy distribution, ``prediction``
+    #: outputs one, ``residual`` adds to the logarithm of an estimate that needs no training.
     head: ClassVar[str]
-    #: By name, at least one for each head; the first stands for the architecture.
+    #: Examples by name, at least one for each head; the first stands for the architecture.
     examples: ClassVar[Mapping[str, Example]]
-    #: False for models that never look at the tokens: none are sliced for them.
+    #: False for networks that never read tokens: their batches have none.
     reads_circuit: ClassVar[bool] = True
     #: True if the weights fit circuits of any number of qubits.
     any_size: ClassVar[bool] = False
@@ -91,20 +99,27 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
 
 
 def example_config(architecture: str, example: str | None = None) -> ModelConfig:
-    """Return the config of an architecture's example; None: the first."""
+    """Return the config of an architecture's example; by default the first."""
     examples = ARCHITECTURES[architecture].examples
     fields = examples[next(iter(examples)) if example is None else example].fields
     return model_config({"name": architecture, **fields})
 
 
 def build_model(config: ModelConfig, dimensions: Dimensions) -> Architecture:
-    """Build a network; its initial weights depend on torch's global seed."""
+    """Build a network with initial weights from torch's global random state."""
     return ARCHITECTURES[config.name](config, dimensions)
 
 
 def count_parameters(model: nn.Module) -> int:
     """Count trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def start_at_zero(layer: nn.Module) -> None:
+    """Set the weights and bias of a linear layer to zero, in place."""
+    assert isinstance(layer, nn.Linear)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
 
 
 def log_floored(probabilities: Tensor) -> Tensor:

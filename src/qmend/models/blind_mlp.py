@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
-from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example, start_at_zero
 from qmend.models.config import ModelConfig
 
 
@@ -24,16 +23,16 @@ class BlindMLPConfig(ModelConfig):
 
 @ARCHITECTURES.register("blind_mlp")
 class BlindMLP(Architecture):
-    """softmax(log P_noisy + delta(P_noisy)), delta an MLP 2^n - width - width - 2^n with GELU.
+    """Correct the noisy distribution without the circuit or the calibration.
 
-    The last layer starts at zero, so that training starts at the noisy distribution itself.
-    It sees neither the circuit nor the calibration. (Facts of the floor: PAPER.md, sect. A.)
+    softmax(log P_noisy + delta(P_noisy)), with delta an MLP 2^n - W - W - 2^n with GELU. Its last
+    layer starts at zero: training starts at the noisy distribution.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = BlindMLPConfig
-    head: ClassVar[str] = "residual"
-    reads_circuit: ClassVar[bool] = False
-    examples: ClassVar[Mapping[str, Example]] = {
+    config_type = BlindMLPConfig
+    head = "residual"
+    reads_circuit = False
+    examples = {
         "small": Example({"width": 24}, frozenset({"noisy", "shots"})),
     }
 
@@ -47,12 +46,9 @@ class BlindMLP(Architecture):
             nn.GELU(),
             nn.Linear(width, outcomes),
         )
-        last = self.delta[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        start_at_zero(self.delta[-1])
 
     def forward(self, batch: Batch) -> Tensor:
-        # An outcome never seen in S shots is no proof of probability 0: half a count each.
-        start = torch.log(batch.noisy + 0.5 / batch.shots)
+        # Half a count is added to each: zero counts are no proof of probability 0.
+        start = torch.log(batch.noisy + 0.5 / batch.shots)  # (B, 2^n)
         return torch.softmax(start + self.delta(batch.noisy), dim=-1)

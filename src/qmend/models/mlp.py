@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from qmend.encodings.batch import Batch
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
 from qmend.models.heads import Head, distribution
 from qmend.types import QmendError
@@ -39,18 +38,20 @@ _SMALL = {"max_length": 100, "width": 24, "depth": 2}
 
 @ARCHITECTURES.register("mlp")
 class MLP(Architecture):
-    """z = [C flattened, B, P_noisy], zero-padded to a maximal depth; MLP with GELU.
+    """Map the padded circuit and its calibration to a distribution by one MLP.
 
-    prediction: softmax(f(z)). correction: softmax(c * P_noisy), c(C, B) blind to P_noisy.
-    (arXiv 2601.14226, MLP-prediction and MLP-correction)
+    prediction: softmax(f(C, B, P_noisy)). correction: softmax(2^n c(C, B) * P_noisy). f and c are
+    MLPs with GELU on the concatenation; C is padded with zeros to (max_length, F) and flattened.
+
+    Source: arXiv 2601.14226, MLP-prediction and MLP-correction.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = MLPConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
-        "token": Example({**_SMALL, "encoding": "token", "max_length": 160}, CIRCUIT_AND_COUNTS),
+    config_type = MLPConfig
+    head = "prediction"
+    examples = {
+        "prediction": Example(_SMALL),
+        "correction": Example({**_SMALL, "head": "correction"}),
+        "token": Example({**_SMALL, "encoding": "token", "max_length": 160}),
     }
 
     def __init__(self, config: MLPConfig, dimensions: Dimensions) -> None:

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
-from qmend.models.config import ModelConfig
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, positions
 from qmend.models.tf import SMALL, TransformerSizes
 
 
 class NoisyEncoderConfig(TransformerSizes):
-    """Sizes. It has no correction head: every token is an outcome of P_noisy."""
+    """Sizes of a transformer. No correction head: every token is an outcome of P_noisy."""
 
     name: Literal["noisy_enc"]
 
 
 @ARCHITECTURES.register("noisy_enc")
 class NoisyEncoder(Architecture):
-    """One token y_x for each outcome of P_noisy: the outcomes attend to each other and to the
-    layers, joined with the calibration; softmax over x of an MLP f(y_x), the same for each x.
+    """Let the outcomes attend to each other and to the layers of the circuit.
 
-    The other way round than ``tfm``: here the circuit is the memory. (arXiv 2601.14226,
-    NOISY ENC; that the circuit comes in by cross-attention is this project's choice)
+    softmax over x of f(D(y, m)_x), with y (2^n, W) of
+    :class:`qmend.models.sequences.OutcomeTokens`, m (L, W) of
+    :class:`qmend.models.sequences.JoinedLayers`, D pre-norm decoder blocks, and one MLP f W - 2 W -
+    1 for all outcomes. In ``tfm`` the outcomes are the memory, here the circuit is.
+
+    Source: arXiv 2601.14226, NOISY ENC; cross-attention to the circuit is this project's choice.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = NoisyEncoderConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "paper": Example(SMALL, CIRCUIT_AND_COUNTS),
-        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    config_type = NoisyEncoderConfig
+    head = "prediction"
+    examples = {
+        "paper": Example(SMALL),
+        "token": Example({**SMALL, "encoding": "token"}),
     }
 
     def __init__(self, config: NoisyEncoderConfig, dimensions: Dimensions) -> None:

@@ -1,23 +1,28 @@
-"""The paper's PERCEIVER with its heads (arXiv 2601.14226)."""
+"""The Perceiver encoder, and the paper's PERCEIVER with its heads (arXiv 2601.14226)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
-from qmend.models.attention import PerceiverEncoder
+from qmend.models.attention import Attention, FeedForward, SelfAttentionBlock
 from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
 from qmend.models.heads import distribution
 
 
 class PerceiverSizes(ModelConfig):
-    """Sizes of a Perceiver encoder, ``width`` a multiple of both numbers of heads."""
+    """Sizes of a :class:`PerceiverEncoder`, ``width`` a multiple of both numbers of heads.
+
+    Attributes:
+        latents: number of latent vectors.
+        depth: self-attention blocks.
+        cross_heads, self_heads: heads of the two kinds of attention.
+    """
 
     latents: int = Field(ge=1)
     width: int = Field(ge=1)
@@ -34,6 +39,54 @@ class PerceiverSizes(ModelConfig):
         return self
 
 
+class PerceiverEncoder(nn.Module):
+    """Let learned latents read a sequence, then attend among themselves.
+
+    z <- z + A(norm z, norm [extra, E x + position]), then z + FF(z), then ``depth`` self-attention
+    blocks and a norm. Tokens beyond the last learned position share it.
+
+    Source: Jaegle et al., arXiv 2103.03206.
+
+    Args:
+        token: values F of a token.
+        positions: number of learned positions.
+    """
+
+    def __init__(self, token: int, sizes: PerceiverSizes, positions: int = 512) -> None:
+        super().__init__()
+        width, dropout = sizes.width, sizes.dropout
+        self.embed = nn.Linear(token, width)
+        self.position = nn.Parameter(0.02 * torch.randn(positions, width))
+        self.latents = nn.Parameter(0.02 * torch.randn(sizes.latents, width))
+        self.norm_source = nn.LayerNorm(width)
+        self.norm_latents = nn.LayerNorm(width)
+        self.cross = Attention(width, sizes.cross_heads, dropout)
+        self.feed_forward = FeedForward(width, dropout)
+        self.blocks = nn.ModuleList(
+            SelfAttentionBlock(width, sizes.self_heads, dropout) for _ in range(sizes.depth)
+        )
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, tokens: Tensor, mask: Tensor, extra: Tensor) -> Tensor:
+        """Map tokens (B, L, F), mask (B, L) and extra (B, E, W) -> latents (B, M, W).
+
+        Args:
+            extra: vectors that are always attended, beside the tokens.
+        """
+        length = tokens.shape[1]
+        index = torch.arange(length, device=tokens.device).clamp_max(len(self.position) - 1)
+        source = self.embed(tokens) + self.position[index]  # (B, L, W)
+        source = self.norm_source(torch.cat([extra, source], dim=1))  # (B, E + L, W)
+        attended = torch.cat([mask.new_ones(len(mask), extra.shape[1]), mask], dim=1)
+        x = self.latents.expand(len(tokens), -1, -1)  # (B, M, W)
+        x = x + self.cross(self.norm_latents(x), source, attended)
+        x = x + self.feed_forward(x)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.norm(x)
+        return out
+
+
 class PerceiverConfig(PerceiverSizes):
     """The paper's sizes: 256 latents, width 1024 (Pauli) or 768 (Random), depth 4-5."""
 
@@ -42,42 +95,37 @@ class PerceiverConfig(PerceiverSizes):
     head: Literal["correction", "normalised_correction", "prediction"]
 
 
-_SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
+#: Fields of a small Perceiver encoder.
+SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
 
 
 @ARCHITECTURES.register("perceiver")
 class Perceiver(Architecture):
-    """Latents cross-attend the layers of the circuit, the calibration and the noisy
-    distribution; self-attention, mean over latents, MLP, softmax.
+    """Let latents read the circuit and its calibration, and map their mean.
 
-    prediction: softmax(f(C, B, P_noisy)). correction: softmax(c(C, B) * P_noisy).
-    normalised_correction: c(C, B) * P_noisy, normalised, with c = exp(f): the same idea with a
-    head that can leave P_noisy as it is. Both are blind to P_noisy elsewhere.
+    z = mean of the latents (M, W) of :class:`PerceiverEncoder` that read C, B and, for a prediction
+    only, P_noisy. prediction: softmax(f(z)). correction: softmax(2^n f(z) * P_noisy).
+    normalised_correction: softmax(f(z) + log P_noisy), a factor exp(f) that can leave P_noisy as
+    it is. f is an MLP W - 2 W - 2^n.
+
+    Source: arXiv 2601.14226, PERCEIVER; normalised_correction is this project's.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = PerceiverConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
+    config_type = PerceiverConfig
+    head = "prediction"
+    examples = {
+        "prediction": Example(SMALL),
+        "correction": Example({**SMALL, "head": "correction"}),
         "normalised_correction": Example(
-            {**_SMALL, "head": "normalised_correction"}, CIRCUIT_AND_COUNTS | {"shots"}
+            {**SMALL, "head": "normalised_correction"}, CIRCUIT_AND_COUNTS | {"shots"}
         ),
-        "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+        "token": Example({**SMALL, "encoding": "token"}),
     }
 
     def __init__(self, config: PerceiverConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         width = config.width
-        self.encoder = PerceiverEncoder(
-            dimensions.token,
-            config.latents,
-            width,
-            config.depth,
-            config.cross_heads,
-            config.self_heads,
-            config.dropout,
-        )
+        self.encoder = PerceiverEncoder(dimensions.token, config)
         self.embed_context = nn.Linear(dimensions.context, width)
         if config.head == "prediction":
             self.embed_noisy = nn.Linear(dimensions.outcomes, width)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
 from qmend.encodings.token import ERROR_COLUMN, GATE_COLUMNS
 from qmend.gates import GATES, TWO_QUBIT
-from qmend.models.attention import PerceiverEncoder
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
-from qmend.models.perceiver import PerceiverSizes
+from qmend.models.base import (
+    ARCHITECTURES,
+    CIRCUIT_AND_COUNTS,
+    Architecture,
+    Dimensions,
+    Example,
+    start_at_zero,
+)
+from qmend.models.perceiver import SMALL, PerceiverEncoder, PerceiverSizes
 from qmend.walsh import walsh_matrix
 
 #: Survival below which the inverse would amplify shot noise without bound.
@@ -35,11 +39,9 @@ class PhysicsPerceiverConfig(PerceiverSizes):
 
     name: Literal["physics_perceiver"]
     encoding: Literal["token"]
-    dropout: float = Field(ge=0.0, lt=1.0)
     basis: Literal["probability", "parity"]
 
 
-_SMALL = {"latents": 4, "width": 16, "depth": 1, "cross_heads": 2, "self_heads": 4}
 _READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}
 
 
@@ -47,24 +49,24 @@ _READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}
 class PhysicsPerceiver(Architecture):
     """Predict survival and mixing distribution, invert both exactly, correct the rest.
 
-    The noise is modelled as p = R [lambda * ideal + (1 - lambda) * m], with R the readout
-    matrices of the calibration, lambda the share of the signal that survives and m the
-    distribution that the rest has turned into. In the parity basis lambda_s is one factor
-    for each parity s. The network predicts
+    The noise is modelled as P_noisy = R [lambda ideal + (1 - lambda) m], with the readout matrices
+    R of the calibration, the share lambda of the signal that survives, and the distribution m
+    (2^n,) of the rest. In the parity basis each parity s has its own lambda_s. The network
+    predicts
 
-        lambda_s = exp(-g_s * sum_gates w_gate * error_gate),   m = softmax(h),
+        lambda_s = exp(-e^{g_s} sum_gates w_gate error_gate),   m = softmax(h),
 
-    where w_gate starts at the depolarizing probability that belongs to a gate's error, g_s
-    at 1 and m at uniform: before training, this is the prediction of the calibration alone.
-    It inverts the model, clips to probabilities q, and corrects: softmax(log q + delta),
-    delta starting at 0.
+    with g, h linear in the mean latent (W,) of a :class:`PerceiverEncoder`. At first g and h are
+    0 and w_gate is the depolarizing probability per average gate error: the prediction of the
+    calibration alone. The inverse of the model is clipped to a distribution q and corrected:
+    softmax(log q + delta), where delta starts at 0.
     """
 
-    config_type: ClassVar[type[PerceiverSizes]] = PhysicsPerceiverConfig
-    head: ClassVar[str] = "residual"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "parity": Example(_SMALL, _READS),
-        "probability": Example({**_SMALL, "basis": "probability"}, _READS),
+    config_type = PhysicsPerceiverConfig
+    head = "residual"
+    examples = {
+        "parity": Example(SMALL, _READS),
+        "probability": Example({**SMALL, "basis": "probability"}, _READS),
     }
 
     walsh: Tensor
@@ -72,15 +74,7 @@ class PhysicsPerceiver(Architecture):
     def __init__(self, config: PhysicsPerceiverConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         width, outcomes = config.width, dimensions.outcomes
-        self.encoder = PerceiverEncoder(
-            dimensions.token,
-            config.latents,
-            width,
-            config.depth,
-            config.cross_heads,
-            config.self_heads,
-            config.dropout,
-        )
+        self.encoder = PerceiverEncoder(dimensions.token, config)
         self.embed_context = nn.Linear(dimensions.context, width)
         self.embed_noisy = nn.Linear(outcomes, width)
         weights = [_DEPOLARIZING_PER_ERROR[2 if gate in TWO_QUBIT else 1] for gate in GATES]
@@ -91,11 +85,8 @@ class PhysicsPerceiver(Architecture):
         self.delta = nn.Sequential(
             nn.Linear(width + 2 * outcomes, 2 * width), nn.GELU(), nn.Linear(2 * width, outcomes)
         )
-        last = self.delta[-1]
-        assert isinstance(last, nn.Linear)
-        for layer in (self.survival, self.mixing, last):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for layer in (self.survival, self.mixing, self.delta[-1]):
+            start_at_zero(layer)
         walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
         self.register_buffer("walsh", walsh, persistent=False)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
 from qmend.models.heads import DistributionHead, Head
 from qmend.models.sequences import JoinedLayers
@@ -37,23 +36,24 @@ _SMALL = {"width": 16, "depth": 2}
 
 @ARCHITECTURES.register("rnn")
 class RNN(Architecture):
-    """h_l = GRU(x_l, h_(l-1)) or LSTM, x_l the layer joined with calibration and P_noisy;
-    MLP of the state after the last layer, softmax.
+    """Read the layers of a circuit one after the other, and map the last state.
 
-    prediction: softmax(f(h_L)). correction: softmax(c(h_L) * P_noisy), x_l without P_noisy.
-    (arXiv 2601.14226; Cho et al., arXiv 1406.1078; Hochreiter and Schmidhuber, 1997)
+    h_l = GRU(x_l, h_(l-1)) or LSTM, with x_l (W,) of
+    :class:`qmend.models.sequences.JoinedLayers`. prediction: softmax(f(h_L)), x_l with P_noisy.
+    correction: softmax(2^n c(h_L) * P_noisy), x_l without. f and c are MLPs W - 2 W - 2^n.
+
+    Source: arXiv 2601.14226; Cho et al., arXiv 1406.1078; Hochreiter, Schmidhuber, Neural
+    Computation 9, 1735 (1997).
     """
 
-    config_type: ClassVar[type[ModelConfig]] = RNNConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "gru-prediction": Example(_SMALL, CIRCUIT_AND_COUNTS),
-        "gru-correction": Example({**_SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
-        "lstm-prediction": Example({**_SMALL, "cell": "lstm"}, CIRCUIT_AND_COUNTS),
-        "lstm-correction": Example(
-            {**_SMALL, "cell": "lstm", "head": "correction"}, CIRCUIT_AND_COUNTS
-        ),
-        "token": Example({**_SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    config_type = RNNConfig
+    head = "prediction"
+    examples = {
+        "gru-prediction": Example(_SMALL),
+        "gru-correction": Example({**_SMALL, "head": "correction"}),
+        "lstm-prediction": Example({**_SMALL, "cell": "lstm"}),
+        "lstm-correction": Example({**_SMALL, "cell": "lstm", "head": "correction"}),
+        "token": Example({**_SMALL, "encoding": "token"}),
     }
 
     def __init__(self, config: RNNConfig, dimensions: Dimensions) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
 from qmend.models.attention import SelfAttentionBlock
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
 from qmend.models.config import ModelConfig
 from qmend.models.heads import DistributionHead, Head
 from qmend.models.sequences import JoinedLayers, masked_mean, positions
@@ -44,19 +43,21 @@ class TransformerConfig(TransformerSizes):
 
 @ARCHITECTURES.register("tf")
 class Transformer(Architecture):
-    """Self-attention among x_l, each layer joined with calibration and P_noisy; mean over the
-    layers, MLP, softmax.
+    """Let the layers of a circuit attend to each other, and map their mean.
 
-    prediction: softmax(f(C, B, P_noisy)). correction: softmax(c(C, B) * P_noisy), x_l without
-    P_noisy. (arXiv 2601.14226, TF; Vaswani et al., arXiv 1706.03762, with pre-norm blocks)
+    z = mean_l T(x)_l, with x (L, W) of :class:`qmend.models.sequences.JoinedLayers` and T pre-norm
+    self-attention blocks. prediction: softmax(f(z)), x with P_noisy. correction:
+    softmax(2^n c(z) * P_noisy), x without. f and c are MLPs W - 2 W - 2^n.
+
+    Source: arXiv 2601.14226, TF; Vaswani et al., arXiv 1706.03762.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = TransformerConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "prediction": Example(SMALL, CIRCUIT_AND_COUNTS),
-        "correction": Example({**SMALL, "head": "correction"}, CIRCUIT_AND_COUNTS),
-        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    config_type = TransformerConfig
+    head = "prediction"
+    examples = {
+        "prediction": Example(SMALL),
+        "correction": Example({**SMALL, "head": "correction"}),
+        "token": Example({**SMALL, "encoding": "token"}),
     }
 
     def __init__(self, config: TransformerConfig, dimensions: Dimensions) -> None:

@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from qmend.encodings.batch import Batch
 from qmend.models.attention import DecoderBlock
-from qmend.models.base import ARCHITECTURES, CIRCUIT_AND_COUNTS, Architecture, Dimensions, Example
-from qmend.models.config import ModelConfig
+from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, Example
 from qmend.models.heads import DistributionHead
 from qmend.models.sequences import JoinedLayers, OutcomeTokens, masked_mean, positions
 from qmend.models.tf import SMALL, TransformerSizes
 
 
 class MemoryTransformerConfig(TransformerSizes):
-    """Sizes. It has no correction head: what reads the memory knows P_noisy."""
+    """Sizes of a transformer. No correction head: all that reads the memory knows P_noisy."""
 
     name: Literal["tfm"]
 
 
 @ARCHITECTURES.register("tfm")
 class MemoryTransformer(Architecture):
-    """A decoder: the layers, joined with the calibration, attend to each other and to the
-    memory, one token for each outcome of P_noisy; mean over the layers, MLP, softmax.
+    """Let the layers of a circuit attend to each other and to the outcomes.
 
-    softmax(f(C, B, P_noisy)). (arXiv 2601.14226, TFM; the decoder of Vaswani et al.,
-    arXiv 1706.03762, without causal mask and with pre-norm blocks)
+    softmax(f(mean_l D(x, m)_l)), with x (L, W) of :class:`qmend.models.sequences.JoinedLayers`,
+    m (2^n, W) of :class:`qmend.models.sequences.OutcomeTokens`, D pre-norm decoder blocks without
+    a causal mask, and f an MLP W - 2 W - 2^n.
+
+    Source: arXiv 2601.14226, TFM; Vaswani et al., arXiv 1706.03762.
     """
 
-    config_type: ClassVar[type[ModelConfig]] = MemoryTransformerConfig
-    head: ClassVar[str] = "prediction"
-    examples: ClassVar[Mapping[str, Example]] = {
-        "paper": Example(SMALL, CIRCUIT_AND_COUNTS),
-        "token": Example({**SMALL, "encoding": "token"}, CIRCUIT_AND_COUNTS),
+    config_type = MemoryTransformerConfig
+    head = "prediction"
+    examples = {
+        "paper": Example(SMALL),
+        "token": Example({**SMALL, "encoding": "token"}),
     }
 
     def __init__(self, config: MemoryTransformerConfig, dimensions: Dimensions) -> None:
