@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from qmend.generation.job import JobTask, make_job
-from qmend.processes import end_with
+from qmend.processes import end_with, without_main_module
 from qmend.ray_cluster import ray_cluster
 
 Runner = Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]
@@ -65,10 +65,11 @@ def _processes(workers: int) -> Iterator[Runner]:
             for future in wait(pending, return_when=FIRST_COMPLETED).done:
                 yield pending.pop(future), future.result()
 
-    try:
-        yield run
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with without_main_module():
+        try:
+            yield run
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
 from qmend.generation.online import FreshCircuits, fresh_noise
 from qmend.noise.config import NoiseConfig
-from qmend.processes import end_with
+from qmend.processes import end_with, without_main_module
 from qmend.training.batches import digest
 from qmend.training.config import OnlineConfig
 from qmend.types import QmendError
@@ -203,7 +203,8 @@ class OnlineBatches:
                 initargs=(os.getpid(), *self._task),
             )
         try:
-            return [self._pool.submit(_work, job) for job in self._jobs(number)]
+            with without_main_module():
+                return [self._pool.submit(_work, job) for job in self._jobs(number)]
         except BrokenProcessPool:
             raise _worker_lost() from None
 
