@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qmend.evaluation.comparison import Comparison, Resampled, best, compare, winner
+from qmend.evaluation.comparison import Comparison, Resampled, compare
 from qmend.evaluation.scores import Scores, summarise
 from qmend.metrics import Bootstrap, Interval
 from qmend.runs.leaderboard import Leaderboard
@@ -106,8 +106,9 @@ def test_the_best_model_is_chosen_on_the_validation_split():
         unstored_run("lucky", way_to_ideal(0.8), validation=(-0.1, -0.2)),
         unstored_run("chosen", way_to_ideal(0.7), validation=(-0.5, -0.4)),
     ]
-    assert winner(runs).name == "lucky"
-    assert best(runs).name == "chosen"
+    board = Leaderboard.of(runs)
+    assert board.winner.name == "lucky"
+    assert board.best.name == "chosen"
 
 
 def test_one_that_simulates_neither_wins_nor_is_best():
@@ -119,6 +120,9 @@ def test_one_that_simulates_neither_wins_nor_is_best():
         unstored_run("simulator", way_to_ideal(1.0), validation=(-1.0,), simulates=True),
         unstored_run("knows the noise", way_to_ideal(0.9), "reference", validation=(-0.9,)),
     ]
-    assert best([*runs, honest]) is winner([*runs, honest]) is honest
-    assert best(runs) is winner(runs) is runs[0]  # a baseline, as there is no model
-    assert best(runs[1:]) is winner(runs[1:]) is None
+    board = Leaderboard.of([*runs, honest])
+    assert board.best.name == board.winner.name == "honest"
+    board = Leaderboard.of(runs)
+    assert board.best.name == board.winner.name == "none"  # a baseline, as there is no model
+    board = Leaderboard.of(runs[1:])
+    assert board.best is board.winner is None

@@ -11,7 +11,7 @@ from qmend.encodings import BatchLoader
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.training.config import OptimizerConfig, TrainingConfig
 from qmend.training.data import encode, encode_splits
-from qmend.training.losses import build_loss
+from qmend.training.losses import LOSSES
 from qmend.training.module import MitigationModule
 
 BLIND = model_config({"name": "blind_mlp", "width": 8})
@@ -55,7 +55,7 @@ def test_the_average_is_that_by_hand(tiny, decay):
     torch.manual_seed(0)
     module = MitigationModule(
         build_model(BLIND, dimensions),
-        build_loss("l1"),
+        LOSSES["l1"],
         OptimizerConfig(lr=0.03, schedule="constant"),
         total_steps=1,
         ema=decay,
@@ -92,7 +92,7 @@ def test_the_averaged_weights_are_validated_and_kept(tiny, monitor):
     batch = trained.model.encoding(part.circuits, part.ideal)
     with torch.no_grad():
         out = trained.model.network(batch)
-    found = build_loss("kl")(out, batch.labels, batch.noisy).item()
+    found = LOSSES["kl"](out, batch.labels, batch.noisy).item()
     best = int(np.argmin(trained.history[monitor]))
     assert found == pytest.approx(trained.history["val/loss"][best], rel=1e-5)
 

@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
 from qmend import metrics
-from qmend.training.losses import LOSSES, build_loss, not_improved
+from qmend.training.losses import LOSSES, not_improved
 from qmend.types import QmendError
 
 IDEAL = torch.tensor([[0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
@@ -20,18 +20,18 @@ MITIGATED = torch.tensor([[0.5, 0.25, 0.25, 0.0], [0.0, 0.1, 0.8, 0.1]])
 def test_kl_by_hand():
     """0.5 ln(0.5 / 0.5) + 0.5 ln(0.5 / 0.25) = 0.5 ln 2, and ln(1 / 0.8)."""
     expected = (0.5 * math.log(2) + math.log(1 / 0.8)) / 2
-    assert build_loss("kl")(MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected, rel=1e-6)
+    assert LOSSES["kl"](MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_kl_of_an_outcome_ruled_out_is_large_and_finite():
     """Predictions are floored at 1e-9."""
     wrong = torch.tensor([[0.0, 1.0]])
     ideal = torch.tensor([[1.0, 0.0]])
-    assert build_loss("kl")(wrong, ideal, ideal).item() == pytest.approx(9 * math.log(10), rel=1e-5)
+    assert LOSSES["kl"](wrong, ideal, ideal).item() == pytest.approx(9 * math.log(10), rel=1e-5)
 
 
 def test_kl_is_zero_only_at_the_ideal():
-    loss = build_loss("kl")
+    loss = LOSSES["kl"]
     assert loss(IDEAL, IDEAL, NOISY).item() == pytest.approx(0, abs=1e-7)
     assert loss(NOISY, IDEAL, NOISY).item() > 0.1
 
@@ -41,21 +41,19 @@ def test_kl_loss_is_the_kl_metric(random_distributions):
         random_distributions(20, 4),
         random_distributions(20, 4)[::-1] * 0.9 + 0.1 / 16,
     )
-    loss = build_loss("kl")(
-        torch.tensor(mitigated.copy()), torch.tensor(ideal), torch.tensor(ideal)
-    )
+    loss = LOSSES["kl"](torch.tensor(mitigated.copy()), torch.tensor(ideal), torch.tensor(ideal))
     assert loss.item() == pytest.approx(metrics.kl_divergence(ideal, mitigated).mean(), rel=1e-6)
 
 
 def test_l1_by_hand():
     """0 + 0.25 + 0.25 + 0, and 0 + 0.1 + 0.2 + 0.1."""
-    assert build_loss("l1")(MITIGATED, IDEAL, NOISY).item() == pytest.approx((0.5 + 0.4) / 2)
+    assert LOSSES["l1"](MITIGATED, IDEAL, NOISY).item() == pytest.approx((0.5 + 0.4) / 2)
 
 
 def test_relative_l1_by_hand():
     """Divided by the noisy errors 0.4 and 0.6; L1RC plus one."""
     expected = (0.5 / 0.4 + 0.4 / 0.6) / 2
-    value = build_loss("relative_l1")(MITIGATED, IDEAL, NOISY).item()
+    value = LOSSES["relative_l1"](MITIGATED, IDEAL, NOISY).item()
     assert value == pytest.approx(expected, rel=1e-6)
     arrays = (x.double().numpy() for x in (IDEAL, NOISY, MITIGATED))
     assert value == pytest.approx(metrics.l1rc(*arrays).mean() + 1, rel=1e-6)
@@ -65,7 +63,7 @@ def test_a_nearly_noiseless_circuit_does_not_dominate():
     """The noisy error is floored at 0.02."""
     noisy = IDEAL[:1]
     mitigated = torch.tensor([[0.5, 0.49, 0.01, 0.0]])
-    value = build_loss("relative_l1")(mitigated, IDEAL[:1], noisy).item()
+    value = LOSSES["relative_l1"](mitigated, IDEAL[:1], noisy).item()
     assert value == pytest.approx(0.02 / 0.02, rel=1e-5)
 
 
@@ -74,7 +72,7 @@ def test_gradients_are_finite_and_point_to_the_ideal(name):
     """Through a softmax, where ideal has zeros and the network starts almost certain."""
     start = [[0.0, 30.0, -200.0, 0.0], [5.0, 0.0, 0.0, -90.0]]
     logits = torch.tensor(start, dtype=torch.double, requires_grad=True)
-    loss = build_loss(name)
+    loss = LOSSES[name]
     before = loss(torch.softmax(logits, 1), IDEAL, NOISY)
     before.backward()
     assert torch.isfinite(logits.grad).all()
@@ -87,15 +85,15 @@ def test_gradients_are_finite_and_point_to_the_ideal(name):
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_are_finite_at_exact_zeros(name):
     mitigated = torch.tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]], requires_grad=True)
-    build_loss(name)(mitigated, IDEAL, IDEAL).backward()
+    LOSSES[name](mitigated, IDEAL, IDEAL).backward()
     assert torch.isfinite(mitigated.grad).all()
 
 
 def test_an_unknown_loss_names_the_nearest():
     with pytest.raises(QmendError, match=r"unknown loss 'l2'"):
-        build_loss("l2")
+        LOSSES["l2"]
     with pytest.raises(QmendError, match=r"Did you mean 'relative_l1'\?"):
-        build_loss("relativ_l1")
+        LOSSES["relativ_l1"]
 
 
 # Against independent values
@@ -120,7 +118,7 @@ def by_scipy(name: str, mitigated, ideal) -> float:
 def test_divergences_are_those_of_scipy(name, random_distributions):
     mitigated, ideal, noisy = rows(random_distributions)
     expected = by_scipy(name, mitigated.numpy(), ideal.numpy())
-    assert build_loss(name)(mitigated, ideal, noisy).item() == pytest.approx(expected, rel=1e-5)
+    assert LOSSES[name](mitigated, ideal, noisy).item() == pytest.approx(expected, rel=1e-5)
     assert expected > 0.05
 
 
@@ -128,7 +126,7 @@ def test_divergences_are_those_of_scipy(name, random_distributions):
 def test_symmetric_losses(name, random_distributions):
     mitigated, ideal, noisy = rows(random_distributions)
     there, back = (
-        build_loss(name)(*pair, noisy).item() for pair in ((mitigated, ideal), (ideal, mitigated))
+        LOSSES[name](*pair, noisy).item() for pair in ((mitigated, ideal), (ideal, mitigated))
     )
     assert there == pytest.approx(back, rel=1e-12)
 
@@ -137,15 +135,15 @@ def test_symmetric_losses(name, random_distributions):
 def test_the_two_kl_are_each_other_s_mirror(name, random_distributions):
     mitigated, ideal, noisy = rows(random_distributions)
     other = {"kl": "reverse_kl", "reverse_kl": "kl"}[name]
-    found = build_loss(name)(mitigated, ideal, noisy).item()
-    assert found == pytest.approx(build_loss(other)(ideal, mitigated, noisy).item(), rel=1e-6)
-    assert found != pytest.approx(build_loss(other)(mitigated, ideal, noisy).item(), rel=1e-3)
+    found = LOSSES[name](mitigated, ideal, noisy).item()
+    assert found == pytest.approx(LOSSES[other](ideal, mitigated, noisy).item(), rel=1e-6)
+    assert found != pytest.approx(LOSSES[other](mitigated, ideal, noisy).item(), rel=1e-3)
 
 
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "not_improved"])
 def test_losses_are_zero_only_at_the_ideal(name):
     """IDEAL has exact zeros."""
-    loss = build_loss(name)
+    loss = LOSSES[name]
     assert loss(IDEAL, IDEAL, NOISY).item() == pytest.approx(0, abs=2e-7)
     assert loss(NOISY, IDEAL, NOISY).item() > 0.01
 
@@ -155,12 +153,12 @@ def test_disjoint_distributions(name):
     """ln 1e9 where the ideal is floored, ln 2, and 1."""
     here, there = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     expected = {"reverse_kl": 9 * math.log(10), "jensen_shannon": math.log(2), "hellinger": 1.0}
-    assert build_loss(name)(here, there, there).item() == pytest.approx(expected[name], rel=1e-3)
+    assert LOSSES[name](here, there, there).item() == pytest.approx(expected[name], rel=1e-3)
 
 
 def test_hellinger_lifts_an_outcome_that_is_ruled_out_wrongly():
     mitigated = torch.tensor([[1.0, 0.0]], requires_grad=True)
-    build_loss("hellinger")(mitigated, torch.tensor([[0.5, 0.5]]), mitigated.detach()).backward()
+    LOSSES["hellinger"](mitigated, torch.tensor([[0.5, 0.5]]), mitigated.detach()).backward()
     assert mitigated.grad[0, 1] < -1
 
 
@@ -179,7 +177,7 @@ def test_improved_tends_to_the_share_as_the_temperature_falls(random_distributio
 def test_improved_by_hand():
     """Ratios 0.5 / 0.4 and 0.4 / 0.6, temperature 1."""
     expected = np.mean([1 / (1 + math.exp(1 - r)) for r in (0.5 / 0.4, 0.4 / 0.6)])
-    assert build_loss("not_improved")(MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected)
+    assert LOSSES["not_improved"](MITIGATED, IDEAL, NOISY).item() == pytest.approx(expected)
 
 
 def test_improved_pulls_most_at_the_line_and_still_from_afar():

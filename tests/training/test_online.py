@@ -26,7 +26,7 @@ from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, Su
 from qmend.training.config import OnlineConfig, TrainingConfig
 from qmend.training.data import encode
 from qmend.training.observer import TrainingObserver
-from qmend.training.online import OnlineBatches, OnlineSource, chosen_noise
+from qmend.training.online import OnlineBatches, OnlineSource, choose_noise
 from qmend.types import QmendError
 
 FITTED = conf_dir() / "dataset" / "noise" / "surrogate_algiers.yaml"
@@ -190,7 +190,7 @@ def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> 
 
     def checked() -> None:
         choice.check(dataset.job_size, 8)
-        chosen_noise(choice, dataset, 0)
+        choose_noise(choice, dataset, 0)
 
     with pytest.raises(QmendError) as found:
         checked()

@@ -11,9 +11,9 @@ from mlflow.entities import Run
 
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.scoring import Context
-from qmend.runs.training import Parent, run_training
+from qmend.runs.training import run_training
 from qmend.tracking.store import Store
-from qmend.training.checkpoint import load_checkpoint
+from qmend.training.checkpoint import Checkpoint, load_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.training.observer import TrainingObserver
 from qmend.training.state import claim
@@ -135,20 +135,20 @@ def test_a_folder_that_another_process_holds_is_left_alone(tiny, store, name, tm
 
 
 @pytest.fixture(scope="module")
-def parent(tiny, store) -> Parent:
+def parent(tiny, store) -> Checkpoint:
     """A network trained on the tiny dataset, as its run left it."""
     entry = run_training(Context(store, tiny), "parent", config(max_epochs=12), {})
     folder = Path(store.client.download_artifacts(entry.run_id, "model"))
-    return Parent(*load_checkpoint(folder))
+    return load_checkpoint(folder)
 
 
-def tuned(context: Context, tmp_path: Path, parent: Parent, lr: float) -> Parent:
+def tuned(context: Context, tmp_path: Path, parent: Checkpoint, lr: float) -> Checkpoint:
     entry = run_training(context, "tuned", config(lr, seed=1, max_epochs=1), {}, parent=parent)
     run = context.store.client.get_run(entry.run_id)
     assert run.data.tags["checkpoint_run"] == parent.provenance["run_id"]
     folder = Path(context.store.client.download_artifacts(entry.run_id, "model"))
     shutil.copytree(folder, tmp_path / entry.run_id)
-    return Parent(*load_checkpoint(tmp_path / entry.run_id))
+    return load_checkpoint(tmp_path / entry.run_id)
 
 
 def test_fine_tuning_starts_from_the_weights_and_the_encoding(tiny, store, tmp_path, parent):

@@ -16,7 +16,7 @@ from qmend.models.trained import TrainedModel
 from qmend.training.batches import ShuffledBatches, digest
 from qmend.training.config import OptimizerConfig, TrainingConfig
 from qmend.training.data import encode
-from qmend.training.losses import LOSSES, build_loss
+from qmend.training.losses import LOSSES
 from qmend.training.module import MitigationModule
 from qmend.training.observer import TrainingObserver
 from qmend.training.train import Trained
@@ -54,7 +54,7 @@ def validation_loss(tiny, model: TrainedModel, loss: str) -> float:
     batch = model.encoding(part.circuits, part.ideal)
     with torch.no_grad():
         out = model.network(batch)
-    return build_loss(loss)(out, batch.labels, batch.noisy).item()
+    return LOSSES[loss](out, batch.labels, batch.noisy).item()
 
 
 @pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -155,7 +155,7 @@ def test_schedules_differ(tiny):
 def test_one_cycle_rises_and_falls_in_a_training_of_any_length(steps):
     """Short trainings too: 10 steps are 2 epochs of 5 batches."""
     model = nn.Linear(1, 1)
-    module = MitigationModule(model, build_loss("l1"), OptimizerConfig(lr=0.5), steps)
+    module = MitigationModule(model, LOSSES["l1"], OptimizerConfig(lr=0.5), steps)
     (optimizer,), (plan,) = module.configure_optimizers()
     rates = []
     for _ in range(steps):

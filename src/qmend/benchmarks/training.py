@@ -27,7 +27,7 @@ from qmend.training.batches import ShuffledBatches
 from qmend.training.config import LossConfig, OptimizerConfig, TrainerConfig, TrainingConfig
 from qmend.training.data import encode
 from qmend.training.logger import OwnedRunLogger
-from qmend.training.losses import build_loss
+from qmend.training.losses import LOSSES
 from qmend.training.observer import TrainingObserver
 from qmend.training.train import train
 
@@ -114,7 +114,7 @@ def _bare(dataset: Dataset) -> tuple[float, Architecture]:
     held_out = BatchLoader(data.val, INFERENCE_BATCH)
     torch.manual_seed(_SEED)
     network = build_model(_MODEL, Dimensions.of(data.train))
-    loss_of = build_loss(_LOSS)
+    loss_of = LOSSES[_LOSS]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_OPTIMIZER.lr, weight_decay=_OPTIMIZER.weight_decay
     )

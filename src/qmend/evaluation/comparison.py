@@ -1,10 +1,9 @@
-"""Compare mitigators on the same circuits, in pairs, and choose the best of them."""
+"""Compare mitigators on the same circuits, in pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from qmend.evaluation.scores import Scores
 from qmend.metrics import Bootstrap, Interval, median_l1rc
 from qmend.types import FloatArray
 
-#: Non-inferiority margin: as much more harm than the other's, in per cent points, is no defeat.
+#: Non-inferiority margin: more harmed circuits than the other's by this, per cent points, are no
+#: defeat.
 HARM_MARGIN = 0.0
 
 
@@ -88,50 +88,3 @@ def compare(ours: Scores, theirs: Scores | None, bootstrap: Bootstrap) -> Compar
         return resampled.minus(Resampled.of([theirs], bootstrap))
     nothing = Resampled(0.0, np.zeros(bootstrap.replicates), 0.0)
     return resampled.minus(nothing, margin=np.inf)
-
-
-class Candidate(Protocol):
-    """What the choice of the best mitigator needs.
-
-    Attributes:
-        kind: ``baseline``, ``train``, ``evaluation``, ``trial`` or ``reference``.
-        simulates: it simulates its circuits instead of mitigating them.
-        validation: median L1RC on the validation split; inf if not known.
-        median: median L1RC on the scored split.
-    """
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def simulates(self) -> bool: ...
-
-    @property
-    def validation(self) -> float: ...
-
-    @property
-    def median(self) -> float: ...
-
-
-Some = TypeVar("Some", bound=Candidate)
-
-
-def eligible(candidates: Iterable[Some]) -> list[Some]:
-    """Leave out candidates that simulate, and references that no practical method can be."""
-    return [c for c in candidates if not c.simulates and c.kind != "reference"]
-
-
-def best(candidates: Iterable[Some]) -> Some | None:
-    """Choose the best on the validation split; the scored split decides between equals only.
-
-    Never one that simulates its circuits. Baselines only if there is no model; None: neither.
-    """
-    real = eligible(candidates)
-    models = [c for c in real if c.kind != "baseline"]
-    return min(models or real, key=lambda c: (c.validation, c.median), default=None)
-
-
-def winner(candidates: Iterable[Some]) -> Some | None:
-    """Choose the lowest median L1RC on the scored split; it only marks a row of a table."""
-    scored = [c for c in eligible(candidates) if not np.isnan(c.median)]
-    return min(scored, key=lambda c: c.median, default=None)

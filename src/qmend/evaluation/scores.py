@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,8 +18,8 @@ from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 if TYPE_CHECKING:  # reading scores needs no circuits
     from qmend.datasets.table import LabelledCircuits
 
-#: A mitigator that recovers so much more of the ideal from no measurement than the best constant
-#: does (difference of the medians ``uniform_l1rc``) simulates its circuits.
+#: A mitigator simulates its circuits if its median ``uniform_l1rc`` is lower than that of the best
+#: constant distribution by more than this.
 SIMULATION_MARGIN = 0.05
 #: The figures of each circuit.
 FIGURES = ("l1rc", "tv", "hellinger", "rmse", "kl", "uniform_l1rc")
@@ -63,12 +63,12 @@ class Scores:
         return metrics.harmed_pct(self.l1rc)
 
     def select(self, index: IntArray) -> Scores:
-        """Scores of the circuits named by ``index``, in that order."""
+        """Select circuits by their numbers, in that order."""
         columns = {name: values[index] for name, values in self.figures.items()}
         return Scores(self.circuit_id[index], self.job_id[index], **columns)
 
     def in_order_of(self, other: Scores) -> Scores:
-        """Scores of the same circuits in the order of ``other``."""
+        """Bring the circuits into the order of ``other``, which has the same ones."""
         if np.array_equal(self.circuit_id, other.circuit_id):
             return self
         rank = np.argsort(np.lexsort((other.job_id, other.circuit_id)))
@@ -119,7 +119,7 @@ class Summary:
     excluded: int
 
     def metrics(self, prefix: str = "test/") -> dict[str, float]:
-        """The metrics of a run, by the names of the run contract."""
+        """Map names of the run contract to a run's metrics."""
         logged: dict[str, float] = {}
         for name, interval in self.figures.items():
             logged |= interval.logged(f"{prefix}{name}")
@@ -159,8 +159,7 @@ def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray)
 def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
     """Summarise as medians, shares and means with their intervals."""
 
-    def of(values: FloatArray, statistic: object) -> Interval:
-        assert callable(statistic)
+    def of(values: FloatArray, statistic: Callable[[FloatArray], Any]) -> Interval:
         return bootstrap.interval(lambda index: float(statistic(values[index])))
 
     return Summary(

@@ -1,4 +1,4 @@
-"""The interface of every mitigator, and of running the further circuits that some need."""
+"""The interface of mitigators, their registry, and runs of the further circuits that some need."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
+from qmend.registry import Registry
 from qmend.types import FloatArray, QmendError
 
 if TYPE_CHECKING:  # a config names baselines, and needs no tables
@@ -17,20 +18,20 @@ if TYPE_CHECKING:  # a config names baselines, and needs no tables
 
 
 class Mitigator(ABC):
-    """Noisy distributions in, better ones out."""
+    """A map from noisy distributions to better ones."""
 
     name: str
     #: Numbers fitted to training data.
     parameters: int = 0
-    #: Shots that a circuit takes in all, over those behind its noisy distribution.
+    #: Shots for one circuit, as a multiple of those behind its noisy distribution.
     shots_factor: float = 1.0
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
     noiseless_error: float = 1e-6
-    #: Whether it simulates the very circuit it mitigates: a reference, no practical method.
+    #: Whether it simulates the circuit that it mitigates: a reference, no practical method.
     simulates: bool = False
 
     def fit(self, train: LabelledCircuits) -> Mitigator:
-        """Learn from labelled circuits; nothing to learn for some."""
+        """Learn from labelled circuits; by default there is nothing to learn."""
         return self
 
     @abstractmethod
@@ -40,10 +41,16 @@ class Mitigator(ABC):
     def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
         """Mitigate the uniform distribution (N, 2^n) in place of each noisy one.
 
-        Shots, circuits and calibrations stay. What still comes near the ideal does not come from
-        the measurement.
+        Shots, circuits and calibrations stay. Any gain over the uniform distribution then does not
+        come from the measurement.
         """
         return self.mitigate(_unmeasured(circuits))
+
+
+#: Mitigators without a network, by name.
+BASELINES: Registry[type[Mitigator]] = Registry(
+    "qmend.mitigation.baselines", "baseline", "baselines"
+)
 
 
 def _unmeasured(circuits: CircuitBatch) -> CircuitBatch:

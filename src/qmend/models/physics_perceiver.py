@@ -22,7 +22,7 @@ from qmend.models.perceiver import SMALL, PerceiverEncoder, PerceiverSizes
 from qmend.walsh import walsh_matrix
 
 #: Survival below which the inverse would amplify shot noise without bound.
-_LEAST_SURVIVAL = 0.02
+LEAST_SURVIVAL = 0.02
 #: Readout contrast 1 - 2 e below which an outcome says nothing.
 _LEAST_CONTRAST = 1e-3
 #: Average gate error e -> depolarizing probability d e / (d - 1), for d = 2 and d = 4.
@@ -117,7 +117,7 @@ class PhysicsPerceiver(Architecture):
         rate = torch.exp(self.survival(latents)) * loss[:, None]
         if self.config.basis == "parity":  # the parity of nothing is always 1
             rate = torch.cat([torch.zeros_like(rate[:, :1]), rate[:, 1:]], dim=1)
-        return torch.exp(-rate).clamp_min(_LEAST_SURVIVAL)
+        return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
 
 def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:

@@ -18,12 +18,10 @@ from qmend.models.base import (
     start_at_zero,
 )
 from qmend.models.config import ModelConfig
-from qmend.models.physics_perceiver import invert_readout
+from qmend.models.physics_perceiver import LEAST_SURVIVAL, invert_readout
 from qmend.noise.paths import FEATURES
 from qmend.walsh import walsh_matrix
 
-#: Survival below which a parity counts as lost.
-_LEAST_SURVIVAL = 0.02
 _GATES, _IDLE = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
 #: Columns that count gates; their weights are losses that the calibration does not show.
 _COUNTS = [
@@ -147,7 +145,7 @@ class WalshOperator(Architecture):
         )
         # Bounded: no step can lose all or nothing of a parity for good.
         rate = (rate * torch.exp(2 * torch.tanh(loss / 2))).masked_fill(nothing, 0.0)
-        return torch.exp(-rate).clamp_min(_LEAST_SURVIVAL)
+        return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
     def _delta(self, outcome: Tensor, parity: Tensor) -> Tensor:
         """Apply the neural operator: features of outcomes and parities (B, 2^n, .) -> (B, 2^n)."""

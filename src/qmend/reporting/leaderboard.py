@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from qmend.evaluation.comparison import eligible
 from qmend.reporting.numbers import (
     count_text,
     interval_text,
@@ -154,8 +153,8 @@ def verdicts(board: Leaderboard) -> list[str]:
         if c.simulates
     ]
     best = board.best
-    for baseline in eligible(board.baselines):
-        if best is None or baseline is best:
+    for baseline in board.baselines:
+        if best is None or baseline is best or not baseline.eligible:
             continue
         comparison = board.compare(best, baseline)
         word = "beats" if comparison.beats else "does not beat"
@@ -174,8 +173,8 @@ def summary_verdicts(board: Leaderboard) -> list[str]:
     chosen = "best on the validation split" if best.validation < math.inf else "lowest median L1RC"
     lines = [f"{best.name} is compared with the others: {chosen} among the models."]
     others: dict[str, list[str]] = {"beats": [], "harms": [], "even": [], "worse": []}
-    for c in eligible(board.ranked):
-        if c is not best:
+    for c in board.ranked:
+        if c.eligible and c is not best:
             comparison = board.compare(best, c)
             harms = comparison.word == "better" and not comparison.beats
             word = "beats" if comparison.beats else "harms" if harms else comparison.word

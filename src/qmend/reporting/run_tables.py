@@ -22,7 +22,7 @@ from qmend.reporting.numbers import (
 from qmend.reporting.table import Cell, Column, Row, Table
 from qmend.runs.cells import CellRecord
 from qmend.runs.configurations import differing
-from qmend.runs.leaderboard import Leaderboard, aligned
+from qmend.runs.leaderboard import Leaderboard, align_circuits
 from qmend.runs.reading import ScoredRun
 from qmend.tracking.finding import (
     artifact_path,
@@ -215,7 +215,7 @@ def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
     comparable = [first, *(run for run in others if run.circuits_key == first.circuits_key)]
     if len(comparable) < 2:
         return None
-    board = Leaderboard.of([replace(run, name=run.run_id) for run in aligned(comparable)])
+    board = Leaderboard.of([replace(run, name=run.run_id) for run in align_circuits(comparable)])
     columns = (
         Column.text("run", "fold"),
         Column.number("median L1RC [95 %]"),

@@ -50,6 +50,11 @@ class Configuration:
         return any(run.simulates for run in self.runs)
 
     @property
+    def eligible(self) -> bool:
+        """Whether it may win: it is a practical method, no simulation and no reference."""
+        return not self.simulates and self.kind != "reference"
+
+    @property
     def median(self) -> float:
         """Mean over seeds of the median L1RC."""
         return float(np.mean(self.seeds))

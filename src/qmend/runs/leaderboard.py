@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from qmend.evaluation.comparison import Comparison, Resampled, best, winner
+from qmend.evaluation.comparison import Comparison, Resampled
 from qmend.metrics import Bootstrap, Interval
 from qmend.runs.configurations import Configuration, group_seeds
 from qmend.runs.reading import ScoredRun
@@ -63,13 +63,18 @@ class Leaderboard:
 
     @property
     def winner(self) -> Configuration | None:
-        """The lowest median L1RC of those that may win."""
-        return winner(self.configurations)
+        """The eligible one of lowest median L1RC on the scored split; it only marks a row."""
+        return next((c for c in self.ranked if c.eligible and not np.isnan(c.median)), None)
 
     @cached_property
     def best(self) -> Configuration | None:
-        """The configuration that the others are compared with."""
-        return best(self.configurations)
+        """The best eligible model on the validation split, with which others are compared.
+
+        The scored split decides between equals only. A baseline where there is no model.
+        """
+        models = [c for c in self.models if c.eligible]
+        baselines = [c for c in self.baselines if c.eligible]
+        return min(models or baselines, key=lambda c: (c.validation, c.median), default=None)
 
     @cached_property
     def bootstrap(self) -> Bootstrap:
@@ -100,12 +105,12 @@ def leaderboards(
     for run in runs:
         by_circuits.setdefault(run.circuits_key, []).append(run)
     boards = [
-        Leaderboard(group_seeds(aligned(members), sources or {}))
+        Leaderboard(group_seeds(align_circuits(members), sources or {}))
         for members in by_circuits.values()
     ]
     return sorted(boards, key=lambda board: (-len(board.configurations), board.dataset))
 
 
-def aligned(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
+def align_circuits(runs: Sequence[ScoredRun]) -> list[ScoredRun]:
     """Bring the circuits of all runs into the order of the first's."""
     return [replace(run, scores=run.scores.in_order_of(runs[0].scores)) for run in runs]

@@ -21,7 +21,7 @@ from qmend.metrics import Interval
 from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
-from qmend.runs.training import Parent, run_training
+from qmend.runs.training import run_training
 from qmend.tracking.finding import artifact_path, kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
@@ -250,7 +250,7 @@ def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch
     parent = None
     if config.get("checkpoint") is not None:
         folder = checkpoint_folder(context.store, str(config["checkpoint"]))
-        parent = Parent(*load_checkpoint(folder))
+        parent = load_checkpoint(folder)
     with watch(name_of(run), training.trainer.max_epochs) as observer:
         entry = run_training(
             context, name_of(run), training, config, parent=parent, observer=observer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from qmend.runs.reading import ScoredRun
 from qmend.runs.scoring import Context, open_run, score_run
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store
-from qmend.training.checkpoint import save_checkpoint
+from qmend.training.checkpoint import Checkpoint, save_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.training.data import encode
 from qmend.training.logger import OwnedRunLogger
@@ -28,21 +28,13 @@ from qmend.training.state import claim, discard, read_state
 from qmend.training.train import train
 
 
-@dataclass(frozen=True)
-class Parent:
-    """A trained network to fine-tune, with its provenance."""
-
-    model: TrainedModel
-    provenance: Mapping[str, Any]
-
-
 def run_training(
     context: Context,
     name: str,
     training: TrainingConfig,
     config: Mapping[str, Any],
     *,
-    parent: Parent | None = None,
+    parent: Checkpoint | None = None,
     state: Path | None = None,
     observer: TrainingObserver | None = None,
 ) -> ScoredRun:
@@ -146,7 +138,7 @@ def log_model(
     model: TrainedModel,
     training: TrainingConfig,
     figures: Mapping[str, float],
-    parent: Parent | None = None,
+    parent: Checkpoint | None = None,
     online: Mapping[str, Any] | None = None,
 ) -> None:
     """Log a trained network with its provenance.

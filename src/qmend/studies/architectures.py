@@ -152,9 +152,9 @@ def _training(config: Config, name: str, overrides: Sequence[str]) -> TrainConfi
             "them out."
         )
     if training.online is not None:
-        from qmend.training.online import chosen_noise  # imports torch
+        from qmend.training.online import choose_noise  # imports torch
 
-        chosen_noise(training.online, training.simulated, 0)
+        choose_noise(training.online, training.simulated, 0)
     return training
 
 

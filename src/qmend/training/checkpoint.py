@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
@@ -24,11 +24,18 @@ CHECKPOINT_VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
 
 
+class Checkpoint(NamedTuple):
+    """A trained network, and where it comes from: dataset hash, loss, seed, metrics."""
+
+    model: TrainedModel
+    provenance: dict[str, Any]
+
+
 def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any]) -> None:
-    """Write weights and description.
+    """Write a network's weights and description.
 
     Args:
-        provenance: where the model comes from: dataset hash, loss, seed, metrics.
+        provenance: plain values, see :class:`Checkpoint`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -53,8 +60,8 @@ def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any
     (folder / DESCRIPTION).write_text(json.dumps(description, indent=1, sort_keys=True) + "\n")
 
 
-def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
-    """Read a model and its provenance.
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a network and its provenance.
 
     Raises:
         QmendError: if a file is missing or damaged, or belongs to another version.
@@ -85,13 +92,13 @@ def load_checkpoint(folder: Path) -> tuple[TrainedModel, dict[str, Any]]:
             f"The weights in {folder} do not fit their description ({reason}); train it again."
         ) from None
     network.eval()
-    return TrainedModel(network, config, dimensions, encoding), provenance
+    return Checkpoint(TrainedModel(network, config, dimensions, encoding), provenance)
 
 
-def fixed_checkpoint(store: Store, model: str) -> str:
-    """Return the run behind ``models:/qmend@champion`` or ``models:/qmend/3``, all else as it is.
+def resolve_checkpoint(store: Store, model: str) -> str:
+    """Resolve ``models:/qmend@champion`` or ``models:/qmend/3`` to its run's id.
 
-    An alias moves: what is logged of a run must name the network that it meant then.
+    Any other name is returned as it is. An alias moves: a run must log the network that it meant.
 
     Raises:
         QmendError: if the registry has no such version.
@@ -100,12 +107,12 @@ def fixed_checkpoint(store: Store, model: str) -> str:
 
 
 def checkpoint_folder(store: Store, model: str) -> Path:
-    """Return a directory as it is, or the model of a run's id or of a registered version.
+    """Find a model's directory by its path, its run's id or its registered version.
 
     Raises:
         QmendError: if it is none of them.
     """
-    model = fixed_checkpoint(store, model)
+    model = resolve_checkpoint(store, model)
     if Path(model).is_dir():
         return Path(model)
     if not re.fullmatch(r"[0-9a-f]{32}", model):

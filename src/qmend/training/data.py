@@ -13,7 +13,7 @@ from qmend.models.base import ARCHITECTURES
 from qmend.models.config import ModelConfig
 from qmend.models.trained import TrainedModel
 from qmend.training.config import TrainingConfig
-from qmend.training.environment import chosen_accelerator
+from qmend.training.environment import choose_accelerator
 from qmend.training.online import OnlineSource
 from qmend.types import QmendError
 
@@ -48,7 +48,7 @@ def encode(
         QmendError: if the config asks for a GPU that is not there or for noise that can't be
             simulated, or ``start`` does not fit.
     """
-    chosen_accelerator(config.trainer)  # refused before any work
+    choose_accelerator(config.trainer)  # refused before any work
     torch.set_num_threads(config.trainer.threads)
     started = time.perf_counter()
     train, val = dataset.part("train"), dataset.part("val")

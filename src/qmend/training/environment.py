@@ -22,7 +22,7 @@ _LIGHTNING_LOGGERS = ("", ".utilities.rank_zero", ".accelerators.cuda")
 _CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 
 
-def chosen_accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
+def choose_accelerator(trainer: TrainerConfig) -> Literal["cpu", "gpu"]:
     """Choose where to train.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Tensor
 from qmend.models.base import FLOOR, log_floored
 from qmend.registry import Registry
 
-#: (mitigated, ideal, noisy) -> scalar.
+#: (mitigated, ideal, noisy), each (B, K) -> scalar.
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 LOSSES: Registry[Loss] = Registry(__name__, "loss", "loss.name")
@@ -93,12 +93,3 @@ def not_improved(
     before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
     change = (mitigated - ideal).abs().sum(-1) / before - 1
     return torch.sigmoid(change / temperature).mean()
-
-
-def build_loss(name: str) -> Loss:
-    """Return a loss by name.
-
-    Raises:
-        QmendError: if the name is unknown.
-    """
-    return LOSSES[name]

@@ -1,4 +1,4 @@
-"""Online simulation: training batches of circuits that are simulated while the network trains."""
+"""Online simulation: batches of circuits that are simulated while the network trains."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,11 @@ class OnlineSource:
             seed: of the training.
 
         Raises:
-            QmendError: as :func:`chosen_noise`, and for its own noise where the dataset was
+            QmendError: as :func:`choose_noise`, and for its own noise where the dataset was
                 measured on hardware.
         """
         dataset, device = recipe_configs(stored.manifest.recipe)
-        noise = chosen_noise(options, dataset, seed)
+        noise = choose_noise(options, dataset, seed)
         circuits = FreshCircuits.like(stored, dataset, device, noise, seed, options.resample)
         return OnlineSource(options, circuits)
 
@@ -64,7 +65,7 @@ class OnlineSource:
         }
 
 
-def chosen_noise(options: OnlineConfig, dataset: DatasetConfig, seed: int) -> NoiseConfig:
+def choose_noise(options: OnlineConfig, dataset: DatasetConfig, seed: int) -> NoiseConfig:
     """Build the noise that the options ask for.
 
     Raises:
@@ -74,7 +75,7 @@ def chosen_noise(options: OnlineConfig, dataset: DatasetConfig, seed: int) -> No
 
 
 class OnlineBatches:
-    """New circuits every few epochs, alone or shuffled among the stored ones.
+    """Batches of new circuits every few epochs, alone or among stored ones.
 
     A draw follows from its number alone, whoever makes it and when: with workers, it is simulated
     and encoded while the epochs before it train, and has the same bits. The context ends the
@@ -104,6 +105,7 @@ class OnlineBatches:
     ) -> None:
         source.options.check(source.circuits.dataset.job_size, batch_size)
         self.source, self.encoding, self.with_tokens = source, encoding, with_tokens
+        self._simulate = partial(_simulate_job, source.circuits, encoding, with_tokens)
         self.stored = stored if source.options.with_stored else None
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
         self._drawn: tuple[int, Batch] | None = None
@@ -177,8 +179,7 @@ class OnlineBatches:
 
     def _parts(self, number: int) -> list[Batch]:
         if not self.source.options.workers:
-            circuits, encoding, with_tokens = self._task
-            return [_encoded(circuits, encoding, with_tokens, job) for job in self._jobs(number)]
+            return [self._simulate(job) for job in self._jobs(number)]
         waiting = self._waiting
         if waiting is None or waiting[0] != number:
             for future in waiting[1] if waiting else ():
@@ -200,23 +201,22 @@ class OnlineBatches:
                 self.source.options.workers,
                 mp_context=context,
                 initializer=_start_worker,
-                initargs=(os.getpid(), *self._task),
+                initargs=(os.getpid(), self._simulate),
             )
         try:
             with without_main_module():
-                return [self._pool.submit(_work, job) for job in self._jobs(number)]
+                return [self._pool.submit(_simulate_in_worker, job) for job in self._jobs(number)]
         except BrokenProcessPool:
             raise _worker_lost() from None
-
-    @property
-    def _task(self) -> tuple[FreshCircuits, Encoding, bool]:
-        return self.source.circuits, self.encoding, self.with_tokens
 
     def _jobs(self, number: int) -> range:
         return range(number * self.source.jobs, (number + 1) * self.source.jobs)
 
 
-def _encoded(circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job: int) -> Batch:
+def _simulate_job(
+    circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job: int
+) -> Batch:
+    """Simulate the circuits of a job, and encode them."""
     labelled = circuits.job(job)
     return encoding(labelled.circuits, labelled.ideal, with_tokens)
 
@@ -229,20 +229,18 @@ def _worker_lost() -> QmendError:
     )
 
 
-#: What a worker draws from; set once, as tasks are small and this is not.
-_worker: tuple[FreshCircuits, Encoding, bool] | None = None
+#: :func:`_simulate_job` of a worker, by the number of a job; too large to be sent with each.
+_worker: Callable[[int], Batch] | None = None
 
 
-def _start_worker(
-    parent: int, circuits: FreshCircuits, encoding: Encoding, with_tokens: bool
-) -> None:
+def _start_worker(parent: int, simulate: Callable[[int], Batch]) -> None:
     global _worker
     end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     torch.set_num_threads(1)
-    _worker = circuits, encoding, with_tokens
+    _worker = simulate
 
 
-def _work(job: int) -> Batch:
+def _simulate_in_worker(job: int) -> Batch:
     assert _worker is not None
-    return _encoded(*_worker, job)
+    return _worker(job)

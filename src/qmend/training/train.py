@@ -22,13 +22,13 @@ from qmend.training.best import KeepBest
 from qmend.training.config import TrainerConfig, TrainingConfig
 from qmend.training.data import TrainingData, check_start
 from qmend.training.environment import (
-    chosen_accelerator,
+    choose_accelerator,
     deterministic,
     interruptible,
     isolated_random_state,
     quiet_lightning,
 )
-from qmend.training.losses import build_loss
+from qmend.training.losses import LOSSES
 from qmend.training.module import MitigationModule
 from qmend.training.observer import TrainingObserver
 from qmend.training.online import OnlineBatches
@@ -78,7 +78,7 @@ def train(
     observer = TrainingObserver() if observer is None else observer
     started = time.perf_counter()
     trainer = config.trainer
-    accelerator = chosen_accelerator(trainer)
+    accelerator = choose_accelerator(trainer)
     torch.set_num_threads(trainer.threads)
     dimensions = Dimensions.of(data.train)
     if start is not None:
@@ -115,7 +115,7 @@ def train(
             callbacks.append(keeper)
         module = MitigationModule(
             network,
-            build_loss(config.loss.name),
+            LOSSES[config.loss.name],
             config.optimizer,
             trainer.max_epochs * len(batches),
             trainer.ema,

@@ -14,11 +14,16 @@ from qmend.runs.evaluation import check_unseen
 from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context
 from qmend.runs.sweeps import find_finished, mark_reused
-from qmend.runs.training import Parent, run_training, unfinished
+from qmend.runs.training import run_training, unfinished
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
-from qmend.training.checkpoint import checkpoint_folder, fixed_checkpoint, load_checkpoint
-from qmend.training.online import chosen_noise
+from qmend.training.checkpoint import (
+    Checkpoint,
+    checkpoint_folder,
+    load_checkpoint,
+    resolve_checkpoint,
+)
+from qmend.training.online import choose_noise
 from qmend.types import QmendError
 from qmend.workflows.configs import TrainConfig
 from qmend.workflows.generate import generate
@@ -66,7 +71,7 @@ def train(
     if config.checkpoint is not None:
         config, parent = fine_tuned(config, store)
     if config.online is not None:
-        chosen_noise(config.online, config.simulated, config.seed)  # refused before any work
+        choose_noise(config.online, config.simulated, config.seed)  # refused before any work
     generation = generate(config, observer, wait=cell is not None)
     name = f"{config.model.name} {config.loss.name} seed {config.seed}"
     if parent is not None:
@@ -116,14 +121,14 @@ def equivalent_hashes(config: TrainConfig) -> list[str]:
     return list(dict.fromkeys(config_sha(each.plain()) for each in configs))
 
 
-def fine_tuned(config: TrainConfig, store: Store) -> tuple[TrainConfig, Parent]:
+def fine_tuned(config: TrainConfig, store: Store) -> tuple[TrainConfig, Checkpoint]:
     """Return the config with its checkpoint's model and learning rate, and the checkpoint.
 
     Raises:
         QmendError: if the checkpoint can't be read, has seen the dataset's test split, does not
             fit the dataset, or is another model than the one asked for.
     """
-    checkpoint = fixed_checkpoint(store, str(config.checkpoint))
+    checkpoint = resolve_checkpoint(store, str(config.checkpoint))
     model, provenance = load_checkpoint(checkpoint_folder(store, checkpoint))
     recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
     check_unseen(model, provenance, recipe)
@@ -143,4 +148,4 @@ def fine_tuned(config: TrainConfig, store: Store) -> tuple[TrainConfig, Parent]:
             )
         optimizer = optimizer.model_copy(update={"lr": config.fine_tune.lr_factor * trained_at})
     changes = {"model": model.config, "optimizer": optimizer, "checkpoint": checkpoint}
-    return config.model_copy(update=changes), Parent(model, provenance)
+    return config.model_copy(update=changes), Checkpoint(model, provenance)

@@ -7,9 +7,8 @@ import numpy as np
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.gates import GATE_CODE, GATES
-from qmend.mitigation.base import Mitigator
+from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
 from qmend.types import FloatArray
 

@@ -10,9 +10,8 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
 from qmend.gates import GATE_CODE
-from qmend.mitigation.base import MultiCircuitMitigator
+from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
 from qmend.types import FloatArray, QmendError
 

@@ -9,8 +9,7 @@ import numpy as np
 from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.gates import TWO_QUBIT
-from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import BASELINES
+from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.survival import undo_depolarizing
 from qmend.types import FloatArray, QmendError
 

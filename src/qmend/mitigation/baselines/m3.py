@@ -9,8 +9,7 @@ import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
-from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import BASELINES
+from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.noise.readout import readout_matrices
 from qmend.types import FloatArray, QmendError

@@ -8,9 +8,8 @@ import numpy as np
 
 from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import Mitigator
+from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray

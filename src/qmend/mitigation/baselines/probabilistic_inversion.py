@@ -7,8 +7,7 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import MultiCircuitMitigator
-from qmend.mitigation.baselines.registry import BASELINES
+from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray
 from qmend.walsh import walsh_hadamard

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import Mitigator
-from qmend.mitigation.baselines.registry import BASELINES
+from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.types import FloatArray

@@ -9,9 +9,8 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import MultiCircuitMitigator
+from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.registry import BASELINES
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray, IntArray, QmendError
