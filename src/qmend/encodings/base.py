@@ -28,14 +28,17 @@ CLIP = 10.0
 
 @dataclass(frozen=True)
 class Standardiser:
-    """Scale columns to (x - mean) / deviation, clipped; a constant column becomes 0."""
+    """Scale columns to (x - mean) / deviation.
+
+    Clipped at :data:`CLIP`; a constant column becomes 0.
+    """
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
 
     @staticmethod
     def fit(values: NDArray[np.float64]) -> Standardiser:
-        """Fit to the columns of (N, F); a spread below 1e-9 of the mean counts as constant."""
+        """Fit to columns of (N, F); a deviation below 1e-9 |mean| counts as 0."""
         mean, deviation = values.mean(axis=0), values.std(axis=0)
         return Standardiser(mean, np.where(deviation > 1e-9 * np.abs(mean), deviation, 0.0))
 
@@ -65,7 +68,7 @@ class Encoding(ABC):
 
     @abstractmethod
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
-        """Compute tokens (N, L, F), mask (N, L) and the context (N, C) before scaling."""
+        """Compute tokens (N, L, F), mask (N, L) and unscaled context (N, C)."""
 
     def fit(self, batch: CircuitBatch) -> Encoding:
         """Learn the standardisation, and the mean calibration, from training circuits."""
@@ -155,7 +158,7 @@ def _single(values: AnyArray) -> Tensor:
 
 
 def qubit_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
-    """Read readout error, T1 and T2 (us) of the qubits of a chain, to (3, n)."""
+    """Read readout error, T1 and T2 (us) of a chain's qubits (3, n)."""
     qubits = [calibration.qubit(physical) for physical in layout]
     fields = ("readout_error", "t1_us", "t2_us")
     return np.array([[calibration.value(qubit, field) for qubit in qubits] for field in fields])

@@ -1,4 +1,4 @@
-"""Encoded circuits as tensors, the input of all networks, and a loader of their batches."""
+"""Encoded circuits as tensors, and a loader of batches."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from qmend.types import AnyArray
 
 @dataclass(frozen=True)
 class Batch:
-    """B encoded circuits of n qubits in chain order, float32; L tokens of F values each.
+    """B encoded circuits of n qubits: the input of all networks.
 
-    It is pickled as NumPy arrays: Ray's workers then read one copy in shared memory.
+    Float32, in chain order, with L tokens of F values. It is pickled as NumPy arrays: Ray's workers
+    then read one copy in shared memory.
 
     Attributes:
         tokens: (B, L, F) one token a layer, instruction or parity; zero where ``mask`` is False.

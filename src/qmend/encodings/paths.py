@@ -1,4 +1,4 @@
-"""One token a parity: losses on the parity's sampled Pauli paths through the circuit."""
+"""One token a parity: the losses on its sampled Pauli paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATHS = 32
 
 @ENCODINGS.register("paths")
 class PathsEncoding(Encoding):
-    """One token a parity, in fixed physical units for all chains, sizes and native gates.
+    """One token a parity, in fixed physical units for all devices and sizes.
 
     Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. No token
     depends on the initial state. Context (3): readout error, T1 and T2, each the mean over qubits,

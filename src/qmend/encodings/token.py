@@ -64,10 +64,10 @@ class TokenEncoding(Encoding):
 
 
 def _gate_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
-    """Tabulate the last four columns by gate and chain positions; 0 where there is no gate.
+    """Tabulate the last four columns by gate and chain positions.
 
-    (gates, n, n + 1, 4) error (%), length (us), length / T1 (%), length / T2 (%). One-qubit gates
-    have the last second position.
+    (gates, n, n + 1, 4) error (%), length (us), length / T1 (%), length / T2 (%); 0 where there is
+    no gate. One-qubit gates have the last second position.
     """
     n = len(layout)
     position = {physical: k for k, physical in enumerate(layout)}

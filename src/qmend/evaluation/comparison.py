@@ -39,13 +39,13 @@ class Comparison:
 
     @property
     def beats(self) -> bool:
-        """Lower median L1RC with the paired interval below 0, and harm within the margin."""
+        """Whether the median L1RC is ``better`` and the harm within the margin."""
         return self.word == "better" and self.harm <= self.margin
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """Median L1RC of a mitigator and of its bootstrap replicates, each a mean over its seeds.
+    """Median L1RC of a mitigator and its bootstrap replicates, means over seeds.
 
     Attributes:
         replicates: (R,) the same circuits are drawn for every mitigator.

@@ -1,4 +1,4 @@
-"""Fit the best constant distribution: the knowledge of ideal ones before any measurement."""
+"""Fit the best constant distribution: all that is known before any measurement."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _HALVINGS = 60
 
 
 def best_constant(ideal: FloatArray) -> FloatArray:
-    """Fit one distribution c to all circuits.
+    """Fit one distribution to all circuits.
 
-    (2^n,) with the median of |ideal - c|_1 / |ideal - u|_1 as low as possible; u is the uniform
+    c (2^n,) with the median of |ideal - c|_1 / |ideal - u|_1 as low as possible; u is the uniform
     distribution.
 
     The median is not convex. The search starts at u and at the exact minimum of the mean, then
@@ -51,9 +51,10 @@ def best_constant(ideal: FloatArray) -> FloatArray:
 
 
 def constant_of_least_mean(ideal: FloatArray) -> FloatArray:
-    """Compute the distribution c of least mean |ideal - c|_1 / |ideal - u|_1 exactly.
+    """Compute the constant distribution of least mean relative L1 error.
 
-    (2^n,); u where all circuits are u.
+    The exact minimum c (2^n,) of the mean of |ideal - c|_1 / |ideal - u|_1; u where all circuits
+    are u.
 
     A weighted median problem for each outcome, joined by sum c = 1 alone. With a Lagrange
     multiplier for that, c_x is the quantile of the circuits' ideal p(x), weights 1 / |ideal -

@@ -27,7 +27,7 @@ FIGURES = ("l1rc", "tv", "hellinger", "rmse", "kl", "uniform_l1rc")
 
 @dataclass(frozen=True)
 class Scores:
-    """Figures of each circuit, (N,) each, with the circuit and the job that they belong to.
+    """Figures of each circuit, arrays (N,), with its circuit and job.
 
     Attributes:
         circuit_id, job_id: strings.
@@ -179,7 +179,7 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
 
 
 def simulates(summary: Summary, constant: float) -> bool:
-    """Tell whether a mitigator recovers more from the uniform distribution than a constant can.
+    """Tell whether a mitigator recovers more than a constant without measurement.
 
     A sufficient sign, not a necessary one: a simulated factor on each measured parity has nothing
     to act on here, so that such a mitigator has to say itself that it simulates.

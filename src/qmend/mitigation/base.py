@@ -1,4 +1,4 @@
-"""The interface of mitigators, their registry, and runs of the further circuits that some need."""
+"""The interface of mitigators and of runners of further circuits, and the baselines' registry."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _unmeasured(circuits: CircuitBatch) -> CircuitBatch:
 
 
 class MultiCircuitMitigator(Mitigator):
-    """A mitigator that needs further circuits: which to run, and how to combine their results.
+    """A mitigator that needs results of further circuits.
 
     It runs nothing itself: :class:`ExecutedMitigator` joins it to a :class:`Runner`. Both methods
     are pure, so that circuits can be run in a job and combined later.
@@ -70,9 +70,10 @@ class MultiCircuitMitigator(Mitigator):
 
     @abstractmethod
     def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
-        """Return N k further circuits: the k of the first circuit, then of the second, and so on.
+        """Construct k further circuits for each circuit.
 
-        They are on the chains of their circuits, and depend on ``circuits.instructions`` alone.
+        N k circuits: the k of the first circuit, then of the second, and so on. They are on the
+        chains of their circuits, and depend on ``circuits.instructions`` alone.
         """
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Counts of Qiskit circuits in, better distributions out: a mitigator as a notebook uses it."""
+"""Mitigators for counts of Qiskit circuits, as a notebook uses them."""
 
 from __future__ import annotations
 
@@ -72,8 +72,8 @@ class MitigatedCounts:
 class CountsMitigator:
     """A mitigator for counts of Qiskit circuits.
 
-    One that needs no further circuits takes counts by :meth:`mitigate`. Any other is used as in
-    mitiq: run the circuits of :meth:`construct_circuits`, then :meth:`combine_results`.
+    :meth:`mitigate` takes the counts of mitigators that need no further circuits. Any other is
+    used as in mitiq: run the circuits of :meth:`construct_circuits`, then :meth:`combine_results`.
 
     Args:
         mitigator: fitted.
@@ -276,7 +276,7 @@ def _about(circuit: QuantumCircuit, number: int, error: QmendError) -> QmendErro
 
 
 def find_calibration(source: CalibrationSource) -> Calibration:
-    """Read a calibration from itself, a file, a shipped snapshot's name, or a backend.
+    """Read a calibration from a file, a shipped snapshot's name or a backend.
 
     Raises:
         QmendError: if there is none.

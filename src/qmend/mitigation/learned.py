@@ -18,7 +18,7 @@ class LearnedMitigator(Mitigator):
         self.parameters = model.parameters
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        """As :meth:`Mitigator.mitigate`.
+        """Return mitigated distributions (N, 2^n) in chain order.
 
         Raises:
             QmendError: if the circuits have another number of qubits than the network.

@@ -1,4 +1,4 @@
-"""A circuit as it ran on a chain of physical qubits, with its outcomes."""
+"""A circuit on the physical qubits where it ran, with its outcomes."""
 
 from __future__ import annotations
 

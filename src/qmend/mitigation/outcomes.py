@@ -1,4 +1,4 @@
-"""Outcomes of a circuit, in any form that Qiskit gives, to frequencies."""
+"""Read a circuit's outcomes, in any form that Qiskit gives, as frequencies."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Runnable:
 
 
 def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> Runnable:
-    """Make the registered baselines that can run on a dataset, and say why others can't.
+    """Make the baselines that can run on a dataset; explain the others.
 
     Those with parameters need a train split; those that need further circuits, a simulated
     dataset; some, a package.

@@ -1,4 +1,4 @@
-"""Further circuits, run under the noise of a simulated dataset."""
+"""Run further circuits under the noise of a simulated dataset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SimulatedRunner:
     """Runs circuits under a simulated dataset's noise; a :class:`qmend.mitigation.base.Runner`.
 
     Each further circuit runs in the job of its circuit: with that job's calibration, readout error
-    and drift. Its shots have a seed of their own, which its circuit and its number decide.
+    and drift. The circuit and the number of the further one decide the seed of its shots.
 
     Args:
         exact: give the probabilities themselves, as if with infinitely many shots.

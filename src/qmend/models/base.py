@@ -45,7 +45,7 @@ class Dimensions:
 
 @dataclass(frozen=True)
 class Example:
-    """A small network of an architecture, for the tests that every architecture must pass.
+    """A small network for the tests that every architecture must pass.
 
     Attributes:
         fields: of its config, beside the name; others are those of ``conf/model``.

@@ -27,7 +27,9 @@ def distribution(values: Tensor, noisy: Tensor, head: Head) -> Tensor:
 
 
 class DistributionHead(nn.Module):
-    """Features of a circuit -> distribution, by an MLP width - 2 width - 2^n with GELU.
+    """Map features of a circuit to a distribution by an MLP.
+
+    W - 2 W - 2^n with GELU, then :func:`distribution`.
 
     Networks call it ``readout``, a name that stored weights carry.
     """
@@ -40,5 +42,5 @@ class DistributionHead(nn.Module):
         )
 
     def forward(self, features: Tensor, noisy: Tensor) -> Tensor:
-        """features (B, width), noisy (B, 2^n) -> (B, 2^n)."""
+        """Map features (B, W) and noisy (B, 2^n) -> (B, 2^n)."""
         return distribution(self.mlp(features), noisy, self.head)

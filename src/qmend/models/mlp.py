@@ -65,7 +65,7 @@ class MLP(Architecture):
         self.network = nn.Sequential(*layers, nn.Linear(config.width, dimensions.outcomes))
 
     def forward(self, batch: Batch) -> Tensor:
-        """As :meth:`Architecture.forward`.
+        """Return mitigated distributions (B, 2^n).
 
         Raises:
             QmendError: if a circuit is longer than ``max_length``.
@@ -78,7 +78,7 @@ class MLP(Architecture):
         return distribution(values, batch.noisy, self.config.head)
 
     def _padded(self, batch: Batch) -> Tensor:
-        """(B, max_length, F)."""
+        """Pad or cut the tokens to (B, max_length, F)."""
         most, length = self.config.max_length, batch.tokens.shape[1]
         if length > most and batch.mask[:, most:].any():
             longest = int(batch.mask.sum(dim=1).max())

@@ -15,14 +15,17 @@ from qmend.models.tf import SMALL, TransformerSizes
 
 
 class NoisyEncoderConfig(TransformerSizes):
-    """Sizes of a transformer. No correction head: every token is an outcome of P_noisy."""
+    """Sizes of a transformer.
+
+    No correction head: every token is an outcome of P_noisy.
+    """
 
     name: Literal["noisy_enc"]
 
 
 @ARCHITECTURES.register("noisy_enc")
 class NoisyEncoder(Architecture):
-    """Let the outcomes attend to each other and to the layers of the circuit.
+    """Let the outcomes attend to each other and to the circuit.
 
     softmax over x of f(D(y, m)_x), with y (2^n, W) of
     :class:`qmend.models.sequences.OutcomeTokens`, m (L, W) of

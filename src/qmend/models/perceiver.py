@@ -68,10 +68,12 @@ class PerceiverEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor, mask: Tensor, extra: Tensor) -> Tensor:
-        """Map tokens (B, L, F), mask (B, L) and extra (B, E, W) -> latents (B, M, W).
+        """Return the latents (B, M, W) after they read the tokens.
 
         Args:
-            extra: vectors that are always attended, beside the tokens.
+            tokens: (B, L, F).
+            mask: (B, L) True at tokens.
+            extra: (B, E, W) vectors that are always attended, beside the tokens.
         """
         length = tokens.shape[1]
         index = torch.arange(length, device=tokens.device).clamp_max(len(self.position) - 1)

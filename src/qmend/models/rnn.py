@@ -36,7 +36,7 @@ _SMALL = {"width": 16, "depth": 2}
 
 @ARCHITECTURES.register("rnn")
 class RNN(Architecture):
-    """Read the layers of a circuit one after the other, and map the last state.
+    """Read the layers of a circuit in order; map the last state.
 
     h_l = GRU(x_l, h_(l-1)) or LSTM, with x_l (W,) of
     :class:`qmend.models.sequences.JoinedLayers`. prediction: softmax(f(h_L)), x_l with P_noisy.

@@ -29,7 +29,7 @@ class JoinedLayers(nn.Module):
         self.noisy = nn.Linear(dimensions.outcomes, width, bias=False) if with_noisy else None
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Sequence (B, 1 + L, width), and its mask (B, 1 + L), True at tokens."""
+        """Return the sequence (B, 1 + L, W) and its mask (B, 1 + L)."""
         tokens = functional.pad(batch.tokens, (0, 0, 1, 0))  # (B, 1 + L, F)
         mask = functional.pad(batch.mask, (1, 0), value=True)  # (B, 1 + L)
         device = self.context(batch.context)  # (B, width)
@@ -52,7 +52,7 @@ class OutcomeTokens(nn.Module):
         self.register_buffer("signs", 1.0 - 2.0 * (bits & 1), persistent=False)  # (2^n, n)
 
     def forward(self, noisy: Tensor) -> Tensor:
-        """noisy (B, 2^n) -> (B, 2^n, width)."""
+        """Map noisy (B, 2^n) -> tokens (B, 2^n, W)."""
         batch, outcomes = noisy.shape
         signs = self.signs.expand(batch, -1, -1)  # (B, 2^n, n)
         features = torch.cat([noisy[..., None] * outcomes, signs], dim=-1)  # (B, 2^n, 1 + n)
@@ -61,7 +61,7 @@ class OutcomeTokens(nn.Module):
 
 
 def positions(x: Tensor) -> Tensor:
-    """Return sinusoidal positions (L, width) for a sequence (B, L, width), of any length.
+    """Return sinusoidal positions (L, W) for a sequence (B, L, W).
 
     Columns sin(l w_k), then cos(l w_k), with w_k = 10000^(-2k / width). (Vaswani et al.,
     arXiv 1706.03762, sect. 3.5)
@@ -75,6 +75,6 @@ def positions(x: Tensor) -> Tensor:
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
-    """Average (B, width) over the tokens of (B, L, width) where ``mask`` (B, L) is True."""
+    """Average x (B, L, W) over the tokens in ``mask`` (B, L) -> (B, W)."""
     weight = mask.to(x.dtype)
     return torch.einsum("blw,bl->bw", x, weight) / weight.sum(dim=1, keepdim=True)

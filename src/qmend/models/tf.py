@@ -43,7 +43,7 @@ class TransformerConfig(TransformerSizes):
 
 @ARCHITECTURES.register("tf")
 class Transformer(Architecture):
-    """Let the layers of a circuit attend to each other, and map their mean.
+    """Let the circuit's layers attend to each other; map their mean.
 
     z = mean_l T(x)_l, with x (L, W) of :class:`qmend.models.sequences.JoinedLayers` and T pre-norm
     self-attention blocks. prediction: softmax(f(z)), x with P_noisy. correction:

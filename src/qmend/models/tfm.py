@@ -15,14 +15,17 @@ from qmend.models.tf import SMALL, TransformerSizes
 
 
 class MemoryTransformerConfig(TransformerSizes):
-    """Sizes of a transformer. No correction head: all that reads the memory knows P_noisy."""
+    """Sizes of a transformer.
+
+    No correction head: all that reads the memory knows P_noisy.
+    """
 
     name: Literal["tfm"]
 
 
 @ARCHITECTURES.register("tfm")
 class MemoryTransformer(Architecture):
-    """Let the layers of a circuit attend to each other and to the outcomes.
+    """Let the circuit's layers attend to each other and to outcomes.
 
     softmax(f(mean_l D(x, m)_l)), with x (L, W) of :class:`qmend.models.sequences.JoinedLayers`,
     m (2^n, W) of :class:`qmend.models.sequences.OutcomeTokens`, D pre-norm decoder blocks without

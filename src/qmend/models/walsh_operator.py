@@ -137,7 +137,7 @@ class WalshOperator(Architecture):
         return torch.softmax(start + delta, dim=-1)
 
     def _survival(self, paths: Tensor, loss: Tensor, nothing: Tensor) -> Tensor:
-        """Predict f_s (B, 2^n) from path features (B, 2^n, F) and net_s (B, 2^n)."""
+        """Predict f_s (B, 2^n) from paths (B, 2^n, F) and net_s (B, 2^n)."""
         rate = (
             self.log_gates.exp() * paths[..., _GATES]
             + self.log_idle.exp() * paths[..., _IDLE]
@@ -148,7 +148,7 @@ class WalshOperator(Architecture):
         return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
     def _delta(self, outcome: Tensor, parity: Tensor) -> Tensor:
-        """Apply the neural operator: features of outcomes and parities (B, 2^n, .) -> (B, 2^n)."""
+        """Apply the neural operator to features (B, 2^n, .) -> (B, 2^n)."""
         size = outcome.shape[1]
         hidden = self.inward(outcome)  # (B, 2^n, C)
         for filter_, pointwise in zip(self.filters, self.pointwise, strict=True):
@@ -162,7 +162,7 @@ class WalshOperator(Architecture):
 
 
 def _contrast(error: Tensor, walsh: Tensor) -> Tensor:
-    """Multiply 1 - 2 e over the qubits of each parity: its shrinkage by readout error (B, 2^n)."""
+    """Multiply 1 - 2 e over the qubits of each parity, to (B, 2^n)."""
     n = error.shape[1]
     inside = torch.stack([(walsh[:, 1 << q] < 0).to(error.dtype) for q in range(n)], 0)  # (n, 2^n)
     return torch.exp(torch.log((1 - 2 * error).abs().clamp_min(1e-3)) @ inside)

@@ -1,4 +1,4 @@
-"""Configurations: scored runs that differ in their seed only, under names of their own."""
+"""Configurations: scored runs that differ in their seed only, under unique names."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Configuration:
 
     @property
     def eligible(self) -> bool:
-        """Whether it may win: it is a practical method, no simulation and no reference."""
+        """Whether it may win: a practical method, no simulation, no reference."""
         return not self.simulates and self.kind != "reference"
 
     @property
@@ -66,7 +66,7 @@ class Configuration:
 
     @cached_property
     def figures(self) -> dict[str, Interval]:
-        """Means over seeds, from the lowest lower to the highest upper end of their intervals."""
+        """Means over seeds, with the hull of their intervals."""
         each = [run.figures for run in self.runs]
         return {
             name: Interval(
@@ -148,12 +148,12 @@ def _sorted(params: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _stem(run: ScoredRun) -> str:
-    """A run's name without its seed."""
+    """Remove the seed from a run's name."""
     return re.sub(r"[ _,]*\bseed[ =]?\d+", "", run.name).strip() or run.name
 
 
 def _names(firsts: Sequence[ScoredRun]) -> list[str]:
-    """Unique names: the runs' own, then with the params that differ, then with an id."""
+    """Name runs uniquely: by their name, then params that differ, then id."""
     stems = [_stem(run) for run in firsts]
     names = []
     for stem, run in zip(stems, firsts, strict=True):
@@ -166,7 +166,7 @@ def _names(firsts: Sequence[ScoredRun]) -> list[str]:
 
 
 def _qualifier(run: ScoredRun, namesakes: Sequence[ScoredRun]) -> str:
-    """A tag or a few params that no run of the same name shares, else the head of the id."""
+    """Choose a tag or a few params that no namesake shares, else the id."""
     for key in ("architecture", "loss", "head"):
         if len({other.tags.get(key) for other in namesakes}) == len(namesakes):
             return run.tags[key]
@@ -183,7 +183,7 @@ def compared_params(params: Mapping[str, str]) -> dict[str, str]:
 
 
 def differing(params: Sequence[Mapping[str, str]]) -> list[str]:
-    """List the compared params that are not the same in all runs, in alphabetical order."""
+    """List the compared params that differ between runs, in alphabetical order."""
     each = [compared_params(one) for one in params]
     keys = sorted(set().union(*each)) if each else []
     return [key for key in keys if len({one.get(key) for one in each}) > 1]

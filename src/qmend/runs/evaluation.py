@@ -1,4 +1,4 @@
-"""Score trained networks on data that they may not have seen, one tracked run each."""
+"""Score trained networks on unseen data, one tracked run each."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_unseen(
     dataset: Mapping[str, Any],
     split: ScoredSplit = "test",
 ) -> None:
-    """Refuse a dataset that the model does not fit, or whose scored split it may have seen.
+    """Refuse data that the model does not fit or may have seen.
 
     A circuit follows from its dataset's seed and its place in it: equal seeds give equal
     circuits, in equal splits only if size, jobs and shares are equal too. A fine-tuned model has
@@ -128,9 +128,10 @@ def _evaluate(
     tags: Mapping[str, str],
     config: Mapping[str, Any],
 ) -> ScoredRun:
-    """Score a mitigator on the context's split, and on the validation split beside the test split.
+    """Score a mitigator on the context's split.
 
-    The best of several models is chosen by the latter, as it is after a training.
+    With the test split it is scored on the validation split too, by which the best of several
+    models is chosen, as after a training.
 
     Args:
         name: of its row in a table.

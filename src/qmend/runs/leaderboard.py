@@ -29,7 +29,7 @@ class Leaderboard:
 
     @staticmethod
     def of(runs: Sequence[ScoredRun], reference: Interval | None = None) -> Leaderboard:
-        """Make a leaderboard in which every run is a row under its own name."""
+        """Make a leaderboard with one row per run, under its own name."""
         return Leaderboard(tuple(Configuration(run.name, (run,)) for run in runs), reference)
 
     @property
@@ -63,14 +63,15 @@ class Leaderboard:
 
     @property
     def winner(self) -> Configuration | None:
-        """The eligible one of lowest median L1RC on the scored split; it only marks a row."""
+        """The eligible configuration of lowest median L1RC; it only marks a row."""
         return next((c for c in self.ranked if c.eligible and not np.isnan(c.median)), None)
 
     @cached_property
     def best(self) -> Configuration | None:
-        """The best eligible model on the validation split, with which others are compared.
+        """The eligible model that is best on the validation split.
 
-        The scored split decides between equals only. A baseline where there is no model.
+        The others are compared with it. The scored split decides between equals only. A baseline
+        where there is no model.
         """
         models = [c for c in self.models if c.eligible]
         baselines = [c for c in self.baselines if c.eligible]
@@ -78,7 +79,7 @@ class Leaderboard:
 
     @cached_property
     def bootstrap(self) -> Bootstrap:
-        """Over jobs, where there are enough; the same circuits are drawn for every run."""
+        """The bootstrap over jobs or circuits, the same draws for every run."""
         return Bootstrap.over(self.runs[0].scores.job_id)
 
     @cached_property

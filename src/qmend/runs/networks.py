@@ -1,4 +1,4 @@
-"""Trained networks loaded from checkpoints, and the measured rows that they can read."""
+"""Load trained networks, and the measured rows that they can read."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def load_networks(store: Store, checkpoints: Sequence[str]) -> list[LoadedNetwor
 def readable_rows(
     folder: Path, networks: Sequence[LoadedNetwork], n_qubits: int | None
 ) -> tuple[Dataset, list[str]]:
-    """Read the rows of an imported dataset that all networks take, with notes on the others.
+    """Read the rows that all networks take, with notes on others.
 
     Args:
         networks: none: all rows are read.

@@ -1,4 +1,4 @@
-"""Promote networks: the champion is judged on the same test circuits, in pairs."""
+"""Promote networks: compare them with the champion on the same test circuits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SCORES = "scores/test.parquet"
 
 
 def judge(ours: Scores, theirs: Scores | None) -> Comparison:
-    """Compare a network with the champion; it takes the champion's place if it beats it.
+    """Compare a network with the champion on the same circuits.
 
     Args:
         theirs: of the champion; None: there is none, and no mitigation is to be beaten.
@@ -64,7 +64,7 @@ class Promotion:
 
 
 def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
-    """Register a run's network, and make it the champion if it beats the present one.
+    """Register a run's network; make it champion if it wins.
 
     A champion that was scored on other data is scored on the test split of the run's data first,
     as a tracked run. A network that simulates its circuits never becomes champion.
@@ -126,7 +126,7 @@ def _tags(
 
 
 def _candidate(store: Store, run_id: str) -> MlflowRun:
-    """Find the run; it must be finished and scored, with a network that can be read.
+    """Find a finished, scored run whose network can be read.
 
     Raises:
         QmendError: naming what is missing.
@@ -158,7 +158,7 @@ def _scores(store: Store, run_id: str) -> Scores:
 
 
 def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun) -> Scores | None:
-    """Read the champion's scores on the candidate's test split; score it where there are none."""
+    """Read or compute the champion's scores on the candidate's test split."""
     if version is None:
         return None
     wanted = candidate.data.tags["dataset_sha"]

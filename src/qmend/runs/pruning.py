@@ -62,7 +62,7 @@ def plan_pruning(store: Store, days: float, now: int) -> Pruning:
 
     Failed and killed runs that ended more than ``days`` ago, states of trainings whose run is
     gone, and artifacts of deleted runs. Never a run that finished or runs, one below which any
-    run is kept, one that a registered model comes from, a training that can go on, nor a trial of
+    run is kept, one that a registered model comes from, a training that can resume, nor a trial of
     a search that is kept.
 
     Args:
@@ -136,7 +136,7 @@ def prune(store: Store, leftovers: Sequence[Leftover]) -> Iterator[Leftover]:
 def _reason(
     run: MlflowRun, days: float, now: int, registered: set[str], resumable: set[str]
 ) -> str:
-    """Give the reason to keep a run, whatever is below it; empty: none."""
+    """Give the reason to keep a run, apart from its children; empty: none."""
     if run.info.status not in _ENDED_BADLY:
         return "has not ended badly"
     if run.info.run_id in registered:
@@ -148,7 +148,7 @@ def _reason(
 
 
 def _registered(store: Store) -> set[str]:
-    """Collect ids of runs that a registered model names, as its run or in its source."""
+    """Collect ids of runs that registered models name."""
     with reported(store.root):
         versions = list(store.client.search_model_versions(max_results=10_000))
     ids = {str(version.run_id) for version in versions if version.run_id}
@@ -174,7 +174,7 @@ def _own(store: Store, run: MlflowRun) -> Path | None:
 
 
 def _states(store: Store) -> list[tuple[Path, str]]:
-    """List directories of unfinished trainings, and the id of the run of each, if it names one."""
+    """List directories of unfinished trainings with their runs' ids, or ""."""
     root = store.root / UNFINISHED
     folders = [p for p in sorted(root.glob("*")) if re.fullmatch(r"[0-9a-f]{16}-\w+", p.name)]
     return [(folder, _owner(folder)) for folder in folders if folder.is_dir()]

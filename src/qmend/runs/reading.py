@@ -1,4 +1,4 @@
-"""Scored runs: what a scoring returns, and what reading a run back from the store gives."""
+"""Scored runs, and reading them back from the store."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ScoredRun:
     def of(
         run: MlflowRun, split: str, scores: Scores, history: Mapping[str, Sequence[float]]
     ) -> ScoredRun:
-        """Take what MLflow knows of a run."""
+        """Make a scored run of an MLflow run and its scores."""
         info, data = run.info, run.data
         return ScoredRun(
             name_of(run),
@@ -111,7 +111,7 @@ class ScoredRun:
 
     @property
     def validation(self) -> float:
-        """Lowest median L1RC on the validation split over the epochs; inf where there is none."""
+        """Lowest median L1RC on the validation split over epochs; inf: none."""
         values = np.array(self.history.get("val/l1rc_median", []), dtype=float)
         values = values[~np.isnan(values)]
         return float(values.min()) if len(values) else float("inf")
@@ -126,7 +126,7 @@ class ScoredRun:
 
 
 def history(store: Store, run: MlflowRun, names: Sequence[str] = HISTORY) -> dict[str, list[float]]:
-    """Read values by step of the metrics that the run logged; of several in a step the last."""
+    """Read a run's metrics, one value a step: the last that was logged."""
     curves: dict[str, list[float]] = {}
     with reported(store.root):
         for name in names:
@@ -139,7 +139,7 @@ def history(store: Store, run: MlflowRun, names: Sequence[str] = HISTORY) -> dic
 
 
 def read_scored(store: Store, run: MlflowRun) -> ScoredRun | None:
-    """Read a run back; None where it scored nothing or its scores can't be read any more."""
+    """Read a scored run back, or None if it has no readable scores."""
     split = scored_split(run)
     if split is None:
         return None

@@ -1,4 +1,4 @@
-"""Score a mitigator on a split as one tracked run, logged by the run contract."""
+"""Score a mitigator on a split, as one tracked run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ScoredSplit = Split | Literal["all"]
 
 @dataclass(frozen=True)
 class Context:
-    """Store, data, parent and further tags of a set of runs."""
+    """Store, data, parent and tags that a set of runs has in common."""
 
     store: Store
     dataset: Dataset
@@ -74,7 +74,7 @@ def score_run(
     seconds: float,
     history: Mapping[str, Sequence[float]] | None = None,
 ) -> ScoredRun:
-    """Score a fitted mitigator; log figures, cost, per-circuit scores and plots to its run.
+    """Score a fitted mitigator, and log figures, scores and plots.
 
     Args:
         name: of its row in a table.
@@ -118,7 +118,7 @@ def open_run(
     config: Mapping[str, Any],
     unfinished: str | None = None,
 ) -> Iterator[Run]:
-    """Open a run, new or unfinished, whose dataset is tagged and logged at once."""
+    """Open a run, new or unfinished, and log its dataset."""
     dataset = context.dataset
     tags = {**dataset_tags(dataset), **context.tags, **tags}
     with start_run(context.store, name, tags, config, context.parent, unfinished) as run:

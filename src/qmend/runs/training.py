@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,14 @@ def run_training(
     state: Path | None = None,
     observer: TrainingObserver | None = None,
 ) -> ScoredRun:
-    """Train a network and score it, as one run with its model as an artifact.
+    """Train and score a network as one run, with the model as artifact.
 
     Args:
         config: what the run logs, and its hash.
         parent: a network to fine-tune.
         state: directory of this training's state while it is unfinished. If one was left there,
             the training resumes from it, in the same run. While another process holds the
-            directory, the training runs without.
+            directory, the training runs without and can't be resumed.
     """
     observer = TrainingObserver() if observer is None else observer
     start = None if parent is None else parent.model
@@ -54,7 +54,11 @@ def run_training(
         tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
     if training.online is not None:
         tags["online"] = str(training.online.noise)
-    with _claim(state, observer.message) as folder:
+    with nullcontext() if state is None else claim(state) as folder:
+        if state is not None and folder is None:
+            observer.message(
+                "Another process runs the same training: this one can't be resumed if stopped."
+            )
         resumed = None
         if folder is not None:
             resumed = _unfinished_run(context.store, folder, observer.message)
@@ -91,19 +95,8 @@ def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Pat
     return store.root / UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
 
 
-@contextmanager
-def _claim(state: Path | None, message: Message) -> Iterator[Path | None]:
-    if state is None:
-        yield None
-        return
-    with claim(state) as folder:
-        if folder is None:
-            message("Another process runs the same training: this one can't be resumed if stopped.")
-        yield folder
-
-
 def _unfinished_run(store: Store, folder: Path, message: Message) -> str | None:
-    """Return the run that a state belongs to; remove a state without its run."""
+    """Return the run of a state; remove a state without its run."""
     if read_state(folder).state is None:
         return None  # the training says why
     try:
@@ -145,7 +138,7 @@ def log_model(
 
     Args:
         manifest: of the data it was trained on.
-        figures: what it reaches.
+        figures: metrics of its scores.
         online: which circuits were simulated for it.
     """
     provenance = {
@@ -165,7 +158,7 @@ def log_model(
 
 
 def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """List a parent and its own ancestors: their runs and the data they were trained on."""
+    """List runs and training data of a parent and its own ancestors."""
     keys = ("run_id", "dataset", "dataset_sha", "recipe", "fresh")
     own = {key: provenance[key] for key in keys if key in provenance}
     return [own, *provenance.get("ancestors", ())]

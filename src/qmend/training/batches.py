@@ -27,7 +27,7 @@ class TrainingBatches(Protocol):
         """Return the number of batches, the same in each epoch."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Yield the batches of an epoch, counted from 0; epochs may be asked for in any order."""
+        """Yield the batches of an epoch, counted from 0, in any order of epochs."""
 
 
 class ShuffledBatches:
@@ -50,7 +50,7 @@ class ShuffledBatches:
             yield self.data.select(index)
 
     def _permutation(self, number: int) -> Tensor:
-        """Draw a permutation of the rows, and those before it that are not drawn yet."""
+        """Draw the permutation of an epoch, after all those before it."""
         if number < self._drawn:
             self._generator.manual_seed(self.seed)
             self._drawn = 0
@@ -62,7 +62,10 @@ class ShuffledBatches:
 
 
 class EpochLoader:
-    """Batches as Lightning takes them: it tells ``sampler`` the epoch, then iterates once."""
+    """Training batches as Lightning reads them.
+
+    Lightning calls ``sampler.set_epoch``, then iterates once.
+    """
 
     def __init__(self, batches: TrainingBatches) -> None:
         self.batches = batches
@@ -84,7 +87,7 @@ class EpochLoader:
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """Return SHA-256 (first 16 hex digits) of the names, types, shapes and bytes of tensors."""
+    """Hash names, types, shapes and bytes of tensors: 16 hex digits of SHA-256."""
     sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

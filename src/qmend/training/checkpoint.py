@@ -107,7 +107,7 @@ def resolve_checkpoint(store: Store, model: str) -> str:
 
 
 def checkpoint_folder(store: Store, model: str) -> Path:
-    """Find a model's directory by its path, its run's id or its registered version.
+    """Find a model's directory by its path, run id or registered version.
 
     Raises:
         QmendError: if it is none of them.

@@ -1,5 +1,7 @@
-"""How a network is trained: the fields of ``conf/model``, ``loss``, ``optimizer``, ``trainer`` and
-``online``. Importable without torch; the config of a model imports its architecture."""
+"""Configs of a training: model, loss, optimizer, trainer and online simulation.
+
+Importable without torch; only the config of a model imports its architecture.
+"""
 
 from __future__ import annotations
 

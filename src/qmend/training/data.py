@@ -1,4 +1,4 @@
-"""What a network is trained on: both splits encoded once, for any number of trainings."""
+"""Both splits of a dataset encoded once, for any number of trainings."""
 
 from __future__ import annotations
 

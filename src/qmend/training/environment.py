@@ -1,4 +1,4 @@
-"""The environment of a training: processor, random numbers, determinism, interrupts, warnings."""
+"""The environment of a training: processor, determinism, interrupts and warnings."""
 
 from __future__ import annotations
 

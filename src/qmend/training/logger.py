@@ -10,10 +10,11 @@ from qmend.tracking.run import Run
 
 
 class OwnedRunLogger(MLFlowLogger):
-    """Log epoch metrics to an open run, which its owner ends with the true status.
+    """Log epoch metrics to an open run without ending it.
 
-    A value that the run holds is not logged again: a resumed training repeats the epochs since
-    its last state, and Lightning logs ``epoch`` twice in each.
+    The owner of the run ends it with the true status. A value that the run holds is not logged
+    again: a resumed training repeats the epochs since its last state, and Lightning logs ``epoch``
+    twice in each.
     """
 
     def __init__(self, run: Run) -> None:

@@ -18,14 +18,14 @@ LOSSES: Registry[Loss] = Registry(__name__, "loss", "loss.name")
 
 @LOSSES.register("kl")
 def kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean KL(ideal || mitigated), the paper's loss."""
+    """Average KL(ideal || mitigated), the paper's loss (arXiv 2601.14226)."""
     entropy_term: Tensor = torch.special.xlogy(ideal, ideal)
     return (entropy_term - ideal * log_floored(mitigated)).sum(-1).mean()
 
 
 @LOSSES.register("l1")
 def l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean |ideal - mitigated|_1."""
+    """Average |ideal - mitigated|_1."""
     return (mitigated - ideal).abs().sum(-1).mean()
 
 
@@ -35,14 +35,14 @@ RELATIVE_FLOOR = 0.02
 
 @LOSSES.register("relative_l1")
 def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean of |ideal - mitigated|_1 / |ideal - noisy|_1: each circuit's L1RC, plus one."""
+    """Average |ideal - mitigated|_1 / |ideal - noisy|_1, which is L1RC + 1."""
     before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
     return ((mitigated - ideal).abs().sum(-1) / before).mean()
 
 
 @LOSSES.register("reverse_kl")
 def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean KL(mitigated || ideal): large where weight lies on outcomes that can't occur.
+    """Average KL(mitigated || ideal): large where weight lies on impossible outcomes.
 
     The ideal is floored at 1e-9 and normalised again, else every such outcome would cost infinity.
     """
@@ -53,9 +53,10 @@ def reverse_kl(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 
 @LOSSES.register("jensen_shannon")
 def jensen_shannon(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean Jensen-Shannon divergence in nats: [KL(m || q) + KL(i || q)] / 2, q = (m + i) / 2.
+    """Average the Jensen-Shannon divergence, in nats.
 
-    Symmetric, and at most ln 2 for each circuit. Source: Lin, IEEE Trans. Inf. Theory 37 (1991).
+    [KL(m || q) + KL(i || q)] / 2 with q = (m + i) / 2: symmetric, and at most ln 2 for each
+    circuit. Source: Lin, IEEE Trans. Inf. Theory 37 (1991).
     """
     middle = log_floored((mitigated + ideal) / 2)
     terms = (p * (log_floored(p) - middle) for p in (mitigated, ideal))
@@ -64,7 +65,7 @@ def jensen_shannon(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
 
 @LOSSES.register("hellinger")
 def hellinger(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Mean squared Hellinger distance, sum_x (sqrt(m_x) - sqrt(i_x))^2 / 2.
+    """Average the squared Hellinger distance, sum_x (sqrt(m_x) - sqrt(i_x))^2 / 2.
 
     1e-9 is added to every probability: the slope of the root is then finite at zero, and still
     lifts an outcome that was ruled out wrongly.
@@ -84,7 +85,7 @@ IMPROVED_TEMPERATURE = 1.0
 def not_improved(
     mitigated: Tensor, ideal: Tensor, noisy: Tensor, temperature: float = IMPROVED_TEMPERATURE
 ) -> Tensor:
-    """Smooth share of circuits that are not improved: that is what is minimised.
+    """Compute a smooth share of the circuits that are not improved.
 
     Mean of sigmoid((|m - i|_1 / |n - i|_1 - 1) / temperature), which tends to the share of
     circuits with a positive L1RC as the temperature goes to zero. The noisy error is floored as

@@ -46,7 +46,7 @@ class MitigationModule(pl.LightningModule):
 
     @property
     def validated(self) -> torch.nn.Module:
-        """The network that is validated and kept: the averaged one where there is one."""
+        """The network that is validated and kept: the average, if there is one."""
         return self.model if self.average is None else self.average.module
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
@@ -93,8 +93,9 @@ class MitigationModule(pl.LightningModule):
 
 
 def _moving(decay: float) -> Callable[[Any, Any, Any], None]:
-    """a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) at step t of the average.
+    """Make the update of an exponential moving average of the weights.
 
+    a <- d a + (1 - d) w with d = min(decay, (1 + t) / (10 + t)) at step t of the average.
     Torch starts the average with the weights after the first step. A constant decay would keep
     those for 1 / (1 - decay) steps; here 0.9 of the weight is younger than about t / 4 steps.
     """

@@ -1,4 +1,4 @@
-"""Who watches a training: progress, messages and loggers as one object."""
+"""Callbacks of a training: progress, messages and loggers as one object."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Message = Callable[[str], None]
 
 @dataclass(frozen=True)
 class TrainingObserver:
-    """Called while a network trains; by default, nobody is.
+    """Callbacks while a network trains; by default they do nothing.
 
     Attributes:
         epoch: called after each epoch.
-        message: called with what becomes of the state of a stopped training.
+        message: called with a sentence on the state of a stopped training.
         loggers: get every epoch's metrics.
     """
 

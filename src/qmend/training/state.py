@@ -1,4 +1,4 @@
-"""The state of an unfinished training: one file, written whole or not at all, never unpickled."""
+"""The state of an unfinished training: one file, written atomically, never unpickled."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _DIGEST_BYTES = 32
 
 @contextmanager
 def claim(folder: Path) -> Iterator[Path | None]:
-    """Make and lock a directory for this process; yield None while another process holds it.
+    """Lock a directory for this process, or yield None if another has it.
 
-    The lock is on the directory itself and goes with the process, however it ends.
+    The directory is made if it is missing. The lock ends with the process, however that ends.
     """
     with lock(folder, wait=False, directory=True) as own:
         yield folder if own else None
@@ -58,14 +58,14 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class StoredState:
-    """A state as it was read, or the reason why it can't be used (empty if there is none)."""
+    """A state, or the reason why it can't be used; neither: there is none."""
 
     state: dict[str, Any] | None = None
     reason: str = ""
 
 
 def read_state(folder: Path) -> StoredState:
-    """Read a state that this version of the packages wrote, of whatever training."""
+    """Read a state that this version of the packages wrote."""
     try:
         content = (folder / STATE).read_bytes()
     except FileNotFoundError:
@@ -194,7 +194,7 @@ class StateKeeper(Callback):
 
 
 def _set_progress(trainer: pl.Trainer, epochs: int, steps: int) -> None:
-    """Tell Lightning's loops how far the training is, as if they had come there themselves."""
+    """Set the counters of Lightning's loops to epochs and steps done."""
     batches = trainer.fit_loop.epoch_loop
     batches._batches_that_stepped = steps  # the step that metrics are logged at
     optimizer = batches.automatic_optimization.optim_progress.optimizer.step

@@ -38,7 +38,7 @@ from qmend.types import QmendError
 
 @dataclass(frozen=True)
 class Trained:
-    """A network and how its training went.
+    """A trained network, with the history of its training.
 
     Attributes:
         history: metric -> one value an epoch.
@@ -138,7 +138,7 @@ def train(
 
 @contextmanager
 def _training_batches(config: TrainingConfig, data: TrainingData) -> Iterator[TrainingBatches]:
-    """Yield the stored circuits in one order after the other, or simulated ones."""
+    """Yield the source of batches: stored circuits, or simulated ones."""
     size, epochs = config.trainer.batch_size, config.trainer.max_epochs
     if data.online is None:
         yield ShuffledBatches(data.train, size, config.seed)
@@ -179,7 +179,7 @@ def _identity(
     data: TrainingData,
     network: Architecture,
 ) -> str:
-    """Return SHA-256 (first 32 hex digits) of all that decides a training."""
+    """Hash all that decides a training: 32 hex digits of SHA-256."""
     parts = [
         config.model.model_dump(mode="json"),
         config.loss.model_dump(mode="json"),

@@ -15,7 +15,7 @@ from qmend.types import FloatArray
 
 @BASELINES.register("calibration_inversion")
 class CalibrationInversion(Mitigator):
-    """Readout undone, then global depolarizing noise with the survival that gate errors predict.
+    """Invert readout error and the global depolarizing noise that gate errors predict.
 
     s = prod_gates (1 - p),   p = e d / (d - 1),
 
@@ -33,7 +33,7 @@ class CalibrationInversion(Mitigator):
 
 
 def predicted_survival(circuits: CircuitBatch) -> FloatArray:
-    """Multiply 1 - p over the gates of each circuit, to (N,).
+    """Multiply 1 - p over the gates of each circuit (N,).
 
     Raises:
         QmendError: if the calibration lacks a gate of a circuit or its error.

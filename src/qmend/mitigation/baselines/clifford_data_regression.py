@@ -1,4 +1,4 @@
-"""Clifford data regression: learn each circuit's noise from circuits that are easy to simulate."""
+"""Clifford data regression: fit each circuit's noise on near-Clifford circuits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _CLIFFORD_TOLERANCE = 1e-9
 
 @BASELINES.register("clifford_data_regression")
 class CliffordDataRegression(MultiCircuitMitigator):
-    """ideal = a noisy + b, fitted to near-Clifford partners of each circuit.
+    """Fit the noise of each circuit on its near-Clifford partners.
 
-    Every circuit gets ``partners`` copies in which all but a few RZ are turned to the nearest
-    multiple of pi/2. They are measured with the circuit's shots and cost ``partners`` times
-    those. One line through all outcomes of all partners,
+    ideal = a noisy + b. Every circuit gets ``partners`` copies in which all but a few RZ are turned
+    to the nearest multiple of pi/2. They are measured with the circuit's shots and cost
+    ``partners`` times those. One line through all outcomes of all partners,
 
         a = sum (ideal - u)(noisy - u) / sum (noisy - u)^2,   b = (1 - a) u,   u = 2^-n,
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @BASELINES.register("depolarizing_inversion")
 class DepolarizingInversion(Mitigator):
-    """Global depolarizing noise, inverted: three fitted numbers.
+    """Invert global depolarizing noise of three fitted numbers.
 
     noisy = s ideal + (1 - s) uniform with s = exp(-(a + b CX + c SX)) and the counts of
     two-qubit and SX (and X) gates. The numbers minimise the mean L1 error of the mitigated training

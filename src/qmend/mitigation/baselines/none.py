@@ -1,4 +1,4 @@
-"""No mitigation: what every other mitigator is measured against."""
+"""No mitigation: the reference of every other mitigator."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qmend.types import FloatArray
 
 @BASELINES.register("none")
 class NoMitigation(Mitigator):
-    """The measured frequencies as they are."""
+    """Return the measured frequencies unchanged."""
 
     name = "none"
 

@@ -1,4 +1,4 @@
-"""A factor for each parity, predicted by sampled Pauli paths and inverted."""
+"""The survival of each parity on sampled Pauli paths, inverted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FITTED = 4000
 
 @BASELINES.register("path_inversion")
 class PathInversion(Mitigator):
-    """Readout undone, then each parity divided by its own survival: three fitted numbers.
+    """Invert readout error, then divide each parity by its survival.
 
     y_s = f_s <Z_s>,   f_s = exp(-(a gates_s + b idle_s + c CX_s)),
 
@@ -34,7 +34,7 @@ class PathInversion(Mitigator):
     paths of parity s, and CX_s the two-qubit gates that act on it (see
     :mod:`qmend.noise.paths`): nothing is simulated. a, b, c >= 0 minimise the mean L1 error of
     the mitigated training circuits, from the least-squares fit of their measured parities. Before
-    any fit a = 1 and b = c = 0: the calibration's gate errors alone.
+    the fit a = 1 and b = c = 0: the calibration's gate errors alone.
     """
 
     name = "path_inversion"

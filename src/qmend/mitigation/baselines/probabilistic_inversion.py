@@ -1,4 +1,4 @@
-"""The known noise inverted parity by parity: a reference, since it simulates the circuit."""
+"""The known noise inverted parity by parity: a reference that simulates the circuit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qmend.walsh import walsh_hadamard
 
 @BASELINES.register("probabilistic_inversion")
 class ProbabilisticInversion(MultiCircuitMitigator):
-    """The best factor for each parity, from a simulation of the circuit and its noise.
+    """Multiply each parity by its best factor, from a simulation.
 
-    With the true parities x_s = <Z_s> of the ideal and y_s of the noisy distribution (readout
-    error included) and shot noise of variance v_s = (1 - y_s^2) / shots, the measured parity m_s is
-    multiplied by
+    Circuit and noise are simulated. With the true parities x_s = <Z_s> of the ideal and y_s of the
+    noisy distribution (readout error included) and shot noise of variance
+    v_s = (1 - y_s^2) / shots, the measured parity m_s is multiplied by
 
         c_s = x_s y_s / (y_s^2 + v_s),
 

@@ -13,7 +13,7 @@ from qmend.types import FloatArray
 
 @BASELINES.register("readout_inversion")
 class ReadoutInversion(Mitigator):
-    """Exact inverse of each qubit's readout matrix, then the nearest distribution."""
+    """Invert each qubit's readout matrix; take the nearest distribution."""
 
     name = "readout_inversion"
 
@@ -22,7 +22,9 @@ class ReadoutInversion(Mitigator):
 
 
 def undo_readout(circuits: CircuitBatch, frequencies: FloatArray) -> FloatArray:
-    """Invert readout: (R_1 x ... x R_n)^-1 p with each calibration's 2x2 matrices R_q.
+    """Invert the readout matrices of each circuit's calibration.
+
+    (R_1 x ... x R_n)^-1 p with the 2x2 matrices R_q.
 
     Args:
         frequencies: (N, ..., 2^n) measured under the calibrations of ``circuits``.

@@ -12,7 +12,9 @@ LEAST_SURVIVAL = 0.02
 
 
 def undo_depolarizing(noisy: FloatArray, survival: FloatArray) -> FloatArray:
-    """noisy = s ideal + (1 - s) uniform, solved for the ideal; then the nearest distribution.
+    """Invert global depolarizing noise; take the nearest distribution.
+
+    noisy = s ideal + (1 - s) uniform, solved for the ideal.
 
     Args:
         noisy: (N, 2^n).

@@ -1,4 +1,4 @@
-"""The uniform distribution: what a mitigator that knows nothing would guess."""
+"""The uniform distribution: the guess without any measurement."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from qmend.types import FloatArray
 
 @BASELINES.register("uniform")
 class Uniform(Mitigator):
-    """The uniform distribution, whatever was measured."""
+    """Return the uniform distribution for every circuit."""
 
     name = "uniform"
-    noiseless_error = 1.0  # it ignores them
+    noiseless_error = 1.0  # it ignores the frequencies
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1])

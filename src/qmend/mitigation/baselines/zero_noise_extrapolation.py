@@ -45,7 +45,7 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
         self.shots_factor = float(len(scales))
 
     def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
-        """Fold each circuit to all scales but the first, which the measured circuit itself is."""
+        """Fold each circuit to all scales but 1, the measured circuit itself."""
         return fold(circuits.instructions, self.scales[1:])
 
     def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
@@ -55,13 +55,12 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
 
     @abstractmethod
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
-        """Return values (N, 2^n) at scale 0 from those (N, m, 2^n) at ``scales`` (m,)."""
+        """Extrapolate values (N, m, 2^n) at scales (m,) to scale 0 (N, 2^n)."""
 
 
 @BASELINES.register("zne_linear")
 class LinearExtrapolation(ZeroNoiseExtrapolation):
-    """p(c) = p(0) + b c for each probability, by least squares; see
-    :class:`ZeroNoiseExtrapolation`."""
+    """Fit p(c) = p(0) + b c to each probability by least squares."""
 
     name = "zne_linear"
 
@@ -74,14 +73,13 @@ class LinearExtrapolation(ZeroNoiseExtrapolation):
 
 @BASELINES.register("zne_exponential")
 class ExponentialExtrapolation(ZeroNoiseExtrapolation):
-    """p(c) = u + (p(0) - u) exp(-r c) for each probability, with u = 2^-n; see
-    :class:`ZeroNoiseExtrapolation`.
+    """Fit an exponential decay to each probability.
 
-    log |p(c) - u| is fitted by a line with weights (p(c) - u)^2, the inverse variances of the
-    logarithms, and the rate kept between none and the one of a survival of
-    :data:`LEAST_SURVIVAL`; the amplitude then follows by least squares. Scales at which p - u
-    has changed its sign since scale 1 have lost the signal and are left out; where only scale
-    1 is left, it stays as it is.
+    p(c) = u + (p(0) - u) exp(-r c) with u = 2^-n. log |p(c) - u| is fitted by a line with weights
+    (p(c) - u)^2, the inverse variances of the logarithms. The rate r is kept between 0 and that of
+    a survival of :data:`LEAST_SURVIVAL`; the amplitude then follows by least squares. Scales at
+    which p - u has changed its sign since scale 1 have lost the signal and are left out; where
+    only scale 1 is left, the probability stays as it is.
     """
 
     name = "zne_exponential"
