@@ -12,7 +12,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.vector import calibration_vector
-from qmend.encodings import ENCODINGS, Encoding, build_encoding
+from qmend.encodings import ENCODINGS, Encoding
 from qmend.encodings.base import Standardiser
 from qmend.encodings.paper import encode_layers
 from qmend.encodings.paths import PATHS
@@ -159,7 +159,7 @@ def test_gates_without_a_channel_are_refused():
 
 
 def test_paper_context_is_the_101_vector(tiny):
-    encoding = build_encoding("paper")
+    encoding = ENCODINGS["paper"]()
     tokens, mask, context = encoding.raw(tiny.rows.circuits)
     p = FakeAlgiers().properties()
     expected = calibration_vector(Calibration.from_properties(p), (0, 1, 2, 3, 5))
@@ -173,7 +173,7 @@ def test_paper_context_is_the_101_vector(tiny):
 
 def test_the_papers_encoding_needs_five_qubits(algiers):
     with pytest.raises(QmendError, match="defined on 5 qubits, not 3; use encoding=token"):
-        build_encoding("paper").raw(batch_of([[("x", 0, -1, 0.0)]], algiers, n=3))
+        ENCODINGS["paper"]().raw(batch_of([[("x", 0, -1, 0.0)]], algiers, n=3))
 
 
 # Tokens
@@ -187,7 +187,7 @@ def test_a_token_holds_the_values_of_its_own_gate_and_qubits(algiers):
         ("cx", 4, 3, 0.0),
         ("x", 2, -1, 0.0),
     ]
-    tokens, mask, context = build_encoding("token").raw(batch_of([circuit, circuit[:1]], algiers))
+    tokens, mask, context = ENCODINGS["token"]().raw(batch_of([circuit, circuit[:1]], algiers))
     p = FakeAlgiers().properties()
     chain = (0, 1, 2, 3, 5)
     from_end = [0.2, 0.2, 0.1, 0.1, 0.2]  # layers to the end in tens: depth 2
@@ -232,12 +232,12 @@ def test_each_circuit_reads_its_own_calibration(algiers):
         (algiers.calibration, worse),
         np.array([1, 0, 1]),
     )
-    encoding = build_encoding("token").fit(batch)
+    encoding = ENCODINGS["token"]().fit(batch)
     tokens, _, _ = encoding.raw(batch)
     np.testing.assert_allclose(tokens[[0, 2], 0, 30], 2 * tokens[1, 0, 30], rtol=1e-6)
     readout = encoding(batch).readout
     np.testing.assert_allclose(readout[[0, 2]], 2 * readout[[1, 1]], rtol=1e-6)
-    paper, _, context = build_encoding("paper").raw(batch)
+    paper, _, context = ENCODINGS["paper"]().raw(batch)
     np.testing.assert_allclose(context[0, 45:53], 2 * context[1, 45:53], rtol=1e-12)
     np.testing.assert_array_equal(paper[0], paper[1])
 
@@ -251,7 +251,7 @@ def test_tokens_need_every_value_they_hold(algiers):
         batch.instructions, batch.noisy, batch.shots, batch.layouts, (broken,), np.array([0])
     )
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
-        build_encoding("token").raw(batch)
+        ENCODINGS["token"]().raw(batch)
 
 
 # Parities
@@ -273,7 +273,7 @@ def test_a_parity_holds_what_its_paths_meet_under_its_own_calibration(algiers):
         (algiers.calibration, worse, worse),
         np.array([1, 0, 1, 0]),
     )
-    tokens, mask, context = build_encoding("paths").raw(batch)
+    tokens, mask, context = ENCODINGS["paths"]().raw(batch)
     assert tokens.dtype == np.float32
     assert tokens.shape == (4, 8, len(FEATURES))
     assert mask.all()
@@ -299,10 +299,10 @@ def test_parities_are_read_from_ecr_and_cz_too(algiers):
             item["error"] = None
     batch = batch_of([[("cz", 0, 1, 0.0), ("sx", 1, -1, 0.0)]], algiers)
     batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
-    tokens, _, _ = build_encoding("paths").raw(batch)
+    tokens, _, _ = ENCODINGS["paths"]().raw(batch)
     parity = 0b00010
     assert tokens[0, parity, FEATURES.index("two_qubit_gates")] == 1
-    assert build_encoding("paths").gates == GATES
+    assert ENCODINGS["paths"]().gates == GATES
 
 
 def test_parities_need_every_value_they_hold(algiers):
@@ -311,7 +311,7 @@ def test_parities_need_every_value_they_hold(algiers):
     batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
     batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
-        build_encoding("paths").raw(batch)
+        ENCODINGS["paths"]().raw(batch)
 
 
 # Standardisation
@@ -334,7 +334,7 @@ def test_rounding_noise_is_no_spread():
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoding_survives_json(tiny, name):
-    encoding = build_encoding(name).fit(tiny.rows.circuits)
+    encoding = ENCODINGS[name]().fit(tiny.rows.circuits)
     again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
     ours, theirs = encoding(tiny.rows.circuits), again(tiny.rows.circuits)
     for field, values in ours.tensors.items():
@@ -345,7 +345,7 @@ def test_an_encoding_survives_json(tiny, name):
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoding_must_be_fitted_and_of_this_version(tiny, name):
-    encoding = build_encoding(name)
+    encoding = ENCODINGS[name]()
     with pytest.raises(QmendError, match=f"The {name} encoding has not been fitted"):
         encoding(tiny.rows.circuits)
     data = encoding.fit(tiny.rows.circuits).to_json()
@@ -355,4 +355,4 @@ def test_an_encoding_must_be_fitted_and_of_this_version(tiny, name):
 
 def test_an_unknown_encoding_names_the_nearest():
     with pytest.raises(QmendError, match=r"unknown encoding 'tokens'. Did you mean 'token'\?"):
-        build_encoding("tokens")
+        ENCODINGS["tokens"]()

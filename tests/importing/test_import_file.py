@@ -20,7 +20,7 @@ from qmend.datasets.config import SplitConfig
 from qmend.datasets.expectations import load_expectations
 from qmend.datasets.table import load_dataset
 from qmend.devices.imputation import MeanCalibration
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.importing.groups import split_rows
 from qmend.importing.importer import import_file
 from qmend.importing.rows import ImportOptions
@@ -395,14 +395,14 @@ def test_medians_stand_for_the_chain_and_gaps_are_filled_on_request_only(tmp_pat
     known = batch.calibrations[batch.calibration_index[0]]
     assert [q.t1_us for q in known.qubits] == [150.0, 150.0]
     with pytest.raises(QmendError, match="lacks"):
-        build_encoding("token").fit(batch)
+        ENCODINGS["token"]().fit(batch)
     typical = MeanCalibration(30.0, 20.0, 5.0, 0.02, 1e-3, 40.0, 1e-2, 300.0, 800.0)
     filled = fill_missing(batch, typical)
     assert filled.rows == 2
     after = filled.circuits.calibrations
     assert after[batch.calibration_index[0]].qubits[0].t1_us == 150.0
     assert after[batch.calibration_index[1]].qubits[0].t1_us == 30.0
-    encoded = build_encoding("token").fit(filled.circuits)(filled.circuits)
+    encoded = ENCODINGS["token"]().fit(filled.circuits)(filled.circuits)
     assert encoded.tokens.isfinite().all()
     only_known = fill_missing(batch.select(np.array([0])), typical)
     assert only_known.rows == 1

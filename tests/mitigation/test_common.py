@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from example_models import example_config
 from qmend import metrics
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
@@ -21,7 +22,7 @@ from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMiti
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.models.base import ARCHITECTURES, example_config
+from qmend.models.base import ARCHITECTURES
 from qmend.training.checkpoint import load_checkpoint, save_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.training.data import encode_splits

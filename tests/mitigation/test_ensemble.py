@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qmend import metrics
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.base import Dimensions, build_model, model_config
@@ -54,7 +54,7 @@ def test_no_circuit_is_further_off_than_its_members_are_on_average(tiny, members
 def untrained(n_qubits: int, tiny) -> LearnedMitigator:
     config = model_config({"name": "blind_mlp", "width": 4})
     dimensions = Dimensions(n_qubits=n_qubits, token=1, context=1)
-    encoding = build_encoding("token").fit(tiny.part("train").circuits)
+    encoding = ENCODINGS["token"]().fit(tiny.part("train").circuits)
     network = build_model(config, dimensions)
     return LearnedMitigator(TrainedModel(network, config, dimensions, encoding))
 

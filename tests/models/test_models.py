@@ -9,7 +9,8 @@ import torch
 from pydantic import ValidationError
 from torch.nn import functional
 
-from qmend.encodings import Batch, build_encoding
+from example_models import example_config
+from qmend.encodings import ENCODINGS, Batch
 from qmend.gates import GATES
 from qmend.models.base import (
     ARCHITECTURES,
@@ -18,7 +19,6 @@ from qmend.models.base import (
     ModelConfig,
     build_model,
     count_parameters,
-    example_config,
     log_floored,
     model_config,
 )
@@ -43,7 +43,7 @@ def encoded(tiny) -> dict[str, Batch]:
     """Encoding -> 12 real circuits."""
     circuits = tiny.rows.select(np.arange(12)).circuits
     return {
-        name: build_encoding(name).fit(tiny.part("train").circuits)(circuits)
+        name: ENCODINGS[name]().fit(tiny.part("train").circuits)(circuits)
         for name in {config.encoding for config in CONFIGS.values()}
     }
 

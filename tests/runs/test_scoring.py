@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
 from qmend.runs.evaluation import check_unseen, run_evaluation
@@ -205,7 +205,7 @@ def test_a_training_config_is_checked_as_a_whole(change, error, message):
 def test_circuits_that_a_model_has_seen_are_no_test(tiny, tiny_config, change, message):
     """Equal seeds give equal circuits: only equal splits keep the test split unseen."""
     recipe = tiny.manifest.recipe["dataset"]
-    encoding = build_encoding("token").fit(tiny.part("train").circuits)
+    encoding = ENCODINGS["token"]().fit(tiny.part("train").circuits)
     config = model_config({"name": "blind_mlp", "width": 4})
     dimensions = Dimensions(n_qubits=5, token=1, context=1)
     model = TrainedModel(build_model(config, dimensions), config, dimensions, encoding)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
 from qmend.training.checkpoint import load_checkpoint, save_checkpoint
@@ -33,7 +33,7 @@ PROVENANCE = {
 def network(tiny, fields: dict) -> TrainedModel:
     """A network with random weights and a fitted encoding."""
     config = model_config(fields)
-    encoding = build_encoding(config.encoding).fit(tiny.part("train").circuits)
+    encoding = ENCODINGS[config.encoding]().fit(tiny.part("train").circuits)
     dimensions = Dimensions.of(encoding(tiny.part("val").circuits))
     torch.manual_seed(0)
     model = build_model(config, dimensions)

@@ -20,7 +20,7 @@ import qmend.training.train as train_module
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
-from qmend.encodings import Batch, build_encoding
+from qmend.encodings import ENCODINGS, Batch
 from qmend.generation.online import FreshCircuits, fresh_noise
 from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
 from qmend.training.config import OnlineConfig, TrainingConfig
@@ -46,7 +46,7 @@ def make(tiny):
 
     def call(encoding: str = "token", epochs: int = 8, seed: int = 0, **options) -> OnlineBatches:
         train = tiny.part("train")
-        fitted = build_encoding(encoding).fit(train.circuits)
+        fitted = ENCODINGS[encoding]().fit(train.circuits)
         choice = OnlineConfig(**{"circuits": 12, "noise": "dataset", "workers": 0, **options})
         source = OnlineSource.like(tiny, choice, seed)
         stored = fitted(train.circuits, train.ideal)
@@ -339,7 +339,7 @@ def test_a_stopped_training_on_simulated_circuits_ends_as_an_uninterrupted_one(t
 KILLED = """
 import sys, time
 from pathlib import Path
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.datasets.table import load_dataset
 from qmend.training.config import OnlineConfig
 from qmend.training.online import OnlineBatches, OnlineSource
@@ -347,7 +347,7 @@ from qmend.training.online import OnlineBatches, OnlineSource
 if __name__ == "__main__":
     data = load_dataset(Path(sys.argv[1]))
     train = data.part("train")
-    encoding = build_encoding("token").fit(train.circuits)
+    encoding = ENCODINGS["token"]().fit(train.circuits)
     options = OnlineConfig(circuits=4000, noise="dataset")
     source = OnlineSource.like(data, options, 0)
     batches = OnlineBatches(source, encoding, True, encoding(train.circuits), 8, 10, 0)

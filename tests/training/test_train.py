@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import qmend.training.train as train_module
+from example_models import example_config
 from qmend import metrics
 from qmend.encodings import Batch, BatchLoader
-from qmend.models.base import ARCHITECTURES, example_config
+from qmend.models.base import ARCHITECTURES
 from qmend.models.config import ModelConfig
 from qmend.models.trained import TrainedModel
 from qmend.training.batches import ShuffledBatches, digest

@@ -18,7 +18,7 @@ from qmend.benchmarks.simulator import ALGIERS, SHOTS
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.devices.calibration import Calibration
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.encodings.token import MAX_QUBITS, TOKEN_FEATURES
 from qmend.gates import GATES
 from qmend.generation.generate import generate
@@ -62,9 +62,7 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         batch = data.rows.circuits
         table, (calibration, layout) = batch.instructions, batch.chains[0]
         plain = [aer_circuit(table, i) for i in range(len(table))]
-        paper, token, paths = (
-            build_encoding(name).fit(batch) for name in ("paper", "token", "paths")
-        )
+        paper, token, paths = (ENCODINGS[name]().fit(batch) for name in ("paper", "token", "paths"))
         programs: dict[str, Callable[[], object]] = {
             "paper": lambda: paper(batch),
             "paper, plain loop": lambda: [plain_layers(c) for c in plain],

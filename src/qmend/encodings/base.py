@@ -128,7 +128,7 @@ class Encoding(ABC):
         Raises:
             QmendError: if the version is another than this package's.
         """
-        encoding = build_encoding(str(data["name"]))
+        encoding = ENCODINGS[str(data["name"])]()
         if data["version"] != encoding.version:
             raise QmendError(
                 f"The model was trained with version {data['version']} of the {encoding.name} "
@@ -142,15 +142,6 @@ class Encoding(ABC):
 
 
 ENCODINGS: Registry[type[Encoding]] = Registry("qmend.encodings", "encoding", "model.encoding")
-
-
-def build_encoding(name: str) -> Encoding:
-    """Make an encoding that is not fitted yet.
-
-    Raises:
-        QmendError: if the name is unknown.
-    """
-    return ENCODINGS[name]()
 
 
 def _single(values: AnyArray) -> Tensor:

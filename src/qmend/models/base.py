@@ -98,13 +98,6 @@ def model_config(config: Mapping[str, Any]) -> ModelConfig:
     return ARCHITECTURES.look_up(config).config_type.model_validate(dict(config))
 
 
-def example_config(architecture: str, example: str | None = None) -> ModelConfig:
-    """Return the config of an architecture's example; by default the first."""
-    examples = ARCHITECTURES[architecture].examples
-    fields = examples[next(iter(examples)) if example is None else example].fields
-    return model_config({"name": architecture, **fields})
-
-
 def build_model(config: ModelConfig, dimensions: Dimensions) -> Architecture:
     """Build a network with initial weights from torch's global random state."""
     return ARCHITECTURES[config.name](config, dimensions)

@@ -11,7 +11,7 @@ import numpy as np
 
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.encodings import build_encoding
+from qmend.encodings import ENCODINGS
 from qmend.gates import GATES
 from qmend.models.trained import TrainedModel
 from qmend.tracking.store import Store
@@ -75,7 +75,7 @@ def readable_rows(
             )
     dataset = load_dataset(folder, n_qubits)
     for encoding in dict.fromkeys(network.model.encoding.name for network in networks):
-        taken = set(build_encoding(encoding).gates)
+        taken = set(ENCODINGS[encoding].gates)
         gates = dataset.rows.circuits.instructions.count(*set(GATES) - taken)
         readable = np.flatnonzero(gates == 0)
         if not len(readable):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from qmend.datasets.table import Dataset, LabelledCircuits
-from qmend.encodings import Batch, Encoding, build_encoding
+from qmend.encodings import ENCODINGS, Batch, Encoding
 from qmend.models.base import ARCHITECTURES
 from qmend.models.config import ModelConfig
 from qmend.models.trained import TrainedModel
@@ -75,7 +75,7 @@ def encode_splits(
         encoding: already fitted; None: that of the config, fitted to ``train``.
     """
     if encoding is None:
-        encoding = build_encoding(model.encoding).fit(train.circuits)
+        encoding = ENCODINGS[model.encoding]().fit(train.circuits)
     with_tokens = ARCHITECTURES[model.name].reads_circuit
     return TrainingData(
         encoding,
