@@ -69,7 +69,7 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
     # The cells are runs of `qmend train`: found and run again as such.
     command = ("train", "-m", "dataset=tiny", *SMALL, "train_circuits=24", "loss=kl,l1", "seed=0,1")
     assert "4 reused" in here(*command, "resume=true").succeeded().out
-    (small,) = [run for run in trained if run.info.run_name == "cell=small_l1 seed=1"]
+    (small,) = [run for run in trained if run.info.run_name == "small_l1 seed 1"]
     verdict = here("runs", "reproduce", small.info.run_id).succeeded().out
     assert "all" in verdict.partition("The metrics agree: ")[2]
 

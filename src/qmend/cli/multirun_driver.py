@@ -101,8 +101,8 @@ def _share_processors(config: DictConfig, cells: Sequence[Sequence[str]]) -> int
     with read_write(config), open_dict(config):
         launcher.n_jobs = jobs
         launcher.batch_size, launcher.pre_dispatch = "1", "n_jobs"  # none waits behind a long one
-    given = any(text.partition("=")[0].lstrip("+") == "trainer.threads" for text in cells[0])
-    return None if jobs == 1 or given else max(1, cpu_count() // jobs)
+    in_config = any(text.partition("=")[0].lstrip("+") == "trainer.threads" for text in cells[0])
+    return None if jobs == 1 or in_config else max(1, cpu_count() // jobs)
 
 
 def _end_workers(store: Store, parent: str) -> None:

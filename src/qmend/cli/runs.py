@@ -160,13 +160,14 @@ def reproduce_run(options: Namespace) -> None:
     from qmend.runs.reproduction import reproduce
 
     console.print(f"  Again: {name_of(run)}, run {run.info.run_id}", markup=False)
-    found = reproduce(store, run, [options.data], TerminalObserver().training)
-    for line in found.differences:
+    reproduction = reproduce(store, run, [options.data], TerminalObserver().training)
+    for line in reproduction.differences:
         console.print(f"  Note: {line}", markup=False)
-    if not found.equal:
-        table = run_tables.side_by_side([found.original, found.again])[1]
+    if not reproduction.equal:
+        pair = [reproduction.original, reproduction.again]
+        table = run_tables.side_by_side(pair)[1]
         console.print(table.terminal())
-    console.print(f"  Run {found.again.info.run_id}")
-    if not found.agrees:
-        raise QmendError(f"run {run.info.run_id[:12]} is not reproduced. {found.verdict}")
-    console.print(f"  {found.verdict}")
+    console.print(f"  Run {reproduction.again.info.run_id}")
+    if not reproduction.agrees:
+        raise QmendError(f"run {run.info.run_id[:12]} is not reproduced. {reproduction.verdict}")
+    console.print(f"  {reproduction.verdict}")

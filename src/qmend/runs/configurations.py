@@ -15,7 +15,7 @@ from qmend.metrics import Interval
 from qmend.runs.reading import ScoredRun
 
 #: Params of place, speed and random numbers.
-_INCIDENTAL = ("tracking.", "data.", "report", "resume", "output", "seed")
+_INCIDENTAL = ("tracking.", "data.", "ray.", "report", "resume", "output", "seed")
 
 
 @dataclass(frozen=True)

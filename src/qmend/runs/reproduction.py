@@ -1,4 +1,4 @@
-"""Does a tracked run come out the same again? Its own config on its own data, as a new run."""
+"""Reproduce a tracked run: its own config on its own data, as a new run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Watch = Callable[[str, int], AbstractContextManager[TrainingObserver]]
 
 @dataclass(frozen=True)
 class Reproduction:
-    """Both runs and their figures.
+    """Two runs of one config, with their figures.
 
     Attributes:
         figures: metric -> (before, again), of all that both logged.
@@ -57,12 +57,12 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Every figure is the same to the last bit."""
+        """Whether every figure is the same to the last bit."""
         return all(_same(*pair) for pair in self.figures.values())
 
     @property
     def agrees(self) -> bool:
-        """The median L1RC lies in the 95 % interval of the first run."""
+        """Whether the median L1RC lies in the 95 % interval of the first run."""
         return self.equal or self.interval.lo <= self.median[1] <= self.interval.hi
 
     @property
@@ -72,7 +72,7 @@ class Reproduction:
 
     @property
     def verdict(self) -> str:
-        """One sentence."""
+        """The comparison in one sentence."""
         if self.equal:
             return f"The metrics agree: all {len(self.figures)} are equal."
         before, again = self.median
@@ -124,7 +124,7 @@ def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch)
 
 
 def read_config(run: MlflowRun) -> dict[str, Any]:
-    """The resolved config that a run logged.
+    """Read the resolved config that a run logged.
 
     Raises:
         QmendError: if it is missing or damaged.
@@ -140,7 +140,7 @@ def read_config(run: MlflowRun) -> dict[str, Any]:
 
 
 def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:
-    """The figures of two finished runs side by side, and what else differs between them."""
+    """Compare the figures of two finished runs, and list their other differences."""
     before, after = original.data.metrics, again.data.metrics
     figures = {
         key: (before[key], after[key])
@@ -160,7 +160,7 @@ def _differences(original: MlflowRun, again: MlflowRun) -> Iterator[str]:
         yield f"Both were run on changed files of commit {_commit(commits[0])}."
     then, now = (packages(run) for run in (original, again))
     if not then:
-        yield "What was installed then is not known."
+        yield "The packages of the first run were not logged."
         return
     changed = [
         f"{name} {then.get(name, 'absent')} -> {now.get(name, 'absent')}"
@@ -178,14 +178,14 @@ def _commit(sha: str) -> str:
 
 
 def packages(run: MlflowRun) -> dict[str, str]:
-    """Name -> version of what was installed, the interpreter among them; empty if not known."""
+    """Read the installed versions by name, the interpreter among them; empty if not logged."""
     try:
         lines = artifact_path(run, "environment.txt").read_text().splitlines()
     except OSError:
         return {}
-    found = dict(line.split("==", 1) for line in lines if "==" in line)
+    versions = dict(line.split("==", 1) for line in lines if "==" in line)
     python = [line.removeprefix("# python ") for line in lines if line.startswith("# python ")]
-    return found | {"python": python[0]} if python else found
+    return versions | {"python": python[0]} if python else versions
 
 
 def _dataset(
@@ -217,7 +217,7 @@ def _listed(roots: Sequence[Path]) -> str:
 
 
 def _check_circuits(store: Store, run: MlflowRun, context: Context) -> None:
-    """Evaluations of some rows score others than the dataset's own split."""
+    """Refuse a run that scored other circuits than the dataset's own split."""
     scored = read_scored(store, run)
     if scored is None:
         return

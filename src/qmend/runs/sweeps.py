@@ -63,6 +63,16 @@ def mark_reused(store: Store, run_id: str, parent: str) -> None:
         Run(store, run_id).tags({REUSED_TAG: " ".join([*reused_by, parent])})
 
 
+def take_over(
+    store: Store, shas: Collection[str], dataset_sha: str, parent: str | None, **tags: str
+) -> MlflowRun | None:
+    """Find a finished run as :func:`find_finished`, and tag it with the run that reuses it."""
+    run = find_finished(store, shas, dataset_sha, **tags)
+    if run is not None and parent is not None:
+        mark_reused(store, run.info.run_id, parent)
+    return run
+
+
 @contextmanager
 def open_parent(
     store: Store, name: str, tags: Mapping[str, str], config: Mapping[str, Any], *, resume: bool

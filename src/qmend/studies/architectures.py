@@ -15,6 +15,7 @@ from qmend.studies.base import (
     Study,
     StudyResult,
     compose_cell,
+    compose_training,
     open_study,
     write_leaderboard,
 )
@@ -87,11 +88,15 @@ def run(config: Config, observer: Observer) -> StudyResult:
         QmendError: naming the cell whose config is wrong, before any work.
     """
     trainings = {name: _training(config, name, texts) for name, texts in config.rows().items()}
-    baselines = None
+    baselines: EvaluateConfig | None = None
     if config.baselines:
-        baselines = _evaluation(config, "baselines", (), config.baselines)
-    others = {
-        name: _evaluation(config, f"other_data.{name}", overrides)
+        names = "all" if config.baselines == "all" else f"[{','.join(config.baselines)}]"
+        texts = ["checkpoint=[]", f"baselines={names}"]
+        baselines = compose_cell(config, "baselines", "evaluate", texts)
+    others: dict[str, EvaluateConfig] = {
+        name: compose_cell(
+            config, f"other_data.{name}", "evaluate", [*overrides, "checkpoint=[later]"]
+        )
         for name, overrides in config.other_data.items()
     }
 
@@ -143,34 +148,12 @@ def run(config: Config, observer: Observer) -> StudyResult:
 
 def _training(config: Config, name: str, overrides: Sequence[str]) -> TrainConfig:
     """Compose a row's training, whatever its seed."""
-    count = "null" if config.train_circuits is None else config.train_circuits
-    texts = [f"train_circuits={count}", *overrides]
-    training: TrainConfig = compose_cell(f"cells.{name}", config, TrainConfig, "train", texts)
-    if (training.dataset, training.device) != (config.dataset, config.device):
-        raise QmendError(
-            f"cells.{name}: all cells are trained on the study's own dataset and device; leave "
-            "them out."
-        )
+    training = compose_training(config, f"cells.{name}", config.train_circuits, overrides)
     if training.online is not None:
         from qmend.training.online import choose_noise  # imports torch
 
         choose_noise(training.online, training.simulated, 0)
     return training
-
-
-def _evaluation(
-    config: Config,
-    key: str,
-    overrides: Sequence[str],
-    baselines: Literal["all"] | Sequence[str] = (),
-) -> EvaluateConfig:
-    """Compose an evaluation of networks that are trained later."""
-    texts = [*overrides, "checkpoint=[later]"]
-    if baselines:
-        names = baselines if baselines == "all" else f"[{','.join(baselines)}]"
-        texts = [*overrides, "checkpoint=[]", f"baselines={names}"]
-    evaluation: EvaluateConfig = compose_cell(key, config, EvaluateConfig, "evaluate", texts)
-    return evaluation
 
 
 def _average(study: Study, config: Config, row: Configuration) -> list[Configuration]:
@@ -179,7 +162,7 @@ def _average(study: Study, config: Config, row: Configuration) -> list[Configura
 
     name = f"{row.name} average of {len(row.runs)}"
     texts = ("ensemble=true", f"checkpoint=[{','.join(row.run_ids)}]", "baselines=[]")
-    average: EvaluateConfig = compose_cell(name, config, EvaluateConfig, "evaluate", texts)
+    average: EvaluateConfig = compose_cell(config, name, "evaluate", texts)
     evaluation = study.evaluate(name, average)
     return [] if evaluation is None else [Configuration(name, (evaluation.leaderboard.runs[-1],))]
 

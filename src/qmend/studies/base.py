@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from qmend.runs.cells import Cell, CellRecord, FailedCellsError, Outcome, failure
 from qmend.types import QmendError
-from qmend.workflows.compose import compose_as
+from qmend.workflows.compose import COMMAND_CONFIGS, compose_as
 from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
 from qmend.workflows.observer import Observer
 
@@ -27,7 +31,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study found.
+    """The result of a study.
 
     Attributes:
         notes: sentences below the tables.
@@ -46,7 +50,7 @@ class Study:
 
     Attributes:
         records: of the cells, in the order in which they ended.
-        failure: of cells, known when the run has ended.
+        failure: tells the cells that failed, once the run has ended.
     """
 
     store: Store
@@ -56,51 +60,52 @@ class Study:
     failure: FailedCellsError | None = None
 
     def cell(
-        self, overrides: Sequence[str], work: Callable[[Cell], tuple[Result, Outcome]]
+        self,
+        name: str,
+        work: Callable[[Cell], tuple[Result, Outcome]],
+        seed: int | None = None,
     ) -> Result | None:
-        """Do the work of a cell and record its outcome; None if it failed.
-
-        Args:
-            overrides: ``key=value`` of what tells the cell from others.
-        """
+        """Do the work of a cell and record its outcome; None if it failed."""
         from qmend.runs.sweeps import read_record
 
+        title = name if seed is None else f"{name} seed {seed}"
         result = None
         try:
-            result, outcome = work(Cell(self.run.run_id, " ".join(overrides)))
+            result, outcome = work(Cell(self.run.run_id, title))
         except Exception as error:
             sentence = str(error)
             if not isinstance(error, QmendError):
                 sentence = f"unexpected {type(error).__name__}: {sentence}"
-            self.observer.message(f"{' '.join(overrides)}: {sentence}")
+            self.observer.message(f"{title}: {sentence}")
             outcome = Outcome("failed", error=sentence)
-        self.records.append(read_record(self.store, overrides, outcome))
+        settings = (f"cell={name}", f"seed={'-' if seed is None else seed}")
+        self.records.append(read_record(self.store, settings, outcome))
         return result
 
-    def train(self, name: str, config: TrainConfig, seeds: Sequence[int]) -> Configuration | None:
-        """Train with each seed, as ``qmend train`` does; None if all of them failed.
-
-        Args:
-            name: of the row.
-        """
+    def row(
+        self,
+        name: str,
+        seeds: Sequence[int],
+        work: Callable[[int, Cell], tuple[ScoredRun, Outcome]],
+    ) -> Configuration | None:
+        """Run a cell for each seed, together a row of a table; None if all of them failed."""
         from qmend.runs.configurations import Configuration
 
-        scored = []
-        for seed in seeds:
-            run = self._train(name, config.model_copy(update={"seed": seed}))
-            if run is not None:
-                scored.append(run)
+        runs = [self.cell(name, partial(work, seed), seed) for seed in seeds]
+        scored = tuple(run for run in runs if run is not None)
         if not scored:
             return None
-        row = Configuration(name, tuple(scored))
+        row = Configuration(name, scored)
         self.observer.message(f"{name}: median L1RC {row.median:.3f}")
         return row
 
-    def _train(self, name: str, config: TrainConfig) -> ScoredRun | None:
+    def train(self, name: str, config: TrainConfig, seeds: Sequence[int]) -> Configuration | None:
+        """Train with each seed, as ``qmend train`` does; None if all of them failed."""
         from qmend.workflows.train import train
 
-        def work(cell: Cell) -> tuple[ScoredRun, Outcome]:
-            training = train(config, self.observer, cell=cell)
+        def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
+            seeded = config.model_copy(update={"seed": seed})
+            training = train(seeded, self.observer, cell=cell)
             if training.scored is None:
                 raise QmendError(
                     f"the scores of run {training.run_id} can't be read any more; delete the run."
@@ -109,23 +114,22 @@ class Study:
                 "reused" if training.reused else "finished", training.run_id
             )
 
-        return self.cell((f"cell={name}", f"seed={config.seed}"), work)
+        return self.row(name, seeds, work)
 
     def evaluate(self, name: str, config: EvaluateConfig) -> Evaluation | None:
         """Score networks and baselines, as ``qmend evaluate`` does; None if it failed."""
         from qmend.workflows.evaluate import evaluate
 
-        def work(cell: Cell) -> tuple[Evaluation, Outcome]:
-            return evaluate(config, self.observer, cell=cell), Outcome("finished")
-
-        return self.cell((f"cell={name}", "seed=-"), work)
+        return self.cell(
+            name, lambda cell: (evaluate(config, self.observer, cell=cell), Outcome("finished"))
+        )
 
 
 @contextmanager
 def open_study(
     config: CommonConfig, title: str, tags: Mapping[str, str], observer: Observer
 ) -> Iterator[Study]:
-    """Open the run of a study, or go on in that of the same study.
+    """Open the run of a study, or resume that of an equal one.
 
     It ends as FAILED where cells failed, which :attr:`Study.failure` then tells.
 
@@ -152,38 +156,48 @@ def open_study(
             raise study.failure
 
 
-def compose_cell(
-    key: str, study: CommonConfig, kind: type[Any], command: str, overrides: Sequence[str]
-) -> Any:
+def compose_cell(study: CommonConfig, key: str, command: str, overrides: Sequence[str]) -> Any:
     """Compose the config of a cell, which resumes what finished runs have.
 
-    Where a study has data of its own, the cell takes them: all of ``data`` and ``tracking``, and
-    of ``dataset`` and ``device`` those that the overrides don't choose.
+    The cell takes the study's stores, and its dataset and device where the overrides choose none.
 
     Args:
         key: of the study's config that the overrides stand under.
-        kind, command: type and name of the cell's config.
+        command: of which the cell is a run.
 
     Raises:
         QmendError: naming the cell, and the key or value that is wrong.
     """
-    chosen = {text.partition("=")[0].partition("/")[0].partition(".")[0] for text in overrides}
-    sections = {"data", "ray", "tracking", "device"} - chosen
-    if "dataset" not in chosen:
-        sections |= {"dataset"}
-    plain = study.plain()
+    chosen = {re.split(r"[=/.]", text)[0] for text in overrides}
+    taken = {"data", "ray", "tracking", *({"dataset", "device"} - chosen)}
+    sections = {name: value for name, value in study.plain().items() if name in taken}
+    kind, texts = COMMAND_CONFIGS[command], ["resume=true", *overrides]
     try:
-        return compose_as(
-            kind, command, ["resume=true", *overrides], {name: plain[name] for name in sections}
-        )
+        return compose_as(kind, command, texts, sections)
     except QmendError as error:
         raise QmendError(f"{key}: {error}") from None
 
 
-def write_leaderboard(study: Study, board: Leaderboard, folder: Any, name: str) -> None:
-    """Write a leaderboard as Markdown and JSON, and log it to the study's run."""
-    import json
+def compose_training(
+    study: CommonConfig, key: str, train_circuits: int | None, overrides: Sequence[str]
+) -> TrainConfig:
+    """Compose a training on the study's own data, as :func:`compose_cell`.
 
+    Raises:
+        QmendError: also if the overrides choose other data.
+    """
+    count = "null" if train_circuits is None else train_circuits
+    texts = [f"train_circuits={count}", *overrides]
+    training: TrainConfig = compose_cell(study, key, "train", texts)
+    if (training.dataset, training.device) != (study.dataset, study.device):
+        raise QmendError(
+            f"{key}: networks are trained on the study's own dataset and device; leave them out."
+        )
+    return training
+
+
+def write_leaderboard(study: Study, board: Leaderboard, folder: Path, name: str) -> None:
+    """Write a leaderboard as Markdown and JSON, and log it to the study's run."""
     from qmend.reporting.leaderboard import leaderboard_table
 
     table = leaderboard_table(board).markdown()

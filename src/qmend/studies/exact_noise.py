@@ -47,7 +47,7 @@ class KnownNoise:
     rest: FloatArray
 
     def of(self, table: InstructionTable) -> tuple[FloatArray, FloatArray]:
-        """Factors and rest of some of the circuits.
+        """Select factors and rest of some of the circuits.
 
         Raises:
             KeyError: if one is not among the dataset's.
@@ -70,7 +70,7 @@ def known_noise(
     recipe = dataset.manifest.recipe
     if dataset.manifest.origin != "simulated":
         raise QmendError(
-            f"{dataset.folder} was measured, so that nobody knows its noise exactly; choose a "
+            f"{dataset.folder} was measured, and its noise is not known exactly; choose a "
             "simulated dataset."
         )
     setup = generation_setup(*recipe_configs(recipe))
@@ -95,20 +95,20 @@ def known_noise(
 
 
 class KnownNoiseEncoding(PathsEncoding):
-    """Paths, but for the factor and the size of what the noise adds, which are exact.
+    """Paths with an exact factor and an exact size of what the noise adds.
 
     It is made for the circuits of one dataset and is not saved: no practical method.
     """
 
     name = "known_noise"
 
-    def __init__(self, known: KnownNoise) -> None:
+    def __init__(self, noise: KnownNoise) -> None:
         super().__init__()
-        self.known = known
+        self.noise = noise
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         tokens, mask, context = super().raw(batch)
-        factors, rest = self.known.of(batch.instructions)
+        factors, rest = self.noise.of(batch.instructions)
         tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))
         tokens[..., REST] = rest
         return tokens, mask, context

@@ -1,4 +1,4 @@
-"""How faithful noise models are to a device: simulated and measured <Z> of the same circuits."""
+"""The fidelity of noise models to a device: simulated and measured <Z> of the same circuits."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class FitReport:
-    """What a fit on one third of the circuits reaches on the other two.
+    """The result of a fit to one third of the circuits, on the other two.
 
     Attributes:
         rows: of the table, on the held-out circuits.
@@ -100,7 +100,7 @@ def agreements(
     two_qubit: IntArray,
     bootstrap: Bootstrap,
 ) -> tuple[Agreement, ...]:
-    """A row for each of the values, which include :data:`MEASURED` and :data:`IDEAL`.
+    """Compute a row for each of the values, which include :data:`MEASURED` and :data:`IDEAL`.
 
     Args:
         values: (N, k) <Z> by name.
@@ -111,15 +111,15 @@ def agreements(
     inside = [(two_qubit >= low) & (two_qubit <= high) for low, high in BINS]
 
     def figures(z: FloatArray, index: IntArray) -> list[float]:
-        found = [*_to_ideal(z[index], ideal[index])]
+        values = [*_to_ideal(z[index], ideal[index])]
         for bin in inside:
             chosen = index[bin[index]]
-            found += _to_ideal(z[chosen], ideal[chosen])
+            values += _to_ideal(z[chosen], ideal[chosen])
         difference = z[index] - measured[index]
-        found.append(float(np.sqrt((difference**2).mean())))
-        found.append(float(np.median(np.abs(difference))))
-        found.append(_correlation(z[index], measured[index]))
-        return found
+        values.append(float(np.sqrt((difference**2).mean())))
+        values.append(float(np.median(np.abs(difference))))
+        values.append(_correlation(z[index], measured[index]))
+        return values
 
     samples = list(bootstrap.samples())
     rows = []
@@ -127,23 +127,25 @@ def agreements(
         value = figures(z, np.arange(len(ideal)))
         drawn = np.array([figures(z, index) for index in samples])
         # A bin without circuits has no figures.
-        known = ~np.isnan(drawn).all(axis=0)
+        filled = ~np.isnan(drawn).all(axis=0)
         low, high = np.full((2, len(value)), np.nan)
-        low[known], high[known] = np.nanpercentile(drawn[:, known], [2.5, 97.5], axis=0)
-        found = [Interval(v, float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)]
-        bins = found[3:-3]
+        low[filled], high[filled] = np.nanpercentile(drawn[:, filled], [2.5, 97.5], axis=0)
+        intervals = [
+            Interval(v, float(a), float(b)) for v, a, b in zip(value, low, high, strict=True)
+        ]
+        bins = intervals[3:-3]
         rows.append(
             Agreement(
                 name=name,
-                slope=found[0],
-                mean_error=found[1],
-                correlation=found[2],
+                slope=intervals[0],
+                mean_error=intervals[1],
+                correlation=intervals[2],
                 slopes=tuple(bins[::3]),
                 mean_errors=tuple(bins[1::3]),
                 correlations=tuple(bins[2::3]),
-                error_to_measured=found[-3],
-                median_to_measured=found[-2],
-                correlation_to_measured=found[-1],
+                error_to_measured=intervals[-3],
+                median_to_measured=intervals[-2],
+                correlation_to_measured=intervals[-1],
             )
         )
     return tuple(rows)
@@ -163,7 +165,7 @@ def _correlation(z: FloatArray, other: FloatArray) -> float:
 
 
 def expectations(program: Program, measured: IntArray, readout: FloatArray) -> FloatArray:
-    """(N, k) <Z> behind each classical bit, with readout error.
+    """Compute <Z> (N, k) behind each classical bit, with readout error.
 
     Args:
         readout: (n, 2, 2) matrices M[measured, prepared].
@@ -264,13 +266,13 @@ def fit_report(
 
 
 def _all_jobs(fit: NoiseFit, jobs: int) -> NoiseFit:
-    """The fit with zero shift for jobs that it has not seen."""
+    """Extend a fit with zero shift for jobs that it has not seen."""
     more = np.zeros((jobs - len(fit.shift), *fit.shift.shape[1:]))
     return replace(fit, shift=np.concatenate([fit.shift, more]))
 
 
 def _job_by_job(noise: Noise, data: Measurements) -> FloatArray:
-    """(N, k) <Z>, each circuit under the noise of its job."""
+    """Compute <Z> (N, k), each circuit under the noise of its job."""
     z = np.empty(data.z.shape)
     for job in np.unique(data.job):
         at = np.flatnonzero(data.job == job)
@@ -280,13 +282,13 @@ def _job_by_job(noise: Noise, data: Measurements) -> FloatArray:
 
 
 def _faulty(residual: FloatArray, qubit: IntArray, job: IntArray) -> tuple[int, ...]:
-    """Jobs in which a qubit's median residual is far outside what jobs usually have."""
-    found = set()
+    """List jobs in which a qubit's median residual is far outside the usual range."""
+    faulty: set[int] = set()
     for q in np.unique(qubit):
         medians = {
             int(j): float(np.median(residual[job == j][qubit[job == j] == q]))
             for j in np.unique(job)
         }
         usual = 1.4826 * np.median(np.abs(list(medians.values())))
-        found |= {j for j, median in medians.items() if abs(median) > _FAULT * usual}
-    return tuple(sorted(found))
+        faulty |= {j for j, median in medians.items() if abs(median) > _FAULT * usual}
+    return tuple(sorted(faulty))

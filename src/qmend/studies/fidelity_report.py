@@ -28,7 +28,7 @@ _SHOWN = (DEFAULT, SURROGATE, FITTED)
 
 
 def fidelity_figure(report: FitReport) -> Figure:
-    """Simulated against measured <Z> for three models, and the slope to ideal by gates."""
+    """Draw simulated against measured <Z> for three models, and the slope by gates."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(12.5, 3.6), layout="constrained")
         axes = figure.subplots(1, 4, width_ratios=[1, 1, 1, 1.35])
@@ -93,7 +93,7 @@ def agreement_table(report: FitReport) -> Table:
 
 
 def fidelity_table(rows: Sequence[Agreement]) -> str:
-    """Markdown: against ideal, by two-qubit gates, and against the measured values."""
+    """Write Markdown: against ideal, by two-qubit gates, and against the measured values."""
     bins = [f"{low}-{high}" for low, high in BINS]
     head = ["", "slope", "MAE", "correlation", *bins, "RMSE", "median", "correlation"]
     lines = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from qmend.runs.cells import Cell, Outcome
 from qmend.studies.base import (
     Study,
     StudyResult,
-    compose_cell,
+    compose_training,
     open_study,
     write_leaderboard,
 )
@@ -57,9 +57,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     Raises:
         QmendError: if the network reads no Pauli paths, or the dataset was measured.
     """
-    count = "null" if config.train_circuits is None else config.train_circuits
-    texts = [f"train_circuits={count}", *config.network]
-    training: TrainConfig = compose_cell("network", config, TrainConfig, "train", texts)
+    training = compose_training(config, "network", config.train_circuits, config.network)
     check_network(training.model)
 
     from qmend.datasets.table import load_dataset
@@ -111,36 +109,24 @@ def train_knowing(
 
     The noise is computed only if there is something to train.
     """
-    from qmend.runs.configurations import Configuration
     from qmend.runs.reading import read_scored
-    from qmend.runs.sweeps import find_finished, mark_reused
+    from qmend.runs.sweeps import take_over
     from qmend.tracking.run import config_sha
 
-    row = f"{name} that knows the noise"
-    encoded: list[TrainingData] = []
+    sha = dataset.manifest.dataset_sha
+    encode = cache(lambda: _encode(config.model, dataset, study.observer))
 
-    def work(seeded: TrainConfig, cell: Cell) -> tuple[ScoredRun, Outcome]:
+    def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
+        seeded = config.model_copy(update={"seed": seed})
         plain = {**seeded.plain(), "known_noise": True}
-        sha = dataset.manifest.dataset_sha
-        earlier = find_finished(study.store, [config_sha(plain)], sha, kind="reference")
+        earlier = take_over(study.store, [config_sha(plain)], sha, cell.parent, kind="reference")
         scored = None if earlier is None else read_scored(study.store, earlier)
         if scored is not None:
-            mark_reused(study.store, scored.run_id, cell.parent)
             return scored, Outcome("reused", scored.run_id)
-        if not encoded:
-            encoded.append(_encode(config.model, dataset, study.observer))
-        run_name = f"{row}, seed {seeded.seed}"
-        scored = _train_encoded(study, dataset, encoded[0], seeded, plain, run_name)
+        scored = _train_encoded(study, dataset, encode(), seeded, plain, cell.name)
         return scored, Outcome("finished", scored.run_id)
 
-    runs = []
-    for seed in seeds:
-        seeded = config.model_copy(update={"seed": seed})
-        cell = (f"cell={row}", f"seed={seed}")
-        scored = study.cell(cell, partial(work, seeded))
-        if scored is not None:
-            runs.append(scored)
-    return Configuration(row, tuple(runs)) if runs else None
+    return study.row(f"{name} that knows the noise", seeds, work)
 
 
 def _encode(model: ModelConfig, dataset: Dataset, observer: Observer) -> TrainingData:

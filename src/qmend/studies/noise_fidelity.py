@@ -134,7 +134,7 @@ def compare_models(
 
 
 def observed_bits(observables: tuple[str, ...]) -> IntArray:
-    """The classical bit of each single-qubit <Z>; bit 0 is the rightmost letter.
+    """Read the classical bit of each single-qubit <Z>; bit 0 is the rightmost letter.
 
     Raises:
         QmendError: if an observable acts on another number of bits than one.

@@ -42,7 +42,7 @@ class Statistics(ConfigModel):
 
 
 class Hypothesis(ConfigModel):
-    """One way in which the published data may have come about.
+    """One possible origin of the published data.
 
     Attributes:
         gadgets: at most T of them (``max``) or ``exact``.
@@ -115,7 +115,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     with open_study(config, "study published_noise", {}, observer) as study:
         for name, hypothesis in config.hypotheses.items():
             work = partial(examine_hypothesis, study, config, name, hypothesis)
-            finding = study.cell((f"hypothesis={name}",), work)
+            finding = study.cell(name, work, config.seed)
             if finding is not None:
                 findings.append(finding)
                 study.run.metrics({f"{name}/deviation": finding.deviation})
@@ -188,22 +188,21 @@ def examine_hypothesis(
 def _blind_network(
     study: Study, cell: Cell, config: Config, data: Dataset, name: str, recipe: dict[str, object]
 ) -> tuple[FloatArray, Outcome]:
-    """Train the network, unless a finished run has; mitigate the test split with it.
+    """Train the network, unless a finished run has; mitigate the test split.
 
     It is no run of ``qmend train``: that has no way to leave labels in another bit order.
     """
     from qmend.mitigation.learned import LearnedMitigator
     from qmend.runs.scoring import Context
-    from qmend.runs.sweeps import find_finished, mark_reused
+    from qmend.runs.sweeps import take_over
     from qmend.runs.training import run_training
     from qmend.tracking.run import config_sha
     from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 
     sha = data.manifest.dataset_sha
-    earlier = find_finished(study.store, [config_sha(recipe)], sha, kind="train")
+    earlier = take_over(study.store, [config_sha(recipe)], sha, cell.parent, kind="train")
     if earlier is not None:
         run_id = str(earlier.info.run_id)
-        mark_reused(study.store, run_id, cell.parent)
         model, _ = load_checkpoint(checkpoint_folder(study.store, run_id))
         mitigated = LearnedMitigator(model).mitigate(data.part("test").circuits)
         return mitigated, Outcome("reused", run_id)

@@ -13,7 +13,7 @@ from qmend.runs.cells import Cell
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context
-from qmend.runs.sweeps import find_finished, mark_reused
+from qmend.runs.sweeps import take_over
 from qmend.runs.training import run_training, unfinished
 from qmend.tracking.run import config_sha
 from qmend.tracking.store import Store, open_store
@@ -80,11 +80,10 @@ def train(
         name = cell.name
     dataset_sha = generation.manifest.dataset_sha
     if config.resume:
-        earlier = find_finished(store, equivalent_hashes(config), dataset_sha, kind="train")
+        above = None if cell is None else cell.parent
+        earlier = take_over(store, equivalent_hashes(config), dataset_sha, above, kind="train")
         if earlier is not None:
             run_id = str(earlier.info.run_id)
-            if cell is not None:
-                mark_reused(store, run_id, cell.parent)
             observer.message(f"{name}: run {run_id} has finished it")
             return Training(name, run_id, read_scored(store, earlier), reused=True)
     dataset = load_dataset(config.dataset_folder).shortened(config.train_circuits)
