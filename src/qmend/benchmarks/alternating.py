@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 
@@ -27,6 +28,20 @@ class Timings:
         """Return median, smallest and largest of the repeats' ratios slow / fast."""
         ratios = np.array(self.seconds[slow]) / np.array(self.seconds[fast])
         return float(np.median(ratios)), float(ratios.min()), float(ratios.max())
+
+    def rounded_ratio(self, key: str, slow: str, fast: str, digits: int) -> dict[str, float]:
+        """Return the ratio as ``key``, ``key_lo`` and ``key_hi`` of a summary."""
+        keys = (key, f"{key}_lo", f"{key}_hi")
+        figures = self.ratio(slow, fast)
+        return {k: round(figure, digits) for k, figure in zip(keys, figures, strict=True)}
+
+
+def empty_table(title: str, *headings: str) -> Table:
+    """Make a table: a column of names, then columns of numbers."""
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == headings[0] else "right")
+    return table
 
 
 @contextmanager

@@ -13,20 +13,18 @@ import pyarrow.parquet as pq
 from qiskit import QuantumCircuit
 from rich.table import Table
 
-from qmend.benchmarks.alternating import Timings, alternate, one_core
-from qmend.benchmarks.simulator import ALGIERS, SHOTS
-from qmend.datasets.config import DatasetConfig
+from qmend.benchmarks.alternating import Timings, alternate, empty_table, one_core
+from qmend.benchmarks.circuits import generate_pauli, whole_jobs
 from qmend.datasets.table import load_dataset
 from qmend.devices.calibration import Calibration
 from qmend.encodings import ENCODINGS
 from qmend.encodings.token import MAX_QUBITS, TOKEN_FEATURES
 from qmend.gates import GATES
-from qmend.generation.generate import generate
 from qmend.noise.aer import aer_circuit
 from qmend.types import AnyArray
 
 _JOB = 100
-#: What each program is held against.
+#: Program -> the plain one that it is compared with.
 _RIVALS = {
     "paper": "paper, plain loop",
     "token": "token, plain loop",
@@ -41,8 +39,7 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     Ours go from the stored instruction table to all arrays that a network reads; the plain
     loops from Qiskit circuits, built beforehand, to the circuits' part alone.
     """
-    job = max(1, min(_JOB, circuits // 3))
-    circuits = max(circuits // job, 3) * job  # a dataset has at least three jobs
+    circuits, job = whole_jobs(circuits, _JOB)
     processor: dict[str, list[float]] = {}
 
     def clocked(name: str, program: Callable[[], object]) -> Callable[[], object]:
@@ -57,7 +54,7 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bench"
-        generate(_config(circuits, job), ALGIERS, folder)
+        generate_pauli(folder, circuits, job)
         data = load_dataset(folder)
         batch = data.rows.circuits
         table, (calibration, layout) = batch.instructions, batch.chains[0]
@@ -85,14 +82,9 @@ def bench_data(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     rate = {name: circuits / float(np.median(seconds[1:])) for name, seconds in processor.items()}
     summary: dict[str, Any] = {"bench": "data"}
     for name, rival in _RIVALS.items():
-        ratio, low, high = timings.ratio(rival, name)
         digits = 3 if name == "load" else 1
-        summary |= {
-            f"ratio_{name}": round(ratio, digits),
-            f"ratio_{name}_lo": round(low, digits),
-            f"ratio_{name}_hi": round(high, digits),
-            f"{name}_per_second": round(rate[name]),
-        }
+        summary |= timings.rounded_ratio(f"ratio_{name}", rival, name, digits)
+        summary[f"{name}_per_second"] = round(rate[name])
     summary |= {
         "paths_per_second": round(rate["paths"]),
         "max_abs_diff": difference,
@@ -174,22 +166,9 @@ def _difference(padded: AnyArray, rows: list[AnyArray]) -> float:
     return float(np.abs(padded - expected).max())
 
 
-def _config(circuits: int, job: int) -> DatasetConfig:
-    return DatasetConfig.model_validate(
-        {
-            "name": "bench",
-            "family": {"name": "pauli", "n_qubits": 5},
-            "circuits": circuits,
-            "job_size": job,
-            "shots": SHOTS,
-        }
-    )
-
-
 def _table(timings: Timings, rate: dict[str, float], circuits: int) -> Table:
-    table = Table(title=f"{circuits} Pauli circuits, one core", title_justify="left")
-    for heading in ("program", "ms a circuit", "circuits a second of processor", "speed"):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
+    headings = ("program", "ms a circuit", "circuits a second of processor", "speed")
+    table = empty_table(f"{circuits} Pauli circuits, one core", *headings)
     for name in timings.seconds:
         rival = _RIVALS.get(name)
         speed = timings.median(rival) / timings.median(name) if rival else 1.0

@@ -14,25 +14,22 @@ from qiskit.quantum_info import Statevector
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from rich.table import Table
 
-from qmend.benchmarks.alternating import alternate, one_core
-from qmend.benchmarks.simulator import ALGIERS, SHOTS, aer_simulator, with_readout
+from qmend.benchmarks.alternating import alternate, empty_table, one_core
+from qmend.benchmarks.circuits import ALGIERS, SHOTS, generate_pauli, whole_jobs
+from qmend.benchmarks.simulator import aer_simulator, with_readout
 from qmend.circuits.families import build_family
-from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import load_device
-from qmend.generation.generate import generate
 
 _BATCH = 300
 
 
 def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
-    """Draw, compile, simulate, sample, write: ours with both compilers, and plain Qiskit.
+    """Measure dataset generation with both compilers, and with plain Qiskit.
 
     Ours also proves every label and hashes every file.
     """
-    # A dataset has at least three jobs, one a split.
-    batch = max(1, min(_BATCH, circuits // 3))
-    circuits = max(circuits // batch, 3) * batch
+    circuits, batch = whole_jobs(circuits, _BATCH)
     two_qubit: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -40,7 +37,7 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
         def ours(compiler: str) -> None:
             place = folder / f"{compiler}-{next(runs)}"
-            generate(_config(circuits, batch, compiler), ALGIERS, place, workers=1)
+            generate_pauli(place, circuits, batch, compiler)
             if compiler not in two_qubit:
                 data = load_dataset(place)
                 two_qubit[compiler] = float(np.median(data.rows.n_two_qubit))
@@ -56,9 +53,9 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
                 },
                 repeats,
             )
-    table = Table(title=f"{circuits} circuits written, one core", title_justify="left")
-    for heading in ("program", "ms a circuit", "against plain Qiskit", "median two-qubit gates"):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
+    title = f"{circuits} circuits written, one core"
+    headings = ("program", "ms a circuit", "against plain Qiskit", "median two-qubit gates")
+    table = empty_table(title, *headings)
     for name in timings.seconds:
         speed = timings.median("plain qiskit") / timings.median(name)
         table.add_row(
@@ -67,12 +64,9 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
             "-" if name == "plain qiskit" else f"{speed:.1f}x",
             f"{two_qubit.get(name.removeprefix('qmend '), two_qubit['qiskit']):.0f}",
         )
-    ratio, low, high = timings.ratio("plain qiskit", "qmend direct")
     summary = {
         "bench": "datagen",
-        "ratio": round(ratio, 1),
-        "ratio_lo": round(low, 1),
-        "ratio_hi": round(high, 1),
+        **timings.rounded_ratio("ratio", "plain qiskit", "qmend direct", 1),
         "ratio_qiskit_compiler": round(timings.ratio("plain qiskit", "qmend qiskit")[0], 1),
         "two_qubit_median_direct": two_qubit["direct"],
         "two_qubit_median_qiskit": two_qubit["qiskit"],
@@ -81,21 +75,8 @@ def bench_datagen(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     return table, summary
 
 
-def _config(circuits: int, batch: int, compiler: str) -> DatasetConfig:
-    return DatasetConfig.model_validate(
-        {
-            "name": "bench",
-            "family": {"name": "pauli", "n_qubits": 5},
-            "circuits": circuits,
-            "job_size": batch,
-            "shots": SHOTS,
-            "compiler": {"name": compiler},
-        }
-    )
-
-
 def plain_qiskit(circuits: int, batch_size: int, path: Path) -> None:
-    """Transpile, Aer's density matrix in batches, statevector, one Parquet file."""
+    """Write the same dataset with Qiskit, Aer's density matrix and one Parquet file."""
     device = load_device(ALGIERS)
     n = device.n_qubits
     passes = generate_preset_pass_manager(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from qmend.benchmarks.alternating import one_core
-from qmend.benchmarks.simulator import pauli_table
+from qmend.benchmarks.circuits import pauli_table
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.noise.device_noise import DeviceNoise
@@ -24,7 +24,7 @@ _BATCHES = (1, 3, 10, 30, 100, 300, 1000)
 
 
 def bench_scaling(circuits: int, repeats: int, plot: Path) -> tuple[Table, dict[str, Any]]:
-    """Milliseconds a circuit by qubits, by depth and by batch; written as a plot."""
+    """Measure milliseconds a circuit by qubits, depth and batch, and plot them."""
     with one_core():
         by_qubits = {n: _cost(*_setup(n, circuits), repeats) for n in _QUBITS}
         device, table = _setup(5, circuits)

@@ -9,11 +9,9 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
 from rich.table import Table
 
-from qmend.benchmarks.alternating import Timings, alternate, one_core
-from qmend.circuits.compilation import build_compiler
-from qmend.circuits.families import build_family
-from qmend.circuits.instructions import InstructionTable
-from qmend.devices.device import Device, DeviceConfig, load_device
+from qmend.benchmarks.alternating import Timings, alternate, empty_table, one_core
+from qmend.benchmarks.circuits import ALGIERS, SHOTS, pauli_table
+from qmend.devices.device import Device, load_device
 from qmend.gates import TWO_QUBIT
 from qmend.noise.aer import aer_circuit, device_noise_model
 from qmend.noise.device_noise import DeviceNoise
@@ -22,21 +20,9 @@ from qmend.simulation.outputs import probabilities
 from qmend.simulation.sampling import sample_counts
 from qmend.types import FloatArray
 
-SHOTS = 20_000
-ALGIERS = DeviceConfig(name="algiers", backend="FakeAlgiers", layout=(0, 1, 2, 3, 5))
-
-
-def pauli_table(device: Device, circuits: int, compiler: str = "qiskit") -> InstructionTable:
-    """Pauli circuits, T uniform on 3..9, compiled for the device (Qiskit: level 1)."""
-    n = device.n_qubits
-    family = build_family({"name": "pauli", "n_qubits": n})
-    compile_one = build_compiler(compiler, n, device.native_gates, device.edges, 1)
-    drawn = [family.draw(np.random.default_rng(seed)) for seed in range(circuits)]
-    return InstructionTable.from_circuits(n, [compile_one(c).instructions for c in drawn])
-
 
 def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
-    """Both sides go from the instruction table to the result, the whole batch in one call.
+    """Measure both simulators on one table of instructions, the whole batch in one call.
 
     Noise models are built beforehand on both sides.
     """
@@ -81,16 +67,10 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
             },
             repeats,
         )
-    ratio, low, high = timings.ratio("aer", "ptm")
-    counts, counts_low, counts_high = timings.ratio("aer counts", "ptm counts")
     summary = {
         "bench": "simulator",
-        "ratio": round(ratio, 1),
-        "ratio_lo": round(low, 1),
-        "ratio_hi": round(high, 1),
-        "ratio_counts": round(counts, 1),
-        "ratio_counts_lo": round(counts_low, 1),
-        "ratio_counts_hi": round(counts_high, 1),
+        **timings.rounded_ratio("ratio", "aer", "ptm", 1),
+        **timings.rounded_ratio("ratio_counts", "aer counts", "ptm counts", 1),
         "circuits": circuits,
         "two_qubit_median": float(np.median(table.count(*TWO_QUBIT))),
         "max_abs_diff": difference,
@@ -100,7 +80,7 @@ def bench_simulator(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]
 
 
 def with_readout(device: Device) -> NoiseModel:
-    """The device's gate noise with its readout error, for Aer to sample counts under."""
+    """Build the noise model that Aer samples counts under: gate noise and readout error."""
     model = device_noise_model(device.calibration, device.layout)
     for k, matrix in enumerate(readout_matrices(device.calibration, device.layout)):
         model.add_readout_error(ReadoutError(matrix.T.tolist()), [k])
@@ -108,7 +88,7 @@ def with_readout(device: Device) -> NoiseModel:
 
 
 def aer_simulator(model: NoiseModel) -> AerSimulator:
-    """Aer's density matrix on one core."""
+    """Make Aer's density matrix simulator for one core."""
     return AerSimulator(
         method="density_matrix",
         noise_model=model,
@@ -118,9 +98,8 @@ def aer_simulator(model: NoiseModel) -> AerSimulator:
 
 
 def _table(timings: Timings, circuits: int) -> Table:
-    table = Table(title=f"{circuits} Pauli circuits, one core", title_justify="left")
-    for heading in ("program", "ms a circuit", "against Aer"):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
+    title = f"{circuits} Pauli circuits, one core"
+    table = empty_table(title, "program", "ms a circuit", "against Aer")
     for name in timings.seconds:
         rival = "aer counts" if name.endswith("counts") else "aer"
         ratio = timings.median(rival) / timings.median(name)

@@ -13,12 +13,10 @@ import torch
 from rich.table import Table
 
 from qmend import metrics
-from qmend.benchmarks.alternating import Timings, one_core
-from qmend.benchmarks.simulator import ALGIERS, SHOTS
-from qmend.datasets.config import DatasetConfig
+from qmend.benchmarks.alternating import Timings, empty_table, one_core
+from qmend.benchmarks.circuits import generate_pauli
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.encodings import BatchLoader
-from qmend.generation.generate import generate
 from qmend.models.base import Architecture, Dimensions, build_model, model_config
 from qmend.models.trained import INFERENCE_BATCH
 from qmend.tracking.run import start_run
@@ -32,19 +30,7 @@ from qmend.training.observer import TrainingObserver
 from qmend.training.train import train
 
 #: ``conf/model/perceiver.yaml`` without dropout, which costs both the same.
-_MODEL = model_config(
-    {
-        "name": "perceiver",
-        "encoding": "paper",
-        "output": "prediction",
-        "latents": 16,
-        "width": 64,
-        "depth": 2,
-        "cross_heads": 4,
-        "self_heads": 8,
-        "dropout": 0.0,
-    }
-)
+_MODEL = model_config({"name": "perceiver", "dropout": 0.0})
 _LOSS, _SEED, _CIRCUITS_A_JOB = "kl", 0, 10
 _OPTIMIZER = OptimizerConfig.of(schedule="constant")
 #: The first epoch is not counted: it warms both up.
@@ -56,7 +42,7 @@ _OURS, _BARE = "qmend, tracked", "bare loop"
 
 
 def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
-    """Seconds a training step of Pauli circuits, each epoch's validation and logging included.
+    """Measure seconds a training step, with each epoch's validation and logging.
 
     Ours is what ``qmend train`` does: Lightning, an MLflow run, the best weights kept, a folder
     for the state. The bare loop does the forward and backward passes, clips, steps and validates.
@@ -65,7 +51,7 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        generate(_config(circuits), ALGIERS, folder / "bench")
+        generate_pauli(folder / "bench", circuits, _CIRCUITS_A_JOB)
         data = load_dataset(folder / "bench")
         steps = -(-len(data.part("train")) // _TRAINER.batch_size) * (_TRAINER.max_epochs - 1)
         store = open_store(folder / "mlruns")
@@ -80,12 +66,9 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
                     seconds[_BARE].append(bare / steps)
                 difference = max(difference, _difference(first, second))
     timings = Timings(seconds)
-    ratio, low, high = timings.ratio(_OURS, _BARE)
     summary = {
         "bench": "training",
-        "ratio": round(ratio, 3),
-        "ratio_lo": round(low, 3),
-        "ratio_hi": round(high, 3),
+        **timings.rounded_ratio("ratio", _OURS, _BARE, 3),
         "ms_a_step": round(1e3 * timings.median(_OURS), 2),
         "ms_a_step_bare": round(1e3 * timings.median(_BARE), 2),
         "steps_an_epoch": steps // (_TRAINER.max_epochs - 1),
@@ -97,7 +80,7 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
 
 def _tracked(store: Store, dataset: Dataset, state: Path) -> tuple[float, Architecture]:
-    """Seconds of all epochs but the first, and the network."""
+    """Train with tracking; return seconds after the first epoch, and the network."""
     ends: list[float] = []
     state.mkdir()
     with start_run(store, "bench", {"kind": "bench"}, {}) as run:
@@ -109,7 +92,7 @@ def _tracked(store: Store, dataset: Dataset, state: Path) -> tuple[float, Archit
 
 
 def _bare(dataset: Dataset) -> tuple[float, Architecture]:
-    """Train the same network by hand."""
+    """Train by hand; return seconds after the first epoch, and the network."""
     data = encode(_CONFIG, dataset)
     held_out = BatchLoader(data.val, INFERENCE_BATCH)
     torch.manual_seed(_SEED)
@@ -146,31 +129,14 @@ def _bare(dataset: Dataset) -> tuple[float, Architecture]:
 
 
 def _difference(first: Architecture, second: Architecture) -> float:
-    """Largest difference between two networks' weights."""
+    """Compute the largest difference between two networks' weights."""
     pairs = zip(first.parameters(), second.parameters(), strict=True)
     return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
-def _config(circuits: int) -> DatasetConfig:
-    return DatasetConfig.model_validate(
-        {
-            "name": "bench",
-            "family": {"name": "pauli", "n_qubits": 5},
-            "circuits": circuits,
-            "job_size": _CIRCUITS_A_JOB,
-            "shots": SHOTS,
-        }
-    )
-
-
 def _table(timings: Timings, circuits: int) -> Table:
-    table = Table(
-        title=f"Small Perceiver, {circuits} Pauli circuits, batches of {_TRAINER.batch_size}, "
-        "one core",
-        title_justify="left",
-    )
-    for heading in ("program", "ms a step", "time"):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
+    setting = f"{circuits} Pauli circuits, batches of {_TRAINER.batch_size}, one core"
+    table = empty_table(f"Small Perceiver, {setting}", "program", "ms a step", "time")
     for name in timings.seconds:
         share = timings.median(name) / timings.median(_BARE)
         table.add_row(name, f"{1e3 * timings.median(name):.2f}", f"{share:.3f}x")

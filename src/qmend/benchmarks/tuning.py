@@ -11,11 +11,9 @@ from typing import Any
 
 from rich.table import Table
 
-from qmend.benchmarks.alternating import Timings, one_core
-from qmend.benchmarks.simulator import ALGIERS, SHOTS
-from qmend.datasets.config import DatasetConfig
+from qmend.benchmarks.alternating import Timings, empty_table, one_core
+from qmend.benchmarks.circuits import generate_pauli
 from qmend.datasets.table import Dataset, load_dataset
-from qmend.generation.generate import generate
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
 from qmend.training.config import TrainingConfig
@@ -62,7 +60,7 @@ _SEARCH, _BARE, _INSIDE = "the whole search", "its trials alone", "from first to
 
 
 def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
-    """Seconds of a search, one trial at a time and none pruned, over those of its trials alone.
+    """Measure a search, one trial at a time, none pruned, against its trials alone.
 
     The search is all of ``qmend tune`` after the data are there: Ray's start and end, the encoding,
     a run for each trial with every epoch, the best one's score. The trials alone are
@@ -74,7 +72,7 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     difference = 0.0
     with tempfile.TemporaryDirectory() as scratch, one_core():
         folder = Path(scratch)
-        generate(_dataset(circuits), ALGIERS, folder / "bench")
+        generate_pauli(folder / "bench", circuits, _CIRCUITS_A_JOB)
         dataset = load_dataset(folder / "bench")
         _alone(dataset, [_CONFIG])  # warms up, uncounted
         for repeat in range(repeats):
@@ -87,16 +85,10 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
             pairs = zip(values, trials, strict=True)
             difference = max(difference, *(abs(v - trial.best) for v, trial in pairs))
     timings = Timings(seconds)
-    ratio, low, high = timings.ratio(_SEARCH, _BARE)
-    inside, inside_low, inside_high = timings.ratio(_INSIDE, _BARE)
     summary = {
         "bench": "tuning",
-        "ratio": round(ratio, 3),
-        "ratio_lo": round(low, 3),
-        "ratio_hi": round(high, 3),
-        "ratio_trials": round(inside, 3),
-        "ratio_trials_lo": round(inside_low, 3),
-        "ratio_trials_hi": round(inside_high, 3),
+        **timings.rounded_ratio("ratio", _SEARCH, _BARE, 3),
+        **timings.rounded_ratio("ratio_trials", _INSIDE, _BARE, 3),
         "overhead_s": round(timings.median(_SEARCH) - timings.median(_BARE), 2),
         "overhead_s_a_trial": round((timings.median(_INSIDE) - timings.median(_BARE)) / _TRIALS, 3),
         "trials": _TRIALS,
@@ -108,7 +100,7 @@ def bench_tuning(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
 
 
 def _search(dataset: Dataset, root: Path) -> tuple[float, float, CompleteSearch]:
-    """Seconds of a whole search, and from its first epoch to the end of its last trial."""
+    """Search; return seconds of it all, and from first epoch to last trial's end."""
     events: list[float] = []
     first: list[float] = []
     context = Context(open_store(root), dataset)
@@ -126,7 +118,7 @@ def _search(dataset: Dataset, root: Path) -> tuple[float, float, CompleteSearch]
 
 
 def _alone(dataset: Dataset, configs: list[Mapping[str, Any]]) -> tuple[float, list[float]]:
-    """Seconds of bare trainings, and the best value of each."""
+    """Train without tracking; return the seconds, and the best value of each."""
     started = time.perf_counter()
     values = []
     for config in configs:
@@ -151,26 +143,10 @@ def _training(config: Mapping[str, Any]) -> TrainingConfig:
     return TrainingConfig.model_validate({name: config[name] for name in SECTIONS})
 
 
-def _dataset(circuits: int) -> DatasetConfig:
-    return DatasetConfig.model_validate(
-        {
-            "name": "bench",
-            "family": {"name": "pauli", "n_qubits": 5},
-            "circuits": circuits,
-            "job_size": _CIRCUITS_A_JOB,
-            "shots": SHOTS,
-        }
-    )
-
-
 def _table(timings: Timings, circuits: int) -> Table:
-    table = Table(
-        title=f"{_TRIALS} trials of {_EPOCHS} epochs, small physics-informed Perceiver, "
-        f"{circuits} Pauli circuits, one core",
-        title_justify="left",
-    )
-    for heading in ("program", "s", "time"):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
+    network = "small physics-informed Perceiver"
+    setting = f"{_TRIALS} trials of {_EPOCHS} epochs, {network}, {circuits} Pauli circuits"
+    table = empty_table(f"{setting}, one core", "program", "s", "time")
     for name in timings.seconds:
         share = timings.median(name) / timings.median(_BARE)
         table.add_row(name, f"{timings.median(name):.2f}", f"{share:.2f}x")
