@@ -4,13 +4,21 @@ import signal
 import subprocess
 import sys
 
-WORKER = "import sys, time; from qmend.processes import end_with; end_with(int(sys.argv[1]))"
+WORKER = "import sys, time; from qmend.processes import end_with; end_with(sys.argv[1])"
+NEEDED = """
+import time
+from qmend.processes import process_identity
+print(process_identity(), flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_worker_ends_once_the_other_process_is_killed():
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen(sleep) as other:
-        arguments = [sys.executable, "-c", f"{WORKER}; time.sleep(60)", str(other.pid)]
+    sleep = [sys.executable, "-c", NEEDED]
+    with subprocess.Popen(sleep, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        identity = other.stdout.readline().strip()
+        arguments = [sys.executable, "-c", f"{WORKER}; time.sleep(60)", identity]
         with subprocess.Popen(arguments) as worker:
             other.send_signal(signal.SIGKILL)  # a zombie until it is waited for
             assert worker.wait(timeout=30) == 1

@@ -1,29 +1,63 @@
-"""Worker processes that end with the process that needs them."""
+"""Which process something belongs to, and workers that end with the process that needs them."""
 
 from __future__ import annotations
 
+import functools
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 
-_SECONDS = 0.2
+#: Seconds between two checks that another process is alive.
+_CHECK_SECONDS = 0.2
 
 
-def end_with(pid: int) -> None:
+def process_identity() -> str:
+    """Return host:pid:start time of this process, which no other ever has.
+
+    A pid alone is used again.
+    """
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid()):.2f}"
+
+
+def _started(pid: int) -> float:
+    """Return a process's start, by a clock that nobody sets where the system has one.
+
+    Raises:
+        psutil.NoSuchProcess: if there is none.
+    """
+    try:
+        # Linux: field 22, ticks since boot; the name in field 2 may hold spaces.
+        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return float(psutil.Process(pid).create_time())
+
+
+def is_gone(identity: str) -> bool:
+    """Tell whether a process has ended; False on another host, where it is unknown."""
+    host, pid, started = identity.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    try:
+        other = abs(_started(int(pid)) - float(started)) > 0.05
+        return other or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+@functools.cache
+def end_with(identity: str) -> None:
     """End this process soon after another one has ended, even by SIGKILL."""
 
     def watch() -> None:
-        try:
-            other = psutil.Process(pid)
-            while other.is_running() and other.status() != psutil.STATUS_ZOMBIE:
-                time.sleep(_SECONDS)
-        except psutil.NoSuchProcess:
-            pass
+        while not is_gone(identity):
+            time.sleep(_CHECK_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

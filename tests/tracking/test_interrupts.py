@@ -12,9 +12,10 @@ import pytest
 from qmend.cli import main
 from qmend.cli.arguments import root_option
 from qmend.cli.command import PlainCommand
+from qmend.processes import process_identity
 from qmend.tracking.interrupts import held_back
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, open_store, process_identity
+from qmend.tracking.store import PROCESS_TAG, open_store
 
 
 def interrupt_at(call: int, sent: list[int]) -> None:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from qmend.processes import process_identity
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, end_own_runs, open_store, process_identity, reconcile
+from qmend.tracking.store import PROCESS_TAG, end_own_runs, open_store, reconcile
 from qmend.types import QmendError
 
 CHILD = """

@@ -8,7 +8,6 @@ other here or several at once elsewhere, and a worker may die before it reports.
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from qmend.cli.terminal import without_bars
-from qmend.processes import end_with
+from qmend.processes import end_with, process_identity
 from qmend.runs.cells import Cell, Outcome
 
 if TYPE_CHECKING:
@@ -35,14 +34,14 @@ class Sweep:
     Attributes:
         folder: where each leaves its outcome.
         varying: keys of the overrides that vary.
-        driver: the process that started the command.
+        driver: identity of the process that started the command.
     """
 
     parent: str
     folder: Path
     varying: tuple[str, ...]
     threads: int | None
-    driver: int
+    driver: str
 
 
 class CallbackError(BaseException):
@@ -103,7 +102,7 @@ class ParentRun(Callback):
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         if self.sweep is None:
             return
-        if os.getpid() != self.sweep.driver:
+        if process_identity() != self.sweep.driver:
             _follow(self.sweep.driver)
         name = varying_overrides(list(config.hydra.overrides.task), self.sweep.varying)
         _cell[:] = [Cell(self.sweep.parent, " ".join(name), self.sweep.threads)]
@@ -121,10 +120,10 @@ def varying_overrides(overrides: Sequence[str], keys: Sequence[str]) -> list[str
     return [text for text in overrides if text.partition("=")[0] in keys]
 
 
-_following: list[int] = []
+_following: list[str] = []
 
 
-def _follow(driver: int) -> None:
+def _follow(driver: str) -> None:
     """Make this worker end with the driver, even by SIGKILL, and leave the terminal to it."""
     if _following:
         return

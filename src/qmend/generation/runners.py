@@ -7,7 +7,6 @@ time: memory does not grow with the number of jobs.
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from qmend.generation.job import JobTask, make_job
-from qmend.processes import end_with, without_main_module
+from qmend.processes import end_with, process_identity, without_main_module
 from qmend.ray_cluster import ray_cluster
 
 Runner = Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]
@@ -49,7 +48,7 @@ def _processes(workers: int) -> Iterator[Runner]:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["qmend.generation.job"])
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=end_with, initargs=(os.getpid(),)
+        workers, mp_context=context, initializer=end_with, initargs=(process_identity(),)
     )
 
     def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:

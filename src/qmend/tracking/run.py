@@ -24,14 +24,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
-from qmend.tracking.store import PROCESS_TAG, Store, process_identity, reported
+from qmend.processes import process_identity
+from qmend.tracking.store import PROCESS_TAG, Store, reported
 
-#: Keys that say where and how fast, not what: left out of ``config_sha``.
+#: Keys that change where and how fast a result is made: left out of ``config_sha``.
 _INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "output")
 _MAX_PARAM = 500
 #: Of a write that other processes may make at the same moment.
 _ATTEMPTS = 10
-#: Tag that counts how many times a run was stopped and gone on with.
+#: Tag that counts how many times a run was resumed.
 RESUMED_TAG = "qmend.resumed"
 
 
@@ -69,19 +70,19 @@ class Run:
             self.store.client.log_text(self.run_id, text, name)
 
     def files(self, folder: Path, name: str = "") -> None:
-        """Log a folder's files below the artifact folder ``name``."""
+        """Log a directory's files below the artifact directory ``name``."""
         with reported(self.store.root):
             self.store.client.log_artifacts(self.run_id, str(folder), name or None)
 
     @contextlib.contextmanager
     def artifact_folder(self, name: str = "") -> Iterator[Path]:
-        """A temporary folder whose files are logged when the block ends."""
+        """Make a temporary directory; log its files when the block ends."""
         with tempfile.TemporaryDirectory() as folder:
             yield Path(folder)
             self.files(Path(folder), name)
 
     def dataset(self, name: str, digest: str, source: str, context: str) -> None:
-        """Log which data the run used."""
+        """Log which data the run used, and for what."""
         # MLflow keeps one use of a (name, digest): the use is part of the name.
         entry = Dataset(f"{name}/{context}", digest, "local", json.dumps({"uri": source}))
         tag = InputTag("mlflow.data.context", context)
@@ -112,8 +113,8 @@ def start_run(
         tags: by the run contract, ``kind`` among them; ``config_sha`` and ``git_sha`` are added.
         config: the resolved config, logged whole.
         parent: id of the parent run.
-        unfinished: id of a run of the same config, stopped before its end, to go on with in
-            place of a new one.
+        unfinished: id of a run of the same config that was stopped, to resume in place of a
+            new one.
     """
     run = begin_run(store, name, tags, config, parent, unfinished)
     with _ended_by_errors(run):
@@ -166,7 +167,7 @@ def _ended_by_errors(run: Run) -> Iterator[None]:
 
 
 def _reopened(store: Store, run_id: str, tags: Mapping[str, str]) -> Run:
-    """A run that was stopped, RUNNING again and owned by this process."""
+    """Set a stopped run RUNNING again, owned by this process."""
     run = Run(store, run_id)
     with reported(store.root):
         before = store.client.get_run(run_id).data.tags
@@ -188,7 +189,9 @@ def end_run(run: Run, status: str, error: str = "") -> None:
 
 
 def config_sha(config: Mapping[str, Any]) -> str:
-    """Hash what decides a result, wherever it is run: SHA-256, first 16 hex digits.
+    """Hash the part of a config that decides a result.
+
+    SHA-256, first 16 hex digits.
 
     Keys that are renamed or added later leave it as it is: :mod:`qmend.config.spellings`.
     """
@@ -202,7 +205,10 @@ def _plain(value: Any) -> Any:
 
 
 def git_sha() -> str:
-    """Commit of the current folder's checkout, ``-dirty`` where it has changes, else ``none``."""
+    """Return the commit of the current directory's checkout.
+
+    With ``-dirty`` where it has changes; ``none`` outside a checkout.
+    """
     try:
         head = _git("rev-parse", "HEAD")
         return f"{head}-dirty" if _git("status", "--porcelain", "-uno") else head
@@ -219,7 +225,7 @@ def _git(*arguments: str) -> str:
 
 @functools.cache
 def _environment() -> str:
-    """Interpreter, machine type and every installed package, one a line."""
+    """List interpreter, machine type and installed packages, one per line."""
     packages = sorted({f"{d.metadata['Name']}=={d.version}" for d in distributions()})
     head = [f"# python {platform.python_version()}", f"# {platform.platform()}"]
     return "\n".join([*head, *packages]) + "\n"

@@ -1,4 +1,4 @@
-"""The project's MLflow store: one SQLite file and one folder of artifacts."""
+"""The project's MLflow store: one SQLite file and one directory of artifacts."""
 
 from __future__ import annotations
 
@@ -7,25 +7,24 @@ import functools
 import logging
 import os
 import shutil
-import socket
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from qmend.files import lock
+from qmend.processes import is_gone, process_identity
 from qmend.tracking.interrupts import SteadyClient
 from qmend.types import QmendError
 
 EXPERIMENT = "qmend"
-#: Tag that names the process which owns a run, so that a killed one can be told.
+#: Tag that names the process which owns a run: whether it was killed can be checked.
 PROCESS_TAG = "qmend.process"
 #: Opened by this process.
 _opened: dict[Path, Store] = {}
@@ -36,7 +35,7 @@ class Store:
     """An opened store.
 
     Attributes:
-        root: folder with ``mlflow.db`` and ``artifacts/``.
+        root: directory with ``mlflow.db`` and ``artifacts/``.
         uri: MLflow's tracking URI.
         experiment, experiment_id: where all runs go.
     """
@@ -51,7 +50,7 @@ class Store:
         return _client(self.uri)
 
     def runs(self, query: str = "", limit: int = 1000) -> list[MlflowRun]:
-        """Runs that fit an MLflow filter, newest first."""
+        """Search runs by an MLflow filter, newest first."""
         return list(
             self.client.search_runs(
                 [self.experiment_id],
@@ -68,18 +67,18 @@ def _client(uri: str) -> SteadyClient:
 
 
 def open_store(root: Path) -> Store:
-    """Open the store, making it on first use, and end runs whose process is gone.
+    """Open or make the store, and end runs whose process is gone.
 
     The database is migrated and the experiment made under a lock, before any other process
     may write.
 
     Raises:
-        QmendError: if the folder can't be written, or the database is locked or damaged.
+        QmendError: if the directory can't be written, or the database is locked or damaged.
     """
     root = root.resolve()
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Its errors come to us, and are told in one sentence.
+    # Its errors are raised, and become one sentence.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
@@ -96,10 +95,10 @@ def open_store(root: Path) -> Store:
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")
         client = SteadyClient(uri)
-        found = client.get_experiment_by_name(EXPERIMENT)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
         experiment_id = (
-            found.experiment_id
-            if found
+            experiment.experiment_id
+            if experiment
             else client.create_experiment(EXPERIMENT, artifact_location=str(root / "artifacts"))
         )
         store = Store(root, uri, EXPERIMENT, str(experiment_id))
@@ -109,7 +108,10 @@ def open_store(root: Path) -> Store:
 
 
 def _make_database(path: Path) -> None:
-    """Migrate a new database beside its place, then move it: a kill leaves no half-made one."""
+    """Make a database beside its place, then move it there.
+
+    A kill leaves none half made.
+    """
     beside = path.with_name(".making")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir()
@@ -119,7 +121,7 @@ def _make_database(path: Path) -> None:
 
 
 def _check_database(path: Path) -> None:
-    """Take the write lock for a moment: a store that can't be written fails here, at once."""
+    """Take the write lock for a moment, to fail at once without it."""
     with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
@@ -138,38 +140,8 @@ def reported(root: Path) -> Iterator[None]:
         ) from None
 
 
-def process_identity() -> str:
-    """host:pid:start time of this process: unlike a pid alone, never used twice."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid()):.2f}"
-
-
-def _started(pid: int) -> float:
-    """Start of a process, by a clock that nobody sets where the system has one.
-
-    Raises:
-        psutil.NoSuchProcess: if there is none.
-    """
-    try:
-        # Linux: field 22, ticks since boot; the name in field 2 may hold spaces.
-        return float(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    except (OSError, IndexError, ValueError):
-        return float(psutil.Process(pid).create_time())
-
-
-def is_gone(identity: str) -> bool:
-    """Whether the process of an identity has ended; unknown, so False, on another host."""
-    host, pid, started = identity.rsplit(":", 2)
-    if host != socket.gethostname():
-        return False
-    try:
-        other = abs(_started(int(pid)) - float(started)) > 0.05
-        return other or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def reconcile(store: Store) -> list[str]:
-    """End every run that says RUNNING but whose process is gone; their ids."""
+    """End the RUNNING runs of processes that are gone; return their ids."""
     ended = []
     for run in store.runs("attributes.status = 'RUNNING'"):
         tags: dict[str, Any] = run.data.tags
@@ -181,10 +153,9 @@ def reconcile(store: Store) -> list[str]:
 
 
 def end_own_runs(error: str) -> None:
-    """End what this process, which is about to end, has left running in the stores it opened.
+    """End the runs that this process, about to end, has left RUNNING.
 
-    A run ends itself, unless the interrupt came in the moment between its being made in the
-    database and its being known to this process.
+    A run ends itself, unless an interrupt came after MLflow made it and before it was opened here.
     """
     for store in _opened.values():
         with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
@@ -194,7 +165,7 @@ def end_own_runs(error: str) -> None:
 
 
 def _kill(store: Store, run: MlflowRun, error: str) -> None:
-    """End a run as KILLED; an error that it has already is the true one."""
+    """End a run as KILLED; keep an error that it has."""
     if "error" not in run.data.tags:
         store.client.set_tag(run.info.run_id, "error", error)
     store.client.set_terminated(run.info.run_id, "KILLED")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,7 +21,7 @@ from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
 from qmend.generation.online import FreshCircuits, fresh_noise
 from qmend.noise.config import NoiseConfig
-from qmend.processes import end_with, without_main_module
+from qmend.processes import end_with, process_identity, without_main_module
 from qmend.training.batches import digest
 from qmend.training.config import OnlineConfig
 from qmend.types import QmendError
@@ -201,7 +200,7 @@ class OnlineBatches:
                 self.source.options.workers,
                 mp_context=context,
                 initializer=_start_worker,
-                initargs=(os.getpid(), self._simulate),
+                initargs=(process_identity(), self._simulate),
             )
         try:
             with without_main_module():
@@ -233,7 +232,7 @@ def _worker_lost() -> QmendError:
 _worker: Callable[[int], Batch] | None = None
 
 
-def _start_worker(parent: int, simulate: Callable[[int], Batch]) -> None:
+def _start_worker(parent: str, simulate: Callable[[int], Batch]) -> None:
     global _worker
     end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end

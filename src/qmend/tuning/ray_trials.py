@@ -27,8 +27,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from qmend.processes import is_gone, process_identity
 from qmend.ray_cluster import ray_cluster
-from qmend.tracking.store import is_gone, process_identity
 from qmend.tuning.config import ResourcesConfig
 from qmend.tuning.record import Trial
 from qmend.tuning.search import Search

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +12,10 @@ from typing import Any
 from ray import tune
 
 from qmend.datasets.manifest import Manifest
+from qmend.processes import end_with
 from qmend.runs.training import log_model
 from qmend.tracking.run import Run
-from qmend.tracking.store import Store, is_gone
+from qmend.tracking.store import Store
 from qmend.training.config import TrainingConfig
 from qmend.training.data import TrainingData
 from qmend.training.logger import OwnedRunLogger
@@ -27,8 +25,8 @@ from qmend.training.train import train
 from qmend.tuning.record import SECONDS
 from qmend.tuning.space import SECTIONS
 
-#: Seconds between two checks that the search of this worker is alive.
-_WATCH_SECONDS = 0.5
+#: Seconds between two attempts to lock a trial's state.
+_RETRY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -113,16 +111,4 @@ def _state(folder: Path) -> Iterator[Path]:
             if own is not None:
                 yield own
                 return
-        time.sleep(_WATCH_SECONDS)
-
-
-@functools.cache
-def end_with(owner: str) -> None:
-    """End this process when the owner's is gone, even by SIGKILL."""
-
-    def watch() -> None:
-        while not is_gone(owner):
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+        time.sleep(_RETRY_SECONDS)
