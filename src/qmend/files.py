@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +45,22 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as :func:`write_atomically` does."""
     write_atomically(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def check_writable(path: Path) -> None:
+    """Make a file's directory, and check before the work that it can be written to.
+
+    Raises:
+        QmendError: if it can't.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise QmendError(
+            f"Can't write to {path.parent} ({error.strerror}); choose another output=..."
+        ) from None
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from qmend.reporting.html import ReportFacts, dataset_facts, write_report
+from qmend.reporting.demo_page import write_demo_page
 from qmend.reporting.leaderboard import leaderboard_table
 from qmend.reporting.numbers import interval_text
 from qmend.runs.leaderboard import Leaderboard
@@ -55,9 +55,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def written(board, tiny, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("reports") / "new" / "demo.html"
-    write_report(
-        path, board, tiny.part("test"), ReportFacts("A <title> & more", dataset_facts(tiny))
-    )
+    write_demo_page(path, "A <title> & more", board, tiny)
     assert [p.name for p in path.parent.iterdir()] == ["demo.html"]
     return path.read_text(encoding="utf-8")
 
@@ -102,7 +100,7 @@ def test_one_that_simulates_is_marked_and_never_best(board, tiny, tmp_path):
         ],
         board.reference,
     )
-    write_report(path, marked, tiny.part("test"), ReportFacts("x", dataset_facts(tiny)))
+    write_demo_page(path, "x", marked, tiny)
     page = Page(path.read_text(encoding="utf-8"))
     classes = [attrs["class"] for tag, attrs in page.tags if tag == "tr" and "class" in attrs]
     assert sorted(classes) == ["best", "reference", "simulates", "simulates"]
@@ -180,6 +178,6 @@ def test_hardware_data_have_no_reference(board, tiny, tmp_path):
     path = tmp_path / "report.html"
     path.write_text("an older report")
     hardware = replace(board, reference=None)
-    write_report(path, hardware, tiny.part("test"), ReportFacts("x", dataset_facts(tiny)))
+    write_demo_page(path, "x", hardware, tiny)
     names = {row[0] for row in Page(path.read_text(encoding="utf-8")).rows[1:]}
     assert names == {e.name for e in board.runs}

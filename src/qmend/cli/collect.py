@@ -12,8 +12,8 @@ def collect_data(config: CollectConfig) -> None:
     """Collect a dataset on hardware."""
     folder = config.dataset_folder
     if config.collect.dry_run:
-        found = plan(config.simulated, config.device, folder, config.collect)
-        for line in _plan_lines(found, config.device.name):
+        planned = plan(config.simulated, config.device, folder, config.collect)
+        for line in _plan_lines(planned, config.device.name):
             console.print(f"  {line}")
         return
     with TerminalObserver().circuits() as progress:
@@ -33,15 +33,15 @@ def collect_data(config: CollectConfig) -> None:
     )
 
 
-def _plan_lines(found: Plan, device: str) -> list[str]:
+def _plan_lines(planned: Plan, device: str) -> list[str]:
     return [
-        f"{found.jobs} jobs of {found.circuits:,} circuits, {found.shots:,} shots each, would be "
-        f"submitted to {device}; {found.there} jobs are already there or submitted",
-        f"the first {found.sampled} circuits: depth {found.depth[0]:.0f} (median) to "
-        f"{found.depth[1]:.0f}, two-qubit gates {found.two_qubit[0]:.0f} to "
-        f"{found.two_qubit[1]:.0f}",
-        f"about {found.seconds:,.0f} s on the processor, estimated: shots x (schedule by the "
-        f"calibration's gate lengths + readout + {found.rep_delay * 1e6:.0f} us between shots) + "
+        f"{planned.jobs} jobs of {planned.circuits:,} circuits, {planned.shots:,} shots each, "
+        f"would be submitted to {device}; {planned.there} jobs are already there or submitted",
+        f"the first {planned.sampled} circuits: depth {planned.depth[0]:.0f} (median) to "
+        f"{planned.depth[1]:.0f}, two-qubit gates {planned.two_qubit[0]:.0f} to "
+        f"{planned.two_qubit[1]:.0f}",
+        f"about {planned.seconds:,.0f} s on the processor, estimated: shots x (schedule by the "
+        f"calibration's gate lengths + readout + {planned.rep_delay * 1e6:.0f} us between shots) + "
         f"{JOB_OVERHEAD:.0f} s a job",
         "nothing was submitted",
     ]

@@ -25,12 +25,12 @@ def verify_data(config: VerifyConfig) -> None:
             f"within {imported.difference:.1g}; counts add up; no {by} in two splits."
         )
         return
-    found = verify_dataset(config.dataset_folder, config.sample)
-    aer = found.difference_to_aer
+    checks = verify_dataset(config.dataset_folder, config.sample)
+    aer = checks.difference_to_aer
     to_aer = "" if aer is None else f", and within {aer:.1g} of Aer's"
     console.print(
-        f"{config.dataset_folder}: files match their hashes; {found.rows:,} labels proven; "
-        f"{found.simulated} noisy distributions simulated again, within {found.difference:.1g}"
+        f"{config.dataset_folder}: files match their hashes; {checks.rows:,} labels proven; "
+        f"{checks.simulated} noisy distributions simulated again, within {checks.difference:.1g}"
         f"{to_aer}; "
-        f"counts fit them (chi-square p = {found.p_value:.2g}); no job or circuit in two splits."
+        f"counts fit them (chi-square p = {checks.p_value:.2g}); no job or circuit in two splits."
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -45,7 +44,7 @@ class Multirun:
         parent = open_parent(self.store, name, {"kind": "multirun"}, shared, resume=resume)
         self.stack = ExitStack()
         self.run: Run = self.stack.enter_context(parent)
-        self.sweep = Sweep(self.run.run_id, folder, varying, threads, os.getpid())
+        self.sweep = Sweep(self.run.run_id, folder, varying, threads, process_identity())
 
     def end(self, error: BaseException | None) -> None:
         """End the run with the status that belongs to the error and the outcomes."""

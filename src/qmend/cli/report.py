@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmend.cli.terminal import console
-from qmend.reporting.html import check_writable
+from qmend.files import check_writable
 from qmend.reporting.leaderboard import leaderboard_table, summary_verdicts
 from qmend.reporting.runs_page import figures_folder, write_runs_page
 from qmend.reporting.runs_report import read_report

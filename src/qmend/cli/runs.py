@@ -47,8 +47,8 @@ def list_runs(options: Namespace) -> None:
 def _filtered(runs: Sequence[MlflowRun], name: str, wanted: str) -> list[MlflowRun]:
     values = [_value(run, name) for run in runs]
     if wanted not in values:
-        known = sorted({value for value in values if value})
-        raise QmendError(f"--{name} {wanted}: no such run. {nearest(wanted, known)}")
+        choices = sorted({value for value in values if value})
+        raise QmendError(f"--{name} {wanted}: no such run. {nearest(wanted, choices)}")
     return [run for run, value in zip(runs, values, strict=True) if value == wanted]
 
 

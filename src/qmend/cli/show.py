@@ -7,9 +7,9 @@ from pathlib import Path
 from qmend.cli.terminal import console
 from qmend.datasets.description import describe, distances
 from qmend.datasets.manifest import check_files, read_manifest
+from qmend.files import check_writable
 from qmend.reporting.dataset_page import write_dataset_page
 from qmend.reporting.dataset_table import summarise
-from qmend.reporting.html import check_writable
 from qmend.workflows.configs import ShowConfig
 
 
@@ -20,11 +20,11 @@ def show_data(config: ShowConfig) -> None:
     check_files(folder, manifest)
     page = config.output or Path("reports") / f"data_{folder.resolve().name}.html"
     check_writable(page)
-    found = describe(folder, manifest)
-    far = distances(folder, manifest)
-    summary = summarise(found, far)
+    description = describe(folder, manifest)
+    signal_and_noise = distances(folder, manifest)
+    summary = summarise(description, signal_and_noise)
     for table in summary.tables:
         console.print(table.terminal())
         console.print()
-    write_dataset_page(page, found, far, summary)
+    write_dataset_page(page, description, signal_and_noise, summary)
     console.print(f"Page: {page.resolve()}")

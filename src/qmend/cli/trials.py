@@ -33,7 +33,7 @@ class TrialBoard:
     def table(self) -> Group:
         """Running trials and the best of those that ended, with how far the search is."""
         trials = list(self.trials.values())
-        counts = outcomes_text(trials)
+        counts = outcomes_text([trial for trial in trials if trial.outcome])
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
         return Group(
             running_table(trials, self.epochs).terminal(),

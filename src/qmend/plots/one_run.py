@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from qmend.metrics import improved_pct, median_l1rc
+from qmend.plots.quartiles import binned_quartiles
 from qmend.plots.style import COLOURS, STYLE
 from qmend.types import AnyArray, FloatArray
 
@@ -54,23 +55,12 @@ def l1rc_of_circuits(l1rc: FloatArray, n_two_qubit: AnyArray) -> Figure:
                 f"median {median:+.3f}, {improved_pct(values):.1f} % improved (below 0)",
                 fontsize=10,
             )
-            centres, quartiles = _by_gates(values, gates)
-            low, middle, high = quartiles.T
+            centres, low, middle, high = binned_quartiles(gates, values, _BINS)
             by_gates.fill_between(centres, low, high, color=COLOURS[0], alpha=0.2, linewidth=0)
             by_gates.plot(centres, middle, "o-", color=COLOURS[0], markersize=4)
             by_gates.axhline(0, color="grey", linewidth=0.8)
             by_gates.set_title("median and quartiles", fontsize=10)
     return figure
-
-
-def _by_gates(values: FloatArray, gates: AnyArray) -> tuple[FloatArray, FloatArray]:
-    """Compute mean gates and quartiles in bins of about equally many circuits."""
-    edges = np.unique(np.quantile(gates, np.linspace(0, 1, _BINS + 1)))
-    bins = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
-    used = np.unique(bins)
-    centres = [gates[bins == k].mean() for k in used]
-    quartiles = [np.percentile(values[bins == k], [25, 50, 75]) for k in used]
-    return np.array(centres), np.array(quartiles)
 
 
 def learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:

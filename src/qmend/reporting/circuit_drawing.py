@@ -23,14 +23,14 @@ _TWO_QUBIT_COLOUR = "#0072B2"
 def columns(instructions: Sequence[Instruction]) -> list[int]:
     """Choose the column of each gate: the first in which all wires of its symbol are free."""
     free: dict[int, int] = {}
-    found = []
+    chosen = []
     for _, first, second, _ in instructions:
         low, high = (first, first) if second < 0 else sorted((first, second))
         wires = range(low, high + 1)
         at = max(free.get(q, 0) for q in wires)
         free.update(dict.fromkeys(wires, at + 1))
-        found.append(at)
-    return found
+        chosen.append(at)
+    return chosen
 
 
 def circuit_svg(

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from qmend.datasets.description import Description, Distances
 from qmend.devices.calibration import Calibration
+from qmend.plots.quartiles import binned_quartiles
 from qmend.plots.style import COLOURS, STYLE
 from qmend.types import AnyArray, IntArray
 
@@ -21,6 +22,7 @@ _COLOURED = 6
 #: Circuits drawn as dots at most, so that the page stays small.
 _DOTS = 1500
 _BINS = 30
+_DEPTH_BINS = 12
 #: More lines than this share one look.
 _MOST_LINES = 12
 
@@ -48,14 +50,14 @@ def histograms(description: Description, distances: Distances) -> Figure:
         figure = Figure(figsize=(10, 5.6), layout="constrained")
         grid: list[Axes] = list(figure.subplots(2, 2).flat)
         for axes, (label, values) in zip(grid, panels, strict=True):
-            known = ~np.isnan(values)
+            present = ~np.isnan(values)
             axes.set(xlabel=label, ylabel="circuits")
-            if not known.any():
+            if not present.any():
                 axes.text(0.5, 0.5, "not known", transform=axes.transAxes, ha="center")
                 continue
             axes.hist(
-                [values[rows[known[rows]]] for _, rows, _ in groups],
-                bins=_edges(values[known]).tolist(),
+                [values[rows[present[rows]]] for _, rows, _ in groups],
+                bins=_edges(values[present]).tolist(),
                 stacked=True,
                 color=[colour for _, _, colour in groups],
                 label=[name for name, _, _ in groups],
@@ -84,7 +86,9 @@ def noise_against_depth(description: Description, distances: Distances) -> Figur
             axes.plot(
                 depth[some], distances.noise[some], ".", color=colour, alpha=0.25, markersize=4
             )
-            centres, low, middle, high = _by_depth(depth[rows], distances.noise[rows])
+            centres, low, middle, high = binned_quartiles(
+                depth[rows], distances.noise[rows], _DEPTH_BINS
+            )
             axes.fill_between(centres, low, high, color=colour, alpha=0.18, linewidth=0)
             axes.plot(centres, middle, "o-", color=colour, markersize=4, label=label)
         axes.set(xlabel="depth of the compiled circuit", ylabel="noise (TV distance from ideal)")
@@ -133,16 +137,6 @@ def _edges(values: AnyArray) -> AnyArray:
     return np.arange(low, high + width + 1, width) - 0.5
 
 
-def _by_depth(depth: IntArray, noise: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
-    """Compute mean depth and quartiles of noise in up to twelve bins of equally many circuits."""
-    edges = np.unique(np.quantile(depth, np.linspace(0, 1, 13)))
-    which = np.clip(np.searchsorted(edges, depth, side="right") - 1, 0, max(len(edges) - 2, 0))
-    bins = np.unique(which)
-    centres = np.array([depth[which == k].mean() for k in bins])
-    levels = np.array([np.percentile(noise[which == k], [25, 50, 75]) for k in bins])
-    return centres, levels[:, 0], levels[:, 1], levels[:, 2]
-
-
 def _used(description: Description) -> list[tuple[Calibration, list[int]]]:
     """Order snapshots by time, with the physical qubits that circuits ran on; all if unknown.
 
@@ -154,8 +148,10 @@ def _used(description: Description) -> list[tuple[Calibration, list[int]]]:
             qubits.setdefault(description.calibrations[name].device, set()).update(layout)
     used = []
     for calibration in description.calibrations.values():
-        known = {q.qubit for q in calibration.qubits}
-        used.append((calibration, sorted(known & qubits.get(calibration.device, known) or known)))
+        reported = {q.qubit for q in calibration.qubits}
+        used.append(
+            (calibration, sorted(reported & qubits.get(calibration.device, reported) or reported))
+        )
     return sorted(used, key=lambda pair: (pair[0].time, pair[0].device))
 
 
@@ -185,9 +181,9 @@ def _by_qubit(axes: Axes, values: list[dict[str, float]]) -> None:
         axes.set_axisbelow(True)
     else:
         axes.plot(x, table.T, ".", color=COLOURS[0], alpha=0.4)
-        known = ~np.isnan(table).all(axis=0)
-        middle = np.nanmedian(table[:, known], axis=0)
-        axes.plot(x[known], middle, "_", color="black", markersize=14)
+        present = ~np.isnan(table).all(axis=0)
+        middle = np.nanmedian(table[:, present], axis=0)
+        axes.plot(x[present], middle, "_", color="black", markersize=14)
     every = max(1, len(names) // 16)
     axes.set_xticks(x[::every], names[::every])
     axes.set_xlabel("physical qubits")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 
 from qmend.datasets.description import Description, Distances, read_circuits
-from qmend.files import write_text
 from qmend.reporting import dataset_figures, figures
 from qmend.reporting.circuit_drawing import MAX_QUBITS, circuit_svg, left_out
 from qmend.reporting.dataset_table import NOTE, DatasetSummary
+from qmend.reporting.html import write_page
 from qmend.types import IntArray
 
 
@@ -31,15 +29,15 @@ class DrawnCircuit:
 def write_dataset_page(
     path: Path, description: Description, distances: Distances, summary: DatasetSummary
 ) -> None:
-    """Write the page; replaced as a whole, never half written. Equal data give equal pages."""
+    """Write the page, never half. Equal data give equal pages."""
     plots = {
         "histograms": dataset_figures.histograms(description, distances),
         "noise": dataset_figures.noise_against_depth(description, distances),
         "calibrations": dataset_figures.calibrations(description),
     }
-    template = files("qmend.reporting").joinpath("dataset_page.html.j2").read_text()
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    page = environment.from_string(template).render(
+    write_page(
+        path,
+        "dataset_page",
         title=f"Dataset {summary.title}",
         facts=summary.facts,
         quantiles=summary.quantiles,
@@ -54,8 +52,6 @@ def write_dataset_page(
         circuits=drawn_circuits(description, distances),
         max_qubits=MAX_QUBITS,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, page)
 
 
 def drawn_circuits(description: Description, distances: Distances) -> list[DrawnCircuit]:

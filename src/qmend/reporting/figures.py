@@ -6,7 +6,7 @@ import io
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qmend.datasets.table import LabelledCircuits
+from qmend.plots.quartiles import binned_quartiles
 from qmend.plots.style import COLOURS, STYLE
 from qmend.runs.reading import ScoredRun
 
@@ -46,14 +47,17 @@ def namespaced(text: str, prefix: str) -> str:
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
 
 
-class Trained(Protocol):
-    """A name, and metric -> one value an epoch: what learning curves are drawn from."""
+@dataclass(frozen=True)
+class Curves:
+    """The learning curves of one training.
 
-    @property
-    def name(self) -> str: ...
+    Attributes:
+        name: of its configuration.
+        history: metric -> one value an epoch.
+    """
 
-    @property
-    def history(self) -> Mapping[str, Sequence[float]]: ...
+    name: str
+    history: Mapping[str, Sequence[float]]
 
 
 #: As many curves as a legend inside the plot has room for.
@@ -67,17 +71,17 @@ def legend_name(name: str) -> str:
     return textwrap.shorten(name, 32, placeholder=" …")
 
 
-def training_curves(models: Sequence[Trained], colour_of: Mapping[str, str]) -> Figure:
+def training_curves(trainings: Sequence[Curves], colour_of: Mapping[str, str]) -> Figure:
     """Draw training and validation loss, and validation median L1RC, by epoch.
 
-    Models of one name (seeds) share a colour and a line of the legend; a name without a colour
+    Trainings of one name (seeds) share a colour and a line of the legend; a name without a colour
     is drawn thin and grey.
     """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.4), layout="constrained")
         loss, change = figure.subplots(1, 2)
         labelled: set[str] = set()
-        for entry in sorted(models, key=lambda m: m.name in colour_of):
+        for entry in sorted(trainings, key=lambda t: t.name in colour_of):
             epochs = np.arange(1, len(entry.history.get("train/loss", [])) + 1)
             if not len(epochs):
                 continue
@@ -111,22 +115,12 @@ def by_two_qubit_gates(
     bins: int = 8,
 ) -> Figure:
     """Draw median L1RC and quartiles in bins of equally many circuits, for coloured names."""
-    gates = data.n_two_qubit
-    edges = np.unique(np.quantile(gates, np.linspace(0, 1, bins + 1)))
-    which = np.clip(np.searchsorted(edges, gates, side="right") - 1, 0, max(len(edges) - 2, 0))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 3.8), layout="constrained")
         axes = figure.subplots()
         for run in [run for run in runs if run.name in colour_of]:
             colour = colour_of[run.name]
-            centres, quartiles = [], []
-            for k in np.unique(which):
-                values = run.scores.l1rc[which == k]
-                values = values[~np.isnan(values)]
-                if len(values):
-                    centres.append(gates[which == k].mean())
-                    quartiles.append(np.percentile(values, [25, 50, 75]))
-            low, middle, high = np.array(quartiles).T
+            centres, low, middle, high = binned_quartiles(data.n_two_qubit, run.scores.l1rc, bins)
             axes.plot(
                 centres, middle, "o-", color=colour, label=legend_name(run.name), markersize=4
             )
@@ -139,8 +133,10 @@ def by_two_qubit_gates(
 
 
 def example_circuits(data: LabelledCircuits, run: ScoredRun) -> Figure:
-    """Draw four circuits, at the 12, 37, 62 and 87 percentile of noisy error: ideal, noisy,
-    mitigated."""
+    """Draw the ideal, noisy and mitigated distributions of four circuits.
+
+    They are at the 12, 37, 62 and 87 percentile of noisy error.
+    """
     assert run.mitigated is not None
     error = np.abs(data.ideal - data.circuits.noisy).sum(axis=1)
     order = np.argsort(error)

@@ -83,11 +83,8 @@ def leaderboard_table(
     columns = tuple(column for column, _, _ in fields)
 
     def rows(configurations: Sequence[Configuration]) -> tuple[Row, ...]:
-        marks = (
-            "best" if c is winner else "simulates" if c.simulates else "" for c in configurations
-        )
         cells = ([text(c) for _, text, _ in fields] for c in configurations)
-        return tuple(map(Row.of, cells, marks))
+        return tuple(map(Row.of, cells, map(mark, configurations)))
 
     reference: tuple[Row, ...] = ()
     if board.reference is not None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
-from qmend.files import write_text
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
-from qmend.reporting.html import inline, made_by, style
+from qmend.reporting.html import inline, write_page
 from qmend.reporting.leaderboard import (
     board_title,
     leaderboard_table,
@@ -49,44 +46,37 @@ class _Plots:
 
 
 def figures_folder(page: Path) -> Path:
-    """Name the folder of a page's plots: ``report.html`` -> ``report_figures``."""
+    """Name the directory of a page's plots: ``report.html`` -> ``report_figures``."""
     return page.with_name(f"{page.stem}_figures")
 
 
 def write_runs_page(path: Path, report: RunsReport) -> list[Path]:
-    """Write the page, and each plot as PNG and SVG; the plots' files.
+    """Write the page and its plots; return the plots' files.
 
     Raises:
-        QmendError: if the folder can't be written.
+        QmendError: if the directory can't be written.
     """
     plots = _Plots()
-    template = files("qmend.reporting").joinpath("runs_page.html.j2").read_text()
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    selection = report.selection
-    page = environment.from_string(template).render(
+    searches = [_search(part, k, plots) for k, part in enumerate(report.searches, 1)]
+    boards = [_board(board, k, plots) for k, board in enumerate(report.boards, 1)]
+    saved = _save(figures_folder(path), plots.drawn)
+    write_page(
+        path,
+        "runs_page",
         title=report.title,
-        style=style(),
         facts=_facts(report),
         notes=report.notes,
-        searches=[_search(part, k, plots) for k, part in enumerate(report.searches, 1)],
-        boards=[_board(board, k, plots) for k, board in enumerate(report.boards, 1)],
-        runs=list_table([(0, run) for run in selection.all], now=0),
-        made=made_by(),
+        searches=searches,
+        boards=boards,
+        runs=list_table([(0, run) for run in report.selection.all], now=0),
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    saved = _save(figures_folder(path), plots.drawn)
-    write_text(path, page)
     return saved
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def _save(folder: Path, drawn: dict[str, Figure]) -> list[Path]:
-    """Plots of a page that was there before are replaced; other files stay."""
+    """Save plots as PNG and SVG, in place of those of an earlier page; other files stay."""
     try:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         saved = []
         for name, figure in drawn.items():
             for kind in ("png", "svg"):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from mlflow.entities import Run as MlflowRun
 
 from qmend.metrics import Interval
+from qmend.reporting.figures import Curves
 from qmend.reporting.numbers import seconds_text
+from qmend.reporting.search_table import outcomes_text
 from qmend.runs.configurations import compared_params, differing
 from qmend.runs.leaderboard import Leaderboard, leaderboards
 from qmend.runs.reading import history, read_scored
@@ -21,14 +23,6 @@ from qmend.types import QmendError
 
 #: Fewer trained runs make no parallel coordinates worth drawing.
 _LINES = 4
-
-
-@dataclass(frozen=True)
-class Curves:
-    """One training's history under the name of its configuration."""
-
-    name: str
-    history: Mapping[str, Sequence[float]]
 
 
 def training_curves(board: Leaderboard) -> list[Curves]:
@@ -95,8 +89,7 @@ class SearchPart:
     def caption(self) -> str:
         """Count the trials by outcome, and name the best."""
         search = self.search
-        counts = [f"{search.count(o)} {o}" for o in ("finished", "pruned", "failed", "unfinished")]
-        outcomes = ", ".join(c for c in counts if not c.startswith("0 "))
+        outcomes = outcomes_text(search.trials)
         seconds = sum(trial.seconds for trial in search.trials)
         text = f"{len(search.trials)} trials ({outcomes}), {seconds_text(seconds)} s in all"
         if search.best is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from qmend.reporting.numbers import interval_text, seconds_text
@@ -75,9 +76,10 @@ def ranked(trials: Sequence[Trial]) -> list[Trial]:
 
 
 def outcomes_text(trials: Sequence[Trial]) -> str:
-    """``4 finished, 6 pruned``."""
-    counts = {outcome: sum(t.outcome == outcome for t in trials) for outcome in OUTCOMES}
-    return ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    """Count trials by outcome: ``4 finished, 6 pruned, 1 unfinished``."""
+    counts = Counter(str(trial.outcome or "unfinished") for trial in trials)
+    order = (*OUTCOMES, "unfinished")
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in order if counts[outcome])
 
 
 def score_text(scored: ScoredTrial) -> str:

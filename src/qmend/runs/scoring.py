@@ -122,10 +122,15 @@ def open_run(
     dataset = context.dataset
     tags = {**dataset_tags(dataset), **context.tags, **tags}
     with start_run(context.store, name, tags, config, context.parent, unfinished) as run:
-        manifest = dataset.manifest
-        for use in ("train", context.split):
-            run.dataset(manifest.name, manifest.dataset_sha, str(dataset.folder.resolve()), use)
+        log_dataset(run, dataset, "train", context.split)
         yield run
+
+
+def log_dataset(run: Run, dataset: Dataset, *splits: str) -> None:
+    """Log which splits of a dataset a run uses."""
+    manifest = dataset.manifest
+    for split in splits:
+        run.dataset(manifest.name, manifest.dataset_sha, str(dataset.folder.resolve()), split)
 
 
 def dataset_tags(dataset: Dataset) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Finding runs in the store: by the head of an id, the latest, a parent's, those with a tag."""
+"""Find runs in the store: by id, the latest, below a parent, by tag."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ _EVERY = 50_000
 _SHOWN = 5
 #: Splits that a run can have been scored on, the one that counts first.
 SCORED_SPLITS = ("test", "all", "val", "train")
-#: What a selection may be, for messages and help.
+#: Forms of a selection, for messages and help.
 SELECTIONS = "latest, parent=RUN, tag=KEY:VALUE or a list of runs [RUN,RUN]"
 
 
 def name_of(run: MlflowRun) -> str:
-    """What a person reads in the list of runs."""
+    """Return the run's name in the list of runs."""
     return str(run.info.run_name)
 
 
 def kind_of(run: MlflowRun) -> str:
-    """``train``, ``baseline``, ...; ``-`` where a run does not say."""
+    """Return the kind, such as ``train`` or ``baseline``; ``-`` without one."""
     return str(run.data.tags.get("kind", "-"))
 
 
 def status_of(run: MlflowRun) -> str:
-    """``finished``, ``running``, ``failed``, ``killed``, or ``pruned``."""
+    """Return ``finished``, ``running``, ``failed``, ``killed`` or ``pruned``."""
     outcome = run.data.tags.get("outcome")
     return "pruned" if outcome == "pruned" else str(run.info.status).lower()
 
 
 def parent_of(run: MlflowRun) -> str | None:
-    """Id of the parent run."""
+    """Return the id of the parent run, or None."""
     parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
     return None if parent is None else str(parent)
 
 
 def scored_split(run: MlflowRun) -> str | None:
-    """Name the split that a run logged figures with intervals of; None: it scored nothing."""
+    """Return the split that a run was scored on, or None."""
     splits = (s for s in SCORED_SPLITS if Interval.read(run.data.metrics, f"{s}/l1rc_median"))
     return next(splits, None)
 
@@ -59,36 +59,38 @@ def logged_figure(run: MlflowRun, name: str = "l1rc_median") -> Interval | None:
 
 
 def artifact_path(run: MlflowRun, name: str = "") -> Path:
-    """Where an artifact of the run lies, whether it is there or not."""
+    """Return the path of a run's artifact, which may be missing."""
     folder: str = local_file_uri_to_path(run.info.artifact_uri)  # type: ignore[no-untyped-call]
     return Path(folder) / name
 
 
 def all_runs(store: Store) -> list[MlflowRun]:
-    """Every run that is not deleted, newest first."""
+    """Load all runs that are not deleted, newest first."""
     with reported(store.root):
         return store.runs(limit=_EVERY)
 
 
 def find_run(runs: Sequence[MlflowRun], text: str) -> MlflowRun:
-    """The run whose id begins with ``text``.
+    """Find the run whose id begins with ``text``.
 
     Raises:
         QmendError: if there is none, or more than one.
     """
     lowered = text.strip().lower()
-    found = [r for r in runs if r.info.run_id.startswith(lowered)] if lowered else []
-    if len(found) == 1:
-        return found[0]
-    if found:
-        some = ", ".join(f"{r.info.run_id[:12]} ({name_of(r)})" for r in found[:_SHOWN])
-        more = ", ..." if len(found) > _SHOWN else ""
-        raise QmendError(f"{len(found)} runs begin with {text!r}: {some}{more}; give more digits.")
+    matches = [r for r in runs if r.info.run_id.startswith(lowered)] if lowered else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        some = ", ".join(f"{r.info.run_id[:12]} ({name_of(r)})" for r in matches[:_SHOWN])
+        more = ", ..." if len(matches) > _SHOWN else ""
+        raise QmendError(
+            f"{len(matches)} runs begin with {text!r}: {some}{more}; give more digits."
+        )
     if re.fullmatch(r"[0-9a-f]{32}", lowered):
         raise QmendError(f"the store has no run {lowered}; `qmend runs list` shows those it has.")
     by_name = {name_of(run): run for run in reversed(runs)}
-    known = [*by_name, *(run.info.run_id[: max(len(lowered), 4)] for run in runs)]
-    close = difflib.get_close_matches(text.strip(), known, n=1, cutoff=0.6)
+    candidates = [*by_name, *(run.info.run_id[: max(len(lowered), 4)] for run in runs)]
+    close = difflib.get_close_matches(text.strip(), candidates, n=1, cutoff=0.6)
     close = close or [name for name in by_name if lowered and lowered in name.lower()][-1:]
     hint = "`qmend runs list` shows the runs and their ids."
     if close and close[0] in by_name:
@@ -100,7 +102,7 @@ def find_run(runs: Sequence[MlflowRun], text: str) -> MlflowRun:
 
 
 def children_of(runs: Sequence[MlflowRun], parent: str) -> list[MlflowRun]:
-    """Runs below a parent at any depth, oldest first."""
+    """Collect the runs below a parent at any depth, oldest first."""
     by_parent: dict[str, list[MlflowRun]] = {}
     for run in runs:
         above = parent_of(run)
@@ -109,19 +111,19 @@ def children_of(runs: Sequence[MlflowRun], parent: str) -> list[MlflowRun]:
     below: list[MlflowRun] = []
     waiting = [parent]
     while waiting:
-        found = by_parent.pop(waiting.pop(), [])
-        below += found
-        waiting += [run.info.run_id for run in found]
+        children = by_parent.pop(waiting.pop(), [])
+        below += children
+        waiting += [run.info.run_id for run in children]
     return sorted(below, key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A set of runs to be looked at together.
+    """Runs that a person has named, with those below them.
 
     Attributes:
-        title: what they are.
-        parents: those of them that others of them belong to.
+        title: of a report on them.
+        parents: those that have others of them below.
         runs: the others, oldest first.
     """
 
@@ -135,7 +137,7 @@ class Selection:
 
 
 def select(store: Store, which: str | Sequence[str]) -> Selection:
-    """The runs that a person names.
+    """Select the runs that a person names.
 
     Args:
         which: ``latest``: the newest run that has children, with them, or that has figures of
@@ -151,23 +153,23 @@ def select(store: Store, which: str | Sequence[str]) -> Selection:
     if not isinstance(which, str):
         chosen = [find_run(runs, text) for text in which]
         names = ", ".join(dict.fromkeys(name_of(run) for run in chosen))
-        return _gathered(names if len(chosen) <= 3 else f"{len(chosen)} runs", chosen, runs)
+        return _selection(names if len(chosen) <= 3 else f"{len(chosen)} runs", chosen, runs)
     word, _, rest = which.partition("=")
     if which == "latest":
         newest = _latest(runs)
-        return _gathered(name_of(newest), [newest], runs)
+        return _selection(name_of(newest), [newest], runs)
     if word == "parent" and rest:
         parent = find_run(runs, rest)
-        return _gathered(name_of(parent), [parent], runs)
+        return _selection(name_of(parent), [parent], runs)
     if word == "tag" and ":" in rest:
         key, _, value = rest.partition(":")
         tagged = [run for run in runs if run.data.tags.get(key) == value]
         if not tagged:
             raise QmendError(_no_such_tag(runs, key, value))
-        return _gathered(f"runs with {key} {value}", tagged, runs)
+        return _selection(f"runs with {key} {value}", tagged, runs)
     if re.fullmatch(r"[0-9a-f]{4,32}", which):
         run = find_run(runs, which)
-        return _gathered(name_of(run), [run], runs)
+        return _selection(name_of(run), [run], runs)
     raise QmendError(f"runs={which} is none of {SELECTIONS}.")
 
 
@@ -185,15 +187,15 @@ def _no_such_tag(runs: Sequence[MlflowRun], key: str, value: str) -> str:
 
 
 def _latest(runs: Sequence[MlflowRun]) -> MlflowRun:
-    """Newest run at the top that has children or figures; the newest at the top if none has."""
+    """Return the newest top-level run with children or figures, else the newest."""
     ids = {run.info.run_id for run in runs}
     parents = {parent_of(run) for run in runs}
     top = [run for run in runs if parent_of(run) not in ids]
-    telling = (run for run in top if run.info.run_id in parents or run.data.metrics)
-    return next(telling, top[0])
+    informative = (run for run in top if run.info.run_id in parents or run.data.metrics)
+    return next(informative, top[0])
 
 
-def _gathered(title: str, chosen: list[MlflowRun], runs: Sequence[MlflowRun]) -> Selection:
+def _selection(title: str, chosen: list[MlflowRun], runs: Sequence[MlflowRun]) -> Selection:
     members = {run.info.run_id: run for run in chosen}
     for run in chosen:
         members |= {child.info.run_id: child for child in children_of(runs, run.info.run_id)}

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let SIGINT and SIGTERM take effect after the block, by the handlers they had before it.
+    """Delay SIGINT and SIGTERM until the end of the block.
 
     Python runs signal handlers in the main thread alone; in another, this changes nothing.
     """

@@ -45,7 +45,7 @@ class Version:
 
 
 def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -> int:
-    """Register a run's network; the number of its version, the present one if it has one.
+    """Register a run's network, unless it has a version; return that.
 
     Args:
         tags: set on the version, new or not.
@@ -65,7 +65,7 @@ def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -
 
 
 def versions(store: Store) -> list[Version]:
-    """All versions, newest first.
+    """List all versions, newest first.
 
     Raises:
         QmendError: if the store can't be used.
@@ -77,7 +77,7 @@ def versions(store: Store) -> list[Version]:
             if _is(error, RESOURCE_DOES_NOT_EXIST):
                 return []
             raise
-        found = store.client.search_model_versions(f"name = '{MODEL}'")
+        registered = store.client.search_model_versions(f"name = '{MODEL}'")
     return sorted(
         (
             Version(
@@ -87,32 +87,32 @@ def versions(store: Store) -> list[Version]:
                 dict(v.tags),
                 datetime.fromtimestamp(v.creation_timestamp / 1000, UTC),
             )
-            for v in found
+            for v in registered
         ),
         key=lambda version: -version.number,
     )
 
 
 def champion(store: Store) -> Version | None:
-    """The version with the alias :data:`CHAMPION`; None where there is none yet."""
+    """Return the version with the alias :data:`CHAMPION`, or None."""
     return next((v for v in versions(store) if CHAMPION in v.aliases), None)
 
 
 def crown(store: Store, number: int) -> None:
-    """Give a version the alias :data:`CHAMPION`, which the one that had it loses."""
+    """Move the alias :data:`CHAMPION` to a version."""
     with reported(store.root):
         store.client.set_registered_model_alias(MODEL, CHAMPION, str(number))
 
 
 @contextmanager
 def promoting(store: Store) -> Iterator[None]:
-    """One promotion at a time, so that none is judged against a champion that is no more."""
+    """Hold the lock of promotions: each is compared with the present champion."""
     with lock(store.root / ".promotion.lock"):
         yield
 
 
 def registered_run(store: Store, uri: str) -> str:
-    """The run behind ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+    """Return the run id behind ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
 
     Raises:
         QmendError: if there is none, or the store can't be used.
@@ -138,8 +138,8 @@ def registered_run(store: Store, uri: str) -> str:
 
 
 def _version_of(store: Store, run_id: str) -> ModelVersion | None:
-    found = store.client.search_model_versions(f"name = '{MODEL}' and run_id = '{run_id}'")
-    return found[0] if found else None
+    query = f"name = '{MODEL}' and run_id = '{run_id}'"
+    return next(iter(store.client.search_model_versions(query)), None)
 
 
 def _make_model(store: Store) -> None:

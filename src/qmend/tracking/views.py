@@ -29,13 +29,12 @@ _OURS = "qmend-"
 _LEADERBOARDS, _FAMILIES = 4, 6
 #: Characters that an experiment's tag may have.
 _LONGEST = 20_000
-#: What an experiment is for, in MLflow's words; else it opens as one of generative AI.
+#: Kind of the experiment in MLflow's words; else it opens as one of generative AI.
 _SETTINGS = {
     "mlflow.experimentKind": "custom_model_development",
     "mlflow.experiment.primaryMetric.name": "test/l1rc_median",
 }
-#: Splits that a run can have been scored on, the one that counts first.
-#: What runs of one parent can be compared by, the first that most of them have.
+#: Metrics to compare runs of one parent by: the first that most of them have.
 _OBJECTIVES = ("tune/best", "test/l1rc_median", "all/l1rc_median", "val/l1rc_median")
 #: Beside the figures of the scored split.
 _COSTS = ("cost/parameters", "cost/seconds")
@@ -68,7 +67,7 @@ class View:
     charts: bool = False
 
     def link(self, address: str, experiment_id: str) -> str:
-        """Where it opens; ``address`` is the server's."""
+        """Return the URL of the view; ``address`` is the server's."""
         values = {"viewStateShareKey": self.key, "workflowType": "machine_learning"}
         if self.charts:
             values["compareRunsMode"] = "CHART"
@@ -117,7 +116,7 @@ def _envelope(view: View, place: int) -> str:
 
 
 def _leaderboards(runs: Sequence[MlflowRun]) -> Iterator[View]:
-    """One for each dataset and scored split, that of the newest run first."""
+    """Make a view for each dataset and scored split, the newest first."""
     places = dict.fromkeys(
         (run.data.tags["dataset_sha"], split)
         for run in runs
@@ -149,7 +148,7 @@ def _leaderboards(runs: Sequence[MlflowRun]) -> Iterator[View]:
 
 
 def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
-    """One for each parent with trainings that differ in params, on the data of most of them."""
+    """Make a view for each parent whose trainings differ in params."""
     children: dict[str, list[MlflowRun]] = {}
     for run in runs:
         # Baselines and evaluations elsewhere have no config of a model.
@@ -161,9 +160,9 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
         objective = _objective(family)
         if objective is None or shown == _FAMILIES:
             continue
-        found = [run for run in family if objective in run.data.metrics]
-        sha = Counter(run.data.tags["dataset_sha"] for run in found).most_common(1)[0][0]
-        members = [run for run in found if run.data.tags["dataset_sha"] == sha]
+        scored = [run for run in family if objective in run.data.metrics]
+        sha = Counter(run.data.tags["dataset_sha"] for run in scored).most_common(1)[0][0]
+        members = [run for run in scored if run.data.tags["dataset_sha"] == sha]
         params = _varying(members)
         if len(members) < 2 or not params:
             continue
@@ -193,9 +192,9 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
 
 
 def _objective(family: Sequence[MlflowRun]) -> str | None:
-    """What most runs of a family have to be compared by."""
-    known = Counter(name for run in family for name in run.data.metrics)
-    return next((name for name in _OBJECTIVES if 2 * known[name] > len(family)), None)
+    """Choose the metric to compare a family by, or None."""
+    counts = Counter(name for run in family for name in run.data.metrics)
+    return next((name for name in _OBJECTIVES if 2 * counts[name] > len(family)), None)
 
 
 def _figures(split: str) -> tuple[str, ...]:
@@ -204,7 +203,7 @@ def _figures(split: str) -> tuple[str, ...]:
 
 
 def _varying(runs: Sequence[MlflowRun]) -> list[str]:
-    """Params in which the runs differ, or that only some of them have; the model's first."""
+    """List params that differ or that only some runs have, the model's first."""
     values: dict[str, set[str | None]] = {}
     for name in {name for run in runs for name in run.data.params}:
         if not name.startswith(_NO_PARAMS):
@@ -219,8 +218,10 @@ def _varying(runs: Sequence[MlflowRun]) -> list[str]:
 
 
 def _is_axis(values: Sequence[str | None]) -> bool:
-    """Whether every run has a place on it: MLflow leaves out those without a value, and those
-    with a word among numbers."""
+    """Tell whether every run has a place on an axis.
+
+    MLflow leaves out runs without a value, and those with a word among numbers.
+    """
     return None not in values and len({_is_number(value) for value in values}) == 1
 
 
@@ -239,7 +240,7 @@ def _columns(kind: str, names: Sequence[str]) -> list[str]:
 
 
 def _width(column: str) -> int:
-    """Pixels in which a column's title can be read, and the first digits or letters below."""
+    """Compute the width in pixels of a column whose title is readable."""
     return max(90, 6 * len(column.split("`")[1]) + 22)
 
 
@@ -250,7 +251,7 @@ def _state(
     members: Sequence[MlflowRun],
     params: Sequence[str],
 ) -> dict[str, Any]:
-    """The state of a list of runs, lowest objective first, and of their charts."""
+    """Make the state of a list of runs, lowest objective first, and their charts."""
     sections: list[dict[str, Any]] = []
     charts: list[dict[str, Any]] = []
 
@@ -297,7 +298,7 @@ def _state(
 def _sections(
     objective: str, members: Sequence[MlflowRun], params: Sequence[str]
 ) -> Iterator[tuple[str, int, int, list[dict[str, Any]]]]:
-    """Name, charts side by side, their height and what they show."""
+    """List sections: name, charts side by side, their height, the charts."""
     logged = {name for run in members for name in run.data.metrics}
     axes = [name for name in params if _is_axis([run.data.params.get(name) for run in members])]
     if axes:

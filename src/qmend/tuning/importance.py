@@ -13,7 +13,7 @@ from qmend.tuning.record import SearchRecord, Trial
 from qmend.tuning.space import Parameter
 from qmend.types import QmendError
 
-#: Fewer trials tell nothing about importance.
+#: With fewer trials no importance can be computed.
 MIN_TRIALS = 8
 _SEED = 0
 
@@ -35,13 +35,16 @@ class Importance:
 
 
 def importances(search: SearchRecord) -> list[Importance]:
-    """Functional ANOVA of a random forest over the trials, most important first.
+    """Rank parameters by functional ANOVA of a random forest over the trials.
 
-    Finished and pruned trials count alike, a pruned one with the best value that it had reached.
-    That is worse than what it would have come to, so that what slows learning down looks too
-    important; without the pruned trials only good ones are left, and what spoils a training looks
-    too unimportant. Both are given. A parameter that has a meaning in some trials only is judged
-    among those. Failed trials have no value and do not count.
+    The most important is first. Two shares are computed for each, as both are biased:
+
+    - Finished and pruned trials count alike, a pruned one with its best value so far. That is worse
+      than its value at the end would be: a parameter that slows learning looks too important.
+    - Finished trials alone are only good ones: a parameter that spoils a training looks too
+      unimportant.
+
+    A conditional parameter is judged among the trials that have it. Failed trials do not count.
 
     F. Hutter, H. Hoos, K. Leyton-Brown, ICML 2014; computed by
     :class:`optuna.importance.FanovaImportanceEvaluator`.
@@ -69,7 +72,7 @@ def importances(search: SearchRecord) -> list[Importance]:
 
 
 def _shares(search: SearchRecord, trials: Sequence[Trial]) -> dict[str, float]:
-    """Share of each parameter; conditional ones among the trials that have them."""
+    """Compute shares; of conditional parameters among the trials that have them."""
     keys = list(search.space.parameters)
     always = [key for key in keys if all(key in trial.values for trial in trials)]
     shares = _fanova(search, trials, always)
@@ -89,18 +92,23 @@ def _fanova(search: SearchRecord, trials: Sequence[Trial], keys: Sequence[str]) 
     import optuna
     from optuna.importance import FanovaImportanceEvaluator
 
-    from qmend.tuning.proposals import quiet_optuna
+    from qmend.tuning.proposals import distribution, quiet_optuna
 
     varied = [key for key in keys if len({str(trial.values[key]) for trial in trials}) > 1]
     still = {key: 0.0 for key in keys if key not in varied}
     if not varied:
         return still
     parameters = search.space.parameters
-    distributions = {key: _distribution(parameters[key], key, trials) for key in varied}
+    values = {
+        key: [_comparable(parameters[key], trial.values[key]) for trial in trials] for key in varied
+    }
+    distributions: dict[str, Any] = {
+        key: distribution(_widened(parameters[key], values[key])) for key in varied
+    }
     with quiet_optuna():
         study = optuna.create_study(direction="minimize")
-        for trial in trials:
-            params = {key: _plain(parameters[key], trial.values[key]) for key in varied}
+        for k, trial in enumerate(trials):
+            params = {key: values[key][k] for key in varied}
             study.add_trial(
                 optuna.trial.create_trial(
                     params=params, distributions=distributions, value=trial.best
@@ -112,26 +120,18 @@ def _fanova(search: SearchRecord, trials: Sequence[Trial], keys: Sequence[str]) 
     return still | shares
 
 
-def _plain(parameter: Parameter, value: Any) -> Any:
-    """A value; of a categorical parameter as text, as no two of its kinds can be compared."""
+def _comparable(parameter: Parameter, value: Any) -> Any:
+    """Return a value, or the text of a choice: choices of two types can't be compared."""
     return str(value) if parameter.type == "categorical" else value
 
 
-def _distribution(parameter: Parameter, key: str, trials: Sequence[Trial]) -> Any:
-    """What the values were drawn from, wide enough for one that was given and not drawn."""
-    from optuna.distributions import (
-        CategoricalDistribution,
-        FloatDistribution,
-        IntDistribution,
-    )
-
-    values = [_plain(parameter, trial.values[key]) for trial in trials]
-    if parameter.type == "categorical":
-        choices = [str(choice) for choice in parameter.choices or ()]
-        return CategoricalDistribution(list(dict.fromkeys([*choices, *values])))
+def _widened(parameter: Parameter, values: Sequence[Any]) -> Parameter:
+    """Widen a parameter to values that were given, not drawn."""
+    if parameter.choices is not None:
+        choices = tuple(dict.fromkeys([*map(str, parameter.choices), *values]))
+        return parameter.model_copy(update={"choices": choices})
     ends = [end for end in (parameter.low, parameter.high) if end is not None]
     low, high = min([*ends, *values]), max([*ends, *values])
+    high = math.ceil(high) if parameter.type == "int" else float(np.nextafter(high, np.inf))
     log = parameter.log and low > 0
-    if parameter.type == "int":
-        return IntDistribution(int(low), math.ceil(high), log=log)
-    return FloatDistribution(float(low), float(np.nextafter(high, np.inf)), log=log)
+    return parameter.model_copy(update={"low": low, "high": high, "log": log, "step": None})

@@ -76,7 +76,7 @@ def _frozen(space: SearchSpace, trial: Trial) -> optuna.trial.FrozenTrial:
         state=_STATES[trial.outcome],
         value=trial.best if trial.outcome == "finished" else None,
         params=values,
-        distributions={key: _distribution(space.parameters[key]) for key in values},
+        distributions={key: distribution(space.parameters[key]) for key in values},
         intermediate_values=dict(enumerate(lowest, start=1)),
     )
 
@@ -88,7 +88,8 @@ _Distribution = (
 )
 
 
-def _distribution(parameter: Parameter) -> _Distribution:
+def distribution(parameter: Parameter) -> _Distribution:
+    """Convert a parameter to Optuna's distribution."""
     if parameter.choices is not None:
         return optuna.distributions.CategoricalDistribution(parameter.choices)
     low, high = parameter.range
@@ -100,7 +101,7 @@ def _distribution(parameter: Parameter) -> _Distribution:
 
 def suggest(trial: optuna.Trial, key: str, parameter: Parameter) -> Value:
     """Draw one parameter's value."""
-    own = _distribution(parameter)
+    own = distribution(parameter)
     if isinstance(own, optuna.distributions.CategoricalDistribution):
         choice: Value = trial.suggest_categorical(key, own.choices)
         return choice

@@ -76,10 +76,6 @@ class SearchRecord:
     space: SearchSpace
     trials: list[Trial]
 
-    def count(self, outcome: str) -> int:
-        """Count the trials of one outcome, or ``unfinished``."""
-        return sum((trial.outcome or "unfinished") == outcome for trial in self.trials)
-
     @property
     def valued(self) -> list[Trial]:
         """Trials with a value that did not fail."""

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 
 from mlflow.entities import Run as MlflowRun
 
-from qmend.runs.scoring import Context, dataset_tags
+from qmend.processes import process_identity
+from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
 from qmend.tracking.run import Run, config_sha, start_run
-from qmend.tracking.store import process_identity
 from qmend.training.data import encode_splits
 from qmend.training.observer import Message
 from qmend.training.state import claim
 from qmend.tuning.ray_trials import run_trials
 from qmend.tuning.record import OUTCOMES, SEARCH_SPACE
 from qmend.tuning.result import SearchResult, conclude
-from qmend.tuning.search import Plan, Search, Watch, log_data
+from qmend.tuning.search import Plan, Search, Watch
 from qmend.tuning.worker import Shared
 from qmend.types import QmendError
 
@@ -83,7 +83,7 @@ def run_search(
         stopped = None if parent is None else parent.info.run_id
         with start_run(context.store, name, tags, plan.identity, context.parent, stopped) as run:
             run.text(json.dumps(plan.space.to_json(), indent=1) + "\n", SEARCH_SPACE)
-            log_data(run, context.dataset.manifest, context.dataset.folder)
+            log_dataset(run, context.dataset, "train", "val")
             search = Search(context, plan, folder, run.run_id, watch)
             new = search.wanted
             if new:

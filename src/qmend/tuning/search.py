@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from qmend.config.errors import validation_sentence
 from qmend.config.nested import flatten
-from qmend.datasets.manifest import Manifest
-from qmend.runs.scoring import Context, dataset_tags
+from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
 from qmend.tracking.run import Run, begin_run, end_run
 from qmend.training.config import TrainingConfig
@@ -241,7 +240,7 @@ class Search:
             self.trials.append(trial)
         elif not trial.epochs:  # perhaps killed before its config was stored as a file
             run.config(config)
-        log_data(run, dataset.manifest, dataset.folder)
+        log_dataset(run, dataset, "train", "val")
 
     def _mend_status(self, trial: Trial, run: MlflowRun) -> None:
         """Bring the status of a run into line with its outcome, where a kill came in between."""
@@ -267,9 +266,3 @@ def values_text(trial: Trial) -> str:
         for key, value in trial.values.items()
     }
     return " ".join(f"{key}={'null' if text is None else text}" for key, text in texts.items())
-
-
-def log_data(run: Run, manifest: Manifest, folder: Path) -> None:
-    """Log the splits that a search uses."""
-    for use in ("train", "val"):
-        run.dataset(manifest.name, manifest.dataset_sha, str(folder.resolve()), use)

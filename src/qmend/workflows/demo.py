@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, load_device
-from qmend.devices.vector import VECTOR_SIZE, calibration_vector
+from qmend.devices.vector import SLOTS, VECTOR_SIZE, calibration_vector
 from qmend.evaluation.scores import reference
+from qmend.files import check_writable
 from qmend.mitigation.baselines import STANDARD_BASELINES
-from qmend.reporting.html import ReportFacts, check_writable, dataset_facts, write_report
+from qmend.reporting.demo_page import write_demo_page
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, dataset_tags, run_baseline
+from qmend.runs.scoring import Context, dataset_tags, log_dataset, run_baseline
 from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
@@ -49,8 +50,7 @@ def demo(config: DemoConfig, observer: Observer | None = None) -> Demo:
         board = _compare(config, context, observer)
         _log(board, dataset, parent)
         observer.step("5/5 Report")
-        facts = ReportFacts(f"qmend demo: {device.name}", dataset_facts(dataset))
-        write_report(config.output, board, context.scored, facts)
+        write_demo_page(config.output, f"qmend demo: {device.name}", board, dataset)
         with parent.artifact_folder("report") as folder:
             (folder / config.output.name).write_text(config.output.read_text())
     return Demo(board, parent.run_id)
@@ -61,7 +61,8 @@ def _describe(device: Device, observer: Observer) -> None:
     observer.step(f"1/5 Calibration of {device.name}, {time}, qubits {list(device.layout)}")
     if device.n_qubits == 5 and "cx" in device.native_gates:
         vector = calibration_vector(device.calibration, device.layout)
-        gates, readout = 100 * vector[45:53], 100 * vector[26:45:4]
+        gates = 100 * vector[SLOTS["two_qubit_error"]]
+        readout = 100 * vector[SLOTS["readout"]][1::4]  # 1-e, e, e, 1-e of each qubit
         observer.message(
             f"{VECTOR_SIZE} values: CX errors {gates.min():.2f} to {gates.max():.2f} %, readout "
             f"errors {readout.min():.2f} to {readout.max():.2f} %"
@@ -90,5 +91,4 @@ def _log(board: Leaderboard, dataset: Dataset, parent: Run) -> None:
         figures |= board.reference.logged("reference/l1rc_median")
     parent.metrics(figures)
     parent.tags({"best": best.name if best else "none"})
-    source = str(dataset.folder.resolve())
-    parent.dataset(dataset.manifest.name, dataset.manifest.dataset_sha, source, "test")
+    log_dataset(parent, dataset, "test")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qmend.datasets.table import load_dataset
+from qmend.files import check_writable
 from qmend.ray_cluster import cluster_address
 from qmend.reporting.experiment import experiment_text
-from qmend.reporting.html import check_writable
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
 from qmend.tuning.result import SearchResult
