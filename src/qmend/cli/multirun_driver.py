@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from qmend.cli.multirun import Sweep, varying_overrides
 from qmend.cli.terminal import console
 from qmend.config.compose import expand_sweep
+from qmend.processes import process_identity
 from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
 from qmend.runs.sweeps import log_cells, open_parent, read_record

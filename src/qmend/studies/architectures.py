@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from qmend.config.compose import expand_sweep
 from qmend.datasets.config import ImportedDatasetConfig
+from qmend.files import check_writable
 from qmend.studies.base import (
     Study,
     StudyResult,
@@ -102,7 +103,6 @@ def run(config: Config, observer: Observer) -> StudyResult:
 
     from qmend.datasets.table import load_dataset
     from qmend.evaluation.scores import reference
-    from qmend.reporting.html import check_writable
     from qmend.reporting.leaderboard import leaderboard_table
     from qmend.runs.leaderboard import Leaderboard
     from qmend.runs.scoring import dataset_tags

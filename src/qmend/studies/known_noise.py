@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from qmend.files import check_writable
 from qmend.models.config import ModelConfig
 from qmend.runs.cells import Cell, Outcome
 from qmend.studies.base import (
@@ -62,7 +63,6 @@ def run(config: Config, observer: Observer) -> StudyResult:
 
     from qmend.datasets.table import load_dataset
     from qmend.evaluation.scores import reference
-    from qmend.reporting.html import check_writable
     from qmend.reporting.leaderboard import leaderboard_table
     from qmend.runs.leaderboard import Leaderboard
     from qmend.runs.scoring import dataset_tags

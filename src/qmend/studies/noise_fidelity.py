@@ -13,6 +13,7 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from qmend.files import check_writable
 from qmend.reporting.table import Table
 from qmend.studies.base import StudyResult
 from qmend.types import IntArray, QmendError
@@ -53,7 +54,6 @@ def run(config: Config, observer: Observer) -> StudyResult:
     from qmend.datasets.expectations import load_expectations
     from qmend.devices.device import load_device
     from qmend.noise.fitting import FitSettings
-    from qmend.reporting.html import check_writable
     from qmend.studies.fidelity_report import (
         agreement_table,
         fidelity_table,
