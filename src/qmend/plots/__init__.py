@@ -1,1 +1,1 @@
-"""Plots that any room may draw: one look, and the figures of one run."""
+"""The style of all plots, and the figures of one run."""

@@ -1,7 +1,4 @@
-"""Draw the first figures of a run: the L1RC of its circuits, and its learning curves.
-
-Both are drawn from numbers alone, for any room that scores a run.
-"""
+"""Draw the L1RC of a run's circuits, and its learning curves."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def circuit_svg(
     Args:
         layout: physical qubit of each chain position.
         measured: chain position behind each classical bit.
-        title: what a screen reader says.
+        title: read by a screen reader.
     """
     n = len(layout)
     placed = columns(instructions)

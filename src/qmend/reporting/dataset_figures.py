@@ -23,7 +23,7 @@ _COLOURED = 6
 _DOTS = 1500
 _BINS = 30
 _DEPTH_BINS = 12
-#: More lines than this share one look.
+#: More lines than this have one colour per device.
 _MOST_LINES = 12
 
 
@@ -102,7 +102,7 @@ def noise_against_depth(description: Description, distances: Distances) -> Figur
 def calibrations(description: Description) -> Figure | None:
     """Draw T1, T2, two-qubit error and readout error of the qubits in use.
 
-    Over the dates of the snapshots, a line a qubit; by qubit where all are of one date. None
+    A line for each qubit over the dates of the snapshots, or a bar for each qubit of one date; None
     without snapshots.
     """
     used = _used(description)
@@ -138,9 +138,9 @@ def _edges(values: AnyArray) -> AnyArray:
 
 
 def _used(description: Description) -> list[tuple[Calibration, list[int]]]:
-    """Order snapshots by time, with the physical qubits that circuits ran on; all if unknown.
+    """List snapshots by time, with the qubits that circuits ran on; all if unknown.
 
-    The qubits are the same for all snapshots of a device, so that their median means the same.
+    The qubits are the same for all snapshots of a device: their medians can be compared.
     """
     qubits: dict[str, set[int]] = {}
     for name, layout in description.chains:
@@ -158,13 +158,13 @@ def _used(description: Description) -> list[tuple[Calibration, list[int]]]:
 def _qubits(
     calibration: Calibration, qubits: list[int], field: str, scale: float
 ) -> dict[str, float]:
-    """Qubit -> value; NaN where the snapshot has none."""
+    """Return qubit -> value, NaN where the snapshot has none."""
     values = {q: getattr(calibration.qubit(q), field) for q in qubits}
     return {str(q): np.nan if v is None else scale * v for q, v in values.items()}
 
 
 def _pairs(calibration: Calibration, qubits: list[int]) -> dict[str, float]:
-    """Mean of both directions, per cent."""
+    """Compute each pair's error, the mean of both directions, in per cent."""
     inside, rates = set(qubits), dict[tuple[int, ...], list[float]]()
     for gate in calibration.gates:
         if len(gate.qubits) == 2 and inside.issuperset(gate.qubits) and gate.error is not None:

@@ -1,4 +1,4 @@
-"""The best trial's config as an experiment, a small diff that `qmend train` takes."""
+"""Write the best trial's config as an experiment file of `qmend train`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from qmend.config.compose import compose_config
+from qmend.config.compose import compose_choices
 from qmend.config.nested import flatten
-from qmend.config.paths import conf_dir
 from qmend.reporting.numbers import count_text, interval_text, seconds_text
 from qmend.tuning.result import SearchResult
 from qmend.tuning.search import Search
@@ -31,15 +30,17 @@ def experiment_text(search: Search, result: SearchResult, choices: Mapping[str, 
         "optimizer": str(choices["optimizer"]),
         "trainer": str(choices["trainer"]),
     }
-    composed = compose_config("train", [f"{group}={name}" for group, name in groups.items()])
+    composed, _ = compose_choices("train", [f"{group}={name}" for group, name in groups.items()])
     plain = OmegaConf.to_container(composed, resolve=True)
     assert isinstance(plain, dict)
     before = flatten({name: plain[name] for name in SECTIONS})
     after = flatten({name: config[name] for name in SECTIONS})
     changed = {key: value for key, value in after.items() if before.get(key, ...) != value}
-    usual = _usual_choices()
+    _, default_choices = compose_choices("train", [])
     defaults = [
-        {f"override /{group}": name} for group, name in groups.items() if usual.get(group) != name
+        {f"override /{group}": name}
+        for group, name in groups.items()
+        if default_choices[group] != name
     ]
     text = _head(search, result, choices)
     if defaults:
@@ -70,9 +71,3 @@ def _head(search: Search, result: SearchResult, choices: Mapping[str, Any]) -> s
         "training."
     )
     return "\n".join(lines) + "\n"
-
-
-def _usual_choices() -> dict[str, Any]:
-    """Group -> config that `qmend train` takes by default."""
-    entries = yaml.safe_load((conf_dir() / "train.yaml").read_text())["defaults"]
-    return {key: name for e in entries if isinstance(e, dict) for key, name in e.items()}

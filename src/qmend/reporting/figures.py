@@ -60,9 +60,9 @@ class Curves:
     history: Mapping[str, Sequence[float]]
 
 
-#: As many curves as a legend inside the plot has room for.
+#: With more curves than this the legend is outside the plot.
 _FEW = 4
-#: Of curves whose name has no colour of its own.
+#: Colour of curves whose name has none of its own.
 _OTHERS = "#9AA5B1"
 
 

@@ -16,7 +16,7 @@ from qmend.reporting.table import Cell, Column, Row, Table
 from qmend.runs.configurations import Configuration
 from qmend.runs.leaderboard import Leaderboard
 
-#: Behind the figure of a mitigator that simulates its circuits.
+#: Marks the figure of a mitigator that simulates its circuits.
 SIMULATES = "†"
 _CHANGE = "median L1RC [95 %]"
 #: More configurations than this make no readable matrix.
@@ -105,7 +105,7 @@ def _interval(c: Configuration, name: str) -> str:
 
 
 def _value(c: Configuration, name: str, digits: int) -> str:
-    """A figure, empty if not logged; 0.000 rather than -0.000."""
+    """Write a figure, empty if not logged; 0.000 rather than -0.000."""
     return f"{round(c.figures[name].value, digits) + 0.0:.{digits}f}" if name in c.figures else ""
 
 
@@ -116,7 +116,7 @@ def board_title(board: Leaderboard) -> str:
 
 
 def caption(board: Leaderboard) -> str:
-    """Say which circuits the figures are of, and how their intervals come about."""
+    """Describe the scored circuits and the intervals."""
     first = board.runs[0]
     jobs = len(set(first.scores.job_id.tolist()))
     split = "" if board.split == "all" else f"{board.split} "
@@ -142,7 +142,7 @@ def caption(board: Leaderboard) -> str:
 
 
 def verdicts(board: Leaderboard) -> list[str]:
-    """Say in a sentence each which baselines the best beats, and which models simulate."""
+    """List which baselines the best beats, and which models simulate, in sentences."""
     lines = [
         f"{c.name} simulates its circuits: from the uniform distribution alone it recovers "
         f"{_value(c, 'uniform_l1rc', 3)}; it is out of the running"
@@ -163,7 +163,7 @@ def verdicts(board: Leaderboard) -> list[str]:
 
 
 def summary_verdicts(board: Leaderboard) -> list[str]:
-    """Say in a few sentences how the best fares against all others."""
+    """Compare the best with all others in a few sentences."""
     best = board.best
     if best is None:
         return ["All of them simulate their circuits: none can be the best."]

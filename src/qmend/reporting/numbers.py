@@ -8,27 +8,27 @@ from qmend.metrics import Interval
 
 
 def interval_text(interval: Interval) -> str:
-    """``-0.853 [-0.861, -0.846]``."""
+    """Write a figure with its interval: ``-0.853 [-0.861, -0.846]``."""
     return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
 
 
 def signed_text(interval: Interval) -> str:
-    """``+0.023 [+0.021, +0.026]``."""
+    """Write a difference with its interval: ``+0.023 [+0.021, +0.026]``."""
     return f"{interval.value:+.3f} [{interval.lo:+.3f}, {interval.hi:+.3f}]"
 
 
 def count_text(count: int) -> str:
-    """``12,345``, ``6.54M``."""
+    """Write a count: ``12,345``, ``6.54M``."""
     return f"{count:,}" if count < 1_000_000 else f"{count / 1e6:.3g}M"
 
 
 def seconds_text(seconds: float) -> str:
-    """``12.3``, ``<0.1``."""
+    """Write seconds: ``12.3``, ``<0.1``."""
     return f"{seconds:.1f}" if seconds >= 0.05 else "<0.1"
 
 
 def age_text(milliseconds: float) -> str:
-    """``40 s``, ``7 min``, ``3 h``, ``12 d``."""
+    """Write a time span: ``40 s``, ``7 min``, ``3 h``, ``12 d``."""
     seconds = max(milliseconds, 0) / 1000
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size or (unit == "min" and seconds >= 60):
@@ -37,17 +37,17 @@ def age_text(milliseconds: float) -> str:
 
 
 def size_text(size: int) -> str:
-    """``812 B``, ``34 kB``, ``1.2 MB``."""
+    """Write a file size: ``812 B``, ``34 kB``, ``1.2 MB``."""
     if size < 1000:
         return f"{size} B"
     return f"{size / 1e3:.0f} kB" if size < 1e6 else f"{size / 1e6:.1f} MB"
 
 
 def number_text(value: float) -> str:
-    """Six significant digits; whole numbers in full."""
+    """Write a number with six significant digits, or a whole one in full."""
     return f"{value:,.0f}" if value == int(value if math.isfinite(value) else 0) else f"{value:.6g}"
 
 
 def listing(names: list[str]) -> str:
-    """``a, b and c``."""
+    """Join names: ``a, b and c``."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -27,7 +27,7 @@ _FASTEST = 0.01
 MAX_AXES = 9
 #: Numeric params that span more than this factor get a log axis.
 _WIDE = 30.0
-#: Where lines pass an axis on which they have no value.
+#: Height at which a line passes an axis on which it has no value.
 _NOWHERE = -0.14
 
 
@@ -143,7 +143,11 @@ class Coordinate:
         return Coordinate(label, tuple(numbers), wide)
 
     def places(self) -> tuple[FloatArray, list[tuple[float, str]]]:
-        """(lines,) height 0 to 1 of each line, NaN without a value; heights and texts of ticks."""
+        """Compute the place of each line and tick on the axis.
+
+        Returns:
+            (lines,) heights from 0 to 1, NaN without a value; height and text of each tick.
+        """
         present = [value for value in self.values if value is not None]
         if any(isinstance(value, str) for value in present):
             names = sorted({str(value) for value in present}, key=_in_order)
@@ -167,7 +171,7 @@ class Coordinate:
 
 
 def _in_order(text: str) -> tuple[bool, float, str]:
-    """Numbers by their size, before words."""
+    """Return a key that sorts numbers by size, before words."""
     number = _number(text)
     return number is None, number or 0.0, text
 
@@ -186,7 +190,9 @@ def parallel_coordinates(
     values: Sequence[float],
     faint: Sequence[bool] = (),
 ) -> Figure:
-    """Draw a line for each run or trial through its params to its objective, better end up.
+    """Draw a line for each run or trial through its params to its objective.
+
+    A better objective is higher up.
 
     Args:
         values: of the objective, one a line.
@@ -237,7 +243,7 @@ def parallel_coordinates(
 
 
 def _tick(text: str) -> str:
-    """A label that ends before the next axis: a long word on two lines, or cut."""
+    """Shorten a label to end before the next axis: on two lines, or cut."""
     if len(text) > 12 and "_" in text[1:-1]:
         text = text.replace("_", "_\n", 1)
     return "\n".join(line if len(line) <= 18 else f"{line[:17]}…" for line in text.split("\n"))
@@ -273,7 +279,10 @@ def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Co
 
 
 def run_coordinates(texts: Sequence[dict[str, str]], keys: Sequence[str]) -> list[Coordinate]:
-    """Make an axis for each param that differs, first those that most runs have and that vary."""
+    """Make an axis for each param that differs, at most :data:`MAX_AXES` - 1.
+
+    Params that most runs have, and of those the most varied, are chosen first.
+    """
 
     def rank(key: str) -> tuple[Any, ...]:
         values = [params[key] for params in texts if key in params]

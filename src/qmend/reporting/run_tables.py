@@ -43,7 +43,7 @@ Pair = tuple[str, str | Cell]
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """Draw a curve as bars, means of equal stretches; blank where a value is missing."""
+    """Draw a curve as bars, each a mean; blank where values are missing."""
     parts = np.array_split(np.array(values, dtype=float), min(len(values), _CURVE))
     points = np.array([part[~np.isnan(part)].mean() if (~np.isnan(part)).any() else np.nan
                        for part in parts])  # fmt: skip
@@ -59,7 +59,10 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def indented(runs: Sequence[MlflowRun]) -> list[tuple[int, MlflowRun]]:
-    """Order runs: newest first, and below each parent its children, oldest first; with depths."""
+    """Order runs with their depths: newest first, children below their parent.
+
+    Children are ordered from oldest to newest.
+    """
     ids = {run.info.run_id for run in runs}
     below: dict[str, list[MlflowRun]] = {}
     top = []
@@ -148,7 +151,7 @@ def fact_pairs(run: MlflowRun, now: int) -> list[Pair]:
 
 
 def _without_ends(metrics: Mapping[str, float]) -> list[str]:
-    """Keys of metrics, but for the ends of intervals."""
+    """List keys of metrics, without those of the ends of intervals."""
     ends = {f"{key}{end}" for key in interval_keys(metrics) for end in ("_lo", "_hi")}
     return sorted(set(metrics) - ends)
 
@@ -210,7 +213,7 @@ def side_by_side(runs: Sequence[MlflowRun]) -> list[Table]:
 
 
 def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
-    """Compare each run with the first on the same circuits; None where none shares the first's."""
+    """Compare each run with the first on the same circuits, if any has them."""
     first, *others = scored
     comparable = [first, *(run for run in others if run.circuits_key == first.circuits_key)]
     if len(comparable) < 2:

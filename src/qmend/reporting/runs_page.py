@@ -27,14 +27,14 @@ from qmend.tuning.record import SearchRecord
 from qmend.tuning.space import Parameter
 from qmend.types import QmendError
 
-#: As many trainings as get a colour of their own.
+#: Trainings beyond this many share grey.
 _COLOURED = 7
 _DPI = 150
 
 
 @dataclass
 class _Plots:
-    """Figures by the name of their file, each put into the page once."""
+    """Figures of the page by the name of their file."""
 
     drawn: dict[str, Figure] = field(default_factory=dict)
 

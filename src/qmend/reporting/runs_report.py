@@ -1,4 +1,4 @@
-"""Read what a report of tracked runs says, before it is a page."""
+"""Read the contents of a report of tracked runs."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def running_table(trials: Sequence[Trial], epochs: int) -> Table:
 
 
 def trial_cells(trial: Trial, epochs: int) -> list[str]:
-    """Number, state, epochs, best value, seconds, sampled values."""
+    """Write number, state, epochs, best value, seconds and sampled values."""
     return [
         str(trial.number),
         trial.outcome or "running",

@@ -1,4 +1,4 @@
-"""One model of a table, and its forms: on a terminal, in Markdown, as HTML."""
+"""A table, and how it is drawn on a terminal, in Markdown and as HTML."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from rich import box
 from rich.text import Text
 
-#: Marks of rows and cells, which are classes in HTML, and their styles on a terminal.
+#: Mark of a row or cell, a class in HTML -> its style on a terminal.
 _STYLES = {
     "best": "bold green",
     "simulates": "dim",
@@ -22,9 +22,9 @@ _STYLES = {
     "pruned": "dim",
     "label": "dim",
 }
-#: With more columns than this on a terminal there is no room for wide gaps.
+#: With more columns than this, gaps on a terminal are narrow.
 _LOOSE = 8
-#: A text that may be cut or folded keeps so many characters of a line.
+#: Least width of a text that may be cut or folded, in characters.
 _NARROW = 14
 
 
@@ -33,10 +33,10 @@ class Column:
     """A column of a table.
 
     Attributes:
-        heading: on a page; None: not there.
-        short: heading on a terminal of 100 columns; None: not there.
-        words: left-aligned text, else numbers.
-        long: how a terminal shows a text that is too long; ``whole`` leaves it as it is.
+        heading: on a page; None leaves the column out there.
+        short: heading on a terminal of 100 columns; None leaves the column out there.
+        words: left-aligned text; else right-aligned numbers.
+        long: how a terminal shortens a long text; ``whole`` does not.
     """
 
     heading: str | None
@@ -46,12 +46,12 @@ class Column:
 
     @staticmethod
     def text(heading: str, long: Literal["whole", "fold", "ellipsis"] = "whole") -> Column:
-        """A column of words with one heading everywhere."""
+        """Make a column of words with one heading everywhere."""
         return Column(heading, heading, words=True, long=long)
 
     @staticmethod
     def number(heading: str) -> Column:
-        """A column of numbers with one heading everywhere."""
+        """Make a column of numbers with one heading everywhere."""
         return Column(heading, heading)
 
 
@@ -82,11 +82,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with formatted texts.
+    """A table of formatted texts.
 
     Attributes:
-        sections: rows between which a rule is drawn.
-        caption: below it; empty: none.
+        sections: of rows, with a rule between them.
+        caption: below the table; empty: none.
     """
 
     columns: tuple[Column, ...]
@@ -100,11 +100,11 @@ class Table:
 
     @property
     def headings(self) -> list[str]:
-        """Of a page."""
+        """The headings of a page."""
         return [column.heading for column in self.columns if column.heading is not None]
 
     def texts(self, row: Row) -> list[str]:
-        """Texts of a row below :attr:`headings`."""
+        """Return the texts of a row below :attr:`headings`."""
         return [cell.text.strip() for _, cell in self._page(row)]
 
     def _page(self, row: Row) -> list[tuple[Column, Cell]]:
@@ -112,7 +112,7 @@ class Table:
         return [(column, cell) for column, cell in pairs if column.heading is not None]
 
     def terminal(self) -> rich.table.Table:
-        """Draw it with rich, whose texts are never read as markup."""
+        """Draw the table with rich; no text is read as markup."""
         columns = [(k, c, c.short) for k, c in enumerate(self.columns) if c.short is not None]
         drawn = rich.table.Table(
             title=Text(self.title, "table.title") if self.title else None,
@@ -146,7 +146,7 @@ class Table:
         return drawn
 
     def markdown(self) -> str:
-        """Write it in Markdown; the best row is bold, the reference in italics."""
+        """Write the table in Markdown; the best row is bold, the reference italic."""
         columns = [column for column in self.columns if column.heading is not None]
         rule = "".join("---|" if column.words else "---:|" for column in columns)
         lines = [_line(self.headings), f"|{rule}"]
@@ -160,7 +160,7 @@ class Table:
         return "\n".join(lines) + "\n"
 
     def html(self, css: str = "") -> Markup:
-        """Write it as an HTML table; marks are classes.
+        """Write the table as HTML; marks are classes.
 
         Args:
             css: class of the table.
