@@ -121,7 +121,7 @@ class Interval:
     hi: float
 
     def logged(self, key: str) -> dict[str, float]:
-        """The metrics ``key``, ``key_lo`` and ``key_hi``."""
+        """Return the metrics ``key``, ``key_lo`` and ``key_hi``."""
         return {key: self.value, f"{key}_lo": self.lo, f"{key}_hi": self.hi}
 
     @staticmethod
@@ -132,7 +132,7 @@ class Interval:
 
 
 def interval_keys(metrics: Mapping[str, float]) -> list[str]:
-    """Keys of the metrics that have an interval, in alphabetical order."""
+    """List the metrics that have an interval, in alphabetical order."""
     return sorted(key for key in metrics if f"{key}_lo" in metrics and f"{key}_hi" in metrics)
 
 
@@ -152,14 +152,14 @@ class Bootstrap:
 
     @staticmethod
     def over(job_id: AnyArray, replicates: int = 1000, seed: int = 0) -> Bootstrap:
-        """Jobs if there are at least :data:`MIN_JOBS`, else circuits."""
+        """Resample jobs if there are at least :data:`MIN_JOBS`, else circuits."""
         _, groups = np.unique(job_id, return_inverse=True)
         if groups.max(initial=-1) + 1 >= MIN_JOBS:
             return Bootstrap(groups.astype(np.int64), "jobs", replicates, seed)
         return Bootstrap(np.arange(len(job_id)), "circuits", replicates, seed)
 
     def samples(self) -> Iterator[IntArray]:
-        """Index arrays of the replicates; the same at every call, so that pairs stay paired."""
+        """Draw the replicates' indices, the same at every call, as pairs need."""
         rng = np.random.default_rng(self.seed)
         order = np.argsort(self.groups, kind="stable")
         sizes = np.bincount(self.groups)
@@ -172,7 +172,7 @@ class Bootstrap:
             yield order[start + np.arange(len(start))]
 
     def interval(self, statistic: Callable[[IntArray], float]) -> Interval:
-        """The statistic of all circuits, and the 2.5 and 97.5 percentiles of its replicates.
+        """Compute a statistic of all circuits, and the 2.5 and 97.5 percentiles of replicates.
 
         Args:
             statistic: takes indices of circuits.

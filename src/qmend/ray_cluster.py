@@ -1,4 +1,4 @@
-"""A connection to a Ray cluster, one started for the occasion among them."""
+"""Connect to a Ray cluster, or start one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def cluster_address(asked: str | None) -> str:
 
 @contextmanager
 def ray_cluster(address: str, way_out: str, **started_with: Any) -> Iterator[None]:
-    """Be connected to Ray inside; a cluster that was started here ends with the block.
+    """Connect to Ray for the block; end a cluster that was started for it.
 
-    Does nothing where this process is connected already.
+    Nothing happens where this process is connected already.
 
     Args:
         address: ``local``: one of this machine's own; ``auto``: one that runs on it; else

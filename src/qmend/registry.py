@@ -1,4 +1,4 @@
-"""Things by name, such as circuit families, each found in a module of one package."""
+"""Look up items by name, such as circuit families, in the modules of a package."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 class QmendError(Exception):
-    """One clear sentence that names what is wrong and the way out.
+    """One clear sentence that names the error and the way out.
 
     The command line prints the message alone and exits with ``status``; a traceback appears
     only with ``QMEND_DEBUG=1``.
@@ -34,7 +34,7 @@ class QmendError(Exception):
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
-    """``" Did you mean 'x'?"`` for the closest of ``choices``, else the list of them."""
+    """Suggest the closest choice, ``Did you mean 'x'?``, or list them all."""
     options = sorted(set(choices))
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.5)
     if close:

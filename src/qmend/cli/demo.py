@@ -1,4 +1,4 @@
-"""``qmend demo``: the main job once through, on a real device's calibration."""
+"""``qmend demo``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qmend.workflows.demo import demo
 
 
 def run_demo(config: DemoConfig) -> None:
-    """Show dataset, trainings, baselines, table and report."""
+    """Run the demo and print its table."""
     started = time.perf_counter()
     board = demo(config, TerminalObserver()).leaderboard
     console.print()

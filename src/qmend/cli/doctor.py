@@ -1,4 +1,4 @@
-"""``qmend doctor``: looks at files and versions, and loads no heavy package."""
+"""``qmend doctor``: check files and versions, without loading a heavy package."""
 
 from __future__ import annotations
 

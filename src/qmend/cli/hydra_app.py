@@ -28,7 +28,7 @@ from qmend.runs.cells import Outcome
 from qmend.types import QmendError
 
 Config = TypeVar("Config", bound=CommandConfig)
-#: What a command does with its config, checked before.
+#: The work of a command, which takes its checked config.
 Task = Callable[[Config], Any]
 
 

@@ -1,4 +1,4 @@
-"""``qmend models``: which networks are kept, and which is the champion."""
+"""``qmend models promote|list``."""
 
 from __future__ import annotations
 

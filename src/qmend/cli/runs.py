@@ -100,7 +100,7 @@ def _print(table: Table) -> None:
 
 
 def compare_runs(options: Namespace) -> None:
-    """Show the differences between runs, and which is better."""
+    """Compare runs side by side and in pairs."""
     if len(options.others) >= _MOST_COMPARED:
         raise QmendError(f"qmend runs compare takes 2 to {_MOST_COMPARED} runs.")
     store = open_store(options.root)
@@ -122,7 +122,7 @@ def compare_runs(options: Namespace) -> None:
 
 
 def prune_runs(options: Namespace) -> None:
-    """Remove what nobody can want any more."""
+    """Remove old failed and killed runs, and the remains of deleted ones."""
     # Reading the state of a training takes torch, which takes seconds.
     from qmend.runs.pruning import plan_pruning, prune
 
@@ -149,7 +149,7 @@ def prune_runs(options: Namespace) -> None:
 
 
 def reproduce_run(options: Namespace) -> None:
-    """Run a run again and say whether it comes out the same.
+    """Repeat a run and compare its metrics.
 
     Raises:
         QmendError: if it can't be run again, or does not agree.

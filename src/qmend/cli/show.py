@@ -14,7 +14,7 @@ from qmend.workflows.configs import ShowConfig
 
 
 def show_data(config: ShowConfig) -> None:
-    """Show a dataset that exists; its folder may be given as the first argument."""
+    """Show a dataset as tables and a page; its directory may be the first argument."""
     folder = config.folder or config.dataset_folder
     manifest = read_manifest(folder)
     check_files(folder, manifest)

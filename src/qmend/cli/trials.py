@@ -31,7 +31,7 @@ class TrialBoard:
             console.print(f"  {trial_line(trial, self.epochs)}", markup=False)
 
     def table(self) -> Group:
-        """Running trials and the best of those that ended, with how far the search is."""
+        """Tabulate running trials, the best that ended, and the search's progress."""
         trials = list(self.trials.values())
         counts = outcomes_text([trial for trial in trials if trial.outcome])
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)

@@ -70,7 +70,7 @@ class TuneConfig(ConfigModel):
     """A search.
 
     Attributes:
-        trials: in all; those of an earlier, unfinished or shorter, search of the same config count.
+        trials: in all; those of an earlier search of the same config, unfinished or shorter, count.
         seed: of the proposals; every trial trains with the command's own ``seed``.
         metric: validation metric that is minimised: a trial's value is that of its best epoch.
         parallel: trials at a time.

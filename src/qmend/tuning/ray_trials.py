@@ -1,4 +1,4 @@
-"""Ray Tune runs a search's trials: a searcher and a scheduler pass its events to the search."""
+"""Run a search's trials by Ray Tune, whose events go to the search."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from qmend.types import QmendError
 
 #: Keys of ASHA's own result.
 _EPOCH, _BEST = "epoch", "best"
-#: Stands for "no number so far" in the quantiles of ASHA, which no infinity may enter.
+#: Value of a trial without a number so far: ASHA's quantiles can't hold infinity.
 _WORST = 1e30
 _OBJECT_STORE_BYTES = 100 * 2**20
 _WAY_OUT = (
@@ -50,7 +50,7 @@ _END = ("outcome", "seconds", "parameters", "error")
 _SCRATCH, _OWNER = "qmend-ray-", "owner"
 
 
-class _Guest:
+class _RayPart:
     """A searcher or scheduler inside Ray.
 
     Ray pickles it into a state of its own, which stays empty as the store holds more. Ray wraps
@@ -75,12 +75,12 @@ class _Guest:
 
 @dataclass(frozen=True)
 class _Numbered:
-    """A trial as ASHA takes it; its number, unlike Ray's id, is the same in every process."""
+    """A trial for ASHA, by its number: Ray's id differs between processes."""
 
     trial_id: int
 
 
-class SearchScheduler(_Guest, FIFOScheduler):
+class SearchScheduler(_RayPart, FIFOScheduler):
     """Ray's ASHA on each trial's best value so far, over all trials of the search.
 
     Ray's scheduler alone forgets the trials of an earlier process. Its verdict depends on the
@@ -134,7 +134,7 @@ class SearchScheduler(_Guest, FIFOScheduler):
         return trial.outcome is not None
 
     def _stops(self, trial: Trial, epoch: int) -> bool:
-        """Give ASHA an epoch of a trial; tell whether it stops the trial there."""
+        """Report an epoch to ASHA; return whether it stops the trial."""
         if not self.search.plan.options.asha.enabled:
             return False
         numbered: Any = _Numbered(trial.number)
@@ -147,8 +147,8 @@ class SearchScheduler(_Guest, FIFOScheduler):
         return bool(action == TrialScheduler.STOP) and not exempt
 
 
-class SearchSearcher(_Guest, Searcher):
-    """Gives the search's trials to Ray."""
+class SearchSearcher(_RayPart, Searcher):
+    """Ray's searcher, which gives out the trials of a search."""
 
     def __init__(self, search: Search) -> None:
         super().__init__(metric=_BEST, mode="min")
@@ -167,10 +167,10 @@ class SearchSearcher(_Guest, Searcher):
             }
 
     def on_trial_complete(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the scheduler has taken the result."""
+        """Do nothing: the scheduler has taken the result."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store holds all."""
+        """Do nothing: the store holds all."""
 
 
 def run_trials(search: Search, shared: Shared) -> None:
@@ -240,7 +240,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 def _check_resources(wanted: ResourcesConfig) -> None:
-    """Refuse resources that no machine has: Ray would wait for ever."""
+    """Refuse resources that no machine has, for which Ray would wait forever."""
     available: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     for name, key, amount in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
         if amount > available.get(key, 0.0):
@@ -252,7 +252,7 @@ def _check_resources(wanted: ResourcesConfig) -> None:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Silence all logs: the terminal shows our own progress."""
+    """Silence all logs, as the terminal shows our own progress."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -1,4 +1,4 @@
-"""The stored record of a search: one run for each trial, and nothing beside it.
+"""Read a search from the store, which has one run for each trial.
 
 A trial's values are its run's params, its history is the run's validation metric, its end is the
 tag ``outcome``. The tag is set last: a trial without it is resumed.
@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def best(self) -> float:
-        """Lowest value of all epochs; infinite if there is none."""
+        """The lowest value of all epochs; infinite without one."""
         return min(self.history, default=math.inf)
 
     @property
@@ -83,7 +83,7 @@ class SearchRecord:
 
     @property
     def best(self) -> Trial | None:
-        """The best that finished; the best of all where none did."""
+        """The best finished trial, else the best of all."""
         return best_trial(self.trials) or min(self.valued, key=lambda t: t.best, default=None)
 
 

@@ -47,7 +47,7 @@ class SearchResult:
 
 
 def conclude(search: Search) -> SearchResult:
-    """Tag, register and score the best trial; done twice, it changes nothing.
+    """Tag, register and score the best trial; a second call changes nothing.
 
     The test split is used here alone, after the best trial is chosen.
 

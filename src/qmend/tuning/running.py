@@ -1,4 +1,4 @@
-"""A whole search: resumed from the store, run, concluded."""
+"""Run a whole search, or resume it from the store, and conclude it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qmend.tuning.search import Plan, Search, Watch
 from qmend.tuning.worker import Shared
 from qmend.types import QmendError
 
-#: Directory in the store with one directory for each search: states of unfinished trials.
+#: Directory in the store for states of unfinished trials, one directory per search.
 _SEARCHES = "searches"
 
 

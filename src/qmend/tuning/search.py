@@ -1,4 +1,4 @@
-"""A search in its own process: proposes trials, and keeps each one's run true."""
+"""A search: propose trials, and write each one's values and end to its run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Check = Callable[[Mapping[str, Any]], TrainingConfig]
 #: Called with a trial at each of its events.
 Watch = Callable[[Trial], None]
 
-#: Fields of ``tune`` that change how and where trials run, not which.
+#: Fields of ``tune`` that change how trials are run, not their values.
 _INCIDENTAL = {"trials", "parallel", "resources", "output"}
 _STATUS: dict[Outcome, str] = {"finished": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 _MOST_TRIALS = 50_000
@@ -72,7 +72,10 @@ class Plan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The part that decides the trials; a search is resumed by it and the data."""
+        """The part of the config that decides the trials.
+
+        An unfinished search with the same part on the same data is resumed.
+        """
         kept = {name: self.config[name] for name in ("device", "dataset", *SECTIONS)}
         tune = self.options.model_dump(mode="json", exclude=_INCIDENTAL)
         return {**kept, "seed": self.training.seed, "tune": tune}
@@ -202,7 +205,7 @@ class Search:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def run(self, trial: Trial) -> Run:
-        """The run of a trial."""
+        """Return the run of a trial."""
         return Run(self.context.store, trial.run_id)
 
     def _proposal(self) -> Trial:

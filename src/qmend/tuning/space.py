@@ -18,7 +18,7 @@ from qmend.types import QmendError, nearest
 
 #: Parts of a config that a search may vary.
 SECTIONS = ("model", "loss", "optimizer", "trainer")
-#: Key -> who decides it in a search.
+#: Key that a search can't vary -> the reason and the way out.
 _DECIDED = {
     "model.name": "a search keeps the architecture: choose it with model=",
     "model.encoding": "a search keeps the encoding, which its trials share: set model.encoding=",

@@ -14,16 +14,16 @@ from qmend.tracking.finding import artifact_path
 from qmend.training.config import TrainingConfig
 
 _KINDS = ("train", "trial", "cell")
-#: Number of runs considered, the newest.
+#: Newest runs that are considered.
 _MOST = 200
 
 
 def best_earlier(
     context: Context, training: TrainingConfig, metric: str, search: str
 ) -> tuple[str, Mapping[str, Any]] | None:
-    """Find the finished run with the lowest validation value: its id and config, or None.
+    """Find the finished run with the lowest validation value; return id and config.
 
-    The test split has no say in it.
+    The test split is not used. None without such a run.
 
     Args:
         training: architecture and encoding to look for; its loss too, where that is the metric.

@@ -1,4 +1,4 @@
-"""One trial in its worker process: a training that waits after each epoch for its verdict."""
+"""Train one trial in a worker process, waiting after each epoch for ASHA's decision."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RETRY_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Shared:
-    """The part that all trials of a search share; in a worker, its data are in shared memory.
+    """The data of a search that all its trials share; workers read them in shared memory.
 
     Attributes:
         data: encoded circuits, read only.
@@ -47,7 +47,7 @@ class Shared:
 
 
 def train_trial(config: dict[str, Any], shared: Shared) -> None:
-    """Train one trial as a Ray function; report each epoch, then its end.
+    """Train one trial as a Ray function; report each epoch and the end.
 
     ``tune.report`` returns when the search has taken the epoch, and raises SystemExit where ASHA
     stops the trial. The run belongs to the search's process, which ends it; the worker logs epochs
@@ -90,7 +90,7 @@ def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
 
 
 class _EpochLogger(OwnedRunLogger):
-    """Knows the step of an epoch, whose metrics are all logged before it is reported.
+    """A logger by which all metrics of an epoch are logged before it is reported.
 
     Lightning logs the training's own after the callbacks: too late where the worker is killed
     once ASHA has stopped the trial. A metric that is logged already is not logged again.
@@ -105,7 +105,7 @@ class _EpochLogger(OwnedRunLogger):
 
 @contextmanager
 def _state(folder: Path) -> Iterator[Path]:
-    """Lock the state's directory, waiting for a killed worker to release it."""
+    """Lock the state's directory; wait for a killed worker to release it."""
     while True:
         with claim(folder) as own:
             if own is not None:

@@ -1,4 +1,4 @@
-"""The main job once through: dataset, trainings, baselines, leaderboard, report."""
+"""Make a dataset, train networks, fit baselines, compare them, write a report."""
 
 from __future__ import annotations
 

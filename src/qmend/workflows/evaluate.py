@@ -37,7 +37,7 @@ class Evaluation:
 
     Attributes:
         run_id: of the run above the scored ones.
-        notes: one sentence on each thing that limits the comparison.
+        notes: a sentence on each limit of the comparison.
     """
 
     leaderboard: Leaderboard
@@ -157,7 +157,7 @@ def _earlier(
 
 
 def _baselines(config: EvaluateConfig, dataset: Dataset, notes: list[str]) -> list[Mitigator]:
-    """Choose the baselines that can run; note the others, and what these are fitted to."""
+    """Choose the baselines that can run; note the others and the fits."""
     train = int(np.count_nonzero(dataset.split == "train"))
     wanted = None if config.baselines == "all" else config.baselines
     runnable = runnable_baselines(dataset, wanted)

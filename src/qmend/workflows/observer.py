@@ -1,4 +1,4 @@
-"""Who watches the work of a command: progress and messages as one object."""
+"""Observe the work of a command: its progress and messages."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:  # imports MLflow, and every command that prints needs this fi
 
 
 class Observer:
-    """Watch datasets being made and networks being trained; this one does so in silence."""
+    """An observer of datasets, trainings and searches that shows nothing."""
 
     def message(self, sentence: str) -> None:
-        """Take one sentence for a person."""
+        """Take a sentence for the user."""
 
     def step(self, title: str) -> None:
-        """Take the title of the step that begins."""
+        """Take the title of a step that begins."""
 
     @contextmanager
     def circuits(self, title: str = "circuits") -> Iterator[Progress]:
-        """Watch circuits being made or read."""
+        """Observe circuits being made or read."""
         yield lambda done, total: None
 
     @contextmanager
     def training(self, name: str, epochs: int) -> Iterator[TrainingObserver]:
-        """Watch a training of at most so many epochs."""
+        """Observe a training of at most so many epochs."""
         yield TrainingObserver(message=self.message)
 
     @contextmanager
     def search(self, trials: int, epochs: int) -> Iterator[Callable[[Trial], None]]:
-        """Watch a search of so many trials: each is reported whenever it changes."""
+        """Observe a search: a trial is reported whenever it changes."""
         yield lambda trial: None

@@ -35,11 +35,10 @@ class Training:
     """A finished training.
 
     Attributes:
-        name: of its run, for a person.
+        name: of its run, in lists.
         run_id: of its MLflow run; ``qmend.load`` takes it.
-        scored: the figures and scores on the test split; None where an earlier run was reused
-            whose scores are gone.
-        reused: an earlier command has finished it.
+        scored: figures and scores on the test split; None for a reused run whose scores are gone.
+        reused: whether an earlier command finished it.
     """
 
     name: str
@@ -61,7 +60,7 @@ def train(
         cell: of a multirun or study that the run belongs to.
 
     Raises:
-        QmendError: naming what can't be read, made, trained or stored.
+        QmendError: if a part can't be read, made, trained or stored, by its name.
     """
     observer = observer or Observer()
     store = open_store(config.tracking.root)
