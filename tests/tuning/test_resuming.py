@@ -23,7 +23,7 @@ from qmend.tuning.config import TuneConfig
 from qmend.tuning.proposals import propose
 from qmend.tuning.ray_trials import SearchScheduler
 from qmend.tuning.record import Trial
-from qmend.tuning.search import Plan, Search
+from qmend.tuning.search import Search, SearchPlan
 from qmend.tuning.space import SECTIONS, base_values
 
 EPOCHS, TRIALS = 9, 14
@@ -60,14 +60,14 @@ def check(config: Any) -> TrainingConfig:
     return TrainingConfig.model_validate(sections)
 
 
-def plan(trials: int = TRIALS) -> Plan:
+def plan(trials: int = TRIALS) -> SearchPlan:
     options = {
         "trials": trials,
         "parallel": 1,
         "asha": {"grace_period": 1, "reduction_factor": 3},
         "space": SPACE,
     }
-    return Plan.of(CONFIG, TuneConfig.model_validate(options), check)
+    return SearchPlan.of(CONFIG, TuneConfig.model_validate(options), check)
 
 
 def value_of(config: dict[str, Any], epoch: int) -> float:

@@ -36,7 +36,7 @@ from qmend.tuning import ray_trials
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.record import Trial
 from qmend.tuning.running import CompleteSearch, run_search
-from qmend.tuning.search import Plan
+from qmend.tuning.search import SearchPlan
 from qmend.tuning.space import SECTIONS
 from qmend.tuning.worker import Shared, train_trial
 from qmend.types import QmendError
@@ -66,7 +66,7 @@ SPACE = {
 RAISES, DIES = 2, 3
 
 
-def plan(trials: int, output: Path) -> Plan:
+def plan(trials: int, output: Path) -> SearchPlan:
     tune = {
         "trials": trials,
         "seed": 1,
@@ -79,7 +79,7 @@ def plan(trials: int, output: Path) -> Plan:
     def check(config: Any) -> TrainingConfig:
         return TrainingConfig.model_validate({name: config[name] for name in SECTIONS})
 
-    return Plan.of(CONFIG, TuneConfig.model_validate(tune), check)
+    return SearchPlan.of(CONFIG, TuneConfig.model_validate(tune), check)
 
 
 def probed(seen: Path) -> Any:

@@ -22,7 +22,7 @@ from qmend.training.train import train
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.record import Trial
 from qmend.tuning.running import CompleteSearch, run_search
-from qmend.tuning.search import Plan
+from qmend.tuning.search import SearchPlan
 from qmend.tuning.space import SECTIONS
 
 _TRIALS, _EPOCHS, _CIRCUITS_A_JOB = 6, 6, 10
@@ -128,7 +128,7 @@ def _alone(dataset: Dataset, configs: list[Mapping[str, Any]]) -> tuple[float, l
     return time.perf_counter() - started, values
 
 
-def _plan(root: Path) -> Plan:
+def _plan(root: Path) -> SearchPlan:
     tune = {
         "trials": _TRIALS,
         "parallel": 1,
@@ -136,7 +136,7 @@ def _plan(root: Path) -> Plan:
         "output": str(root),
         "space": _SPACE,
     }
-    return Plan.of({**_CONFIG, "seed": 0}, TuneConfig.model_validate(tune), _training)
+    return SearchPlan.of({**_CONFIG, "seed": 0}, TuneConfig.model_validate(tune), _training)
 
 
 def _training(config: Mapping[str, Any]) -> TrainingConfig:

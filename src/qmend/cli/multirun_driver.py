@@ -20,7 +20,7 @@ from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
 from qmend.runs.sweeps import log_cells, open_parent, read_record
 from qmend.tracking.run import Run
-from qmend.tracking.store import PROCESS_TAG, Store, open_store, reconcile, reported
+from qmend.tracking.store import PROCESS_TAG, Store, explain_errors, open_store, reconcile
 from qmend.types import QmendError
 
 
@@ -109,7 +109,7 @@ def _end_workers(store: Store, parent: str) -> None:
     """End the cells that still run, so that no run of theirs stays RUNNING."""
     query = f"attributes.status = 'RUNNING' and tags.mlflow.parentRunId = '{parent}'"
     mine = {child.pid: child for child in psutil.Process().children(recursive=True)}
-    with suppress(QmendError), reported(store.root):
+    with suppress(QmendError), explain_errors(store.root):
         for run in store.runs(query):
             pid = int(run.data.tags[PROCESS_TAG].rsplit(":", 2)[1])
             if pid in mine:

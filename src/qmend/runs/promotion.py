@@ -17,7 +17,7 @@ from qmend.metrics import Bootstrap
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.scoring import Context
 from qmend.tracking.registry import Version, champion, crown, promoting, register
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
 
@@ -162,7 +162,7 @@ def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun
     if version is None:
         return None
     wanted = candidate.data.tags["dataset_sha"]
-    with reported(store.root):
+    with explain_errors(store.root):
         query = (
             f"tags.kind = 'evaluation' and attributes.status = 'FINISHED' "
             f"and tags.checkpoint_run = '{version.run_id}' and tags.dataset_sha = '{wanted}'"

@@ -14,7 +14,7 @@ from mlflow.entities import ViewType
 
 from qmend.runs.training import RUN_FILE, UNFINISHED
 from qmend.tracking.finding import all_runs, artifact_path, kind_of, name_of, parent_of
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.training.state import claim, read_state
 
 _DAY = 24 * 3600 * 1000
@@ -119,7 +119,7 @@ def prune(store: Store, leftovers: Sequence[Leftover]) -> Iterator[Leftover]:
     """Remove leftovers one by one; yield each after its removal."""
     for leftover in leftovers:
         if leftover.run_id is not None:
-            with reported(store.root):
+            with explain_errors(store.root):
                 store.client.delete_run(leftover.run_id)
         if leftover.folder is None:
             yield leftover
@@ -149,7 +149,7 @@ def _reason(
 
 def _registered(store: Store) -> set[str]:
     """Collect ids of runs that registered models name."""
-    with reported(store.root):
+    with explain_errors(store.root):
         versions = list(store.client.search_model_versions(max_results=10_000))
     ids = {str(version.run_id) for version in versions if version.run_id}
     for version in versions:
@@ -158,7 +158,7 @@ def _registered(store: Store) -> set[str]:
 
 
 def _deleted(store: Store) -> list[MlflowRun]:
-    with reported(store.root):
+    with explain_errors(store.root):
         runs = store.client.search_runs(
             [store.experiment_id], run_view_type=ViewType.DELETED_ONLY, max_results=50_000
         )

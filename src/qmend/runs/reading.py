@@ -13,7 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from qmend.evaluation.scores import Scores, Summary
 from qmend.metrics import Interval
 from qmend.tracking.finding import artifact_path, name_of, scored_split
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.types import FloatArray, QmendError
 
 HISTORY = ("train/loss", "val/loss", "val/l1rc_median")
@@ -128,7 +128,7 @@ class ScoredRun:
 def history(store: Store, run: MlflowRun, names: Sequence[str] = HISTORY) -> dict[str, list[float]]:
     """Read a run's metrics, one value a step: the last that was logged."""
     curves: dict[str, list[float]] = {}
-    with reported(store.root):
+    with explain_errors(store.root):
         for name in names:
             if name not in run.data.metrics:
                 continue

@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.runs.cells import CellRecord, Outcome
 from qmend.tracking.run import Run, config_sha, start_run
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
 #: Tag of a finished run that later commands reused: the ids of those commands' runs.
@@ -41,7 +41,7 @@ def find_finished(
     """
     wanted = {**tags, "dataset_sha": dataset_sha}
     query = " and ".join(f"tags.{key} = '{value}'" for key, value in wanted.items())
-    with reported(store.root):
+    with explain_errors(store.root):
         for sha in shas:
             for run in store.runs(
                 f"{query} and attributes.status = 'FINISHED' and tags.config_sha = '{sha}'",
@@ -56,7 +56,7 @@ def mark_reused(store: Store, run_id: str, parent: str) -> None:
 
     It stays the child of the run that made it, which would lose it else.
     """
-    with reported(store.root):
+    with explain_errors(store.root):
         tags = store.client.get_run(run_id).data.tags
     reused_by = tags.get(REUSED_TAG, "").split()
     if tags.get(MLFLOW_PARENT_RUN_ID) != parent and parent not in reused_by:
@@ -99,7 +99,7 @@ def read_record(store: Store, overrides: Sequence[str], outcome: Outcome) -> Cel
     """Read the metrics of a cell's run, and record it with its outcome."""
     metrics: dict[str, float] = {}
     if outcome.run_id is not None:
-        with suppress(QmendError), reported(store.root):
+        with suppress(QmendError), explain_errors(store.root):
             metrics = dict(store.client.get_run(outcome.run_id).data.metrics)
     kept = {key: value for key, value in metrics.items() if key.startswith(_KEPT)}
     return CellRecord(tuple(overrides), outcome.status, outcome.run_id, outcome.error, kept)

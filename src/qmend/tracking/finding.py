@@ -13,7 +13,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.metrics import Interval
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
 #: More runs than any store of this kind holds.
@@ -66,7 +66,7 @@ def artifact_path(run: MlflowRun, name: str = "") -> Path:
 
 def all_runs(store: Store) -> list[MlflowRun]:
     """Load all runs that are not deleted, newest first."""
-    with reported(store.root):
+    with explain_errors(store.root):
         return store.runs(limit=_EVERY)
 
 

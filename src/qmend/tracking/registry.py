@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from qmend.files import lock
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
 #: The registered model that all versions belong to: ``models:/qmend@champion``.
@@ -53,7 +53,7 @@ def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -
     Raises:
         QmendError: if the store can't be used.
     """
-    with reported(store.root):
+    with explain_errors(store.root):
         version = _version_of(store, run_id)
         if version is None:
             _make_model(store)
@@ -70,7 +70,7 @@ def versions(store: Store) -> list[Version]:
     Raises:
         QmendError: if the store can't be used.
     """
-    with reported(store.root):
+    with explain_errors(store.root):
         try:
             aliases = store.client.get_registered_model(MODEL).aliases
         except MlflowException as error:
@@ -100,7 +100,7 @@ def champion(store: Store) -> Version | None:
 
 def crown(store: Store, number: int) -> None:
     """Move the alias :data:`CHAMPION` to a version."""
-    with reported(store.root):
+    with explain_errors(store.root):
         store.client.set_registered_model_alias(MODEL, CHAMPION, str(number))
 
 
@@ -124,7 +124,7 @@ def registered_run(store: Store, uri: str) -> str:
             "`qmend models list` lists the versions."
         )
     name, alias, number = parts["name"], parts["alias"], parts["version"]
-    with reported(store.root):
+    with explain_errors(store.root):
         try:
             if alias:
                 return str(store.client.get_model_version_by_alias(name, alias).run_id)

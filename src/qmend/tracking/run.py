@@ -25,7 +25,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
 from qmend.processes import process_identity
-from qmend.tracking.store import PROCESS_TAG, Store, reported
+from qmend.tracking.store import PROCESS_TAG, Store, explain_errors
 
 #: Keys that change where and how fast a result is made: left out of ``config_sha``.
 _INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "output")
@@ -47,12 +47,12 @@ class Run:
         """Log figures at one step."""
         now = int(time.time() * 1000)
         entries = [Metric(k, float(v), now, step) for k, v in values.items()]
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             self.store.client.log_batch(self.run_id, metrics=entries)
 
     def tags(self, values: Mapping[str, str]) -> None:
         """Set tags."""
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             self.store.client.log_batch(
                 self.run_id, tags=[RunTag(k, str(v)) for k, v in values.items()]
             )
@@ -60,18 +60,18 @@ class Run:
     def config(self, config: Mapping[str, Any]) -> None:
         """Log the resolved config: flattened as params, whole as ``config.yaml``."""
         params = [Param(k, str(v)[:_MAX_PARAM]) for k, v in flatten(config).items()]
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             self.store.client.log_batch(self.run_id, params=params)
             self.text(yaml.safe_dump(_plain(config), sort_keys=False), "config.yaml")
 
     def text(self, text: str, name: str) -> None:
         """Log a text file."""
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             self.store.client.log_text(self.run_id, text, name)
 
     def files(self, folder: Path, name: str = "") -> None:
         """Log a directory's files below the artifact directory ``name``."""
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             self.store.client.log_artifacts(self.run_id, str(folder), name or None)
 
     @contextlib.contextmanager
@@ -86,7 +86,7 @@ class Run:
         # MLflow keeps one use of a (name, digest): the use is part of the name.
         entry = Dataset(f"{name}/{context}", digest, "local", json.dumps({"uri": source}))
         tag = InputTag("mlflow.data.context", context)
-        with reported(self.store.root):
+        with explain_errors(self.store.root):
             for left in reversed(range(_ATTEMPTS)):
                 try:
                     self.store.client.log_inputs(self.run_id, datasets=[DatasetInput(entry, [tag])])
@@ -119,7 +119,7 @@ def start_run(
     run = begin_run(store, name, tags, config, parent, unfinished)
     with _ended_by_errors(run):
         yield run
-        with reported(store.root):
+        with explain_errors(store.root):
             store.client.set_terminated(run.run_id, "FINISHED")
 
 
@@ -145,7 +145,7 @@ def begin_run(
         with _ended_by_errors(run):
             run.text(_environment(), "environment.txt")
         return run
-    with reported(store.root):
+    with explain_errors(store.root):
         created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
     run = Run(store, created.info.run_id)
     with _ended_by_errors(run):
@@ -169,7 +169,7 @@ def _ended_by_errors(run: Run) -> Iterator[None]:
 def _reopened(store: Store, run_id: str, tags: Mapping[str, str]) -> Run:
     """Set a stopped run RUNNING again, owned by this process."""
     run = Run(store, run_id)
-    with reported(store.root):
+    with explain_errors(store.root):
         before = store.client.get_run(run_id).data.tags
         # The owner first: a run that says RUNNING must never name a process that is gone.
         run.tags({**tags, RESUMED_TAG: str(int(before.get(RESUMED_TAG, "0")) + 1)})

@@ -90,7 +90,7 @@ def open_store(root: Path) -> Store:
             "tracking.root."
         ) from None
     uri = f"sqlite:///{root / 'mlflow.db'}"
-    with lock(root / ".lock"), reported(root):
+    with lock(root / ".lock"), explain_errors(root):
         if not (root / "mlflow.db").exists():
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")
@@ -128,7 +128,7 @@ def _check_database(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def reported(root: Path) -> Iterator[None]:
+def explain_errors(root: Path) -> Iterator[None]:
     """Turn the database's errors into one sentence."""
     try:
         yield

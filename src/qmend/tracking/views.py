@@ -20,7 +20,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.tracking.finding import SCORED_SPLITS, scored_split
-from qmend.tracking.store import Store, reported
+from qmend.tracking.store import Store, explain_errors
 
 _TAG = "mlflow.sharedViewState."
 #: Begins the key of every view that is made here.
@@ -86,7 +86,7 @@ def prepare_views(store: Store, most: int = 1000) -> list[View]:
     Raises:
         QmendError: if the store can't be used.
     """
-    with reported(store.root):
+    with explain_errors(store.root):
         runs = store.runs(limit=most)
         tags = store.client.get_experiment(store.experiment_id).tags
         wanted = {key: value for key, value in _SETTINGS.items() if key not in tags}

@@ -19,7 +19,7 @@ from qmend.training.state import claim
 from qmend.tuning.ray_trials import run_trials
 from qmend.tuning.record import OUTCOMES, SEARCH_SPACE
 from qmend.tuning.result import SearchResult, conclude
-from qmend.tuning.search import Plan, Search, Watch
+from qmend.tuning.search import Search, SearchPlan, Watch
 from qmend.tuning.worker import Shared
 from qmend.types import QmendError
 
@@ -46,7 +46,7 @@ WriteBest = Callable[[Search, SearchResult], str]
 
 def run_search(
     context: Context,
-    plan: Plan,
+    plan: SearchPlan,
     write_best: WriteBest,
     watch: Watch = lambda trial: None,
     say: Message = lambda sentence: None,

@@ -38,7 +38,7 @@ _MOST_TRIALS = 50_000
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """A search, checked before any work.
 
     Attributes:
@@ -57,8 +57,8 @@ class Plan:
     @staticmethod
     def of(
         config: Mapping[str, Any], options: TuneConfig, check: Check, ray_address: str = "local"
-    ) -> Plan:
-        """Plan a search around a whole config of `qmend train`.
+    ) -> SearchPlan:
+        """SearchPlan a search around a whole config of `qmend train`.
 
         Raises:
             QmendError: if the space does not fit the config.
@@ -68,7 +68,7 @@ class Plan:
         decided = {"trainer.monitor": options.metric, "trainer.threads": threads}
         base = with_values(config, decided)
         space = SearchSpace.parse(options.space, base)
-        return Plan(options, space, base, check(base), check, ray_address)
+        return SearchPlan(options, space, base, check(base), check, ray_address)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class Search:
     """
 
     context: Context
-    plan: Plan
+    plan: SearchPlan
     folder: Path
     parent: str
     watch: Watch = lambda trial: None

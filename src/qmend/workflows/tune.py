@@ -13,7 +13,7 @@ from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
 from qmend.tuning.result import SearchResult
 from qmend.tuning.running import CompleteSearch, run_search
-from qmend.tuning.search import Plan, Search
+from qmend.tuning.search import Search, SearchPlan
 from qmend.workflows.configs import TrainConfig, TuneCommandConfig
 from qmend.workflows.generate import generate
 from qmend.workflows.observer import Observer
@@ -47,7 +47,7 @@ def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
     check_writable(best_config)
     training = {key: value for key, value in config.plain().items() if key != "tune"}
     address = cluster_address(config.ray.address)
-    plan = Plan.of(training, config.tune, TrainConfig.model_validate, address)
+    plan = SearchPlan.of(training, config.tune, TrainConfig.model_validate, address)
     store = open_store(config.tracking.root)
     generate(config, observer)
     context = Context(store, load_dataset(config.dataset_folder))
