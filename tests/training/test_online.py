@@ -21,7 +21,7 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
 from qmend.encodings import ENCODINGS, Batch
-from qmend.generation.online import FreshCircuits, fresh_noise
+from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
 from qmend.training.config import OnlineConfig, TrainingConfig
 from qmend.training.data import encode
@@ -31,13 +31,13 @@ from qmend.types import QmendError
 
 FITTED = conf_dir() / "dataset" / "noise" / "surrogate_algiers.yaml"
 AER = AerNoiseConfig()
-#: A dataset's own constants, far from what any world has.
+#: A dataset's own constants, far from those of any randomized device.
 LOUD = SurrogateConfig(name="surrogate_hardware", device_seed=5, strength=9.0, zz=1.0, drift=0.0)
 
 
 @pytest.fixture(scope="module")
-def circuits(tiny, tiny_config, device_config) -> FreshCircuits:
-    return FreshCircuits.like(tiny, tiny_config, device_config, AER, seed=0)
+def circuits(tiny, tiny_config, device_config) -> OnlineCircuits:
+    return OnlineCircuits.like(tiny, tiny_config, device_config, AER, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_stored_circuits_are_made_again_bit_for_bit_from_their_own_seeds(
 
 
 def test_no_circuit_comes_twice_or_is_a_stored_one(tiny, tiny_config, device_config, circuits):
-    other = FreshCircuits.like(tiny, tiny_config, device_config, AER, seed=1)
+    other = OnlineCircuits.like(tiny, tiny_config, device_config, AER, seed=1)
     ids = [i for made in (circuits, other) for job in range(3) for i in made.job(job).circuit_id]
     assert len(set(ids)) == len(ids)
     assert not set(ids) & set(tiny.rows.circuit_id)
@@ -132,25 +132,25 @@ def test_only_calibrations_of_the_training_split_are_used(tiny, tiny_config, dev
     index = np.where(tiny.split == "train", np.arange(len(tiny.rows)) % 2, 2)
     dated = replace(stored, calibrations=days, layouts=stored.layouts * 3, calibration_index=index)
     by_time = replace(tiny, rows=replace(tiny.rows, circuits=dated))
-    found = FreshCircuits.like(by_time, tiny_config, device_config, AER, seed=0)
+    found = OnlineCircuits.like(by_time, tiny_config, device_config, AER, seed=0)
     assert [c.device for c in found.calibrations] == ["day 0", "day 1"]
 
 
 # Their noise
 
 
-def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
+def test_randomized_noise_differs_by_job_and_never_reads_the_datasets_constants(
     tiny, tiny_config, device_config
 ):
     def noisy(noise) -> np.ndarray:
         config = tiny_config.model_copy(update={"noise": noise})
-        randomized = fresh_noise("randomized", (0.5, 2.0), config, 0)
-        made = FreshCircuits.like(tiny, config, device_config, randomized, seed=0)
+        randomized = online_noise("randomized", (0.5, 2.0), config, 0)
+        made = OnlineCircuits.like(tiny, config, device_config, randomized, seed=0)
         return np.array([made.job(job).noisy_exact for job in range(2)])
 
     quiet = SurrogateConfig(name="surrogate_hardware", strength=0.0)
     np.testing.assert_array_equal(noisy(LOUD), noisy(quiet))
-    randomized = fresh_noise("randomized", (0.5, 2.0), tiny_config, 0)
+    randomized = online_noise("randomized", (0.5, 2.0), tiny_config, 0)
     drawn = [randomized.of_device(job) for job in range(200)]
     assert len({w.device_seed for w in drawn}) == 200
     strength = np.array([w.strength for w in drawn])
@@ -160,10 +160,10 @@ def test_worlds_differ_from_job_to_job_and_never_read_the_datasets_constants(
     assert {w.model_dump_json(exclude=sizes) for w in drawn} == {
         SurrogateConfig(name="surrogate_hardware").model_dump_json(exclude=sizes)
     }
-    assert fresh_noise("randomized", (0.5, 2.0), tiny_config, 1).of_device(0) != drawn[0]
+    assert online_noise("randomized", (0.5, 2.0), tiny_config, 1).of_device(0) != drawn[0]
 
 
-def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
+def test_the_same_circuit_differs_under_two_randomized_noises(circuits):
     a, b = (
         replace(circuits, noise=RandomizedNoise(strength=(1.0, 1.0), seed=seed)).job(0)
         for seed in (0, 1)
@@ -173,13 +173,13 @@ def test_the_same_circuit_fares_differently_in_two_worlds(circuits):
     assert np.median(apart) > 0.05
 
 
-def test_worlds_without_strength_are_aers_noise(circuits):
+def test_randomized_noise_without_strength_is_aers(circuits):
     none = replace(circuits, noise=RandomizedNoise(strength=(0.0, 0.0), seed=3))
     np.testing.assert_allclose(none.job(1).noisy_exact, circuits.job(1).noisy_exact, atol=1e-12)
 
 
 def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
-    noise = fresh_noise(FITTED, (0.5, 2.0), tiny_config, 0)
+    noise = online_noise(FITTED, (0.5, 2.0), tiny_config, 0)
     assert isinstance(noise, FittedConfig)
     fitted = replace(circuits, noise=noise).job(0)
     assert np.abs(fitted.noisy_exact - circuits.job(0).noisy_exact).max() > 0.01
@@ -218,7 +218,7 @@ def test_what_cannot_or_must_not_be_drawn_is_refused(tiny, tiny_config, device_c
     refused({"circuits": 4}, tiny_config, "fill one batch", "trainer.batch_size (8)")
     measured = replace(tiny, source="hardware")
     with pytest.raises(QmendError, match=r"was measured on hardware, whose noise no config holds"):
-        FreshCircuits.like(measured, tiny_config, device_config, AER, seed=0)
+        OnlineCircuits.like(measured, tiny_config, device_config, AER, seed=0)
 
 
 # The batches
@@ -253,7 +253,7 @@ def test_a_draw_is_used_for_several_epochs_each_in_another_order(make):
 
 
 @pytest.mark.parametrize("encoding", ["token", "paper"])
-def test_stored_circuits_take_part_whole_among_the_fresh_ones(make, encoding):
+def test_stored_circuits_take_part_whole_among_the_simulated_ones(make, encoding):
     """Every stored circuit once an epoch; padding changes no token."""
     batches = make(encoding, with_stored=True)
     stored = batches.stored
@@ -382,7 +382,7 @@ def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config,
     """Same circuits, calibrations and labels; other counts, each time, and Aer's exactly."""
     train = tiny.part("train")
     args = (tiny, tiny_config, device_config)
-    again = FreshCircuits.like(*args, RandomizedNoise(strength=(1.0, 1.0), seed=3), 0, "noise")
+    again = OnlineCircuits.like(*args, RandomizedNoise(strength=(1.0, 1.0), seed=3), 0, "noise")
     size = tiny_config.job_size
     jobs = len(train) // size
     first, second, later = again.job(0), again.job(1), again.job(jobs)
@@ -391,7 +391,7 @@ def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config,
     np.testing.assert_array_equal(later.circuit_id, train.circuit_id[:size])
     np.testing.assert_array_equal(first.ideal, train.ideal[:size])
     assert np.abs(later.noisy_exact - first.noisy_exact).sum(axis=1).min() > 1e-3
-    same_noise = FreshCircuits.like(*args, AER, 0, "noise").job(0)
+    same_noise = OnlineCircuits.like(*args, AER, 0, "noise").job(0)
     np.testing.assert_allclose(same_noise.noisy_exact, train.noisy_exact[:size], atol=1e-12)
     assert not np.array_equal(same_noise.circuits.noisy, train.circuits.noisy[:size])
     spread = np.abs(same_noise.circuits.noisy - same_noise.noisy_exact).sum(axis=1)

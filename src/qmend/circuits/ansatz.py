@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qmend.circuits.gadgets import Gadget
-from qmend.circuits.hamiltonians import PauliSum, pauli_action
+from qmend.circuits.hamiltonians import PauliSum
 from qmend.circuits.rotations import append_rotation, pauli_string, rotation_circuit
+from qmend.circuits.statevector import pauli_action
 from qmend.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import

@@ -1,4 +1,4 @@
-"""Clifford circuits: random ones, and exact distributions by carrying Pauli strings backwards.
+"""Draw Clifford circuits; compute their distributions by propagating Pauli strings.
 
 A few RZ of any angle may stand between the Clifford gates.
 """
@@ -6,16 +6,12 @@ A few RZ of any angle may stand between the Clifford gates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qmend.circuits.families import SourceCircuit
 from qmend.types import FloatArray, IntArray
 from qmend.walsh import walsh_hadamard
-
-if TYPE_CHECKING:  # Qiskit takes seconds to import
-    pass
 
 #: (h, s, sdg, x, y, z, cx or rz; qubit, the control of a CX; its target, else -1; angle of RZ).
 Gate = tuple[str, int, int, float]

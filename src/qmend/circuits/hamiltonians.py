@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.rotations import pauli_string
+from qmend.circuits.statevector import pauli_action
 from qmend.types import AnyArray, FloatArray, IntArray
-
-
-@lru_cache(maxsize=4096)
-def pauli_action(letters: str) -> tuple[int, AnyArray]:
-    """(flip, phase) with (P psi)[s] = phase[s] psi[s ^ flip]; letters qubit 0 first."""
-    bits = (np.arange(2 ** len(letters))[:, None] >> np.arange(len(letters))) & 1
-    flip, phase = 0, np.ones(len(bits), dtype=complex)
-    for qubit, letter in enumerate(letters):
-        if letter in "XY":
-            flip |= 1 << qubit
-        if letter == "Z":
-            phase *= 1 - 2 * bits[:, qubit]
-        if letter == "Y":  # <1|Y|0> = i, <0|Y|1> = -i
-            phase *= 1j * (2 * bits[:, qubit] - 1)
-    return flip, phase
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from itertools import product
 
 import numpy as np
 
-from qmend.circuits.hamiltonians import PauliSum, pauli_action
+from qmend.circuits.hamiltonians import PauliSum
+from qmend.circuits.statevector import pauli_action
 from qmend.types import AnyArray, FloatArray
 
 BOHR_IN_ANGSTROM = 0.529177210903

@@ -6,21 +6,24 @@ least significant bit of an index.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.gates import GATE_CODE
+from qmend.gates import GATE_CODE, TWO_QUBIT
 from qmend.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
     from qiskit.circuit import QuantumCircuit
 
-_SX = np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2
-_X = np.array([[0, 1], [1, 0]], dtype=complex)
-# Matrices on |second first>: the first qubit of the gate is the less significant bit.
-_TWO: dict[str, AnyArray] = {
+#: Matrices of the native gates without an angle, on |second first>: the gate's first qubit is the
+#: less significant bit.
+UNITARIES: dict[str, AnyArray] = {
+    "id": np.eye(2, dtype=complex),
+    "x": np.array([[0, 1], [1, 0]], dtype=complex),
+    "sx": np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2,
     "cx": np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]], dtype=complex),
     "cz": np.diag([1, 1, 1, -1]).astype(complex),
     "ecr": np.array([[0, 1, 0, 1j], [1, 0, -1j, 0], [0, 1j, 0, 1], [-1j, 0, 1, 0]]) / np.sqrt(2),
@@ -36,14 +39,14 @@ def compiled_states(table: InstructionTable) -> AnyArray:
     without = np.array([index[(index >> q) & 1 == 0] for q in range(n)])  # (n, 2^(n-1))
     one = np.zeros((len(table.gate), 2, 2), dtype=complex)
     one[:] = np.eye(2)
-    one[table.gate == GATE_CODE["sx"]] = _SX
-    one[table.gate == GATE_CODE["x"]] = _X
+    for gate in ("sx", "x"):
+        one[table.gate == GATE_CODE[gate]] = UNITARIES[gate]
     rz = table.gate == GATE_CODE["rz"]
     one[rz, 0, 0] = np.exp(-0.5j * table.angle[rz])
     one[rz, 1, 1] = np.exp(0.5j * table.angle[rz])
     two = np.zeros((max(GATE_CODE.values()) + 1, 4, 4), dtype=complex)
-    for name, matrix in _TWO.items():
-        two[GATE_CODE[name]] = matrix
+    for gate in TWO_QUBIT:
+        two[GATE_CODE[gate]] = UNITARIES[gate]
     is_two = table.is_two_qubit
     lengths = table.lengths
     for step in range(int(lengths.max(initial=0))):
@@ -122,18 +125,19 @@ def source_state(circuit: QuantumCircuit) -> AnyArray:
         if name in ("barrier", "measure"):
             continue
         qubits = [circuit.find_bit(q).index for q in item.qubits]
-        operation = item.operation
-        gadget = _pauli_gadget(operation)
+        gadget = _pauli_gadget(item.operation)
         if gadget is not None:
-            state = apply_pauli_gadget(state, *gadget, qubits)
+            letters = ["I"] * n
+            for letter, qubit in zip(reversed(gadget[0]), qubits, strict=True):
+                letters[qubit] = letter
+            state = apply_pauli_gadget(state, "".join(letters), gadget[1])
         else:
-            matrix = Operator(operation).data
-            state = _apply(state, matrix, qubits, n)
+            state = _apply(state, Operator(item.operation).data, qubits, n)
     return state
 
 
 def _pauli_gadget(operation: Any) -> tuple[str, float] | None:
-    """Pauli string and angle of a gate exp(-i angle P), None for any other."""
+    """Read Pauli string (first qubit last) and angle of a gate exp(-i angle P), else None."""
     from qiskit.circuit.library import PauliEvolutionGate
     from qiskit.quantum_info import SparsePauliOp
 
@@ -145,19 +149,26 @@ def _pauli_gadget(operation: Any) -> tuple[str, float] | None:
     return operator.paulis[0].to_label(), float(operation.time) * float(operator.coeffs[0].real)
 
 
-def apply_pauli_gadget(state: AnyArray, pauli: str, angle: float, qubits: list[int]) -> AnyArray:
-    """exp(-i angle P) on a statevector; ``pauli`` in Qiskit's order (last letter: first qubit)."""
-    index = np.arange(len(state))
-    flip, phase = 0, np.ones(len(state), dtype=complex)
-    for letter, qubit in zip(reversed(pauli), qubits, strict=True):
-        bit = (index >> qubit) & 1
+@lru_cache(maxsize=4096)
+def pauli_action(letters: str) -> tuple[int, AnyArray]:
+    """Return (flip, phase) with (P psi)[s] = phase[s] psi[s ^ flip]; letters qubit 0 first."""
+    bits = (np.arange(2 ** len(letters))[:, None] >> np.arange(len(letters))) & 1
+    flip, phase = 0, np.ones(len(bits), dtype=complex)
+    for qubit, letter in enumerate(letters):
         if letter in "XY":
             flip |= 1 << qubit
         if letter == "Z":
-            phase = phase * (1 - 2 * bit)
-        if letter == "Y":  # Y|0> = i|1>, Y|1> = -i|0>; row index has the flipped bit
-            phase = phase * np.where(bit == 1, 1j, -1j)
-    result: AnyArray = np.cos(angle) * state - 1j * np.sin(angle) * phase * state[index ^ flip]
+            phase *= 1 - 2 * bits[:, qubit]
+        if letter == "Y":  # <1|Y|0> = i, <0|Y|1> = -i
+            phase *= 1j * (2 * bits[:, qubit] - 1)
+    return flip, phase
+
+
+def apply_pauli_gadget(state: AnyArray, letters: str, angle: float) -> AnyArray:
+    """Apply exp(-i angle P) to a statevector; letters qubit 0 first."""
+    flip, phase = pauli_action(letters)
+    source = np.arange(len(state)) ^ flip
+    result: AnyArray = np.cos(angle) * state - 1j * np.sin(angle) * phase * state[source]
     return result
 
 

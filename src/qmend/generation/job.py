@@ -1,9 +1,10 @@
-"""One job of a simulated dataset: draw, compile, simulate, sample, prove the labels."""
+"""Jobs of a simulated dataset: draw, compile, simulate, sample, prove the labels."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -27,6 +28,8 @@ from qmend.types import FloatArray, IntArray, QmendError, Split
 
 #: Largest difference allowed between a label and the compiled circuit's own distribution.
 LABEL_TOLERANCE = 1e-10
+#: Redraws of one circuit, after which its family counts as exhausted.
+MAX_REDRAWS = 100
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,8 @@ class DrawnJob:
     """The circuits of one job before they run; bit order is the source's.
 
     Attributes:
-        seeds: one a circuit.
-        params: (N,) JSON of what the family drew.
+        seeds: of each circuit.
+        params: (N,) JSON of the family's parameters.
         table: the compiled circuits, chain order.
         measured: (N, n) chain position behind each classical bit.
         ideal: (N, 2^n) labels, proven.
@@ -57,6 +60,10 @@ class DrawnJob:
     table: InstructionTable
     measured: IntArray
     ideal: FloatArray
+
+    @property
+    def circuit_ids(self) -> list[str]:
+        return self.table.circuit_ids(self.measured)
 
 
 @dataclass(frozen=True)
@@ -73,36 +80,36 @@ class GenerationSetup:
     compiler: Compiler
 
     def calibration(self, job: int) -> Calibration:
-        """The snapshot that a job runs under."""
+        """Return the snapshot that a job runs under."""
         return self.calibrations[job % len(self.calibrations)]
 
     def times(self) -> list[datetime]:
-        """When each job runs."""
+        """Return the time at which each job runs."""
         return [self.calibration(job).time for job in range(self.dataset.jobs)]
 
     def noise(self, job: int) -> Noise:
-        """The noise that a job runs under, built once a snapshot."""
-        return _noise(self, job % len(self.calibrations))
+        """Build the noise that a job runs under, once a snapshot."""
+        noise = _executor(self, job % len(self.calibrations), "ptm")
+        assert isinstance(noise, Noise)
+        return noise
 
     def aer(self, job: int) -> Executor | None:
-        """Aer's simulation of a job; None for noise that Aer's device model lacks."""
+        """Build Aer's simulation of a job; None for noise that its device model lacks."""
         snapshot = job % len(self.calibrations)
         return self.noise_config(snapshot).build_aer(
             self.calibrations[snapshot], self.device.layout
         )
 
     def executor(self, job: int) -> Executor:
-        """The dataset's executor of a job.
+        """Build the dataset's executor of a job, once a snapshot.
 
         Raises:
             QmendError: if the executor can't simulate the noise.
         """
-        if self.dataset.simulator == "ptm":
-            return self.noise(job)
-        return _executor(self, job % len(self.calibrations))
+        return _executor(self, job % len(self.calibrations), self.dataset.simulator)
 
     def noise_config(self, snapshot: int) -> NoiseConfig:
-        """The noise under a snapshot; a randomized device has coherent errors of its own."""
+        """Return a snapshot's noise; a randomized device has coherent errors of its own."""
         noise: NoiseConfig = self.dataset.noise
         randomized = self.calibrations[snapshot].device != self.device.name
         return noise.of_device(snapshot) if randomized else noise
@@ -110,7 +117,7 @@ class GenerationSetup:
 
 @lru_cache(maxsize=2)
 def generation_setup(dataset: DatasetConfig, device: DeviceConfig) -> GenerationSetup:
-    """Device, compiler and calibrations of a dataset, built once a process.
+    """Load device, compiler and calibrations of a dataset, once a process.
 
     Raises:
         QmendError: if they do not fit each other.
@@ -128,15 +135,9 @@ def generation_setup(dataset: DatasetConfig, device: DeviceConfig) -> Generation
 
 
 @lru_cache(maxsize=256)
-def _noise(setup: GenerationSetup, snapshot: int) -> Noise:
+def _executor(setup: GenerationSetup, snapshot: int, simulator: str) -> Executor:
     config, calibration = setup.noise_config(snapshot), setup.calibrations[snapshot]
-    return config.build(calibration, setup.device.layout)
-
-
-@lru_cache(maxsize=256)
-def _executor(setup: GenerationSetup, snapshot: int) -> Executor:
-    config, calibration = setup.noise_config(snapshot), setup.calibrations[snapshot]
-    return config.executor(setup.dataset.simulator, calibration, setup.device.layout)
+    return config.executor(simulator, calibration, setup.device.layout)
 
 
 def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> DrawnJob:
@@ -165,8 +166,37 @@ def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> D
     return DrawnJob(seeds, params, table, measured, ideal)
 
 
+def draw_job_without(
+    setup: GenerationSetup,
+    job: int,
+    unwanted: Callable[[list[str]], list[int]],
+    exhausted: str,
+) -> tuple[DrawnJob, dict[int, int]]:
+    """Draw a job, and its unwanted circuits again until there are none.
+
+    Args:
+        unwanted: ``circuit_id`` of each circuit -> the circuits to be drawn again.
+        exhausted: message for a family that has too few other circuits.
+
+    Returns:
+        The job, and circuit -> how often it was redrawn.
+
+    Raises:
+        QmendError: as :func:`draw_job`, or after :data:`MAX_REDRAWS` redraws of one circuit.
+    """
+    attempts: Counter[int] = Counter()
+    while True:
+        drawn = draw_job(setup, job, attempts)
+        again = unwanted(drawn.circuit_ids)
+        if not again:
+            return drawn, dict(attempts)
+        attempts.update(again)
+        if max(attempts.values()) > MAX_REDRAWS:
+            raise QmendError(exhausted)
+
+
 def make_job(task: JobTask) -> pa.Table:
-    """All circuits of one simulated job as rows of the contract.
+    """Simulate one job; return its circuits as rows of the contract.
 
     Raises:
         QmendError: if a label differs from the compiled circuit's own noiseless distribution.
@@ -192,7 +222,11 @@ def make_job(task: JobTask) -> pa.Table:
 def simulate_job(
     drawn: DrawnJob, executor: Executor, job: int, shots: int
 ) -> tuple[IntArray, FloatArray]:
-    """(N, 2^n) counts, and the distributions they were sampled from, in the source's bit order."""
+    """Simulate drawn circuits.
+
+    Returns:
+        (N, 2^n) counts, and the distributions they were sampled from, in the source's bit order.
+    """
     exact = apply_readout(executor.probabilities(drawn.table, job), executor.readout)
     noisy_exact = to_bit_order(exact, drawn.measured)
     seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
@@ -211,17 +245,17 @@ def job_rows(
     executed_at: datetime,
     split: Split,
 ) -> pa.Table:
-    """A job that ran, as rows of the contract.
+    """Write a job that ran as rows of the contract.
 
     Args:
-        counts: (N, 2^n) in the source's bit order, as many a row as it had shots.
+        counts: (N, 2^n) in the source's bit order; a row adds up to its shots.
         noisy_exact: (N, 2^n) the distributions behind them, None for hardware.
         source: ``simulated`` or ``hardware``.
     """
     chain, size = setup.device, len(drawn.seeds)
     exact = pa.nulls(size, SCHEMA.field("noisy_exact").type)
     columns = {
-        "circuit_id": pa.array(drawn.table.circuit_ids(drawn.measured)),
+        "circuit_id": pa.array(drawn.circuit_ids),
         "family": pa.array([setup.dataset.family.name] * size),
         "family_params": pa.array(drawn.params),
         "seed": pa.array(drawn.seeds, pa.int64()),
@@ -248,7 +282,7 @@ def job_rows(
 
 
 def circuit_seed(seed: int, job: int, index: int, attempt: int = 0) -> int:
-    """The seed of one circuit: its drawing and its shots follow from it alone."""
+    """Derive the seed of one circuit, which alone decides its gates and its shots."""
     state = np.random.SeedSequence(seed, spawn_key=(job, index, attempt)).generate_state(
         1, np.uint64
     )

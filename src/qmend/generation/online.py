@@ -1,4 +1,4 @@
-"""Circuits drawn anew by the recipe of a dataset, to train on and never stored.
+"""Online simulation: training circuits by the recipe of a dataset, simulated and never stored.
 
 They have the dataset's family, device, compiler and shots, the calibrations that its training
 circuits ran under, and seeds that no circuit of a dataset has. None is in its validation or test
@@ -7,7 +7,6 @@ split.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -23,28 +22,32 @@ from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.gates import TWO_QUBIT
-from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup, simulate_job
+from qmend.generation.job import (
+    GenerationSetup,
+    draw_job_without,
+    generation_setup,
+    simulate_job,
+)
 from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.types import QmendError
 
-#: First number of the key of :func:`fresh_seed`; keys of circuits have three numbers, not two.
+#: First number of the key of :func:`online_seed`; keys of circuits have three numbers, not two.
 _STREAM = 0xF4E54
-_MAX_REDRAWS = 100
 
 
 @dataclass(frozen=True)
-class FreshCircuits:
-    """Endless circuits by a dataset's recipe.
+class OnlineCircuits:
+    """A source of any number of circuits by a dataset's recipe.
 
     Attributes:
         dataset, device: the recipe; its noise is not read.
         calibrations: the snapshots that jobs cycle through.
         noise: that the circuits run under.
-        seed: of circuits and shots, see :func:`fresh_seed`.
+        seed: of circuits and shots, see :func:`online_seed`.
         held_out: ``circuit_id`` of the circuits that must not be drawn.
-        again: stored training circuits to be measured again instead of new ones; None: new ones.
+        resampled: stored circuits whose noise alone is resampled; None: new circuits are drawn.
     """
 
     dataset: DatasetConfig
@@ -53,7 +56,7 @@ class FreshCircuits:
     noise: NoiseConfig
     seed: int
     held_out: frozenset[str]
-    again: LabelledCircuits | None = None
+    resampled: LabelledCircuits | None = None
 
     @staticmethod
     def like(
@@ -62,15 +65,15 @@ class FreshCircuits:
         device: DeviceConfig,
         noise: NoiseConfig,
         seed: int,
-        redraw: Literal["circuits", "noise"] = "circuits",
-    ) -> FreshCircuits:
-        """Circuits like those of a dataset, and none of its validation and test splits.
+        resample: Literal["circuits", "noise"] = "circuits",
+    ) -> OnlineCircuits:
+        """Simulate circuits like a dataset's, none of its validation and test splits.
 
         Args:
             stored: the dataset.
-            dataset, device: what it was made of.
+            dataset, device: the configs in its recipe.
             seed: of the training.
-            redraw: ``noise``: its own training circuits, measured again.
+            resample: ``noise``: its own training circuits, simulated under other noise.
 
         Raises:
             QmendError: for its own noise where it was measured on hardware.
@@ -83,29 +86,37 @@ class FreshCircuits:
             )
         train = stored.part("train")
         used = np.unique(train.circuits.calibration_index)
-        return FreshCircuits(
+        return OnlineCircuits(
             dataset,
             device,
             tuple(train.circuits.calibrations[k] for k in used),
             noise,
-            fresh_seed(dataset.seed, seed),
+            online_seed(dataset.seed, seed),
             frozenset(stored.rows.circuit_id[stored.split != "train"].tolist()),
-            train if redraw == "noise" else None,
+            train if resample == "noise" else None,
         )
 
     def job(self, number: int) -> LabelledCircuits:
-        """The circuits of one job, counted on from the dataset's own; their number alone
-        decides them.
+        """Simulate one job, which its number alone decides.
+
+        Args:
+            number: from 0; the dataset's own jobs come before.
 
         Raises:
             QmendError: if a label is not the compiled circuit's own noiseless distribution, or
                 the family has too few circuits outside ``held_out``.
         """
-        if self.again is not None:
-            return self._measured_again(self.again, number)
+        if self.resampled is not None:
+            return self._resample_noise(self.resampled, number)
         number += self.dataset.jobs
         setup = self._setup()
-        drawn, ids = self._draw(setup, number)
+        drawn, _ = draw_job_without(
+            setup,
+            number,
+            lambda ids: [k for k, circuit_id in enumerate(ids) if circuit_id in self.held_out],
+            f"The family {self.dataset.family.name!r} has too few circuits outside the validation "
+            "and test splits for online simulation; train on the stored ones.",
+        )
         calibration = setup.calibration(number)
         noise = self.noise.of_device(number).build(calibration, setup.device.layout)
         counts, exact = simulate_job(drawn, noise, number, self.dataset.shots)
@@ -121,22 +132,22 @@ class FreshCircuits:
             ),
             ideal=to_chain_order(drawn.ideal, drawn.measured),
             noisy_exact=to_chain_order(exact, drawn.measured),
-            circuit_id=np.array(ids),
-            job_id=np.full(size, f"fresh-{number:06d}"),
+            circuit_id=np.array(drawn.circuit_ids),
+            job_id=np.full(size, f"online-{number:06d}"),
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
             measured=drawn.measured,
         )
 
-    def _measured_again(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
-        """Measure the next stored circuits again, under the noise of a new job.
+    def _resample_noise(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
+        """Simulate the next stored circuits under the noise of a new job.
 
         Their calibrations stay, and so do their encodings.
         """
         size = self.dataset.job_size
-        turn = stored.select((number * size + np.arange(size)) % len(stored))
-        circuits = turn.circuits
-        exact = np.empty_like(turn.ideal)
+        chosen = stored.select((number * size + np.arange(size)) % len(stored))
+        circuits = chosen.circuits
+        exact = np.empty_like(chosen.ideal)
         for k in np.unique(circuits.calibration_index):
             at = np.flatnonzero(circuits.calibration_index == k)
             calibration, layout = circuits.chains[k]
@@ -149,46 +160,32 @@ class FreshCircuits:
             at = np.flatnonzero(circuits.shots == shots)
             counts[at] = sample_counts(exact[at], shots, [seeds[row] for row in at]) / shots
         return replace(
-            turn,
+            chosen,
             circuits=replace(circuits, noisy=counts),
             noisy_exact=exact,
-            job_id=np.full(size, f"again-{number:06d}"),
+            job_id=np.full(size, f"resampled-{number:06d}"),
         )
 
     def _setup(self) -> GenerationSetup:
-        """The dataset's, built once a process, with other seeds and the calibrations in use."""
+        """Return the dataset's setup with the seed and the calibrations of these circuits."""
         dataset = self.dataset.model_copy(update={"seed": self.seed})
         setup = generation_setup(self.dataset, self.device)
         return replace(setup, dataset=dataset, calibrations=self.calibrations)
 
-    def _draw(self, setup: GenerationSetup, number: int) -> tuple[DrawnJob, list[str]]:
-        """A job whose circuits are redrawn until none is held out, and their ``circuit_id``."""
-        attempts: Counter[int] = Counter()
-        while True:
-            drawn = draw_job(setup, number, attempts)
-            ids = drawn.table.circuit_ids(drawn.measured)
-            again = [index for index, circuit in enumerate(ids) if circuit in self.held_out]
-            if not again:
-                return drawn, ids
-            attempts.update(again)
-            if max(attempts.values()) > _MAX_REDRAWS:
-                raise QmendError(
-                    f"The family {self.dataset.family.name!r} has too few circuits outside the "
-                    "validation and test splits to draw fresh ones; train on the stored ones."
-                )
 
-
-def fresh_seed(dataset: int, training: int) -> int:
+def online_seed(dataset: int, training: int) -> int:
     """Derive the seed (63 bits) of a training's circuits from its own and the dataset's."""
     key = (_STREAM, training)
     state = np.random.SeedSequence(dataset, spawn_key=key).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 
-def fresh_noise(
+def online_noise(
     choice: str | Path, strength: tuple[float, float], dataset: DatasetConfig, seed: int
 ) -> NoiseConfig:
-    """The noise of fresh circuits, which must know nothing that training circuits don't show.
+    """Build the noise of online simulation.
+
+    It must hold no constants but those that the calibration or the training circuits show.
 
     Args:
         choice: ``dataset``, ``randomized``, or the path of a fitted noise config.
@@ -200,7 +197,7 @@ def fresh_noise(
             no fitted noise.
     """
     if choice == "randomized":
-        return RandomizedNoise(strength=strength, seed=fresh_seed(dataset.seed, seed))
+        return RandomizedNoise(strength=strength, seed=online_seed(dataset.seed, seed))
     if choice == "dataset":
         if dataset.noise.constants == "calibration":
             return dataset.noise

@@ -1,4 +1,4 @@
-"""Where the jobs of a generation run: here, in other processes, or on a Ray cluster.
+"""Runners of a generation's jobs: this process, other processes, a Ray cluster.
 
 A runner takes tasks and yields (job, rows) in any order. It holds only a few results at a
 time: memory does not grow with the number of jobs.
@@ -7,8 +7,8 @@ time: memory does not grow with the number of jobs.
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ _OBJECT_STORE_BYTES = 200 * 2**20
 
 @contextmanager
 def start_runner(workers: int, ray_address: str | None = None) -> Iterator[Runner]:
-    """A runner in this process, in ``workers`` others, or on a Ray cluster.
+    """Start a runner: this process, ``workers`` others, or a Ray cluster.
 
     Raises:
         QmendError: if the cluster can't be reached.
@@ -51,50 +51,59 @@ def _processes(workers: int) -> Iterator[Runner]:
         workers, mp_context=context, initializer=end_with, initargs=(process_identity(),)
     )
 
-    def run(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
-        waiting = iter(tasks)
-        pending: dict[Future[pa.Table], int] = {}
-        while True:
-            for task in waiting:
-                pending[pool.submit(make_job, task)] = task.job
-                if len(pending) >= _AHEAD * workers:
-                    break
-            if not pending:
-                return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
-                yield pending.pop(future), future.result()
-
     with without_main_module():
         try:
-            yield run
+            yield lambda tasks: _run_ahead(
+                tasks,
+                _AHEAD * workers,
+                submit=lambda task: pool.submit(make_job, task),
+                finished=lambda pending: wait(pending, return_when=FIRST_COMPLETED).done,
+                result=lambda future: future.result(),
+            )
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
 def _ray(address: str) -> Iterator[Runner]:
-    """The same on a Ray cluster: one task a processor, ended or handed back afterwards."""
+    """Run one task a processor on a Ray cluster, which is ended or handed back afterwards."""
     way_out = "check ray.address and RAY_ADDRESS, or use data.executor=local"
     with ray_cluster(address, way_out, object_store_memory=_OBJECT_STORE_BYTES):
-        yield _on_ray
+        import ray
+
+        remote = ray.remote(num_cpus=1, max_retries=3)(make_job)
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        yield lambda tasks: _run_ahead(
+            tasks,
+            _AHEAD * max(1, int(resources.get("CPU", 1))),
+            submit=remote.remote,
+            finished=lambda pending: ray.wait(list(pending), num_returns=1)[0],
+            result=ray.get,
+        )
 
 
-def _on_ray(tasks: list[JobTask]) -> Iterator[tuple[int, pa.Table]]:
-    import ray
+def _run_ahead(
+    tasks: list[JobTask],
+    ahead: int,
+    submit: Callable[[JobTask], Any],
+    finished: Callable[[dict[Any, int]], Iterable[Any]],
+    result: Callable[[Any], pa.Table],
+) -> Iterator[tuple[int, pa.Table]]:
+    """Yield (job, rows) as they come, with at most ``ahead`` tasks submitted.
 
-    remote = ray.remote(num_cpus=1, max_retries=3)(make_job)
-
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    ahead = _AHEAD * max(1, int(resources.get("CPU", 1)))
+    Args:
+        submit: task -> handle.
+        finished: waits for one or more of the handles, and returns them.
+        result: handle -> rows.
+    """
     waiting = iter(tasks)
     pending: dict[Any, int] = {}
     while True:
         for task in waiting:
-            pending[remote.remote(task)] = task.job
+            pending[submit(task)] = task.job
             if len(pending) >= ahead:
                 break
         if not pending:
             return
-        ready, _ = ray.wait(list(pending), num_returns=1)
-        for reference in ready:
-            yield pending.pop(reference), ray.get(reference)
+        for handle in finished(pending):
+            yield pending.pop(handle), result(handle)

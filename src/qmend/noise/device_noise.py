@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.statevector import UNITARIES
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
 from qmend.gates import GATE_CODE, GATES
 from qmend.noise.base import Noise
@@ -19,20 +20,10 @@ from qmend.simulation import channels
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray, QmendError
 
-_H = 1 / np.sqrt(2)
-_UNITARY = {
-    "id": np.eye(2),
-    "x": np.array([[0, 1], [1, 0]]),
-    "sx": np.array([[1 + 1j, 1 - 1j], [1 - 1j, 1 + 1j]]) / 2,
-    "cx": np.array([[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]]),
-    "cz": np.diag([1, 1, 1, -1]),
-    "ecr": _H * np.array([[0, 1, 0, 1j], [1, 0, -1j, 0], [0, 1j, 0, 1], [-1j, 0, 1, 0]]),
-}
-
 
 def ideal_channel(gate: str) -> Tensor:
     """(4^k, 4^k) of a native gate without noise; not of RZ, which has an angle."""
-    return channels.unitary_channel(np.asarray(_UNITARY[gate], dtype=complex))
+    return channels.unitary_channel(UNITARIES[gate])
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ class NoiseParameters:
         gates = [
             g
             for g in calibration.gates
-            if g.gate in _UNITARY and all(q in position for q in g.qubits)
+            if g.gate in UNITARIES and all(q in position for q in g.qubits)
         ]
 
         def values(items: Sequence[QubitCalibration | GateCalibration], field: str) -> Tensor:

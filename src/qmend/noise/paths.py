@@ -78,7 +78,7 @@ def path_features(
     wait = plan.idle_time[:, None] * relax[plan.idle_qubit]
     last_rz = len(one) + len(plan.angle)
     out = np.zeros((len(table), 2**n, len(FEATURES)))
-    _sample(
+    _sample_paths(
         n,
         sequence.offsets,
         sequence.first,
@@ -183,6 +183,7 @@ def _conjugations() -> IntArray:
 _CONJUGATION = _conjugations()
 
 
+@numba.njit(cache=True, nogil=True)
 def _transform(sums: FloatArray) -> None:
     """(size, C) weights w of masks m -> sum_m w_m (m.s mod 2) for every s, in place.
 
@@ -202,9 +203,7 @@ def _transform(sums: FloatArray) -> None:
             sums[k, c] = max((sums[0, c] - sums[k, c]) / 2, 0.0)
 
 
-_transformed = numba.njit(cache=True, nogil=True)(_transform)
-
-
+@numba.njit(cache=True, nogil=True)
 def _sample_paths(
     n: int,
     offsets: IntArray,
@@ -337,8 +336,8 @@ def _sample_paths(
                 met[mask, 0] += lost[mask, 0]
                 met[mask, 1] += lost[mask, 1]
                 total[path, mask, 0] = lost[mask, 0] + lost[mask, 1]
-            _transformed(total[path])
-        _transformed(met)
+            _transform(total[path])
+        _transform(met)
         for s in range(1, size):
             least, mean = total[0, s, 0], 0.0
             for path in range(paths):
@@ -352,6 +351,3 @@ def _sample_paths(
             out[circuit, s, 1] = np.sqrt(spread / paths)
             for feature in range(9):
                 out[circuit, s, 2 + feature] = met[s, feature] / paths
-
-
-_sample = numba.njit(cache=True, nogil=True)(_sample_paths)

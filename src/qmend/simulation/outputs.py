@@ -1,4 +1,4 @@
-"""What is read from an evolved state: distributions, marginals, expectation values."""
+"""Distributions and expectation values of the states that programs end in."""
 
 from __future__ import annotations
 
@@ -39,13 +39,3 @@ def pauli_expectations(program: Program, strings: Sequence[str]) -> FloatArray:
         columns.append(sum("IXYZ".index(letter) * 4**q for q, letter in enumerate(string)))
     expectations: FloatArray = kernel.evolve(program, np.float64, "all")[:, columns]
     return expectations
-
-
-def marginal(distributions: FloatArray, qubits: Sequence[int]) -> FloatArray:
-    """(N, 2^k) distribution of some qubits; bit j of the result's index is ``qubits[j]``."""
-    size = distributions.shape[1]
-    index = np.arange(size)
-    target = sum(((index >> q) & 1) << j for j, q in enumerate(qubits))
-    out = np.zeros((len(distributions), 2 ** len(qubits)))
-    np.add.at(out.T, target, distributions.T)
-    return out

@@ -51,19 +51,6 @@ class Program:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def slice(self, start: int, stop: int) -> Program:
-        """Circuits ``start:stop``, the channel tables shared."""
-        at = slice(self.offsets[start], self.offsets[stop])
-        return Program(
-            self.n_qubits,
-            self.offsets[start : stop + 1] - self.offsets[start],
-            self.first[at],
-            self.second[at],
-            self.row[at],
-            self.one,
-            self.two,
-        )
-
 
 def z_strings(n: int) -> IntArray:
     """(2^n,) index among the 4^n Pauli strings of Z on the set bits of s, for every s."""

@@ -19,7 +19,7 @@ import torch
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
-from qmend.generation.online import FreshCircuits, fresh_noise
+from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import NoiseConfig
 from qmend.processes import end_with, process_identity, without_main_module
 from qmend.training.batches import digest
@@ -32,7 +32,7 @@ class OnlineSource:
     """The circuits that a training simulates, and how often."""
 
     options: OnlineConfig
-    circuits: FreshCircuits
+    circuits: OnlineCircuits
 
     @staticmethod
     def like(stored: Dataset, options: OnlineConfig, seed: int) -> OnlineSource:
@@ -47,7 +47,7 @@ class OnlineSource:
         """
         dataset, device = recipe_configs(stored.manifest.recipe)
         noise = choose_noise(options, dataset, seed)
-        circuits = FreshCircuits.like(stored, dataset, device, noise, seed, options.resample)
+        circuits = OnlineCircuits.like(stored, dataset, device, noise, seed, options.resample)
         return OnlineSource(options, circuits)
 
     @property
@@ -68,9 +68,9 @@ def choose_noise(options: OnlineConfig, dataset: DatasetConfig, seed: int) -> No
     """Build the noise that the options ask for.
 
     Raises:
-        QmendError: as :func:`qmend.generation.online.fresh_noise`.
+        QmendError: as :func:`qmend.generation.online.online_noise`.
     """
-    return fresh_noise(options.noise, options.strength, dataset, seed)
+    return online_noise(options.noise, options.strength, dataset, seed)
 
 
 class OnlineBatches:
@@ -132,7 +132,7 @@ class OnlineBatches:
             [c.model_dump(mode="json") for c in circuits.calibrations],
             circuits.noise.model_dump(mode="json"),
             circuits.seed,
-            None if circuits.again is None else sorted(circuits.again.circuit_id.tolist()),
+            None if circuits.resampled is None else sorted(circuits.resampled.circuit_id.tolist()),
             sorted(circuits.held_out),
             self.encoding.to_json(),
             self.with_tokens,
@@ -213,7 +213,7 @@ class OnlineBatches:
 
 
 def _simulate_job(
-    circuits: FreshCircuits, encoding: Encoding, with_tokens: bool, job: int
+    circuits: OnlineCircuits, encoding: Encoding, with_tokens: bool, job: int
 ) -> Batch:
     """Simulate the circuits of a job, and encode them."""
     labelled = circuits.job(job)

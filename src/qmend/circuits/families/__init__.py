@@ -61,7 +61,7 @@ class SourceCircuit:
         state = np.zeros(2 ** (self.n_qubits or 0), dtype=complex)
         state[0] = 1
         for letters, angle in self.gadgets:
-            state = apply_pauli_gadget(state, letters[::-1], angle, list(range(len(letters))))
+            state = apply_pauli_gadget(state, letters, angle)
         return state
 
     def probabilities(self) -> FloatArray:
