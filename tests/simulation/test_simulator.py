@@ -210,23 +210,6 @@ def test_shots_depend_on_the_seed_alone(algiers):
     np.testing.assert_array_equal(sample_counts(exact[2:3], 1000, seeds[2:3])[0], whole[2])
 
 
-def test_gradients_by_angles_equal_finite_differences(algiers):
-    table = circuits(algiers, 3, 0).select(np.arange(3))
-    noise = DeviceNoise(algiers.calibration, algiers.layout)
-
-    def value(angles: torch.Tensor) -> torch.Tensor:
-        return differentiable.evolve(noise.program(table, angles=angles))[:, [1, 6, 31]].sum()
-
-    angles = torch.from_numpy(table.angle.copy()).requires_grad_()
-    value(angles).backward()
-    turned = np.flatnonzero([g == "rz" for i in range(3) for g, *_ in table.circuit(i)])
-    for k in turned[:: max(1, len(turned) // 6)]:
-        step = torch.zeros_like(angles)
-        step[k] = 1e-6
-        slope = float(value(angles.detach() + step) - value(angles.detach() - step)) / 2e-6
-        assert float(angles.grad[k]) == pytest.approx(slope, abs=1e-8)
-
-
 def test_gradients_by_a_noise_parameter(algiers):
     """The derivative by a depolarizing probability put after every CX."""
     table = circuits(algiers, 3, 0).select(np.arange(3))

@@ -1,4 +1,4 @@
-"""The last step of making a dataset: the files that its shards need to be one."""
+"""Complete a dataset: the files beside its shards, the manifest last."""
 
 from __future__ import annotations
 
@@ -20,43 +20,43 @@ from qmend.datasets.manifest import (
 )
 from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.devices.calibration import Calibration
-from qmend.files import file_sha256, write_atomically
+from qmend.files import write_atomically
 
 
-def write_dataset(
+def write_calibrations(folder: Path, calibrations: Sequence[Calibration]) -> None:
+    """Write the calibrations beside a dataset's shards."""
+    table = calibrations_table(calibrations)
+    write_atomically(folder / CALIBRATIONS, lambda part: pq.write_table(table, part))
+
+
+def complete_dataset(
     folder: Path,
     name: str,
+    origin: Origin,
     recipe: dict[str, Any],
     shards: Sequence[Path],
-    calibrations: Sequence[Calibration],
-    provenance: Provenance = GENERATED,
-    origin: Origin = "simulated",
+    provenance: Provenance | None = GENERATED,
+    packages: dict[str, str] | None = None,
 ) -> Manifest:
-    """Write what belongs to shards that are there: the calibrations, the card, and last the
-    manifest."""
-    write_atomically(
-        folder / CALIBRATIONS,
-        lambda part: pq.write_table(calibrations_table(calibrations), part),
-    )
-    entries = [
-        FileEntry(file=p.name, rows=pq.read_metadata(p).num_rows, sha256=file_sha256(p))
-        for p in shards
-    ]
+    """Write the card and the manifest of shards and calibrations that are written.
+
+    Args:
+        provenance: for the card; None: no card.
+        packages: versions that decided the data; None: :func:`package_versions`.
+    """
+    entries = [FileEntry.of_file(path) for path in shards]
     manifest = Manifest(
         schema_version=SCHEMA_VERSION,
         name=name,
         origin=origin,
         recipe=recipe,
         recipe_sha=recipe_sha(recipe),
-        rows=sum(e.rows for e in entries),
+        rows=sum(entry.rows for entry in entries),
         shards=entries,
-        calibrations=FileEntry(
-            file=CALIBRATIONS,
-            rows=len(calibrations),
-            sha256=file_sha256(folder / CALIBRATIONS),
-        ),
-        packages=package_versions(),
+        calibrations=FileEntry.of_file(folder / CALIBRATIONS),
+        packages=packages or package_versions(),
     )
-    write_card(folder, manifest, provenance)
+    if provenance is not None:
+        write_card(folder, manifest, provenance)
     write_manifest(folder, manifest)
     return manifest

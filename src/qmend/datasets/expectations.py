@@ -1,4 +1,4 @@
-"""Data that have expectation values only: their table, and reading it back."""
+"""Datasets of expectation values: their columns, and reading them."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Expectations:
         values, ideal_values: (N, K) measured, and without noise.
         extrapolated_values: (N, K) the source's zero-noise extrapolation, None if it has none.
         shots: (N,) of each observable.
-        circuit_id, job_id, device, split: (N,) strings.
-        n_two_qubit, depth: (N,).
+        job_id: (N,) strings.
+        n_two_qubit: (N,).
     """
 
     folder: Path
@@ -63,22 +63,15 @@ class Expectations:
     ideal_values: FloatArray
     extrapolated_values: FloatArray | None
     shots: IntArray
-    circuit_id: AnyArray
     job_id: AnyArray
-    device: AnyArray
-    split: AnyArray
     n_two_qubit: IntArray
-    depth: IntArray
 
     def __len__(self) -> int:
         return len(self.instructions)
 
 
-def load_expectations(folder: Path, n_qubits: int | None = None) -> Expectations:
+def load_expectations(folder: Path) -> Expectations:
     """Read a dataset of expectation values whose files match their hashes.
-
-    Args:
-        n_qubits: take the rows of this register size only; needed where there are several.
 
     Raises:
         QmendError: if the folder holds counts, files are missing or altered, or the rows have
@@ -90,13 +83,12 @@ def load_expectations(folder: Path, n_qubits: int | None = None) -> Expectations
     if not shards:
         raise QmendError(f"{folder} holds counts, not expectation values; use load_dataset.")
     table = read_rows(folder, shards)
-    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    present = sorted(set(sizes.tolist()))
-    if (len(present) > 1) if n_qubits is None else (n_qubits not in present):
+    sizes = sorted(set(table["n_qubits"].to_pylist()))
+    if len(sizes) > 1:
         raise QmendError(
-            f"{folder} has circuits on {', '.join(map(str, present))} qubits; name one size."
+            f"{folder} has circuits on {', '.join(map(str, sizes))} qubits, which can't be loaded "
+            "together; import each size into a dataset of its own."
         )
-    table = table.filter(pa.array(sizes == (present[0] if n_qubits is None else n_qubits)))
     labels = {tuple(row) for row in table["observables"].to_pylist()}
     if len(labels) > 1:
         raise QmendError(f"{folder} has rows of {len(labels)} different lists of observables.")
@@ -104,29 +96,17 @@ def load_expectations(folder: Path, n_qubits: int | None = None) -> Expectations
     values = {name: matrix(table[name]) for name in ("values", "ideal_values")}
     if not all(np.isfinite(v).all() for v in values.values()):
         raise QmendError(f"{folder} has an expectation value that is not finite.")
-
-    def strings(column: str) -> AnyArray:
-        return np.array(table[column].to_pylist())
-
-    def integers(column: str) -> IntArray:
-        return np.asarray(table[column]).astype(np.int64)
-
-    size = int(table["n_qubits"][0].as_py())
     return Expectations(
         folder=folder,
         manifest=manifest,
-        instructions=instruction_table(table["instructions"], size),
+        instructions=instruction_table(table["instructions"], sizes[0]),
         layouts=matrix(table["layout"]).astype(np.int64),
         measured=matrix(table["measured"]).astype(np.int64),
         observables=next(iter(labels)),
         values=values["values"],
         ideal_values=values["ideal_values"],
         extrapolated_values=None if extrapolated.null_count else matrix(extrapolated),
-        shots=integers("shots"),
-        circuit_id=strings("circuit_id"),
-        job_id=strings("job_id"),
-        device=strings("device"),
-        split=strings("split"),
-        n_two_qubit=integers("n_two_qubit"),
-        depth=integers("depth"),
+        shots=np.asarray(table["shots"]).astype(np.int64),
+        job_id=np.array(table["job_id"].to_pylist()),
+        n_two_qubit=np.asarray(table["n_two_qubit"]).astype(np.int64),
     )

@@ -1,15 +1,16 @@
-"""``manifest.json``: what a dataset is, and the SHA-256 of each of its files."""
+"""``manifest.json``: the recipe and origin of a dataset, and the SHA-256 of its files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from qmend.config.model import ConfigModel
@@ -19,7 +20,8 @@ from qmend.types import QmendError
 
 MANIFEST = "manifest.json"
 CALIBRATIONS = "calibrations.parquet"
-_PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
+#: Packages that decide simulated data.
+PACKAGES = ("qiskit", "qiskit-aer", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 
 class FileEntry(ConfigModel):
@@ -28,6 +30,12 @@ class FileEntry(ConfigModel):
     file: str
     rows: int
     sha256: str
+
+    @staticmethod
+    def of_file(path: Path) -> FileEntry:
+        """Describe a Parquet file that is written."""
+        rows = pq.read_metadata(path).num_rows
+        return FileEntry(file=path.name, rows=rows, sha256=file_sha256(path))
 
 
 #: Ways out for a file that is damaged or missing.
@@ -114,7 +122,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[FileEntry]:
-    """The files that are missing or differ from their hash."""
+    """List the files that are missing or differ from their hash."""
     return [
         entry
         for entry in [*manifest.shards, manifest.calibrations]
@@ -134,6 +142,6 @@ def check_files(folder: Path, manifest: Manifest) -> None:
         raise QmendError(f"{path} {state}; {_REPAIRS[manifest.origin]}")
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that decide the data."""
-    return {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Read the versions of Python and of the packages that decide the data."""
+    return {"python": platform.python_version(), **{p: version(p) for p in packages}}

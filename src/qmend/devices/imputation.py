@@ -1,4 +1,4 @@
-"""Mean calibration values, which fill in for missing ones of imported data.
+"""Mean calibration values, which stand in for missing ones of imported data.
 
 Everywhere else a missing value is an error. A network can only be asked about a device without a
 calibration if something stands in for it; the mean over its own training data says the least.
@@ -108,7 +108,7 @@ class MeanCalibration:
 def unknown_calibration(
     device: str, layout: Sequence[int], pairs: Iterable[tuple[str, int, int]]
 ) -> Calibration:
-    """Make a calibration without values: reading any of them is an error.
+    """Make the calibration of a chain of which no calibration is known.
 
     Args:
         layout: physical qubits of the chain.
@@ -119,13 +119,28 @@ def unknown_calibration(
     names = {gate for gate, *_ in used} or {"cx"}
     used |= {(name, k, k + 1) for name in names for k in range(len(layout) - 1)}
     used |= {(gate, b, a) for gate, a, b in used}
-    gates = [GateCalibration(gate=name, qubits=(q,)) for q in layout for name in (*PULSED, "reset")]
-    gates += [GateCalibration(gate="rz", qubits=(q,), error=0.0, length_ns=0.0) for q in layout]
+    return empty_calibration(device, layout, used, UNKNOWN_TIME)
+
+
+def empty_calibration(
+    device: str, layout: Sequence[int], pairs: Iterable[tuple[str, int, int]], time: datetime
+) -> Calibration:
+    """Make a calibration without values: reading any of them is an error.
+
+    Args:
+        layout: physical qubits of the chain.
+        pairs: (gate, chain position, chain position) of each directed two-qubit gate.
+    """
+    gates = []
+    for q in sorted(layout):
+        gates += [GateCalibration(gate=name, qubits=(q,)) for name in PULSED]
+        gates.append(GateCalibration(gate="rz", qubits=(q,), error=0.0, length_ns=0.0))
+        gates.append(GateCalibration(gate="reset", qubits=(q,)))
     gates += [
-        GateCalibration(gate=name, qubits=(layout[a], layout[b])) for name, a, b in sorted(used)
+        GateCalibration(gate=name, qubits=(layout[a], layout[b])) for name, a, b in sorted(pairs)
     ]
-    qubits = tuple(QubitCalibration(qubit=q) for q in layout)
-    return Calibration(device=device, time=UNKNOWN_TIME, qubits=qubits, gates=tuple(gates))
+    qubits = tuple(QubitCalibration(qubit=q) for q in sorted(layout))
+    return Calibration(device=device, time=time, qubits=qubits, gates=tuple(gates))
 
 
 def _kind(gate: str) -> str | None:

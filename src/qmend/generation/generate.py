@@ -7,7 +7,8 @@ seed, so the bytes do not depend on the number of workers or on interruptions.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend.datasets.collected import reuse_collected
-from qmend.datasets.completion import write_dataset
+from qmend.datasets.completion import complete_dataset, write_calibrations
 from qmend.datasets.config import DatasetConfig, dataset_recipe, difference, recipe_sha
 from qmend.datasets.ledger import LEDGER
 from qmend.datasets.manifest import (
@@ -35,12 +36,13 @@ from qmend.datasets.shards import (
 )
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import JobTask, generation_setup
+from qmend.generation.job import MAX_REDRAWS, JobTask, generation_setup
 from qmend.generation.runners import start_runner
 from qmend.types import Progress, QmendError, Split
 
 _ATTEMPTS_KEY = b"qmend.attempts"
-_Attempts = dict[tuple[int, int], int]
+#: Job -> circuit of the job -> how often it was redrawn.
+_Attempts = defaultdict[int, Counter[int]]
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ def generate(
             if left not in expected:
                 left.unlink()
         made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
-        manifest = write_dataset(
-            folder, dataset.name, recipe, _shard_paths(dataset, folder), setup.calibrations
+        write_calibrations(folder, setup.calibrations)
+        manifest = complete_dataset(
+            folder, dataset.name, "simulated", recipe, _shard_paths(dataset, folder)
         )
     return Generation(folder, manifest, made)
 
@@ -109,7 +112,7 @@ def generate(
 def _reuse(
     dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
 ) -> Generation:
-    """A dataset that is already complete, if it is this very one and undamaged."""
+    """Return a complete dataset, after a check that it is this one and undamaged."""
     manifest = read_manifest(folder)
     if manifest.recipe_sha != recipe_sha(recipe):
         raise QmendError(
@@ -161,9 +164,10 @@ def _make_shards(
     )
     made = 0
     progress(done, dataset.circuits)
-    attempts: _Attempts = {}
+    attempts: _Attempts = defaultdict(Counter)
     for k in set(range(len(paths))) - set(todo):
-        attempts.update(_recorded_attempts(paths[k]))
+        for job, index, count in json.loads(shard_marks(paths[k]).get(_ATTEMPTS_KEY, b"[]")):
+            attempts[job][index] = count
     # Duplicates are looked for also where all shards exist: a kill may have come before.
     todo = todo or _redraw_duplicates(dataset, paths, attempts)
     if not todo:
@@ -171,7 +175,7 @@ def _make_shards(
     with start_runner(workers, ray_address) as run:
         while todo:
             tasks = [
-                JobTask(dataset, device, job, splits[job], tuple(sorted(_of_job(attempts, job))))
+                JobTask(dataset, device, job, splits[job], attempts[job])
                 for shard in todo
                 for job in _jobs_of(dataset, shard)
             ]
@@ -185,8 +189,7 @@ def _make_shards(
                 jobs = _jobs_of(dataset, shard)
                 if all(j in parts for j in jobs):
                     whole = pa.concat_tables([parts.pop(j) for j in jobs])
-                    own = {key: n for key, n in attempts.items() if key[0] in jobs}
-                    _write_shard(paths[shard], whole, sha, own)
+                    _write_shard(paths[shard], whole, sha, {j: attempts[j] for j in jobs})
             todo = _redraw_duplicates(dataset, paths, attempts)
     return made
 
@@ -196,12 +199,8 @@ def _jobs_of(dataset: DatasetConfig, shard: int) -> range:
     return range(first, min(first + dataset.jobs_per_shard, dataset.jobs))
 
 
-def _of_job(attempts: _Attempts, job: int) -> list[tuple[int, int]]:
-    return [(index, count) for (j, index), count in attempts.items() if j == job]
-
-
 def _refuse_other_shards(folder: Path, sha: str) -> None:
-    """An unfinished dataset of another config is somebody's work, too."""
+    """Refuse to overwrite shards of another config, as they are somebody's work."""
     for path in sorted(folder.glob(SHARD.format("*"))):
         try:
             mark = shard_marks(path).get(RECIPE_KEY, sha.encode())
@@ -214,15 +213,13 @@ def _refuse_other_shards(folder: Path, sha: str) -> None:
             )
 
 
-def _recorded_attempts(path: Path) -> _Attempts:
-    """How often circuits of an intact shard were redrawn when it was made."""
-    attempts = json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]"))
-    return {(job, index): count for job, index, count in attempts}
-
-
-def _write_shard(path: Path, table: pa.Table, sha: str, attempts: _Attempts) -> None:
-    redrawn = json.dumps([[*key, count] for key, count in sorted(attempts.items())])
-    write_shard(path, table, {RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: redrawn.encode()})
+def _write_shard(
+    path: Path, table: pa.Table, sha: str, attempts: Mapping[int, Counter[int]]
+) -> None:
+    """Write a shard, marked with its recipe and with how often each circuit was redrawn."""
+    redrawn = [[job, *item] for job in attempts for item in sorted(attempts[job].items())]
+    marks = {RECIPE_KEY: sha.encode(), _ATTEMPTS_KEY: json.dumps(redrawn).encode()}
+    write_shard(path, table, marks)
 
 
 def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:
@@ -236,9 +233,9 @@ def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Att
         seen[circuit_id] += 1
         if seen[circuit_id] > 1:
             job, index = divmod(row, dataset.job_size)
-            attempts[job, index] = attempts.get((job, index), 0) + 1
+            attempts[job][index] += 1
             shards.add(job // dataset.jobs_per_shard)
-            if attempts[job, index] > 100:
+            if attempts[job][index] > MAX_REDRAWS:
                 raise QmendError(
                     f"The family {dataset.family.name!r} has too few different circuits for "
                     f"dataset.circuits={dataset.circuits}; ask for fewer."

@@ -34,13 +34,18 @@ MAX_REDRAWS = 100
 
 @dataclass(frozen=True)
 class JobTask:
-    """One job to make: number, split, and redraws of each circuit so far."""
+    """One job to make.
+
+    Attributes:
+        job: its number.
+        attempts: circuit of the job -> how often it was redrawn.
+    """
 
     dataset: DatasetConfig
     device: DeviceConfig
     job: int
     split: Split
-    attempts: tuple[tuple[int, int], ...] = ()
+    attempts: Mapping[int, int]
 
 
 @dataclass(frozen=True)
@@ -203,7 +208,7 @@ def make_job(task: JobTask) -> pa.Table:
     """
     dataset = task.dataset
     setup = generation_setup(dataset, task.device)
-    drawn = draw_job(setup, task.job, dict(task.attempts))
+    drawn = draw_job(setup, task.job, task.attempts)
     counts, noisy_exact = simulate_job(drawn, setup.executor(task.job), task.job, dataset.shots)
     calibration = setup.calibration(task.job)
     return job_rows(

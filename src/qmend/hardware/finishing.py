@@ -1,4 +1,4 @@
-"""A dataset of the jobs that were fetched."""
+"""Make a dataset of the jobs that were fetched."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qmend.datasets.card import Provenance
-from qmend.datasets.completion import write_dataset
+from qmend.datasets.completion import complete_dataset, write_calibrations
 from qmend.datasets.config import CollectionConfig, DatasetConfig
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import Manifest
 from qmend.datasets.schema import SCHEMA
 from qmend.datasets.shards import SHARD, shard_marks, write_shard
 from qmend.datasets.splits import split_jobs
-from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.hardware.results import Results, shard_calibration
 from qmend.types import QmendError
@@ -31,41 +30,37 @@ def finish_dataset(
     config: CollectionConfig,
     ledger: Ledger,
     results: Results,
-    there: list[int],
+    fetched: list[int],
 ) -> Manifest:
     """Split the fetched jobs, then write the calibrations, the card and the manifest.
 
     Args:
-        there: the fetched jobs, in order.
+        fetched: numbers of the fetched jobs, in order.
 
     Raises:
         QmendError: if they are too few for three splits.
     """
-    if len(there) < 3:
+    if len(fetched) < 3:
         raise QmendError(
-            f"{folder} has {len(there)} collected jobs, and the three splits need at "
+            f"{folder} has {len(fetched)} collected jobs, and the three splits need at "
             "least 3; collect more, without collect.finish=true."
         )
-    missing = sorted(set(range(dataset.jobs)) - set(there))
-    paths = [results.path(job) for job in there]
+    missing = sorted(set(range(dataset.jobs)) - set(fetched))
+    paths = [results.path(job) for job in fetched]
     if missing or dataset.split.by == "time":
         _split_again(dataset, paths)
-    calibrations: dict[str, Calibration] = {}
-    for path in paths:
-        calibration = shard_calibration(path)
-        calibrations[calibration.calibration_id] = calibration
+    calibrations = {c.calibration_id: c for c in map(shard_calibration, paths)}
     assert ledger.opening is not None
     recipe: dict[str, Any] = json.loads(json.dumps(ledger.opening["recipe"]))
-    recipe["dataset"]["circuits"] = len(there) * dataset.job_size
+    recipe["dataset"]["circuits"] = len(fetched) * dataset.job_size
     recipe["collection"]["left_out"] = missing
     for extra in folder.glob(SHARD.format("*")):
         if extra not in paths:
-            extra.unlink()  # damaged, and its job is not there any more
-    ledger.append("finished", jobs=len(there), left_out=missing)
+            extra.unlink()  # damaged: its job is left out
+    ledger.append("finished", jobs=len(fetched), left_out=missing)
     provenance = _provenance(device, config)
-    return write_dataset(
-        folder, dataset.name, recipe, paths, list(calibrations.values()), provenance, "collected"
-    )
+    write_calibrations(folder, list(calibrations.values()))
+    return complete_dataset(folder, dataset.name, "collected", recipe, paths, provenance)
 
 
 def _provenance(device: DeviceConfig, config: CollectionConfig) -> Provenance:
@@ -79,7 +74,7 @@ def _provenance(device: DeviceConfig, config: CollectionConfig) -> Provenance:
 
 
 def _split_again(dataset: DatasetConfig, paths: list[Path]) -> None:
-    """Splits of the jobs that are there, by the times at which they ran."""
+    """Split the fetched jobs by the times at which they ran."""
     tables = [pq.read_table(path) for path in paths]
     times: list[datetime] = [t["executed_at"][0].as_py() for t in tables]
     splits = split_jobs(times, dataset.split, dataset.seed)

@@ -1,4 +1,4 @@
-"""The import of a file: read, place, prove, check the bit order, split, write."""
+"""Import a file: read, place, prove, check the bit order, split, write."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from qmend.importing.proof import (
 )
 from qmend.importing.records import Record, outcome_counts, read_records
 from qmend.importing.rows import ImportOptions, Row, job_of, rows_table, source_of
-from qmend.importing.storage import Import, import_recipe, write_dataset
+from qmend.importing.storage import Import, import_recipe, write_import
 from qmend.types import FloatArray, Progress, QmendError
 
 #: A source's own ideal values may be rounded, but not be other ones.
@@ -77,7 +77,7 @@ def import_file(
         {c.calibration_id: c for c in (row.calibration for row in rows) if c is not None}.values()
     )
     recipe = import_recipe(path, rows, sources, options, by, check, expectations)
-    return write_dataset(folder, options, recipe, table, calibrations, check, expectations, replace)
+    return write_import(folder, options, recipe, table, calibrations, check, expectations, replace)
 
 
 class _Cache:

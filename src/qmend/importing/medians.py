@@ -1,4 +1,4 @@
-"""A device's published medians as a calibration of the chain in use."""
+"""Read a record's calibration: a snapshot, or a device's published medians."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.gates import PULSED
+from qmend.devices.calibration import Calibration
+from qmend.devices.imputation import MeanCalibration, empty_calibration
 from qmend.importing.placement import Chain
 from qmend.importing.records import MedianCalibration
 from qmend.types import QmendError
@@ -17,7 +17,7 @@ from qmend.types import QmendError
 def read_calibration(
     data: dict[str, Any], device: str, chain: Chain, executed_at: datetime | None
 ) -> tuple[Calibration, str]:
-    """A record's calibration, and whether it is a ``snapshot`` or ``medians``.
+    """Read a record's calibration, and whether it is a ``snapshot`` or ``medians``.
 
     Medians stand for every qubit and gate of the chain; what they lack stays missing. Their
     time is their own or, without one, the circuit's.
@@ -43,38 +43,7 @@ def read_calibration(
 
 
 def expand(medians: MedianCalibration, device: str, chain: Chain, time: datetime) -> Calibration:
-    """The same values for every qubit and gate of a chain."""
-    gates = []
-    for q in sorted(chain.layout):
-        for name in PULSED:
-            gates.append(
-                GateCalibration(
-                    gate=name,
-                    qubits=(q,),
-                    error=medians.one_qubit_error,
-                    length_ns=medians.one_qubit_length_ns,
-                )
-            )
-        gates.append(GateCalibration(gate="rz", qubits=(q,), error=0.0, length_ns=0.0))
-        gates.append(GateCalibration(gate="reset", qubits=(q,)))
-    both = {pair for a, b in chain.edges for pair in ((a, b), (b, a))}
-    for a, b in sorted(both):
-        gates.append(
-            GateCalibration(
-                gate=chain.two_qubit_gate,
-                qubits=(chain.layout[a], chain.layout[b]),
-                error=medians.two_qubit_error,
-                length_ns=medians.two_qubit_length_ns,
-            )
-        )
-    qubits = tuple(
-        QubitCalibration(
-            qubit=q,
-            t1_us=medians.t1_us,
-            t2_us=medians.t2_us,
-            frequency_ghz=medians.frequency_ghz,
-            readout_error=medians.readout_error,
-        )
-        for q in sorted(chain.layout)
-    )
-    return Calibration(device=device, time=time.astimezone(UTC), qubits=qubits, gates=tuple(gates))
+    """Give every qubit and gate of a chain the same values."""
+    pairs = {(chain.two_qubit_gate, *pair) for a, b in chain.edges for pair in ((a, b), (b, a))}
+    empty = empty_calibration(device, chain.layout, pairs, time.astimezone(UTC))
+    return MeanCalibration(**medians.model_dump(exclude={"time"})).fill(empty)[0]

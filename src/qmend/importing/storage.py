@@ -1,37 +1,35 @@
-"""What is written: the recipe, the shards, the card, and last the manifest."""
+"""Write an import: its recipe, shards and calibrations, the card, the manifest last."""
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.datasets.card import Provenance, write_card
+from qmend.datasets.card import Provenance
+from qmend.datasets.completion import complete_dataset
 from qmend.datasets.config import recipe_sha
 from qmend.datasets.expectations import EXPECTATIONS_SHARD
 from qmend.datasets.manifest import (
     CALIBRATIONS,
     MANIFEST,
-    FileEntry,
     Manifest,
+    package_versions,
     read_manifest,
-    write_manifest,
 )
 from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
+from qmend.datasets.shards import SHARD
 from qmend.devices.calibration import Calibration
 from qmend.files import file_sha256, write_atomically
 from qmend.importing.bit_order import BitOrderCheck, order_text
 from qmend.importing.rows import ImportOptions, Row, source_of
 from qmend.types import QmendError
 
-_SHARD = "circuits-{}.parquet"
 #: Rows a Parquet file.
 ROWS_PER_SHARD = 20_000
 _PACKAGES = ("qiskit", "qiskit-ibm-runtime", "numpy", "pyarrow")
@@ -39,7 +37,7 @@ _PACKAGES = ("qiskit", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 @dataclass(frozen=True)
 class Import:
-    """Result of :func:`import_file`.
+    """Result of :func:`~qmend.importing.importer.import_file`.
 
     Attributes:
         check: of the bit order, after ``bit_order`` was applied.
@@ -61,6 +59,7 @@ def import_recipe(
     check: BitOrderCheck,
     expectations: bool,
 ) -> dict[str, Any]:
+    """Collect all that decides an imported dataset, and counts of its rows."""
     order = options.bit_order
     counted = Counter(source_of(row.record) for row in rows)
     return {
@@ -92,7 +91,7 @@ def import_recipe(
     }
 
 
-def write_dataset(
+def write_import(
     folder: Path,
     options: ImportOptions,
     recipe: dict[str, Any],
@@ -102,21 +101,25 @@ def write_dataset(
     expectations: bool,
     replace: bool,
 ) -> Import:
-    sha = recipe_sha(recipe)
-    packages = {"python": platform.python_version(), **{p: version(p) for p in _PACKAGES}}
+    """Write an imported dataset, the manifest last.
+
+    Raises:
+        QmendError: if the folder holds another dataset, or can't be written.
+    """
+    identity = recipe_sha(recipe), package_versions(_PACKAGES)
     manifest_path = folder / MANIFEST
     if manifest_path.exists() and not replace:
         try:
             previous = read_manifest(folder)
         except QmendError:
             previous = None
-        if previous is None or (previous.recipe_sha, previous.packages) != (sha, packages):
+        if previous is None or (previous.recipe_sha, previous.packages) != identity:
             raise QmendError(
                 f"{folder} holds another dataset; choose another --name, or overwrite it with "
                 "--replace."
             )
     before = manifest_path.read_bytes() if manifest_path.exists() else b""
-    template = EXPECTATIONS_SHARD if expectations else _SHARD
+    template = EXPECTATIONS_SHARD if expectations else SHARD
     try:
         folder.mkdir(parents=True, exist_ok=True)
         manifest_path.unlink(missing_ok=True)
@@ -128,29 +131,18 @@ def write_dataset(
         ) from None
     shards = []
     for start in range(0, table.num_rows, ROWS_PER_SHARD):
-        part = table.slice(start, ROWS_PER_SHARD)
-        name = template.format(f"{start // ROWS_PER_SHARD:05d}")
-        shards.append(_write_parquet(folder / name, part))
-    entry = _write_parquet(folder / CALIBRATIONS, calibrations_table(calibrations))
-    manifest = Manifest(
-        schema_version=SCHEMA_VERSION,
-        name=options.name,
-        origin="imported",
-        recipe=recipe,
-        recipe_sha=sha,
-        rows=table.num_rows,
-        shards=shards,
-        calibrations=entry,
-        packages=packages,
+        shards.append(folder / template.format(f"{start // ROWS_PER_SHARD:05d}"))
+        _write_parquet(shards[-1], table.slice(start, ROWS_PER_SHARD))
+    _write_parquet(folder / CALIBRATIONS, calibrations_table(calibrations))
+    provenance = None if expectations else _provenance(recipe["imported"])
+    manifest = complete_dataset(
+        folder, options.name, "imported", recipe, shards, provenance, identity[1]
     )
-    if not expectations:
-        write_card(folder, manifest, _provenance(recipe["imported"]))
-    write_manifest(folder, manifest)
     return Import(folder, manifest, check, manifest_path.read_bytes() == before)
 
 
 def _provenance(facts: dict[str, Any]) -> Provenance:
-    """Licence, authors and origin of the data, for the dataset's card."""
+    """Describe licence, authors and origin of the data, for the dataset's card."""
     sources = facts["sources"]
     made_by = [s["attribution"] or s["source"] for s in sources]
     lines = [
@@ -178,11 +170,10 @@ def _count_text(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {rows:,}" for name, rows in sorted(counts.items()))
 
 
-def _write_parquet(path: Path, table: pa.Table) -> FileEntry:
+def _write_parquet(path: Path, table: pa.Table) -> None:
     def write(part: Path) -> None:
         pq.write_table(
             table, part, compression="zstd", compression_level=19, write_page_checksum=True
         )
 
     write_atomically(path, write)
-    return FileEntry(file=path.name, rows=table.num_rows, sha256=file_sha256(path))

@@ -82,15 +82,14 @@ class AerExecutor:
     Args:
         calibration: the snapshot whose noise is simulated.
         layout: physical qubits of the chain.
-        threads: processors that Aer may use.
     """
 
-    def __init__(self, calibration: Calibration, layout: Sequence[int], threads: int = 1) -> None:
+    def __init__(self, calibration: Calibration, layout: Sequence[int]) -> None:
         self.readout = readout_matrices(calibration, layout)
         self._simulator = AerSimulator(
             method="density_matrix",
             noise_model=device_noise_model(calibration, layout),
-            max_parallel_threads=threads,
+            max_parallel_threads=1,
             max_parallel_experiments=1,
             fusion_enable=False,
         )

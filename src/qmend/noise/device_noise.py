@@ -89,6 +89,13 @@ class NoiseParameters:
             flip_down=readout,
         )
 
+    @property
+    def native_pairs(self) -> list[tuple[int, int]]:
+        """Chain positions of two-qubit gates in the device's own direction, the shorter."""
+        gates = zip(self.first.tolist(), self.second.tolist(), self.length.tolist(), strict=True)
+        lengths = {(a, b): length for a, b, length in gates if b >= 0}
+        return [p for p in lengths if lengths[p] <= lengths.get(p[::-1], np.inf)]
+
 
 def gate_error_channels(parameters: NoiseParameters, gates: IntArray) -> Tensor:
     """(len(gates), 4^k, 4^k) errors that follow gates in Qiskit Aer's device model.
@@ -182,13 +189,8 @@ class DeviceNoise(Noise):
         """
         return readout_matrices(self.calibration, self.layout)
 
-    def program(
-        self, table: InstructionTable, job: int = 0, angles: Tensor | None = None
-    ) -> Program:
+    def program(self, table: InstructionTable, job: int = 0) -> Program:
         """Give circuits the channels of this noise, the same in every job.
-
-        Args:
-            angles: (K,) in place of the table's, to differentiate by.
 
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
@@ -213,8 +215,7 @@ class DeviceNoise(Noise):
             )
         turned = table.gate == GATE_CODE["rz"]
         row[turned] = len(self.one) + np.arange(turned.sum())
-        angle = torch.from_numpy(table.angle) if angles is None else angles
-        rotations = z_rotations(angle[torch.from_numpy(turned)])
+        rotations = z_rotations(torch.from_numpy(table.angle[turned]))
         return Program(
             n,
             table.offsets,

@@ -83,14 +83,8 @@ class NoiseModel:
             t2=torch.minimum(self._noise.gates.parameters.t2, 2 * self._noise.gates.parameters.t1),
         )
         edges, n = self._noise.edges, len(layout)
-        length = {
-            (int(a), int(b)): float(time)
-            for a, b, time in zip(
-                self.snapshot.first, self.snapshot.second, self.snapshot.length, strict=True
-            )
-        }
         pairs = [(int(a), int(b)) for a, b in edges]
-        native = [p for p in pairs if length[p] <= length.get(p[::-1], np.inf)]
+        native = self.snapshot.native_pairs
         self.native = np.array(native, dtype=np.int64).reshape(-1, 2)
         self._edge = torch.tensor([native.index(p if p in native else p[::-1]) for p in pairs])
         forward = torch.tensor([p in native for p in pairs])

@@ -58,13 +58,7 @@ class FittedNoise(Noise):
             (layout[a], layout[b])
             for a, b in zip(snapshot.first[pairs], snapshot.second[pairs], strict=True)
         ]
-        lengths = dict(
-            zip(self._pairs, snapshot.length[torch.from_numpy(pairs)].tolist(), strict=True)
-        )
-        #: Pairs in the direction in which the device drives them.
-        self._native = sorted(
-            pair for pair in self._pairs if lengths[pair] <= lengths.get(pair[::-1], np.inf)
-        )
+        self._native = sorted((layout[a], layout[b]) for a, b in snapshot.native_pairs)
         self._gates = {pair: self._gate(pair) for pair in self._pairs}
         error = snapshot.error.clone()
         for k, (a, b) in enumerate(zip(snapshot.first, snapshot.second, strict=True)):

@@ -13,24 +13,20 @@ from torch import Tensor
 from qmend.simulation.program import Program, z_strings
 
 
-def evolve(
-    program: Program,
-    dtype: torch.dtype = torch.float64,
-    device: str = "cpu",
-    every: bool = False,
-) -> Tensor:
+def evolve(program: Program, every: bool = False) -> Tensor:
     """Pauli coefficients Tr(P rho) of each circuit's final state, from \\|0...0>.
+
+    They have the type and the device of the program's channels.
 
     Args:
         every: all 4^n strings, not just the 2^n parities <Z_s>.
     """
-    n, count = program.n_qubits, len(program)
+    n, count, one, two = program.n_qubits, len(program), program.one, program.two
+    device = one.device
     strings = torch.from_numpy(z_strings(n)).to(device)
-    start = torch.zeros(4**n, dtype=dtype, device=device)
+    start = torch.zeros(4**n, dtype=one.dtype, device=device)
     start[strings] = 1.0
     state = start.expand(count, -1)  # (N, 4^n)
-    one = program.one.to(device=device, dtype=dtype)
-    two = program.two.to(device=device, dtype=dtype)
     lengths = np.diff(program.offsets)
     for step in range(int(lengths.max(initial=0))):
         live = np.flatnonzero(lengths > step)
