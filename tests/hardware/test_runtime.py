@@ -17,7 +17,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.hardware.isa import isa_circuits, outcome_counts
 from qmend.hardware.jobs import SessionEndedError, TransientError
-from qmend.hardware.processor_time import quantum_seconds, rep_delay
+from qmend.hardware.plan import quantum_seconds, rep_delay
 from qmend.hardware.runtime import LocalService, layout_noise_model
 from qmend.hardware.runtime_errors import one_line
 from qmend.types import QmendError

@@ -21,9 +21,9 @@ from qmend.datasets.expectations import load_expectations
 from qmend.datasets.table import load_dataset
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import ENCODINGS
-from qmend.importing.groups import split_rows
 from qmend.importing.importer import import_file
 from qmend.importing.rows import ImportOptions
+from qmend.importing.splits import split_rows
 from qmend.importing.verify import verify_imported
 from qmend.types import QmendError
 from reference import hashes, measured_probabilities, qiskit_circuit, rewrite_shard, stored_rows

@@ -41,7 +41,7 @@ def test_the_rows_are_of_the_measured_data(measured, device):
         **{
             name: getattr(measured, name)[few]
             for name in ("layouts", "measured", "values", "ideal_values", "extrapolated_values")
-            + ("shots", "circuit_id", "job_id", "device", "split", "n_two_qubit", "depth")
+            + ("shots", "job_id", "n_two_qubit")
         },
     )
     report = compare_models(part, device, FitSettings(iterations=1), seed=0, replicates=20)

@@ -46,7 +46,7 @@ class Ansatz:
         return len(self.reference_parameters)
 
     def gadgets(self, parameters: FloatArray, n_qubits: int) -> list[Gadget] | None:
-        """The circuit as Pauli gadgets on a register of ``n_qubits``, those behind its own idle.
+        """Write the circuit as Pauli gadgets on a register of ``n_qubits``, further ones idle.
 
         Bits of the reference are set by X. None if there are ladders.
         """
@@ -60,7 +60,7 @@ class Ansatz:
         ]
 
     def circuit(self, parameters: FloatArray, n_qubits: int) -> QuantumCircuit:
-        """The circuit in Qiskit's gates on a register of ``n_qubits``."""
+        """Write the circuit in Qiskit's gates on a register of ``n_qubits``."""
         gadgets = self.gadgets(parameters, n_qubits)
         if gadgets is not None:
             return rotation_circuit(gadgets, n_qubits)

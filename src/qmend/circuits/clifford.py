@@ -119,7 +119,7 @@ def random_clifford_layers(n_qubits: int, layers: int, rng: np.random.Generator)
 
 
 def random_clifford(n_qubits: int, rng: np.random.Generator) -> list[Gate]:
-    """A circuit whose unitary is uniform over the Clifford group (up to its phase).
+    """Draw a circuit uniform over the Clifford group (up to its phase).
 
     The images P of Z and Q of X on the first qubit are a random Pauli string and a random one
     that anticommutes with it. Gates that bring the pair to Z and X on that qubit alone are found

@@ -38,7 +38,7 @@ def build_compiler(
     edges: Sequence[tuple[int, int]],
     optimization_level: int,
 ) -> Compiler:
-    """The compiler ``qiskit`` or ``direct`` for a chain.
+    """Build the compiler ``qiskit`` or ``direct`` for a chain.
 
     Raises:
         QmendError: if ``direct`` does not fit the device.

@@ -84,7 +84,7 @@ class InstructionTable:
         return np.bincount(self.circuit_index[wanted], minlength=len(self)).astype(np.int64)
 
     def circuit(self, index: int) -> list[Instruction]:
-        """The instructions of one circuit as (gate, first, second, angle) tuples."""
+        """Return the instructions of one circuit as (gate, first, second, angle)."""
         rows = slice(self.offsets[index], self.offsets[index + 1])
         return [
             (GATES[g], int(a), int(b), float(t))
@@ -94,7 +94,7 @@ class InstructionTable:
         ]
 
     def select(self, index: IntArray) -> InstructionTable:
-        """The circuits named by ``index``, in that order."""
+        """Select circuits by ``index``, in that order."""
         lengths = self.lengths[index]
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths) + np.arange(offsets[-1])

@@ -131,7 +131,7 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
 
 
 def native_instructions(source: MeasuredCircuit, gates: Sequence[str]) -> list[Instruction]:
-    """The gates of an executed circuit as they are, as (gate, first, second, angle).
+    """Read the gates of an executed circuit as (gate, first, second, angle).
 
     Raises:
         QmendError: naming a gate that is not native.

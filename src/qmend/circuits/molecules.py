@@ -187,7 +187,7 @@ def pauli_weights(matrix: AnyArray, labels: list[str]) -> AnyArray:
 
 @lru_cache(maxsize=1)
 def excitations() -> tuple[tuple[tuple[str, float], ...], ...]:
-    """The generators of unitary coupled cluster with singles and doubles, as Pauli strings.
+    """Write the generators of unitary coupled cluster (singles, doubles) as Pauli strings.
 
     exp(t (T - T+)) = product of exp(-i c t P) over the (P, c) of one excitation, whose strings
     commute: T is a+_1 a_0 (spin up), a+_3 a_2 (spin down), a+_1 a+_3 a_2 a_0.

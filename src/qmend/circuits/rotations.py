@@ -20,12 +20,12 @@ def local_gadgets(n_qubits: int, letter: str, angles: FloatArray) -> list[Gadget
 
 
 def pauli_string(n_qubits: int, letters: dict[int, str]) -> str:
-    """The Pauli string with the given letters, I elsewhere, qubit 0 first."""
+    """Write a Pauli string with these letters, I elsewhere, qubit 0 first."""
     return "".join(letters.get(q, "I") for q in range(n_qubits))
 
 
 def rotation_circuit(gadgets: Sequence[Gadget], n_qubits: int) -> QuantumCircuit:
-    """The product of gadgets exp(-i a P), the first one applied first."""
+    """Write the product of gadgets exp(-i a P), the first applied first."""
     from qiskit.circuit import QuantumCircuit
 
     circuit = QuantumCircuit(n_qubits)

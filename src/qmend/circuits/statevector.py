@@ -85,7 +85,7 @@ def compiled_probabilities(table: InstructionTable) -> FloatArray:
 
 
 def to_bit_order(chain: FloatArray, measured: IntArray) -> FloatArray:
-    """Distributions in chain order -> the source's bit order.
+    """Convert distributions in chain order to the source's bit order.
 
     Args:
         chain: (N, 2^n) with bit ``p`` of the index the qubit at chain position ``p``.
@@ -95,7 +95,7 @@ def to_bit_order(chain: FloatArray, measured: IntArray) -> FloatArray:
 
 
 def to_chain_order(source: FloatArray, measured: IntArray) -> FloatArray:
-    """Distributions in the source's bit order -> chain order; inverse of :func:`to_bit_order`."""
+    """Convert distributions to chain order; the inverse of :func:`to_bit_order`."""
     out = np.empty_like(source)
     np.put_along_axis(out, _chain_index(measured), source, axis=1)
     return out

@@ -1,4 +1,4 @@
-"""``README.md`` and ``croissant.json`` beside a dataset: what it is, for people and for machines.
+"""Write a dataset's card: ``README.md`` for people, ``croissant.json`` for machines.
 
 Both follow from the manifest and the files it names, so equal data have equal cards. They are
 not part of the dataset's hash: a missing or edited card is no damage.
@@ -100,7 +100,7 @@ def write_card(folder: Path, manifest: Manifest, provenance: Provenance = GENERA
 
 
 def card(described: Description, provenance: Provenance = GENERATED) -> str:
-    """The text of the card."""
+    """Write the text of the card."""
     manifest = described.manifest
     sections = [
         f"# {manifest.name}",
@@ -171,7 +171,7 @@ def _making(described: Description) -> list[tuple[str, str]]:
 
 
 def _command(recipe: dict[str, Any]) -> str:
-    """How to make the same data again: the recipe as configs of their own."""
+    """Say how to make the same data again: the recipe as two configs."""
     if not isinstance(recipe.get("dataset"), dict) or not isinstance(recipe.get("device"), dict):
         return ""
     if "collection" in recipe:  # of jobs that really ran
@@ -258,7 +258,7 @@ def _limits(described: Description) -> list[str]:
 
 
 def calibration_text(described: Description) -> str:
-    """How many snapshots, and of when."""
+    """Say how many snapshots there are, and of which dates."""
     snapshots = sorted(described.calibrations.values(), key=lambda c: (c.time, c.calibration_id))
     missing = sum(rows for (name, _), rows in described.chains.items() if name is None)
     unknown = f"unknown for {missing:,} circuits" if missing else ""

@@ -1,4 +1,4 @@
-"""A batch of executed circuits with their calibrations: what every mitigator is given."""
+"""A batch of executed circuits with their calibrations, the input of every mitigator."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class CircuitBatch:
         return list(zip(self.calibrations, self.layouts, strict=True))
 
     def select(self, index: IntArray) -> CircuitBatch:
-        """The circuits named by ``index``, in that order."""
+        """Select circuits by ``index``, in that order."""
         return CircuitBatch(
             self.instructions.select(index),
             self.noisy[index],

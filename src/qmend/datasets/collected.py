@@ -1,4 +1,4 @@
-"""A collected dataset that is complete, in place of one that would be made."""
+"""Reuse of collected datasets, which can't be made again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qmend.types import Progress, QmendError
 def reuse_collected(
     dataset: DatasetConfig, device: DeviceConfig, folder: Path, progress: Progress
 ) -> Manifest:
-    """Hardware data: used as they are, never made again, never overwritten.
+    """Return a complete collected dataset, which is never overwritten.
 
     Raises:
         QmendError: if they are of another config, unfinished or damaged.

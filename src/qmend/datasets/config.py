@@ -1,4 +1,4 @@
-"""What a dataset is: the fields of ``conf/dataset/*.yaml``."""
+"""Configs of datasets and collections, and the recipes made of them."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def recipe_noise(recipe: Mapping[str, Any]) -> NoiseConfig | None:
 
 
 def collected_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:
-    """Everything that decides hardware data: no simulated noise; as JSON gives it back."""
+    """Collect everything that decides hardware data, as JSON reads it back."""
     recipe = dataset_recipe(dataset, device)
     for simulated in ("executor", "noise", "calibrations", "jobs_per_shard"):
         del recipe["dataset"][simulated]
@@ -185,7 +185,7 @@ def recipe_sha(recipe: dict[str, Any]) -> str:
 
 
 def difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    """The first value in which two recipes differ."""
+    """Name the first value in which two recipes differ."""
     theirs, ours = _flat(there), _flat(here)
     for key in sorted(theirs.keys() | ours.keys()):
         if theirs.get(key) != ours.get(key):

@@ -54,13 +54,15 @@ def croissant(
     creator: str,
     page: str,
 ) -> dict[str, Any]:
-    """The metadata as plain values. No wall clock: ``datePublished`` is the date of the newest
-    data, left out where no date is known.
+    """Write the metadata as plain values.
+
+    ``datePublished`` is the date of the newest data, left out where none is known: equal data
+    have equal metadata.
 
     Args:
         columns: meaning of each column of the circuits.
         licence: URL of its text.
-        page: where people read about the dataset, relative to this file.
+        page: README of the dataset, relative to this file.
     """
     manifest = described.manifest
     shards = [e for e in manifest.shards if e.file not in described.others]

@@ -1,5 +1,8 @@
-"""What the rows of a dataset are, read straight from Arrow: register sizes may differ, rows may
-be sparse or measure some qubits only, calibrations may be missing."""
+"""Describe the rows of any dataset, read from Arrow columns.
+
+Register sizes may differ, rows may be sparse or measure some qubits only, and calibrations may be
+missing.
+"""
 
 from __future__ import annotations
 
@@ -181,7 +184,7 @@ def distances(folder: Path, manifest: Manifest) -> Distances:
 
 
 def quantiles(values: AnyArray) -> FloatArray | None:
-    """The :data:`QUANTILES` (per cent) of the values but NaN; None if there are none."""
+    """Take the :data:`QUANTILES` (per cent) of all values but NaN; None without values."""
     finite = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     return np.percentile(finite, QUANTILES) if len(finite) else None
 

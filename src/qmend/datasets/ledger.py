@@ -72,7 +72,7 @@ class Ledger:
             ) from None
 
     def job(self, number: int) -> JobRecord:
-        """The record of a job, empty for one not yet planned."""
+        """Return the record of a job, empty for one not yet planned."""
         return self.jobs.setdefault(number, JobRecord())
 
     def append(self, event: str, job: int | None = None, **more: Any) -> None:

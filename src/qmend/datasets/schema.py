@@ -67,7 +67,7 @@ _CALIBRATION_SCHEMA = pa.schema(
 
 
 def instructions_column(table: InstructionTable) -> pa.ListArray:
-    """An instruction table as a nested column."""
+    """Convert an instruction table to a nested column."""
     gate = pa.DictionaryArray.from_arrays(pa.array(table.gate, pa.int8()), pa.array(GATES))
     values = pa.StructArray.from_arrays(
         [
@@ -107,7 +107,7 @@ def instruction_table(column: pa.ChunkedArray | pa.ListArray, n_qubits: int) -> 
 
 
 def rows_column(values: AnyArray, kind: pa.DataType) -> pa.ListArray:
-    """(N, M) array as a column of lists."""
+    """Convert a (N, M) array to a column of lists."""
     offsets = np.arange(len(values) + 1, dtype=np.int32) * values.shape[1]
     return pa.ListArray.from_arrays(
         pa.array(offsets), pa.array(np.ascontiguousarray(values).reshape(-1), kind)
@@ -115,7 +115,7 @@ def rows_column(values: AnyArray, kind: pa.DataType) -> pa.ListArray:
 
 
 def matrix(column: pa.ChunkedArray) -> AnyArray:
-    """A column of equally long lists as a (N, M) array.
+    """Convert a column of equally long lists to a (N, M) array.
 
     Raises:
         QmendError: if the lengths differ.

@@ -1,4 +1,4 @@
-"""Shards of a dataset: each there whole or not at all, marked with what it belongs to."""
+"""Shards of a dataset: written atomically, and marked with their recipe."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from qmend.types import QmendError, Split
 
 
 def split_jobs(times: Sequence[datetime], shares: SplitConfig, seed: int) -> list[Split]:
-    """The split of each job.
+    """Assign each job to a split.
 
     By job: a seeded permutation cut at the shares, none left empty. By time: the earliest jobs
     train and the latest test, so that nothing is learned from the future; jobs of one moment

@@ -1,4 +1,4 @@
-"""Reading a dataset: its files checked, its rows as arrays in chain order."""
+"""Read a dataset: check its files, load its rows as arrays in chain order."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class LabelledCircuits:
         return len(self.circuits)
 
     def select(self, index: IntArray) -> LabelledCircuits:
-        """The circuits named by ``index``, in that order."""
+        """Select circuits by ``index``, in that order."""
         return LabelledCircuits(
             self.circuits.select(index),
             self.ideal[index],
@@ -88,7 +88,7 @@ class Dataset:
     skipped: dict[str, int]
 
     def select(self, index: IntArray, reason: str) -> Dataset:
-        """The rows named by ``index``; the others are skipped for ``reason``."""
+        """Select rows by ``index``; the others are skipped for ``reason``."""
         left_out = len(self.rows) - len(index)
         skipped = {**self.skipped, reason: left_out} if left_out else self.skipped
         return replace(self, rows=self.rows.select(index), split=self.split[index], skipped=skipped)
@@ -112,7 +112,7 @@ class Dataset:
         return self.select(np.flatnonzero(kept), "left out of the training split")
 
     def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
-        """The circuits of one split, or of all together.
+        """Return the circuits of one split, or of all together.
 
         Raises:
             QmendError: if the split is empty.
@@ -131,7 +131,7 @@ def job_numbers(job_ids: AnyArray) -> IntArray:
 
 
 def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
-    """All rows of shards of one schema as an Arrow table, in order.
+    """Read all rows of shards of one schema as an Arrow table, in order.
 
     Raises:
         QmendError: naming a shard that can't be read.

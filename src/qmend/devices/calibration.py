@@ -93,7 +93,7 @@ class Calibration(ConfigModel):
         return self._gate[key]
 
     def value(self, item: QubitCalibration | GateCalibration, field: str) -> float:
-        """A value that must not be missing.
+        """Return a value that must not be missing.
 
         Raises:
             QmendError: naming the qubit or gate and the field that is missing.
@@ -112,7 +112,7 @@ class Calibration(ConfigModel):
         return float(value)
 
     def restrict(self, layout: Sequence[int]) -> Calibration:
-        """The part that concerns the physical qubits of a layout."""
+        """Return the part that concerns the physical qubits of a layout."""
         wanted = set(layout)
         for physical in layout:
             self.qubit(physical)

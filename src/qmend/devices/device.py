@@ -87,8 +87,10 @@ class DeviceConfig(ConfigModel):
 
     @model_serializer(mode="wrap")
     def _plain(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what is not given: recipes are hashed, so that new fields must not show in
-        the configs of older datasets."""
+        """Leave out fields that are None.
+
+        Recipes are hashed: a new field must not show in the configs of older datasets.
+        """
         plain: dict[str, Any] = dump(self)
         if self.layout:
             plain["n_qubits"] = None
@@ -121,7 +123,7 @@ class Device:
 
 
 def read_calibration(config: DeviceConfig) -> Calibration:
-    """The whole snapshot of a device.
+    """Read the whole snapshot of a device.
 
     Raises:
         QmendError: if it can't be read, or is not the one that ``calibration_id`` names.
@@ -147,8 +149,9 @@ def read_calibration(config: DeviceConfig) -> Calibration:
 
 
 def resolve(config: DeviceConfig) -> DeviceConfig:
-    """The same device with explicit physical qubits and, unless the snapshot is a shipped one,
-    the identity of its calibration: what recipes and hashes should hold.
+    """Name the physical qubits, and the calibration unless it is a shipped snapshot.
+
+    Recipes and hashes hold the resolved config.
 
     Raises:
         QmendError: as :func:`read_calibration` and :func:`lowest_error_layout`.
@@ -179,7 +182,7 @@ def load_device(config: DeviceConfig) -> Device:
 
 
 def device_from_calibration(calibration: Calibration, layout: Sequence[int]) -> Device:
-    """The device that a snapshot describes, on the given physical qubits.
+    """Build a device from a snapshot and physical qubits.
 
     Raises:
         QmendError: as :func:`load_device`.

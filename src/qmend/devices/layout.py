@@ -16,7 +16,7 @@ _NOTHING: _Found = (inf, ())
 
 
 def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, ...]:
-    """The connected physical qubits that together make the smallest error,
+    """Find the connected physical qubits of the smallest error,
 
         1 - prod_qubits (1 - e_sx) (1 - e_readout) prod_edges (1 - e_2),
 
@@ -45,7 +45,7 @@ def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, .
 
 
 def native_gates(calibration: Calibration) -> tuple[str, ...]:
-    """The gates of a calibration that circuits are compiled to.
+    """List the gates of a calibration that circuits are compiled to.
 
     Raises:
         QmendError: if they do not make every one-qubit gate, as on processors of before 2021.
@@ -101,7 +101,7 @@ class _Graph:
         return _Graph(qubit, edge, bad, near)
 
     def fits(self, new: int, chosen: Iterable[int]) -> bool:
-        """Whether a qubit may join others: no faulty gate between them."""
+        """Say whether a qubit may join others: no faulty gate between them."""
         return not any(_edge(new, q) in self.bad for q in chosen)
 
 

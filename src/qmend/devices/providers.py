@@ -1,4 +1,4 @@
-"""Where a snapshot comes from: one shipped with Qiskit, or a live backend."""
+"""Read snapshots: those shipped with Qiskit, or those of live backends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ACCOUNT = (
 
 @lru_cache(maxsize=8)
 def fake_calibration(backend: str) -> Calibration:
-    """The snapshot of a class in ``qiskit_ibm_runtime.fake_provider``.
+    """Read the snapshot of a class in ``qiskit_ibm_runtime.fake_provider``.
 
     Raises:
         QmendError: if there is no such class or it ships no calibration.
@@ -40,7 +40,7 @@ def fake_calibration(backend: str) -> Calibration:
 
 
 def runtime_backend(backend: str) -> Any:
-    """A live backend, with the service behind it as its ``service``.
+    """Open a live backend, with the service behind it as its ``service``.
 
     The account is the one that Qiskit finds: saved, or in the environment. None of it is kept.
 
@@ -79,7 +79,7 @@ def runtime_backend(backend: str) -> Any:
 
 @lru_cache(maxsize=8)
 def runtime_calibration(backend: str, time: datetime | None = None) -> Calibration:
-    """The calibration of a live backend, read once a process.
+    """Read the calibration of a live backend, once a process.
 
     Args:
         backend: name such as ``ibm_fez``.
@@ -101,8 +101,9 @@ def runtime_calibration(backend: str, time: datetime | None = None) -> Calibrati
 
 
 def backend_calibration(backend: Any, time: datetime | None = None) -> Calibration:
-    """The calibration of an ``IBMBackend``: its properties without what its target leaves out,
-    which are the gates and qubits that the backend declares faulty.
+    """Read the calibration of an ``IBMBackend``, without gates that it declares faulty.
+
+    Those are the gates that its properties have and its target lacks.
 
     Raises:
         QmendError: if the backend has no properties, as simulators have none.

@@ -1,4 +1,4 @@
-"""Proof that a dataset is what it says: hashes, labels, splits, noise, shots."""
+"""Verify a simulated dataset: hashes, labels, splits, noise, shots."""
 
 from __future__ import annotations
 

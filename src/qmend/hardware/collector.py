@@ -1,4 +1,4 @@
-"""The course of a collection: which job is recovered, submitted, waited for, fetched, given up."""
+"""Collect a dataset: recover, submit, await and fetch its jobs."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def collect(
             what was collected is kept.
     """
     check_config(dataset, device, config)
-    asked = collected_recipe(dataset, device)
+    recipe = collected_recipe(dataset, device)
     with exclusive(folder):
         ledger = Ledger(folder)
-        pinned = open_ledger(ledger, asked, dataset, device, folder, config)
+        resolved = open_ledger(ledger, recipe, dataset, device, folder, config)
         if (folder / MANIFEST).exists():
             manifest = read_manifest(folder)
             left_out = len(manifest.recipe["collection"]["left_out"])
@@ -76,7 +76,7 @@ def collect(
                     "the rest with data.replace=true, which splits all jobs anew."
                 )
             (folder / MANIFEST).unlink()
-        return _Collector(dataset, pinned, folder, config, ledger, progress, service).run()
+        return _Collector(dataset, resolved, folder, config, ledger, progress, service).run()
 
 
 class _Collector:
@@ -135,7 +135,7 @@ class _Collector:
         return Collection(self._folder, manifest, **self._counts, left_out=len(missing))
 
     def _recover(self, job: int) -> None:
-        """Believe the files before the ledger: a kill may have come between the two."""
+        """Take over a shard whose line in the ledger a kill prevented."""
         name = self._results.job_id(job)
         if name is None:
             return
@@ -146,7 +146,7 @@ class _Collector:
     def _work(self) -> None:
         while True:
             pending = [j for j in range(self._dataset.jobs) if self._is_pending(j)]
-            changed = [self._look(job) for job in pending]
+            changed = [self._update(job) for job in pending]
             pending = [j for j in pending if self._is_pending(j)]
             if any(changed):
                 self._refusal = None
@@ -243,8 +243,8 @@ class _Collector:
 
     # Results
 
-    def _look(self, job: int) -> bool:
-        """Ask for a pending job, and fetch it if it is done; whether anything changed."""
+    def _update(self, job: int) -> bool:
+        """Ask for a pending job, fetch it if it is done; say whether anything changed."""
         name = self._record(job).ids[-1]
         if name not in self._handles:
             restored = self._service.ask(lambda: self._service.opened.job(name))
@@ -302,12 +302,12 @@ class _Collector:
     def _failure(self, missing: list[int]) -> str:
         first = missing[0]
         record = self._record(first)
-        what = {
+        state = {
             "failed": f"failed ({record.reason})",
             "cancelled": f"was cancelled ({record.reason})",
         }.get(record.state, f"is {record.state}")
         name = f" {record.ids[-1]}" if record.ids else ""
-        way = (
+        remedy = (
             "run the same command again to submit it anew"
             if record.state == "cancelled"
             else "raise collect.max_retries to submit it again"
@@ -316,8 +316,8 @@ class _Collector:
         )
         return (
             f"{len(missing)} of {self._dataset.jobs} jobs could not be collected, the others are "
-            f"in {self._folder}: job {first}{name} {what}; {way}, or make a dataset of the others "
-            "with collect.finish=true."
+            f"in {self._folder}: job {first}{name} {state}; {remedy}, or make a dataset of the "
+            "others with collect.finish=true."
         )
 
     def _report(self) -> None:

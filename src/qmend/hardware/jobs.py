@@ -1,4 +1,4 @@
-"""What collection needs of a service that runs jobs, and the errors that another try may help."""
+"""Interfaces of a service that runs jobs, and its temporary errors."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class ServiceJob(Protocol):
         """The provider's id."""
 
     def state(self) -> JobState:
-        """Where the job is now."""
+        """Ask for the job's state."""
 
     def reason(self) -> str:
-        """Why it failed or was cancelled, in one line."""
+        """Ask why it failed or was cancelled; one line."""
 
     def result(self) -> Any:
-        """The sampler's result of a job that is done."""
+        """Fetch the sampler's result of a job that is done."""
 
     def executed_at(self) -> datetime:
-        """When it ran (UTC)."""
+        """Ask when it ran (UTC)."""
 
     def calibration(self) -> Calibration:
-        """The device's calibration when it ran, or the present one where that is all there is."""
+        """Read the device's calibration when it ran, or else the present one."""
 
 
 class JobService(Protocol):
@@ -64,13 +64,13 @@ class JobService(Protocol):
         """
 
     def job(self, job_id: str) -> ServiceJob | None:
-        """The job with this id; None if the service does not know it (any more)."""
+        """Find the job with this id; None if the service does not know it (any more)."""
 
     def jobs(self, tag: str) -> list[ServiceJob]:
-        """All jobs that were submitted with this tag."""
+        """List all jobs that were submitted with this tag."""
 
     def session_ended(self, job_id: str) -> bool:
-        """Whether a job was submitted here, into a session that takes no more."""
+        """Say whether a job was submitted here, into a session that takes no more."""
 
     def close(self) -> None:
         """End the session, if there is one; jobs in it are finished."""

@@ -1,4 +1,4 @@
-"""What a collection may be begun with, and what the first call decides for all later ones."""
+"""Check a collection's config; open its ledger, or compare with the one of the first call."""
 
 from __future__ import annotations
 
@@ -73,15 +73,15 @@ def open_ledger(
         QmendError: if the folder holds other data or another collection.
     """
     if ledger.opening is None:
-        left = [p for p in folder.iterdir() if p.name != LEDGER]
-        if left:
+        others = [p for p in folder.iterdir() if p.name != LEDGER]
+        if others:
             raise QmendError(
-                f"{folder} holds other data ({left[0].name}); give yours another dataset.name or "
+                f"{folder} holds other data ({others[0].name}); give yours another dataset.name or "
                 "data.root."
             )
-        pinned = resolve(device)
-        generation_setup(dataset, pinned)  # what can't be made is refused before it is opened
-        recipe = collected_recipe(dataset, pinned)
+        resolved = resolve(device)
+        generation_setup(dataset, resolved)  # raises before the ledger is opened
+        recipe = collected_recipe(dataset, resolved)
         recipe["collection"] = {"execution": config.execution, "backend": device.backend}
         ledger.append("opened", asked=asked, recipe=recipe, packages=package_versions())
     check_same(ledger, asked, folder)

@@ -1,26 +1,31 @@
-"""The dry run of a collection: what would be submitted, and an estimate of its time."""
+"""Plan a collection without submitting it: its size and an estimate of its time."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import Ledger
+from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, resolve
 from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job, generation_setup
 from qmend.hardware.opening import check_config, check_same
-from qmend.hardware.processor_time import quantum_seconds, rep_delay
 from qmend.hardware.service import OpenService, open_service
+from qmend.types import IntArray
 
 #: Of an estimate: what a job takes on the processor besides its shots, in seconds.
 JOB_OVERHEAD = 2.0
-#: Jobs that an estimate draws; more of them would say the same.
+#: Jobs that an estimate draws.
 _SAMPLED_JOBS = 3
+#: Of processors that do not report theirs: IBM's usual delay between two shots, in seconds.
+DEFAULT_REP_DELAY = 250e-6
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,8 @@ class Plan:
     """Size and cost of a collection before it starts.
 
     Attributes:
-        jobs, circuits, shots: all that would still be submitted; shots a circuit.
+        jobs, circuits: that would still be submitted.
+        shots: of each circuit.
         there: jobs that are already fetched or submitted.
         depth, two_qubit: (median, largest) of the ``sampled`` circuits.
         rep_delay: seconds between shots that the estimate assumes.
@@ -55,8 +61,8 @@ def plan(
 ) -> Plan:
     """Plan a collection; nothing is submitted or written.
 
-    The time is the sum of :func:`quantum_seconds` over the first jobs, carried over to all, and
-    :data:`JOB_OVERHEAD` a job. It is an estimate of ours, not the service's.
+    The time of a job is the mean of :func:`quantum_seconds` over the first jobs, plus
+    :data:`JOB_OVERHEAD`. It is an estimate of ours, not the service's.
 
     Raises:
         QmendError: as ``collect``.
@@ -66,14 +72,14 @@ def plan(
     if ledger.opening is not None:
         check_same(ledger, collected_recipe(dataset, device), folder)
         device = DeviceConfig.model_validate(ledger.opening["recipe"]["device"])
-    pinned = resolve(device)
-    setup = generation_setup(dataset, pinned)
-    backend = service(pinned, config).backend
+    resolved = resolve(device)
+    setup = generation_setup(dataset, resolved)
+    backend = service(resolved, config).backend
     drawn = [draw_job(setup, job, {}) for job in range(min(_SAMPLED_JOBS, dataset.jobs))]
     delay = rep_delay(backend)
     seconds = sum(
         quantum_seconds(
-            d.table, d.measured, setup.device.calibration, pinned.layout, dataset.shots, delay
+            d.table, d.measured, setup.device.calibration, resolved.layout, dataset.shots, delay
         )
         for d in drawn
     )
@@ -92,3 +98,37 @@ def plan(
         rep_delay=delay,
         seconds=left * (seconds / len(drawn) + JOB_OVERHEAD),
     )
+
+
+def quantum_seconds(
+    table: InstructionTable,
+    measured: IntArray,
+    calibration: Calibration,
+    layout: Sequence[int],
+    shots: int,
+    rep_delay: float,
+) -> float:
+    """Estimate the time of circuits on the processor, without a job's own overhead.
+
+        sum over circuits of shots * (as-soon-as-possible schedule + longest readout + rep_delay)
+
+    with the calibration's gate and readout lengths; lengths that it lacks count as 0.
+    """
+    readout = {p: (calibration.qubit(p).readout_length_ns or 0.0) for p in layout}
+    length = {(g.gate, g.qubits): g.length_ns or 0.0 for g in calibration.gates}
+    total = 0.0
+    for index in range(len(table)):
+        free = dict.fromkeys(layout, 0.0)
+        for gate, first, second, _ in table.circuit(index):
+            qubits = tuple(layout[k] for k in (first, second) if k >= 0)
+            end = max(free[q] for q in qubits) + length.get((gate, qubits), 0.0)
+            free.update(dict.fromkeys(qubits, end))
+        ends = [free[layout[k]] + readout[layout[k]] for k in measured[index].tolist()]
+        total += shots * (max(ends) * 1e-9 + rep_delay)
+    return total
+
+
+def rep_delay(backend: Any) -> float:
+    """Read the default delay between two shots, in seconds."""
+    delay = getattr(backend, "default_rep_delay", None)
+    return float(delay) if delay else DEFAULT_REP_DELAY

@@ -48,7 +48,7 @@ class Results:
         return self._folder / SHARD.format(f"{job:05d}")
 
     def job_id(self, job: int) -> str | None:
-        """The provider's id of a job whose shard is there and intact."""
+        """Read the provider's id of a job; None without an intact shard."""
         path = self.path(job)
         if not is_intact(path, self._sha):
             return None
@@ -94,5 +94,5 @@ class Results:
 
 
 def shard_calibration(path: Path) -> Calibration:
-    """The calibration that a shard's job ran under."""
+    """Read the calibration that a shard's job ran under."""
     return Calibration.parse(json.loads(shard_marks(path)[_CALIBRATION_KEY]), path.name)

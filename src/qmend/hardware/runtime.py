@@ -210,7 +210,7 @@ class LocalService(_SamplerService):
 
 
 def layout_noise_model(target: Target, layout: Sequence[int]) -> NoiseModel:
-    """The part of ``NoiseModel.from_backend`` that concerns some physical qubits."""
+    """Build the part of ``NoiseModel.from_backend`` that concerns some physical qubits."""
     part = Target(num_qubits=target.num_qubits, qubit_properties=target.qubit_properties)
     for name in target.operation_names:
         properties = target[name]

@@ -69,7 +69,7 @@ def _status(error: BaseException | None) -> int | None:
 
 
 def one_line(text: str) -> str:
-    """The last line of a foreign message (a traceback's error), without any token."""
+    """Take the last line of a foreign message (a traceback's error), without tokens."""
     lines = [line.strip() for line in str(text).strip().splitlines() if line.strip()]
     line = lines[-1] if lines else ""
     if line[:1] in "'\"" and line[:1] == line[-1:]:

@@ -33,7 +33,7 @@ def open_service(device: DeviceConfig, config: CollectionConfig) -> JobService:
 
 
 class PatientService:
-    """A service, opened when it is first needed, whose answers are asked for again.
+    """A service that is opened when it is first needed, and asked again after an error.
 
     Args:
         open_: opens it.
@@ -57,7 +57,7 @@ class PatientService:
         return self._service
 
     def ask(self, call: Callable[[], T]) -> T:
-        """An answer of the service, asked for again where that may help."""
+        """Ask the service, and ask again where that may help."""
         for attempt in range(self._config.max_retries + 1):
             try:
                 return call()
@@ -68,7 +68,7 @@ class PatientService:
         raise AssertionError
 
     def unreachable(self, error: Exception) -> QmendError:
-        """Error for when no more tries are left."""
+        """Make the error that is raised when no tries are left."""
         return QmendError(
             f"IBM Quantum does not answer ({error}); run the same command again later: the ledger "
             f"{self._ledger} knows all jobs, and nothing is paid for twice."

@@ -1,4 +1,4 @@
-"""Whether measured values come in the bit order that they are said to come in.
+"""Check the bit order of measured values.
 
 Nothing crashes where they don't: the labels are then wrong and every figure looks plausible.
 So the values are compared with the ideal ones under other orders too.
@@ -141,7 +141,7 @@ def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
 
 @lru_cache(maxsize=32)
 def orders(n_bits: int) -> list[Order]:
-    """The orders that are compared, the identity first.
+    """List the orders that are compared, the identity first.
 
     Under an order p, bit ``k`` of what was measured is bit ``p[k]`` of the circuit.
     """
@@ -211,7 +211,7 @@ def reorder(counts: dict[int, float], order: BitOrder, n_bits: int) -> dict[int,
 
 
 def order_text(order: Order) -> str:
-    """An order as ``--bit-order`` takes it."""
+    """Format an order as ``--bit-order`` takes it."""
     if len(order) > 1 and order == tuple(range(len(order)))[::-1]:
         return "reversed"
     return ",".join(map(str, order))

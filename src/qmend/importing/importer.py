@@ -12,7 +12,6 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.measured import MeasuredCircuit
 from qmend.importing.bit_order import BitOrder, Measured, check_bit_order, reorder
-from qmend.importing.groups import split_rows
 from qmend.importing.medians import read_calibration
 from qmend.importing.openqasm import read_openqasm
 from qmend.importing.placement import PlacedCircuit, place_executed, place_submitted
@@ -25,6 +24,7 @@ from qmend.importing.proof import (
 )
 from qmend.importing.records import Record, outcome_counts, read_records
 from qmend.importing.rows import ImportOptions, Row, job_of, rows_table, source_of
+from qmend.importing.splits import split_rows
 from qmend.importing.storage import Import, import_recipe, write_import
 from qmend.types import FloatArray, Progress, QmendError
 

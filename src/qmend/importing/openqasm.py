@@ -1,4 +1,4 @@
-"""OpenQASM 2 and 3 text of untrusted origin -> a circuit whose measurements all come last."""
+"""Parse OpenQASM 2 and 3 of untrusted origin."""
 
 from __future__ import annotations
 

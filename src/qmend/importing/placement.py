@@ -70,7 +70,7 @@ class PlacedCircuit:
 def place_executed(
     source: MeasuredCircuit, device: str, physical_qubits: Sequence[int] | None
 ) -> PlacedCircuit:
-    """The native gates as they are; without ``physical_qubits`` the program's numbers are them.
+    """Place a circuit as it ran; by default the program numbers physical qubits.
 
     Raises:
         QmendError: if a gate is not native, or the qubits do not fit.
@@ -89,7 +89,7 @@ def place_executed(
 def place_submitted(
     source: MeasuredCircuit, device: str, physical_qubits: Sequence[int] | None
 ) -> PlacedCircuit:
-    """The circuit compiled to the native gates of a chain of the device.
+    """Compile a circuit to the native gates of a chain of the device.
 
     Raises:
         QmendError: if ``physical_qubits`` does not fit, or the device is too small.
@@ -114,7 +114,7 @@ def _physical(source: MeasuredCircuit, physical_qubits: Sequence[int] | None) ->
 
 @lru_cache(maxsize=256)
 def device_chain(device: str, n_qubits: int, recorded: tuple[int, ...] | None) -> Chain:
-    """The qubits that a submitted circuit is compiled to.
+    """Choose the qubits that a submitted circuit is compiled to.
 
     Those recorded, if the device joins them; else, of a device with a shipped snapshot, the
     connected qubits of the lowest error; else a line of qubits 0, 1, 2, ...

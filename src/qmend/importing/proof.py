@@ -1,4 +1,4 @@
-"""Imported labels are proven: the instructions that are stored give the ideal values.
+"""Prove imported labels: the stored instructions give the ideal values.
 
 The ideal values are computed from the program by Qiskit; here they are computed again from the
 compiled instructions by this package's own simulation, which shares no code with it.

@@ -219,7 +219,7 @@ def _raw(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _rename_fields(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
-    """A record under our names: nulls left out, published columns translated."""
+    """Rename a record's published columns to ours, and leave nulls out."""
     fields = {
         key: value
         for key, value in raw.items()

@@ -1,4 +1,4 @@
-"""Records on their way into a dataset, and the table that they become."""
+"""Rows of an import, and the table that they become."""
 
 from __future__ import annotations
 
@@ -42,18 +42,26 @@ class ImportOptions:
 
 @dataclass
 class Row:
-    """A record on its way into the table."""
+    """A record on its way into the table.
+
+    Attributes:
+        circuit: fingerprint of ``source``.
+        ideal: (2^bits,) noiseless distribution of the measured bits.
+        calibration_kind: ``snapshot`` or ``medians``.
+        counts: outcome of the measured bits -> shots; of records with counts.
+        masks: measured bits of each observable, as a binary number; of records with values.
+        ideal_values: of the observables.
+        circuit_id: set when the instructions are proven.
+    """
 
     record: Record
     source: MeasuredCircuit
     placed: PlacedCircuit
     circuit: str
-    #: Of the measured bits.
     ideal: FloatArray
     calibration: Calibration | None
     calibration_kind: str | None
     counts: dict[int, float] = field(default_factory=dict)
-    #: Ideal values of the observables; and for each a number with 1 at its measured bits.
     masks: list[int] = field(default_factory=list)
     ideal_values: list[float] = field(default_factory=list)
     circuit_id: str = ""
@@ -66,6 +74,7 @@ def rows_table(
     options: ImportOptions,
     expectations: bool,
 ) -> pa.Table:
+    """Write rows as a table of the contract, or of expectation values."""
     records = [row.record for row in rows]
     sizes = [len(row.placed.chain.layout) for row in rows]
     table = InstructionTable.from_circuits(
@@ -148,8 +157,10 @@ def _params(row: Row, sources: Sequence[tuple[str, ...]]) -> str:
 
 
 def source_of(record: Record) -> tuple[str, ...]:
+    """Return a record's source, licence and attribution."""
     return record.source or "", record.licence or "", record.attribution or ""
 
 
 def job_of(record: Record, options: ImportOptions) -> str:
+    """Return a record's job; a record without one is a job of its own."""
     return record.job_id or f"{options.name}-{record.id}"

@@ -1,4 +1,4 @@
-"""Proof that an imported dataset is what it says: hashes, labels, counts, splits."""
+"""Verify an imported dataset: hashes, labels, counts, splits."""
 
 from __future__ import annotations
 

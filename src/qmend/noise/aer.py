@@ -33,7 +33,7 @@ _OPERATIONS = {
 
 
 def chain_target(calibration: Calibration, layout: Sequence[int]) -> Target:
-    """A Qiskit ``Target`` of the layout alone, qubits numbered by chain position."""
+    """Build a Qiskit ``Target`` of the layout alone, qubits by chain position."""
     position = {physical: k for k, physical in enumerate(layout)}
     target = Target(
         num_qubits=len(layout),
@@ -60,7 +60,7 @@ def chain_target(calibration: Calibration, layout: Sequence[int]) -> Target:
 
 
 def device_noise_model(calibration: Calibration, layout: Sequence[int]) -> NoiseModel:
-    """The gate noise that ``NoiseModel.from_backend`` builds, on chain positions.
+    """Build the gate noise of ``NoiseModel.from_backend`` on chain positions.
 
     Thermal relaxation for each gate's length, and a depolarizing channel so that the average
     gate error is the reported one; T2 is truncated to 2 T1. Readout error is left out: it is
@@ -111,7 +111,7 @@ class AerExecutor:
 
 
 def aer_circuit(table: InstructionTable, index: int) -> QuantumCircuit:
-    """One circuit of the table as a ``QuantumCircuit`` on chain positions, not measured."""
+    """Write a circuit as a ``QuantumCircuit`` on chain positions, not measured."""
     circuit = QuantumCircuit(table.n_qubits)
     for gate, first, second, angle in table.circuit(index):
         if gate == "rz":

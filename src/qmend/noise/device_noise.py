@@ -55,7 +55,7 @@ class NoiseParameters:
 
     @staticmethod
     def of(calibration: Calibration, layout: Sequence[int]) -> NoiseParameters:
-        """A snapshot's values; readout error is symmetric, as Aer's device model takes it.
+        """Read a snapshot's values; readout error is symmetric, as in Aer's device model.
 
         Raises:
             QmendError: if a value is missing.

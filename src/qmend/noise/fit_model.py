@@ -102,13 +102,13 @@ class NoiseModel:
         self.shapes["stark"] = (len(native), n)
 
     def defaults(self) -> dict[str, Tensor]:
-        """All constants zero: the calibration's own model."""
+        """Return all constants as zeros: the calibration's own model."""
         return {
             name: torch.zeros(shape, dtype=torch.float64) for name, shape in self.shapes.items()
         }
 
     def prepare(self, data: Measurements, by_job: bool) -> _Prepared:
-        """The circuits' structure, with a group of two-qubit gates for each job if asked for."""
+        """Plan circuits for many evaluations; ``by_job`` gives each job its own two-qubit gates."""
         plan = self._noise.plan(data.circuits, data.job if by_job else None)
         return _Prepared(plan, Fusion.of(plan.sequence), torch.from_numpy(data.measured))
 
@@ -171,7 +171,7 @@ class NoiseModel:
     def config(
         self, values: dict[str, FloatArray], drift: FloatArray, device_seed: int = 0
     ) -> FittedConfig:
-        """The constants as a noise config, for qubits and gates of the chain.
+        """Write the constants as a noise config, for qubits and gates of the chain.
 
         Args:
             drift: (len(SHIFTED), E) standard deviations of the shifts from job to job.

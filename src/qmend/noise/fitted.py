@@ -78,7 +78,7 @@ class FittedNoise(Noise):
         self._noise = SurrogateNoise(calibration, layout, switches, self.parameters)
 
     def constants(self, job: int) -> Constants:
-        """The angles in one job, radians."""
+        """Return the angles in one job, radians."""
         n = len(self.layout)
         today = self._generator(3, job)
         shift: dict[tuple[int, int], dict[str, float]] = {}
@@ -106,7 +106,7 @@ class FittedNoise(Noise):
         )
 
     def program(self, table: InstructionTable, job: int = 0) -> Program:
-        """Compiled circuits under the noise of one job.
+        """Give compiled circuits the channels of one job.
 
         Raises:
             QmendError: if a circuit has a gate that the device lacks.

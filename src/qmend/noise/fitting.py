@@ -91,7 +91,7 @@ class NoiseFit:
 
 
 def fit_noise(model: NoiseModel, data: Measurements, settings: FitSettings) -> NoiseFit:
-    """The constants, and the shift of each job, that fit the measurements best.
+    """Fit the constants, and the shift of each job, to measurements.
 
     Raises:
         QmendError: if a part is unknown, or a circuit has a gate that the device lacks.
@@ -147,7 +147,7 @@ def fit_noise(model: NoiseModel, data: Measurements, settings: FitSettings) -> N
 
 
 def thirds(circuits: InstructionTable, measured: IntArray, seed: int) -> tuple[IntArray, IntArray]:
-    """A third of the circuits to fit, the rest to report on; equal circuits stay together."""
+    """Split circuits: a third to fit, the rest to report on; equal ones stay together."""
     _, kind = np.unique(circuits.circuit_ids(measured), return_inverse=True)
     kinds = int(kind.max(initial=-1)) + 1
     chosen = np.random.default_rng(seed).permutation(kinds)[: round(kinds / 3)]

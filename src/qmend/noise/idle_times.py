@@ -42,7 +42,7 @@ class TimedChannels:
         return TimedChannels(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
     def program(self, table: InstructionTable, one: Tensor, two: Tensor) -> Program:
-        """In the order of time; equal moments keep their order."""
+        """Sort the channels by time into a program; equal moments keep their order."""
         order = np.lexsort((self.phase, self.layer, self.circuit))
         counts = np.bincount(self.circuit, minlength=len(table))
         return Program(

@@ -1,4 +1,4 @@
-"""Surrogate hardware: what real devices have and a calibration does not show.
+"""Surrogate hardware: errors that real devices have and no calibration shows.
 
 The device model of Aer, plus relaxation of idle qubits, coherent errors after gates, phases on
 spectators, and optionally leakage-like loss and ZZ between idle neighbours. The constants of a
@@ -129,7 +129,7 @@ class SurrogateNoise(Noise):
         )
 
     def constants(self, job: int) -> Constants:
-        """The device's constants as they are in one job."""
+        """Draw the device's constants as they are in one job."""
         config, n, edges = self.config, self.n_qubits, len(self.edges)
         shapes = {
             "zz": (edges,),
@@ -150,7 +150,7 @@ class SurrogateNoise(Noise):
         return Constants(**drawn)
 
     def program(self, table: InstructionTable, job: int = 0) -> Program:
-        """Compiled circuits under the noise of one job.
+        """Give compiled circuits the channels of one job.
 
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
@@ -158,13 +158,13 @@ class SurrogateNoise(Noise):
         return self.program_with(table, self.constants(job))
 
     def program_with(self, table: InstructionTable, constants: Constants) -> Program:
-        """Compiled circuits under given constants."""
+        """Give compiled circuits the channels of these constants."""
         plan = self.plan(table)
         one, two = self.channels(plan, constants)
         return replace(plan.sequence, one=one, two=two)
 
     def plan(self, table: InstructionTable, group: IntArray | None = None) -> Plan:
-        """Which channel acts when; the same for all constants.
+        """Plan which channel acts when; the same for all constants.
 
         Args:
             group: (N,) of circuits under the same two-qubit constants, 0..G-1; one by default.

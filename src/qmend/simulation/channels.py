@@ -43,7 +43,7 @@ def unitary_channel(unitary: AnyArray) -> Tensor:
 
 
 def as_real(value: Real) -> Tensor:
-    """A float or tensor as a float64 tensor."""
+    """Convert a float or tensor to a float64 tensor."""
     return torch.as_tensor(value, dtype=torch.float64)
 
 
@@ -168,7 +168,7 @@ def tensor(first: Tensor, second: Tensor) -> Tensor:
 
 
 def swap_qubits(channel: Tensor) -> Tensor:
-    """A two-qubit channel with first and second qubit exchanged."""
+    """Exchange first and second qubit of a two-qubit channel."""
     split = channel.reshape(*channel.shape[:-2], 4, 4, 4, 4)
     return split.transpose(-4, -3).transpose(-2, -1).reshape(channel.shape)
 
@@ -187,7 +187,7 @@ def average_gate_fidelity(error: Tensor) -> Tensor:
 
 
 def check_channel(channel: Tensor, name: str) -> Tensor:
-    """The channel itself, if it is completely positive and trace preserving.
+    """Return the channel if it is completely positive and trace preserving.
 
     Raises:
         QmendError: naming it, if the identity row is not (1, 0, ...) or its Choi matrix has a

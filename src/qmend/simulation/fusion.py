@@ -45,7 +45,7 @@ class Fusion:
 
     @staticmethod
     def of(program: Program) -> Fusion:
-        """The structure of a program; its channels' values do not matter."""
+        """Find the structure of a program; its channels' values do not matter."""
         n = program.n_qubits
         runs: dict[tuple[int, ...], int] = {(): 0}
         elements: dict[tuple[int, int, int, int], int] = {}
@@ -99,7 +99,7 @@ class Fusion:
         )
 
     def program(self, one: Tensor, two: Tensor) -> Program:
-        """The fused program for given channels, (R1, 4, 4) and (R2, 16, 16)."""
+        """Multiply the channels (R1, 4, 4) and (R2, 16, 16) into the fused program."""
         runs = _products(one, self.runs)
         both = torch.cat([two, channels.swap_qubits(two)])
         gate, exchanged, low, high = (torch.from_numpy(column) for column in self.elements.T)

@@ -1,4 +1,4 @@
-"""Noisy circuits as sequences of channels: what the simulators run."""
+"""Programs of the simulators: noisy circuits as sequences of channels."""
 
 from __future__ import annotations
 

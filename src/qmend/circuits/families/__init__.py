@@ -100,7 +100,7 @@ class Family(ConfigModel):
         raise TypeError(f"family {self.name!r} does not define draw")
 
     def stratum(self, index: int) -> Family:
-        """The family that circuit ``index`` of a dataset is drawn from.
+        """Return the family that circuit ``index`` of a dataset is drawn from.
 
         A family that goes through a list of sizes in turn returns itself at one of them.
         """

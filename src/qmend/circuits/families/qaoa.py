@@ -106,7 +106,7 @@ def ramp_angles(p: int) -> tuple[FloatArray, FloatArray]:
 def qaoa_gadgets(
     n_qubits: int, edges: list[Edge], gamma: FloatArray, beta: FloatArray
 ) -> list[Gadget]:
-    """The circuit of :class:`QAOAFamily` for a graph and its angles."""
+    """Write the circuit of :class:`QAOAFamily` for a graph and its angles."""
     gadgets = local_gadgets(n_qubits, "Y", np.full(n_qubits, np.pi / 4))
     for cost, mixer in zip(gamma, beta, strict=True):
         gadgets += [
@@ -117,7 +117,7 @@ def qaoa_gadgets(
 
 
 def erdos_renyi_graph(n: int, probability: float, rng: np.random.Generator) -> list[Edge]:
-    """Each of the n (n - 1) / 2 edges with a probability; drawn again if there is none."""
+    """Draw each of the n (n - 1) / 2 edges with a probability, until there is one."""
     while True:
         edges = [(a, b) for a in range(n) for b in range(a + 1, n) if rng.random() < probability]
         if edges:
@@ -125,7 +125,7 @@ def erdos_renyi_graph(n: int, probability: float, rng: np.random.Generator) -> l
 
 
 def regular_graph(n: int, degree: int, rng: np.random.Generator) -> list[Edge]:
-    """A graph uniform over those whose vertices all have ``degree`` edges (pairing model).
+    """Draw a graph uniform over all ``degree``-regular ones (pairing model).
 
     Half-edges are paired at random until no edge is a loop or double; beyond half of the
     possible edges the complement is drawn, where that succeeds more often.

@@ -71,7 +71,7 @@ class TrotterFamily(Family):
         return np.full(count, rng.uniform(low, high))
 
     def draw_initial(self, rng: np.random.Generator) -> list[Gadget]:
-        """The gadgets that make the initial state."""
+        """Draw the gadgets that make the initial state."""
         n = self.n_qubits
         if self.initial == "zero":
             return []

@@ -10,14 +10,14 @@ import numpy as np
 from qmend.datasets.config import SplitConfig
 from qmend.types import Split
 
-#: What fills up first where groups are equally short of their share.
+#: The split that fills up first where groups are equally short of their share.
 _ORDER: tuple[Split, ...] = ("train", "test", "val")
 
 
 def split_rows(
     circuits: Sequence[Sequence[str]], jobs: Sequence[str], shares: SplitConfig, seed: int
 ) -> tuple[list[Split], str]:
-    """The split of each row, and whether it is by ``job`` or by ``circuit``.
+    """Split rows, and say whether the split is by ``job`` or by ``circuit``.
 
     Jobs that share a circuit form one group. Where that leaves fewer groups than there are
     splits, or one that is larger than the training split, the circuits are the groups. Groups
