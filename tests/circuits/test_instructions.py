@@ -60,14 +60,6 @@ def test_selection_keeps_order_and_repeats(circuits, table):
     assert len(table.select(np.array([], dtype=int))) == 0
 
 
-def test_concatenation_is_one_after_the_other(circuits, table):
-    parts = [table.select(np.array(i)) for i in ([0, 1], [2], [3, 4, 5])]
-    whole = InstructionTable.concatenate(parts)
-    assert [whole.circuit(i) for i in range(len(whole))] == circuits
-    with pytest.raises(QmendError, match=r"\[3, 4\] qubits can't share one table"):
-        InstructionTable.concatenate([table, InstructionTable.from_circuits(3, [[]])])
-
-
 def test_layers_of_a_circuit_drawn_by_hand():
     """
     position 0: x ---- cx ---------- rz

@@ -56,13 +56,6 @@ class PauliSum:
         diagonal: FloatArray = np.where(here, weight, 0).sum(axis=0).real
         return diagonal
 
-    def matrix(self) -> AnyArray:
-        """(2^n, 2^n) dense matrix."""
-        index, weight = self._blocks
-        dense = np.zeros((2**self.n_qubits, 2**self.n_qubits), dtype=complex)
-        dense[np.arange(len(dense)), index] = weight  # every flip fills entries of its own
-        return dense
-
 
 def ising_chain(coupling: FloatArray, transverse: FloatArray, longitudinal: FloatArray) -> PauliSum:
     """H = -sum_b J_b Z_b Z_(b+1) - sum_q g_q Z_q - sum_q h_q X_q.

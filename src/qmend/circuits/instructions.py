@@ -18,8 +18,6 @@ import numpy as np
 from qmend.gates import GATE_CODE, GATES, TWO_QUBIT
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, nearest
 
-TWO_QUBIT_CODES = np.array([GATE_CODE[g] for g in TWO_QUBIT])
-
 Instruction = tuple[str, int, int, float]
 
 
@@ -44,7 +42,7 @@ class InstructionTable:
     angle: FloatArray
 
     def __post_init__(self) -> None:
-        two = np.isin(self.gate, TWO_QUBIT_CODES)
+        two = np.isin(self.gate, [GATE_CODE[g] for g in TWO_QUBIT])
         if len(self.gate) and (self.gate.min() < 0 or self.gate.max() >= len(GATES)):
             raise QmendError(f"The instruction table has a gate code outside 0..{len(GATES) - 1}.")
         inside = (self.first >= 0) & (self.first < self.n_qubits) & (self.second < self.n_qubits)
@@ -72,11 +70,6 @@ class InstructionTable:
     def circuit_index(self) -> IntArray:
         """(K,) the circuit that each instruction belongs to."""
         return np.repeat(np.arange(len(self)), self.lengths)
-
-    @property
-    def is_two_qubit(self) -> np.ndarray:
-        """(K,) True for two-qubit gates."""
-        return np.isin(self.gate, TWO_QUBIT_CODES)
 
     def count(self, *gates: str) -> IntArray:
         """(N,) how many of the named gates each circuit has."""
@@ -154,26 +147,6 @@ class InstructionTable:
             np.array([a for _, a, _, _ in flat], dtype=np.int64),
             np.array([b for _, _, b, _ in flat], dtype=np.int64),
             np.array([t for *_, t in flat], dtype=np.float64),
-        )
-
-    @staticmethod
-    def concatenate(tables: Sequence[InstructionTable]) -> InstructionTable:
-        """Tables of one register size, one after the other."""
-        sizes = {t.n_qubits for t in tables}
-        if len(sizes) != 1:
-            raise QmendError(
-                f"Circuits on {sorted(sizes)} qubits can't share one table; load them apart."
-            )
-        starts = np.concatenate([[0], np.cumsum([len(t.gate) for t in tables])])
-        offsets = [tables[0].offsets[:1]]
-        offsets += [t.offsets[1:] + s for t, s in zip(tables, starts[:-1], strict=True)]
-        return InstructionTable(
-            tables[0].n_qubits,
-            np.concatenate(offsets),
-            np.concatenate([t.gate for t in tables]),
-            np.concatenate([t.first for t in tables]),
-            np.concatenate([t.second for t in tables]),
-            np.concatenate([t.angle for t in tables]),
         )
 
     def circuit_ids(self, measured: IntArray | None = None) -> list[str]:

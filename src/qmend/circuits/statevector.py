@@ -47,7 +47,7 @@ def compiled_states(table: InstructionTable) -> AnyArray:
     two = np.zeros((max(GATE_CODE.values()) + 1, 4, 4), dtype=complex)
     for gate in TWO_QUBIT:
         two[GATE_CODE[gate]] = UNITARIES[gate]
-    is_two = table.is_two_qubit
+    is_two = table.second >= 0
     lengths = table.lengths
     for step in range(int(lengths.max(initial=0))):
         live = np.flatnonzero(lengths > step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from qmend.datasets.config import DatasetConfig, collected_recipe, difference
 from qmend.datasets.ledger import Ledger
@@ -19,14 +20,7 @@ def reuse_collected(
     Raises:
         QmendError: if they are of another config, unfinished or damaged.
     """
-    opening = Ledger(folder).opening or {}
-    ours = collected_recipe(dataset, device)
-    if opening.get("asked") != ours:
-        raise QmendError(
-            f"{folder} holds collected data of another config "
-            f"({difference(opening.get('asked', {}), ours)}), which are never overwritten; give "
-            "yours another dataset.name or data.root."
-        )
+    check_same(Ledger(folder), collected_recipe(dataset, device), folder)
     if not (folder / MANIFEST).exists():
         raise QmendError(
             f"{folder} holds an unfinished collection; finish it with `qmend data collect`."
@@ -35,3 +29,17 @@ def reuse_collected(
     check_files(folder, manifest)
     progress(manifest.rows, manifest.rows)
     return manifest
+
+
+def check_same(ledger: Ledger, recipe: dict[str, Any], folder: Path) -> None:
+    """Refuse a folder whose collection was begun with another config.
+
+    Raises:
+        QmendError: naming the first difference.
+    """
+    begun = (ledger.opening or {}).get("asked", {})
+    if begun != recipe:
+        raise QmendError(
+            f"{folder} holds collected data of another config ({difference(begun, recipe)}), which "
+            "are never overwritten; give yours another dataset.name or data.root."
+        )

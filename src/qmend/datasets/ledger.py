@@ -1,4 +1,4 @@
-"""The ledger of a collection: every job's history, one JSON line an event, only ever appended.
+"""The ledger of a collection: an append-only log of every job's history, in JSON lines.
 
     opened     the recipe, the device as asked for and as resolved, the package versions
     planned    the circuits of a job (their ids, and how often each was redrawn)
@@ -39,7 +39,6 @@ class JobRecord:
         reason: of a failure.
         retry: whether a failure may be submitted again.
         failures: submissions that failed.
-        file: where the rows are.
     """
 
     circuit_ids: list[str] | None = None
@@ -49,7 +48,6 @@ class JobRecord:
     reason: str = ""
     retry: bool = True
     failures: int = 0
-    file: str | None = None
 
 
 class Ledger:
@@ -98,9 +96,6 @@ class Ledger:
         record.reason = event.get("reason", "")
         if kind == "submitted":
             record.ids.append(event["id"])
-            record.file = None
         elif kind == "failed":
             record.failures += 1
             record.retry = event["retry"]
-        elif kind == "fetched":
-            record.file = event["file"]

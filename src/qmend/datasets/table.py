@@ -220,7 +220,7 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
 
 def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
     """Make a calibration without values for rows that have none."""
-    two = circuits.is_two_qubit
+    two = circuits.second >= 0
     columns = (circuits.gate[two], circuits.first[two], circuits.second[two])
     used = {(GATES[g], int(a), int(b)) for g, a, b in zip(*columns, strict=True)}
     return unknown_calibration(device, layout, used)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, difference
+from qmend.datasets.collected import check_same
+from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import package_versions
 from qmend.devices.device import DeviceConfig, resolve
@@ -39,20 +40,6 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
         raise QmendError(
             f"dataset.job_size={dataset.job_size} is more than the {MAX_JOB_SIZE} circuits of a "
             "job; choose a smaller one."
-        )
-
-
-def check_same(ledger: Ledger, asked: dict[str, Any], folder: Path) -> None:
-    """Refuse a folder that was opened with another config.
-
-    Raises:
-        QmendError: naming the first difference.
-    """
-    assert ledger.opening is not None
-    if ledger.opening["asked"] != asked:
-        raise QmendError(
-            f"{folder} holds collected data of another config "
-            f"({difference(ledger.opening['asked'], asked)}); give yours another dataset.name."
         )
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.datasets.collected import check_same
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import Ledger
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, resolve
 from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job, generation_setup
-from qmend.hardware.opening import check_config, check_same
+from qmend.hardware.opening import check_config
 from qmend.hardware.service import OpenService, open_service
 from qmend.types import IntArray
 
@@ -83,8 +84,8 @@ def plan(
         )
         for d in drawn
     )
-    table = InstructionTable.concatenate([d.table for d in drawn])
-    depth, two_qubit = table.depth(), table.count(*TWO_QUBIT)
+    depth = np.concatenate([d.table.depth() for d in drawn])
+    two_qubit = np.concatenate([d.table.count(*TWO_QUBIT) for d in drawn])
     there = sum(r.state in ("submitted", "done", "fetched") for r in ledger.jobs.values())
     left = dataset.jobs - there
     return Plan(
@@ -92,7 +93,7 @@ def plan(
         circuits=left * dataset.job_size,
         shots=dataset.shots,
         there=there,
-        sampled=len(table),
+        sampled=len(depth),
         depth=(float(np.median(depth)), float(depth.max())),
         two_qubit=(float(np.median(two_qubit)), float(two_qubit.max())),
         rep_delay=delay,

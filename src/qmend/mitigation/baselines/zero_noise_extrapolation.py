@@ -119,7 +119,7 @@ def fold(table: InstructionTable, scales: Sequence[int]) -> InstructionTable:
     """
     out = table.select(np.repeat(np.arange(len(table)), len(scales)))
     scale: IntArray = np.tile(np.array(scales, dtype=np.int64), len(table))
-    repeats = np.where(out.is_two_qubit, scale[out.circuit_index], 1)
+    repeats = np.where(out.second >= 0, scale[out.circuit_index], 1)
     ends = np.concatenate([[0], np.cumsum(repeats)])
     return InstructionTable(
         out.n_qubits,
