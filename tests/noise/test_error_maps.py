@@ -12,7 +12,7 @@ from qmend.devices.device import DeviceConfig, load_device
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.surrogate import SurrogateNoise
-from qmend.simulation.kernel import evolve
+from qmend.simulation.differentiable import evolve
 from qmend.simulation.program import z_strings
 
 LAYOUTS = {2: (0, 1), 3: (0, 1, 2), 5: (0, 1, 2, 3, 5)}
@@ -37,9 +37,9 @@ def test_noisy_parities_come_from_ideal_coefficients(n):
     noisy, ideal = noise.program(table, job=3), noiseless_program(noise.gates, table)
     rows = error_rows(noisy, ideal)
     assert rows.shape == (8, 2**n, 4**n)
-    states = evolve(ideal, np.float64, "all")
+    states = evolve(ideal, every=True).numpy()
     parities = np.einsum("csp,cp->cs", rows, states)
-    np.testing.assert_allclose(parities, evolve(noisy, np.float64), atol=1e-5)
+    np.testing.assert_allclose(parities, evolve(noisy).numpy(), atol=1e-5)
     # The map does not know the state: nor is it the identity, or one factor for all.
     factors = np.diagonal(rows[:, :, z_strings(n)], axis1=1, axis2=2)
     np.testing.assert_allclose(factors[:, 0], 1, atol=1e-6)

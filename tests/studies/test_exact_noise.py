@@ -14,7 +14,7 @@ from qmend.generation.generate import generate
 from qmend.generation.job import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.readout import apply_readout
-from qmend.simulation.kernel import evolve
+from qmend.simulation.differentiable import evolve
 from qmend.simulation.program import z_strings
 from qmend.studies.exact_noise import (
     FACTOR,
@@ -63,7 +63,7 @@ def test_the_factors_are_those_of_the_noise_that_made_the_data(surrogate, known)
         job = job_of(surrogate, row)
         executor = shared.executor(job)
         ideal = noiseless_program(executor.gates, part)
-        state = evolve(ideal, np.float64, "all")[0]
+        state = evolve(ideal, every=True).numpy()[0]
         distances = []
         for k in (job, job + 1):
             (rows,) = error_rows(executor.program(part, k), ideal)

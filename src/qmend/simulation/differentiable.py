@@ -1,4 +1,4 @@
-"""The same evolution in torch: on CPU or GPU, differentiable in every channel.
+"""The evolution in torch: on CPU or GPU, differentiable in every channel.
 
 Circuits advance together, one channel each a step. It is the slower path on a processor; use
 it for gradients and on a GPU.
@@ -14,12 +14,13 @@ from qmend.simulation.program import Program, z_strings
 
 
 def evolve(program: Program, every: bool = False) -> Tensor:
-    """Pauli coefficients Tr(P rho) of each circuit's final state, from \\|0...0>.
+    """Evolve \\|0...0>; (N, 2^n) parities <Z_s> of the final states, s a set of qubits.
 
     They have the type and the device of the program's channels.
 
     Args:
-        every: all 4^n strings, not just the 2^n parities <Z_s>.
+        every: return (N, 4^n) Pauli coefficients Tr(P rho) instead; base 4 digit q of the index is
+            the letter I, X, Y, Z on qubit q.
     """
     n, count, one, two = program.n_qubits, len(program), program.one, program.two
     device = one.device

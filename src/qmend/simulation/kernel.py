@@ -14,17 +14,11 @@ from qmend.simulation.program import Program
 from qmend.types import AnyArray
 
 
-def evolve(program: Program, dtype: type, strings: str = "z") -> AnyArray:
-    """Pauli coefficients Tr(P rho) of each circuit's final state, from \\|0...0>.
-
-    Args:
-        strings: ``z``: (N, 2^n) parities <Z_s> for every set s of qubits; ``all``: (N, 4^n), base
-            4 digit q of the index the letter I, X, Y, Z on qubit q.
-    """
+def evolve(program: Program, dtype: type = np.float64) -> AnyArray:
+    """Evolve \\|0...0>; (N, 2^n) parities <Z_s> of the final states, s a set of qubits."""
     n = program.n_qubits
-    every = strings == "all"
     two: AnyArray = program.two.detach().cpu().numpy().astype(dtype, copy=False)
-    out = np.empty((len(program), 4**n if every else 2**n), dtype=dtype)
+    out = np.empty((len(program), 2**n), dtype=dtype)
     _evolve_all(
         n,
         program.offsets,
@@ -34,7 +28,6 @@ def evolve(program: Program, dtype: type, strings: str = "z") -> AnyArray:
         np.ascontiguousarray(program.one.detach().cpu().numpy().astype(dtype, copy=False)),
         *_entries(two),
         out,
-        every,
     )
     return out
 
@@ -48,7 +41,7 @@ def _entries(two: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, values, out, every):
+def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, values, out):
     kind = one.dtype
     size = 4**n
     columns = max(size // 16, 1)
@@ -111,13 +104,7 @@ def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, v
             if partner[q] > q:
                 high = partner[q]
                 _apply_block(state, block[q], base[q, high], q, high, gathered, moved)
-        if every:
-            for q in range(n):
-                if is_pending[q]:
-                    _apply_single(n, state, pending[q], q)
-            out[circuit, :] = state
-        else:
-            _parities(n, state, pending, is_pending, out[circuit])
+        _parities(n, state, pending, is_pending, out[circuit])
 
 
 @numba.njit(cache=True, inline="always")
@@ -184,21 +171,6 @@ def _apply_block(state, matrix, base, low, high, gathered, moved):
         offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
         for c in range(len(base)):
             state[base[c] + offset] = moved[j, c]
-
-
-@numba.njit(cache=True)
-def _apply_single(n, state, matrix, q):
-    """The 4x4 matrix on one qubit of the state."""
-    stride = 4**q
-    for block in range(4 ** (n - 1 - q)):
-        for inner in range(stride):
-            at = block * 4 * stride + inner
-            x0, x1 = state[at], state[at + stride]
-            x2, x3 = state[at + 2 * stride], state[at + 3 * stride]
-            for i in range(4):
-                state[at + i * stride] = (
-                    matrix[i, 0] * x0 + matrix[i, 1] * x1 + matrix[i, 2] * x2 + matrix[i, 3] * x3
-                )
 
 
 @numba.njit(cache=True)

@@ -18,7 +18,7 @@ from qmend.noise.fit_model import NoiseModel
 from qmend.noise.fitting import FitSettings, NoiseFit, fit_noise, thirds
 from qmend.noise.measurements import Measurements
 from qmend.noise.readout import readout_matrices
-from qmend.simulation.outputs import pauli_expectations
+from qmend.simulation import kernel
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
 
@@ -170,9 +170,7 @@ def expectations(program: Program, measured: IntArray, readout: FloatArray) -> F
     Args:
         readout: (n, 2, 2) matrices M[measured, prepared].
     """
-    n = program.n_qubits
-    strings = ["I" * q + "Z" + "I" * (n - 1 - q) for q in range(n)]
-    single = pauli_expectations(program, strings)
+    single = kernel.evolve(program)[:, [1 << q for q in range(program.n_qubits)]]
     up, down = readout[:, 1, 0], readout[:, 0, 1]
     return np.take_along_axis((1 - up - down) * single + down - up, measured, axis=1)
 
