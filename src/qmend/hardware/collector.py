@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qmend.datasets.collected import reuse_collected
-from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, recipe_sha
-from qmend.datasets.ledger import JobRecord, Ledger
+from qmend.datasets.config import CollectionConfig, DatasetConfig
+from qmend.datasets.ledger import JobRecord
 from qmend.datasets.manifest import MANIFEST, Manifest, read_manifest
 from qmend.datasets.shards import exclusive
 from qmend.devices.device import DeviceConfig
-from qmend.generation.job import generation_setup
 from qmend.hardware.drawing import DistinctJobs
 from qmend.hardware.finishing import finish_dataset
 from qmend.hardware.isa import isa_circuits, outcome_counts
 from qmend.hardware.jobs import ServiceJob, SessionEndedError, TransientError
-from qmend.hardware.opening import check_config, open_ledger
+from qmend.hardware.opening import OpenCollection, check_config, open_collection
 from qmend.hardware.results import Results
 from qmend.hardware.service import OpenService, PatientService, open_service
 from qmend.types import Progress, QmendError
@@ -60,10 +59,8 @@ def collect(
             what was collected is kept.
     """
     check_config(dataset, device, config)
-    recipe = collected_recipe(dataset, device)
     with exclusive(folder):
-        ledger = Ledger(folder)
-        resolved = open_ledger(ledger, recipe, dataset, device, folder, config)
+        collection = open_collection(dataset, device, folder, config)
         if (folder / MANIFEST).exists():
             manifest = read_manifest(folder)
             left_out = len(manifest.recipe["collection"]["left_out"])
@@ -76,34 +73,24 @@ def collect(
                     "the rest with data.replace=true, which splits all jobs anew."
                 )
             (folder / MANIFEST).unlink()
-        return _Collector(dataset, resolved, folder, config, ledger, progress, service).run()
+        return _Collector(collection, progress, service).run()
 
 
 class _Collector:
     """One call of :func:`collect`."""
 
     def __init__(
-        self,
-        dataset: DatasetConfig,
-        device: DeviceConfig,
-        folder: Path,
-        config: CollectionConfig,
-        ledger: Ledger,
-        progress: Progress,
-        service: OpenService,
+        self, collection: OpenCollection, progress: Progress, service: OpenService
     ) -> None:
-        assert ledger.opening is not None
-        self._dataset = dataset
-        self._device = device
-        self._folder = folder
-        self._config = config
-        self._ledger = ledger
+        self._collection = collection
+        self._dataset, self._config = collection.dataset, collection.config
+        self._ledger = collection.ledger
         self._progress = progress
-        self._sha = recipe_sha(ledger.opening["recipe"])
-        setup = generation_setup(dataset, device)
-        self._jobs = DistinctJobs(dataset, setup, ledger)
-        self._results = Results(dataset, device, folder, config, setup, self._sha)
-        self._service = PatientService(device, config, service, ledger.path)
+        self._jobs = DistinctJobs(collection)
+        self._results = Results(collection)
+        self._service = PatientService(
+            collection.device, collection.config, service, collection.ledger.path
+        )
         self._handles: dict[str, ServiceJob] = {}
         self._cancelled: set[int] = set()  # in this call: not submitted again by it
         self._fetched: set[int] = set()
@@ -111,7 +98,7 @@ class _Collector:
         self._refusal: QmendError | None = None
 
     def run(self) -> Collection:
-        for left in self._folder.glob(".*.part"):
+        for left in self._collection.folder.glob(".*.part"):
             left.unlink()
         for job in range(self._dataset.jobs):
             self._recover(job)
@@ -123,16 +110,9 @@ class _Collector:
         missing = [job for job in range(self._dataset.jobs) if job not in self._fetched]
         if missing and not self._config.finish:
             raise QmendError(self._failure(missing))
-        manifest = finish_dataset(
-            self._dataset,
-            self._device,
-            self._folder,
-            self._config,
-            self._ledger,
-            self._results,
-            sorted(self._fetched),
-        )
-        return Collection(self._folder, manifest, **self._counts, left_out=len(missing))
+        manifest = finish_dataset(self._collection, self._results, sorted(self._fetched))
+        folder = self._collection.folder
+        return Collection(folder, manifest, **self._counts, left_out=len(missing))
 
     def _recover(self, job: int) -> None:
         """Take over a shard whose line in the ledger a kill prevented."""
@@ -194,9 +174,8 @@ class _Collector:
 
     def _submit(self, job: int) -> None:
         drawn = self._jobs.draw(job)
-        circuits = isa_circuits(
-            drawn.table, drawn.measured, self._device.layout, self._service.opened.backend.target
-        )
+        layout, target = self._collection.device.layout, self._service.opened.backend.target
+        circuits = isa_circuits(drawn.table, drawn.measured, layout, target)
         tries = sessions = 0
         while not self._adopt(job):
             try:
@@ -239,7 +218,7 @@ class _Collector:
         ids = self._record(job).circuit_ids
         assert ids is not None
         circuits = hashlib.sha256("".join(ids).encode()).hexdigest()[:8]
-        return f"qmend-{self._sha}-{job:05d}-{circuits}"
+        return f"qmend-{self._collection.sha}-{job:05d}-{circuits}"
 
     # Results
 
@@ -316,8 +295,8 @@ class _Collector:
         )
         return (
             f"{len(missing)} of {self._dataset.jobs} jobs could not be collected, the others are "
-            f"in {self._folder}: job {first}{name} {state}; {remedy}, or make a dataset of the "
-            "others with collect.finish=true."
+            f"in {self._collection.folder}: job {first}{name} {state}; {remedy}, or make a dataset "
+            "of the others with collect.finish=true."
         )
 
     def _report(self) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from qmend.datasets.config import DatasetConfig
-from qmend.datasets.ledger import Ledger
-from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, draw_job_without
+from qmend.generation.job import DrawnJob, draw_job, draw_job_without
+from qmend.hardware.opening import OpenCollection
 from qmend.types import QmendError
 
 
 class DistinctJobs:
     """Draws jobs, and writes their plan to the ledger the first time."""
 
-    def __init__(self, dataset: DatasetConfig, setup: GenerationSetup, ledger: Ledger) -> None:
-        self._dataset = dataset
-        self._setup = setup
-        self._ledger = ledger
+    def __init__(self, collection: OpenCollection) -> None:
+        self._dataset, self._setup = collection.dataset, collection.setup
+        self._ledger = collection.ledger
         self._drawn: dict[int, DrawnJob] = {}
-        self._seen = {i for r in ledger.jobs.values() for i in r.circuit_ids or ()}
+        self._seen = {i for r in self._ledger.jobs.values() for i in r.circuit_ids or ()}
 
     def draw(self, job: int) -> DrawnJob:
         """Draw the job's circuits, none of them in another job or twice in this one.

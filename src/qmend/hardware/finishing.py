@@ -13,25 +13,18 @@ import pyarrow.parquet as pq
 from qmend.datasets.card import Provenance
 from qmend.datasets.completion import complete_dataset, write_calibrations
 from qmend.datasets.config import CollectionConfig, DatasetConfig
-from qmend.datasets.ledger import LEDGER, Ledger
+from qmend.datasets.ledger import LEDGER
 from qmend.datasets.manifest import Manifest
 from qmend.datasets.schema import SCHEMA
 from qmend.datasets.shards import SHARD, shard_marks, write_shard
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig
+from qmend.hardware.opening import OpenCollection
 from qmend.hardware.results import Results, shard_calibration
 from qmend.types import QmendError
 
 
-def finish_dataset(
-    dataset: DatasetConfig,
-    device: DeviceConfig,
-    folder: Path,
-    config: CollectionConfig,
-    ledger: Ledger,
-    results: Results,
-    fetched: list[int],
-) -> Manifest:
+def finish_dataset(collection: OpenCollection, results: Results, fetched: list[int]) -> Manifest:
     """Split the fetched jobs, then write the calibrations, the card and the manifest.
 
     Args:
@@ -40,6 +33,7 @@ def finish_dataset(
     Raises:
         QmendError: if they are too few for three splits.
     """
+    dataset, folder = collection.dataset, collection.folder
     if len(fetched) < 3:
         raise QmendError(
             f"{folder} has {len(fetched)} collected jobs, and the three splits need at "
@@ -50,15 +44,14 @@ def finish_dataset(
     if missing or dataset.split.by == "time":
         _split_again(dataset, paths)
     calibrations = {c.calibration_id: c for c in map(shard_calibration, paths)}
-    assert ledger.opening is not None
-    recipe: dict[str, Any] = json.loads(json.dumps(ledger.opening["recipe"]))
+    recipe: dict[str, Any] = json.loads(json.dumps(collection.recipe))
     recipe["dataset"]["circuits"] = len(fetched) * dataset.job_size
     recipe["collection"]["left_out"] = missing
     for extra in folder.glob(SHARD.format("*")):
         if extra not in paths:
             extra.unlink()  # damaged: its job is left out
-    ledger.append("finished", jobs=len(fetched), left_out=missing)
-    provenance = _provenance(device, config)
+    collection.ledger.append("finished", jobs=len(fetched), left_out=missing)
+    provenance = _provenance(collection.device, collection.config)
     write_calibrations(folder, list(calibrations.values()))
     return complete_dataset(folder, dataset.name, "collected", recipe, paths, provenance)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from qmend.datasets.collected import check_same
-from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
+from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, recipe_sha
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import package_versions
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import generation_setup
+from qmend.generation.job import GenerationSetup, generation_setup
 from qmend.types import QmendError
 
 #: Circuits that one job may have.
@@ -43,22 +45,46 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
         )
 
 
-def open_ledger(
-    ledger: Ledger,
-    asked: dict[str, Any],
-    dataset: DatasetConfig,
-    device: DeviceConfig,
-    folder: Path,
-    config: CollectionConfig,
-) -> DeviceConfig:
-    """Open the ledger at the first call, or check that it is this collection's.
+@dataclass(frozen=True)
+class OpenCollection:
+    """A collection whose ledger is open.
 
-    Returns:
-        The device as the first call resolved it: a later one may find another calibration.
+    Attributes:
+        device: as the first call resolved it; a later one may find another calibration.
+        folder: the dataset's directory.
+    """
+
+    dataset: DatasetConfig
+    device: DeviceConfig
+    folder: Path
+    config: CollectionConfig
+    ledger: Ledger
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        assert self.ledger.opening is not None
+        recipe: dict[str, Any] = self.ledger.opening["recipe"]
+        return recipe
+
+    @cached_property
+    def sha(self) -> str:
+        """Hash of the recipe, which marks the shards and the jobs."""
+        return recipe_sha(self.recipe)
+
+    @property
+    def setup(self) -> GenerationSetup:
+        return generation_setup(self.dataset, self.device)
+
+
+def open_collection(
+    dataset: DatasetConfig, device: DeviceConfig, folder: Path, config: CollectionConfig
+) -> OpenCollection:
+    """Open the ledger at the first call, or check that it is this collection's.
 
     Raises:
         QmendError: if the folder holds other data or another collection.
     """
+    ledger, begun = Ledger(folder), collected_recipe(dataset, device)
     if ledger.opening is None:
         others = [p for p in folder.iterdir() if p.name != LEDGER]
         if others:
@@ -70,13 +96,15 @@ def open_ledger(
         generation_setup(dataset, resolved)  # raises before the ledger is opened
         recipe = collected_recipe(dataset, resolved)
         recipe["collection"] = {"execution": config.execution, "backend": device.backend}
-        ledger.append("opened", asked=asked, recipe=recipe, packages=package_versions())
-    check_same(ledger, asked, folder)
+        ledger.append("opened", asked=begun, recipe=recipe, packages=package_versions())
+    check_same(ledger, begun, folder)
     assert ledger.opening is not None
-    before = ledger.opening["recipe"]["collection"]["execution"]
+    recipe = ledger.opening["recipe"]
+    before = recipe["collection"]["execution"]
     if before != config.execution:
         raise QmendError(
             f"{folder} was begun with collect.execution={before}; go on with that, or give the "
             "dataset another name."
         )
-    return DeviceConfig.model_validate(ledger.opening["recipe"]["device"])
+    resolved = DeviceConfig.model_validate(recipe["device"])
+    return OpenCollection(dataset, resolved, folder, config, ledger)

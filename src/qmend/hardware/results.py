@@ -1,4 +1,4 @@
-"""The results of jobs: one shard each, with the calibration that the job ran under."""
+"""Results of jobs: one shard each, with the calibration that the job ran under."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from qmend.datasets.config import CollectionConfig, DatasetConfig
 from qmend.datasets.shards import RECIPE_KEY, SHARD, is_intact, shard_marks, write_shard
 from qmend.datasets.splits import split_jobs
 from qmend.devices.calibration import Calibration
-from qmend.devices.device import DeviceConfig
-from qmend.generation.job import DrawnJob, GenerationSetup, job_rows
+from qmend.generation.job import DrawnJob, job_rows
+from qmend.hardware.opening import OpenCollection
 from qmend.types import IntArray, Split
 
 _JOB_KEY = b"qmend.job"
@@ -20,37 +19,22 @@ _CALIBRATION_KEY = b"qmend.calibration"
 
 
 class Results:
-    """The shards of a collection.
+    """The shards of a collection."""
 
-    Args:
-        sha: of the recipe; shards of others are not taken for ours.
-    """
-
-    def __init__(
-        self,
-        dataset: DatasetConfig,
-        device: DeviceConfig,
-        folder: Path,
-        config: CollectionConfig,
-        setup: GenerationSetup,
-        sha: str,
-    ) -> None:
-        self._device = device
-        self._folder = folder
-        self._config = config
-        self._setup = setup
-        self._sha = sha
-        self._splits: list[Split] = ["train"] * dataset.jobs  # by time: known at the end
+    def __init__(self, collection: OpenCollection) -> None:
+        self._collection = collection
+        dataset = collection.dataset
+        self._splits: list[Split] = ["train"] * dataset.jobs  # by time: set when it is finished
         if dataset.split.by == "job":
-            self._splits = split_jobs(setup.times(), dataset.split, dataset.seed)
+            self._splits = split_jobs(collection.setup.times(), dataset.split, dataset.seed)
 
     def path(self, job: int) -> Path:
-        return self._folder / SHARD.format(f"{job:05d}")
+        return self._collection.folder / SHARD.format(f"{job:05d}")
 
     def job_id(self, job: int) -> str | None:
         """Read the provider's id of a job; None without an intact shard."""
         path = self.path(job)
-        if not is_intact(path, self._sha):
+        if not is_intact(path, self._collection.sha):
             return None
         marks = shard_marks(path)
         if marks.get(_JOB_KEY) != str(job).encode():
@@ -72,20 +56,20 @@ class Results:
             counts: of each circuit, in the source's bit order.
             device_calibration: of the whole device, when the job ran.
         """
-        calibration = device_calibration.restrict(self._device.layout)
+        calibration = device_calibration.restrict(self._collection.device.layout)
         table = job_rows(
-            self._setup,
+            self._collection.setup,
             drawn,
             counts,
             None,
-            source="hardware" if self._config.execution == "runtime" else "simulated",
+            source="hardware" if self._collection.config.execution == "runtime" else "simulated",
             job_id=job_id,
             calibration=calibration,
             executed_at=executed_at,
             split=self._splits[job],
         )
         marks = {
-            RECIPE_KEY: self._sha.encode(),
+            RECIPE_KEY: self._collection.sha.encode(),
             _JOB_KEY: str(job).encode(),
             _ID_KEY: job_id.encode(),
             _CALIBRATION_KEY: json.dumps(calibration.model_dump(mode="json")).encode(),
