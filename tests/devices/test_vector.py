@@ -5,7 +5,7 @@ import pytest
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers, FakeHanoiV2
 
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.devices.vector import calibration_vector
+from qmend.devices.vector import SLOTS, calibration_vector
 from qmend.types import QmendError
 
 CHAIN = (0, 1, 2, 3, 5)
@@ -119,6 +119,17 @@ def test_slots_equal_the_snapshot_one_by_one(backend):
         expected[45 + k] = p.gate_error("cx", edge)
         expected[88 + k] = p.gate_length("cx", edge) * 1e9
     np.testing.assert_allclose(vector, expected, rtol=1e-12, atol=0)
+
+
+def test_named_slots_cover_the_vector_once(distinct):
+    calibration, v = distinct
+    covered = np.concatenate([np.arange(101)[s] for s in SLOTS.values()])
+    assert covered.tolist() == list(range(101))
+    vector = calibration_vector(calibration, CHAIN)
+    assert vector[SLOTS["two_qubit_error"]][0] == v["error", "cx", 3, 5]
+    assert vector[SLOTS["t2_us"]][4] == v["t2", 5]
+    assert vector[SLOTS["one_qubit_length_ns"]][0] == v["length", "id", 0]
+    assert vector[SLOTS["reset_length_ns"]][4] == v["length", "reset", 5]
 
 
 def test_only_chains_of_five_have_a_vector(distinct):

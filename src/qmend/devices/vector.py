@@ -16,6 +16,18 @@ CHAIN_LENGTH = 5
 EDGE_ORDER: tuple[tuple[int, int], ...] = (
     (3, 4), (4, 3), (2, 1), (1, 2), (3, 2), (2, 3), (0, 1), (1, 0),
 )  # fmt: skip
+#: Where each block starts and ends.
+SLOTS: dict[str, slice] = {
+    "one_qubit_error": slice(0, 25),
+    "readout": slice(25, 45),
+    "two_qubit_error": slice(45, 53),
+    "t1_us": slice(53, 58),
+    "t2_us": slice(58, 63),
+    "frequency_ghz": slice(63, 68),
+    "one_qubit_length_ns": slice(68, 88),
+    "two_qubit_length_ns": slice(88, 96),
+    "reset_length_ns": slice(96, 101),
+}
 
 
 def calibration_vector(
