@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.hardware.collector import collect
-from qmend.hardware.plan import JOB_OVERHEAD, Plan, plan
+from qmend.hardware.plan import JOB_OVERHEAD, CollectionPlan, plan
 from qmend.workflows.configs import CollectConfig
 
 
@@ -33,7 +33,7 @@ def collect_data(config: CollectConfig) -> None:
     )
 
 
-def _plan_lines(planned: Plan, device: str) -> list[str]:
+def _plan_lines(planned: CollectionPlan, device: str) -> list[str]:
     return [
         f"{planned.jobs} jobs of {planned.circuits:,} circuits, {planned.shots:,} shots each, "
         f"would be submitted to {device}; {planned.there} jobs are already there or submitted",

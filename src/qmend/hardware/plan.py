@@ -30,7 +30,7 @@ DEFAULT_REP_DELAY = 250e-6
 
 
 @dataclass(frozen=True)
-class Plan:
+class CollectionPlan:
     """Size and cost of a collection before it starts.
 
     Attributes:
@@ -59,7 +59,7 @@ def plan(
     folder: Path,
     config: CollectionConfig,
     service: OpenService = open_service,
-) -> Plan:
+) -> CollectionPlan:
     """Plan a collection; nothing is submitted or written.
 
     The time of a job is the mean of :func:`quantum_seconds` over the first jobs, plus
@@ -88,7 +88,7 @@ def plan(
     two_qubit = np.concatenate([d.table.count(*TWO_QUBIT) for d in drawn])
     there = sum(r.state in ("submitted", "done", "fetched") for r in ledger.jobs.values())
     left = dataset.jobs - there
-    return Plan(
+    return CollectionPlan(
         jobs=left,
         circuits=left * dataset.job_size,
         shots=dataset.shots,

@@ -23,7 +23,7 @@ from qmend.importing.proof import (
     z_mask,
 )
 from qmend.importing.records import Record, outcome_counts, read_records
-from qmend.importing.rows import ImportOptions, Row, job_of, rows_table, source_of
+from qmend.importing.rows import ImportedRow, ImportOptions, job_of, rows_table, source_of
 from qmend.importing.splits import split_rows
 from qmend.importing.storage import Import, import_recipe, write_import
 from qmend.types import FloatArray, Progress, QmendError
@@ -87,7 +87,7 @@ class _Cache:
         self.sources: dict[str, tuple[MeasuredCircuit, str, FloatArray]] = {}
         self.placed: dict[tuple[Any, ...], PlacedCircuit] = {}
 
-    def row(self, record: Record, options: ImportOptions) -> Row:
+    def row(self, record: Record, options: ImportOptions) -> ImportedRow:
         if record.qasm not in self.sources:
             source = read_openqasm(record.qasm)
             self.sources[record.qasm] = source, source.fingerprint, source.probabilities()
@@ -103,7 +103,7 @@ class _Cache:
             calibration, kind = read_calibration(
                 record.calibration, record.device, placed.chain, record.executed_at
             )
-        row = Row(record, source, placed, circuit, ideal, calibration, kind)
+        row = ImportedRow(record, source, placed, circuit, ideal, calibration, kind)
         if record.counts is None:
             _take_values(row, options.bit_order)
         else:
@@ -111,7 +111,7 @@ class _Cache:
         return row
 
 
-def _take_counts(row: Row, bit_order: BitOrder) -> None:
+def _take_counts(row: ImportedRow, bit_order: BitOrder) -> None:
     record, source = row.record, row.source
     assert record.counts is not None
     row.counts = _measured_bits(dict(record.counts), source, bit_order, "counts")
@@ -146,7 +146,7 @@ def _measured_bits(
     return dict(by_outcome)
 
 
-def _take_values(row: Row, bit_order: BitOrder) -> None:
+def _take_values(row: ImportedRow, bit_order: BitOrder) -> None:
     record, source = row.record, row.source
     assert record.observables is not None
     bits = {bit: k for k, bit in enumerate(source.clbits)}
@@ -173,10 +173,10 @@ def _take_values(row: Row, bit_order: BitOrder) -> None:
             )
 
 
-def _prove(rows: Sequence[Row], path: Path) -> None:
+def _prove(rows: Sequence[ImportedRow], path: Path) -> None:
     """Set each row's id, and check that its instructions give its ideal values."""
     distinct = {id(row.placed): row for row in rows}
-    by_size: dict[int, list[Row]] = {}
+    by_size: dict[int, list[ImportedRow]] = {}
     for row in distinct.values():
         by_size.setdefault(len(row.placed.chain.layout), []).append(row)
     ids: dict[int, str] = {}
@@ -197,7 +197,7 @@ def _prove(rows: Sequence[Row], path: Path) -> None:
         row.circuit_id = ids[id(row.placed)]
 
 
-def _order_evidence(row: Row) -> Measured | None:
+def _order_evidence(row: ImportedRow) -> Measured | None:
     """One record's part in the check of the bit order; None if its observables say nothing."""
     name, record, bits = row.record.id, row.record, len(row.source.measured)
     if record.values is None:

@@ -41,7 +41,7 @@ class ImportOptions:
 
 
 @dataclass
-class Row:
+class ImportedRow:
     """A record on its way into the table.
 
     Attributes:
@@ -68,7 +68,7 @@ class Row:
 
 
 def rows_table(
-    rows: Sequence[Row],
+    rows: Sequence[ImportedRow],
     splits: Sequence[Split],
     sources: Sequence[tuple[str, ...]],
     options: ImportOptions,
@@ -130,7 +130,7 @@ def _label(mask: int, n_bits: int) -> str:
     return "".join("Z" if mask >> k & 1 else "I" for k in reversed(range(n_bits)))
 
 
-def _stored_counts(row: Row) -> tuple[list[int] | None, list[int], list[float]]:
+def _stored_counts(row: ImportedRow) -> tuple[list[int] | None, list[int], list[float]]:
     """Outcomes, counts and ideal probabilities: dense to ten measured bits, sparse beyond."""
     bits = len(row.source.measured)
     if bits <= MAX_DENSE_QUBITS:
@@ -140,7 +140,7 @@ def _stored_counts(row: Row) -> tuple[list[int] | None, list[int], list[float]]:
     return outcomes, [int(row.counts[k]) for k in outcomes], row.ideal[outcomes].tolist()
 
 
-def _params(row: Row, sources: Sequence[tuple[str, ...]]) -> str:
+def _params(row: ImportedRow, sources: Sequence[tuple[str, ...]]) -> str:
     """JSON of an imported row's further fields (column ``family_params``)."""
     record = row.record
     dated = record.date is not None and record.executed_at is None

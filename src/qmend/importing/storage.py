@@ -27,7 +27,7 @@ from qmend.datasets.shards import SHARD
 from qmend.devices.calibration import Calibration
 from qmend.files import file_sha256, write_atomically
 from qmend.importing.bit_order import BitOrderCheck, order_text
-from qmend.importing.rows import ImportOptions, Row, source_of
+from qmend.importing.rows import ImportedRow, ImportOptions, source_of
 from qmend.types import QmendError
 
 #: Rows a Parquet file.
@@ -52,7 +52,7 @@ class Import:
 
 def import_recipe(
     path: Path,
-    rows: Sequence[Row],
+    rows: Sequence[ImportedRow],
     sources: Sequence[tuple[str, ...]],
     options: ImportOptions,
     by: str,

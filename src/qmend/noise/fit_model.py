@@ -22,7 +22,7 @@ from qmend.noise.config import (
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters
 from qmend.noise.fitted import reversed_terms
 from qmend.noise.measurements import Measurements
-from qmend.noise.surrogate import Constants, Plan, SurrogateNoise
+from qmend.noise.surrogate import ChannelPlan, Constants, SurrogateNoise
 from qmend.simulation import differentiable
 from qmend.simulation.fusion import Fusion
 from qmend.types import FloatArray
@@ -58,7 +58,7 @@ PRIOR: dict[str, float] = {
 class _Prepared:
     """Circuits made ready for many evaluations."""
 
-    plan: Plan
+    plan: ChannelPlan
     fusion: Fusion
     measured: Tensor
 

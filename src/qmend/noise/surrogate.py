@@ -54,7 +54,7 @@ class Constants:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChannelPlan:
     """Which channel acts when in some circuits; equal channels share a row.
 
     Attributes:
@@ -163,7 +163,7 @@ class SurrogateNoise(Noise):
         one, two = self.channels(plan, constants)
         return replace(plan.sequence, one=one, two=two)
 
-    def plan(self, table: InstructionTable, group: IntArray | None = None) -> Plan:
+    def plan(self, table: InstructionTable, group: IntArray | None = None) -> ChannelPlan:
         """Plan which channel acts when; the same for all constants.
 
         Args:
@@ -198,10 +198,10 @@ class SurrogateNoise(Noise):
         sequence = TimedChannels.joined(parts).program(
             table, self.device.one[:0], self.device.two[:0]
         )
-        return Plan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
+        return ChannelPlan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
 
     def channels(
-        self, plan: Plan, constants: Constants, gates: DeviceNoise | None = None
+        self, plan: ChannelPlan, constants: Constants, gates: DeviceNoise | None = None
     ) -> tuple[Tensor, Tensor]:
         """(R1, 4, 4) and (R2, 16, 16) tables that a plan's rows refer to.
 
