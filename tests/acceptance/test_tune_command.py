@@ -201,7 +201,7 @@ def run_again(folder: Path) -> Outcome:
     ("arguments", "parts"),
     [
         (("tune=nothing",), ["tune=nothing", "there is no such config"]),
-        (("tune=mlp",), ["tune.space.model.output: unknown key"]),
+        (("tune=mlp",), ["tune.space.model.head: unknown key"]),
         (("+tune.space.model.widht.type=int",), ["tune.space.model.widht"]),
         (("tune.trails=3",), ["tune.trails", "Did you mean 'tune.trials'?"]),
         (("tune.metric=test/l1rc_median",), ["tune.metric", "val/l1rc_median"]),

@@ -28,7 +28,7 @@ def configs() -> Iterator[type[ConfigModel]]:
     waiting = [ConfigModel]
     while waiting:
         below = waiting.pop().__subclasses__()
-        yield from below
+        yield from (kind for kind in below if kind.__module__.startswith("qmend."))
         waiting += below
 
 

@@ -351,11 +351,10 @@ def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_pa
     address = cluster.address
     try:
         wanted = plan(1, tmp_path)
-        there = wanted.options.model_copy(update={"address": address})
         context = Context(open_store(tmp_path / "mlruns"), tiny)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ray_trials, "train_trial", located)
-            done = run_search(context, replace(wanted, options=there), lambda *_: "")
+            done = run_search(context, replace(wanted, ray_address=address), lambda *_: "")
         assert not ray.is_initialized()
         ray.init(address=address, logging_level=logging.ERROR)
         assert ray.cluster_resources()["CPU"] == 1
@@ -370,10 +369,9 @@ def test_a_cluster_that_is_already_there_trains_the_trials(tiny: Dataset, tmp_pa
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "ray://127.0.0.1:99999"])
 def test_no_cluster_is_one_sentence_at_once(tiny: Dataset, tmp_path: Path, address: str) -> None:
     wanted = plan(1, tmp_path)
-    nowhere = wanted.options.model_copy(update={"address": address})
     context = Context(open_store(tmp_path / "mlruns"), tiny)
-    with pytest.raises(QmendError, match=f"No Ray cluster answers at {address} .*tune.address"):
-        run_search(context, replace(wanted, options=nowhere), lambda *_: "")
+    with pytest.raises(QmendError, match=f"No Ray cluster answers at {address} .*ray.address"):
+        run_search(context, replace(wanted, ray_address=address), lambda *_: "")
     assert {run.info.status for run in context.store.runs()} <= {"FAILED"}
 
 
