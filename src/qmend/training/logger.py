@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pytorch_lightning.loggers import MLFlowLogger
 
+from qmend.tracking.interrupts import held_back
 from qmend.tracking.run import Run
 
 
@@ -38,7 +39,8 @@ class OwnedRunLogger(MLFlowLogger):
         }
         if new:
             self._logged |= {(name, step or 0): value for name, value in new.items()}
-            super().log_metrics(new, step)
+            with held_back():  # Lightning writes by a client of its own
+                super().log_metrics(new, step)
 
     def finalize(self, status: str = "success") -> None:
         """Do nothing: the run is scored next."""
