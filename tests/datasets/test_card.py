@@ -94,6 +94,7 @@ def test_the_card_alone_gives_the_recipe(text, tiny):
             r"`again/(\w+)/recipe\.yaml`\n\n```yaml\n(.*?)```", text, re.S
         )
     }
+    assert set(parts) == {"dataset", "device"}
     recipe = dataset_recipe(
         DatasetConfig.model_validate(parts["dataset"]), DeviceConfig.model_validate(parts["device"])
     )

@@ -178,7 +178,7 @@ def _command(recipe: dict[str, Any]) -> str:
         return ""
     blocks = []
     configs = current_form({group: recipe[group] for group in ("dataset", "device")})
-    for group in configs:
+    for group in ("dataset", "device"):
         text = yaml.safe_dump(
             _portable(configs[group]), sort_keys=True, default_flow_style=None, width=90
         )
