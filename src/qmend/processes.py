@@ -1,4 +1,4 @@
-"""Which process something belongs to, and workers that end with the process that needs them."""
+"""Identity of a process, and workers that end with the process that needs them."""
 
 from __future__ import annotations
 

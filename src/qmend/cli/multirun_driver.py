@@ -34,7 +34,7 @@ class Multirun:
         self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])
         varying = tuple(text.partition("=")[0] for text in swept)
         threads = _share_processors(config, self.cells)
-        # What Hydra calls a relative folder is relative to the folder that the command runs in.
+        # Hydra's relative directories are relative to the directory that the command runs in.
         folder = Path(config.hydra.sweep.dir).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         plain = OmegaConf.to_container(config, resolve=True)

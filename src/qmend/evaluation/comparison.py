@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def beats(self) -> bool:
-        """Whether the median L1RC is ``better`` and the harm within the margin."""
+        """The median L1RC is ``better`` and the harm within the margin."""
         return self.word == "better" and self.harm <= self.margin
 
 

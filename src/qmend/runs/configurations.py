@@ -51,7 +51,7 @@ class Configuration:
 
     @property
     def eligible(self) -> bool:
-        """Whether it may win: a practical method, no simulation, no reference."""
+        """A practical method, no simulation and no reference: it may win."""
         return not self.simulates and self.kind != "reference"
 
     @property

@@ -57,12 +57,12 @@ class Reproduction:
 
     @property
     def equal(self) -> bool:
-        """Whether every figure is the same to the last bit."""
+        """Every figure is the same to the last bit."""
         return all(_same(*pair) for pair in self.figures.values())
 
     @property
     def agrees(self) -> bool:
-        """Whether the median L1RC lies in the 95 % interval of the first run."""
+        """The median L1RC lies in the 95 % interval of the first run."""
         return self.equal or self.interval.lo <= self.median[1] <= self.interval.hi
 
     @property

@@ -1,4 +1,4 @@
-"""Which parameters of a search mattered, by functional ANOVA."""
+"""Importances of a search's parameters, by functional ANOVA."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What each command does, callable: typed config in, typed result out, nothing printed."""
+"""Commands as functions: typed config in, typed result out, nothing printed."""
