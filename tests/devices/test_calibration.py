@@ -159,6 +159,11 @@ BAD_VALUES = [
     (("gates", 1, "erorr"), 0.1, r"gates\.1\.erorr Extra inputs"),
     (("temperature",), 0.01, r"temperature Extra inputs"),
     (("time",), "yesterday", r"time "),
+    (("time",), 20240501, r"time 20240501 is no time: write text such as 2024-05-01"),
+    (("time",), 1714521600.0, r"time 1714521600.0 is no time"),
+    (("time",), True, r"time True is no time"),
+    (("time",), "1714521600", r"time Invalid isoformat string: '1714521600'"),
+    (("time",), "20240501", r"time needs a time zone"),
     (("time",), "2024-02-28T13:32:31", r"time needs a time zone, such as \+00:00"),
 ]
 

@@ -6,11 +6,11 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from qmend.config.model import ConfigModel
 from qmend.types import QmendError
@@ -18,6 +18,22 @@ from qmend.types import QmendError
 ErrorRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
 Length = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+
+
+def read_time(value: Any) -> Any:
+    """Read ISO 8601; pydantic itself takes a number, 20240501 too, as seconds since 1970.
+
+    Raises:
+        ValueError: if it is neither ISO 8601 nor a date.
+    """
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    if not isinstance(value, date):
+        raise ValueError(f"{value!r} is no time: write text such as 2024-05-01T00:00:00+00:00")
+    return value
+
+
+Time = Annotated[datetime, BeforeValidator(read_time)]
 
 
 class QubitCalibration(ConfigModel):
@@ -49,7 +65,7 @@ class Calibration(ConfigModel):
     """
 
     device: str
-    time: datetime
+    time: Time
     qubits: tuple[QubitCalibration, ...]
     gates: tuple[GateCalibration, ...]
 

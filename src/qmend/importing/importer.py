@@ -22,7 +22,7 @@ from qmend.importing.proof import (
     parities,
     z_mask,
 )
-from qmend.importing.records import Record, outcome_counts, read_records
+from qmend.importing.records import MOST_SHOTS, Record, outcome_counts, read_records
 from qmend.importing.rows import ImportedRow, ImportOptions, job_of, rows_table, source_of
 from qmend.importing.splits import split_rows
 from qmend.importing.storage import Import, import_recipe, write_import
@@ -116,7 +116,13 @@ def _take_counts(row: ImportedRow, bit_order: BitOrder) -> None:
     assert record.counts is not None
     row.counts = _measured_bits(dict(record.counts), source, bit_order, "counts")
     total = int(sum(row.counts.values()))
-    if total < 1 or record.shots not in (None, total):
+    if total > MOST_SHOTS:
+        raise QmendError(
+            f"its counts add up to {total}, more than any device can run; correct them"
+        )
+    if total < 1:
+        raise QmendError("its counts add up to 0: it measured nothing; leave it out")
+    if record.shots not in (None, total):
         raise QmendError(f"its counts add up to {total}, its shots are {record.shots}; correct one")
     if record.ideal is not None:
         theirs = _measured_bits(dict(record.ideal), source, bit_order, "ideal distribution")

@@ -35,7 +35,8 @@ def read_calibration(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
-        raise QmendError(f"its calibration: {where}: {first['msg']}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise QmendError(f"its calibration: {where}: {message}") from None
     time = medians.time or executed_at
     if time is None or time.tzinfo is None:
         raise QmendError("its calibration needs a time with a time zone")

@@ -5,19 +5,26 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from qmend.config.model import ConfigModel
+from qmend.devices.calibration import ErrorRate, Length, Positive, Time, read_time
+from qmend.importing.reading import read_rows
+from qmend.strict_json import parse_json
 from qmend.types import QmendError, nearest
 
 #: Columns of published tables that say nothing which the other fields don't.
@@ -30,8 +37,27 @@ _BITSTRING = re.compile(r"[01]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _VARIANT = re.compile(r"^(.+?)(?::|-(?=step\d+$))(.+)$")
 
-Counts = dict[str, Annotated[int, Field(ge=0)]]
-Value = Annotated[float, Field(allow_inf_nan=False)]
+#: Sums of shots are 64-bit integers; no experiment comes near.
+MOST_SHOTS = 2**53
+#: Rounding may carry an expectation value past 1 by this much.
+_ROUNDING = 1e-6
+#: A zero-noise extrapolation may leave [-1, 1], but not by as much as a value in per cent.
+_MOST_EXTRAPOLATED = 10.0
+
+
+def _bounded(largest: float) -> AfterValidator:
+    def check(value: float) -> float:
+        if not abs(value) <= largest:
+            raise ValueError(f"{value} is no expectation value (-1 to 1); divide per cent by 100")
+        return value
+
+    return AfterValidator(check)
+
+
+Whole = Annotated[int, Field(strict=True, ge=0, le=MOST_SHOTS)]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Expectation = Annotated[Real, _bounded(1 + _ROUNDING)]
+Extrapolated = Annotated[Real, _bounded(_MOST_EXTRAPOLATED)]
 
 
 class MedianCalibration(ConfigModel):
@@ -40,15 +66,15 @@ class MedianCalibration(ConfigModel):
     Errors are probabilities, T1 and T2 in us, lengths in ns, frequencies in GHz.
     """
 
-    time: datetime | None = None
-    t1_us: float | None = Field(None, gt=0)
-    t2_us: float | None = Field(None, gt=0)
-    frequency_ghz: float | None = Field(None, gt=0)
-    readout_error: float | None = Field(None, ge=0, le=1)
-    one_qubit_error: float | None = Field(None, ge=0, le=1)
-    two_qubit_error: float | None = Field(None, ge=0, le=1)
-    one_qubit_length_ns: float | None = Field(None, ge=0)
-    two_qubit_length_ns: float | None = Field(None, ge=0)
+    time: Time | None = None
+    t1_us: Positive = None
+    t2_us: Positive = None
+    frequency_ghz: Positive = None
+    readout_error: ErrorRate = None
+    one_qubit_error: ErrorRate = None
+    two_qubit_error: ErrorRate = None
+    one_qubit_length_ns: Length = None
+    two_qubit_length_ns: Length = None
 
 
 class Record(ConfigModel):
@@ -59,8 +85,8 @@ class Record(ConfigModel):
         qasm: OpenQASM 2 or 3 with its measurements.
         circuit_stage: ``executed``: the native gates that ran; ``submitted``: before compilation.
         device: name, such as ``ibm_fez``.
-        counts: bitstring or hex -> shots; classical bit 0 is the rightmost character.
         shots: of the circuit, or of each observable; the sum of ``counts`` where left out.
+        counts: bitstring or hex -> shots; classical bit 0 is the rightmost character.
         observables, values, extrapolated_values: labels of Z and I on the program's classical
             bits, bit 0 rightmost; their measured expectation values; the source's own zero-noise
             extrapolation of them.
@@ -76,16 +102,16 @@ class Record(ConfigModel):
     qasm: str
     circuit_stage: Literal["executed", "submitted"]
     device: str = Field(min_length=1)
-    counts: Counts | None = None
-    shots: int | None = Field(None, ge=1)
+    shots: Annotated[Whole, Field(ge=1)] | None = None
+    counts: dict[str, Whole] | None = None
     observables: list[str] | None = None
-    values: list[Value] | None = None
-    extrapolated_values: list[Value] | None = None
-    ideal_values: list[Value] | None = None
-    ideal: dict[str, Value] | None = None
+    values: list[Expectation] | None = None
+    extrapolated_values: list[Extrapolated] | None = None
+    ideal_values: list[Expectation] | None = None
+    ideal: dict[str, Real] | None = None
     date: str | None = None
     job_id: str | None = None
-    physical_qubits: list[Annotated[int, Field(ge=0, lt=32768)]] | None = None
+    physical_qubits: list[Annotated[int, Field(strict=True, ge=0, lt=32768)]] | None = None
     calibration: dict[str, Any] | None = None
     family: str | None = None
     variant: str | None = None
@@ -93,10 +119,36 @@ class Record(ConfigModel):
     licence: str | None = None
     attribution: str | None = None
 
+    @field_validator("id", "job_id", "variant", mode="before")
+    @classmethod
+    def _number_as_name(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
     @field_validator("date", mode="before")
     @classmethod
     def _date_text(cls, value: Any) -> Any:
-        return value.isoformat() if isinstance(value, datetime) else value
+        return value if isinstance(value, str) else read_time(value).isoformat()
+
+    @field_validator("shots", mode="before")
+    @classmethod
+    def _whole_shots(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+
+    @field_validator("counts", mode="before")
+    @classmethod
+    def _no_probabilities(cls, value: Any, info: ValidationInfo) -> Any:
+        """Take 870.0 for a count only if ``shots`` says so: 1.0 may be a probability."""
+        if not isinstance(value, dict) or not any(isinstance(v, float) for v in value.values()):
+            return value
+        numbers = [v for v in value.values() if isinstance(v, int | float)]
+        broken = [v for v in numbers if not float(v).is_integer()]
+        if not broken and info.data.get("shots") == sum(numbers):
+            return {key: int(v) if isinstance(v, float) else v for key, v in value.items()}
+        shown = [*broken, *(v for v in numbers if isinstance(v, float))][0]
+        raise ValueError(
+            f"{shown!r} may be a probability or per cent; give whole numbers of shots (870, not "
+            "870.0), or their sum as shots"
+        )
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -136,23 +188,12 @@ def read_records(path: Path) -> list[Record]:
         QmendError: naming the file, or the first record that is wrong.
     """
     records, seen = [], set()
-    for number, raw in enumerate(_raw(path)):
+    for number, raw in enumerate(read_rows(path)):
         name = str(raw.get("id", f"number {number}"))
         try:
-            record = Record.model_validate(_rename_fields(raw, name, number))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"])
-            if first["type"] == "extra_forbidden":
-                fields = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
-                raise QmendError(
-                    f"{path}: record {name} has the unknown field {where!r}. "
-                    f"{nearest(where, fields)}"
-                ) from None
-            message = first["msg"].removeprefix("Value error, ")
-            raise QmendError(
-                f"{path}: record {name}: {where + ': ' if where else ''}{message}; correct it."
-            ) from None
+            record = _record(raw, number)
+        except QmendError as error:
+            raise QmendError(f"{path}: record {name}: {error}") from None
         if record.id in seen:
             raise QmendError(f"{path}: two records are called {record.id}; name each once.")
         seen.add(record.id)
@@ -168,14 +209,29 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
+def _record(raw: Mapping[str, Any], number: int) -> Record:
+    try:
+        return Record.model_validate(_rename_fields(raw, number))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            fields = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
+            raise QmendError(
+                f"it has the unknown field {where!r}. {nearest(where, fields)}"
+            ) from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise QmendError(f"{where + ': ' if where else ''}{message}; correct it.") from None
+
+
 def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]:
     """Bitstrings or hexadecimal numbers -> outcome numbers, bit 0 the rightmost character.
 
     Raises:
-        QmendError: if a key is neither, or is not ``n_bits`` long.
+        QmendError: if a key is neither, is not ``n_bits`` long, or names another's outcome.
     """
-    by_outcome: dict[int, float] = {}
-    for key, value in counts.items():
+    keys: dict[int, str] = {}
+    for key in counts:
         text = key.replace(" ", "")  # Qiskit puts one between registers
         if _HEX.fullmatch(text):
             outcome = int(text, 16)
@@ -189,51 +245,28 @@ def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]
                 f"the outcome {key!r} does not fit the circuit's {n_bits} classical bits; give "
                 "one character for each"
             )
-        by_outcome[outcome] = by_outcome.get(outcome, 0) + value
-    return by_outcome
-
-
-def _raw(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        if path.suffix == ".parquet":
-            yield from pq.read_table(path).to_pylist()
-            return
-        if path.suffix not in (".jsonl", ".ndjson", ".json"):
+        if outcome in keys:
             raise QmendError(
-                f"{path} is neither .jsonl nor .parquet; see docs/datasets/importing.md."
+                f"the outcomes {keys[outcome]!r} and {key!r} are the same one; give it once"
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise QmendError(f"{path} can't be read ({reason}); check the path.") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            value = json.loads(line)
-        except ValueError as error:
-            raise QmendError(f"{path}: line {number} is no JSON ({error}); correct it.") from None
-        if not isinstance(value, dict):
-            raise QmendError(f"{path}: line {number} is no JSON object; give one record a line.")
-        yield value
+        keys[outcome] = key
+    return {outcome: counts[key] for outcome, key in keys.items()}
 
 
-def _rename_fields(raw: Mapping[str, Any], name: str, number: int) -> dict[str, Any]:
-    """Rename a record's published columns to ours, and leave nulls out."""
+def _rename_fields(raw: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Rename a record's published columns to ours; NaN is pandas' null."""
     fields = {
         key: value
         for key, value in raw.items()
-        if key not in IGNORED
-        and value is not None
-        and not (isinstance(value, float) and math.isnan(value))
+        if key not in IGNORED and not (isinstance(value, float) and math.isnan(value))
     }
     fields.setdefault("id", f"record-{number:06d}")
     for key in _TEXT_OF_JSON:
         if isinstance(fields.get(key), str):
             try:
-                fields[key] = json.loads(fields[key])
+                fields[key] = parse_json(fields[key])
             except ValueError as error:
-                raise QmendError(f"record {name}: {key} is no JSON ({error}).") from None
+                raise QmendError(f"{key} is no JSON ({error}); correct it.") from None
     if "source_repo" in fields:
         source, commit = fields.pop("source_repo"), fields.pop("commit", None)
         fields["source"] = f"https://github.com/{source}" + (f" at {commit}" if commit else "")
@@ -248,6 +281,8 @@ def _rename_fields(raw: Mapping[str, Any], name: str, number: int) -> dict[str, 
     if "shots_per_observable" in fields:
         fields["shots"] = fields.pop("shots_per_observable")
     if "noisy_z" in fields:
+        if not isinstance(fields["noisy_z"], list):
+            raise QmendError("noisy_z is no list of values; correct it.")
         fields["values"] = fields.pop("noisy_z")
         size = len(fields["values"])
         fields["observables"] = ["I" * (size - 1 - k) + "Z" + "I" * k for k in range(size)]
