@@ -43,12 +43,12 @@ def entry(name: str, value: object, unit: str) -> dict:
     return {"name": name, "value": value, "unit": unit, "date": None}
 
 
-def snapshot(qubit: list[dict], gate: list[dict]) -> Properties:
+def snapshot(qubit: list[dict], gate: list[dict], time: object = None) -> Properties:
     """One qubit and one gate as a backend reports them."""
     return Properties(
         {
             "backend_name": "bench",
-            "last_update_date": datetime(2024, 1, 1, tzinfo=UTC),
+            "last_update_date": time or datetime(2024, 1, 1, tzinfo=UTC),
             "qubits": [qubit],
             "gates": [{"gate": "sx", "qubits": [0], "parameters": gate}],
         }
@@ -95,7 +95,9 @@ def test_the_snapshot_time_is_the_same_moment_in_utc():
         ("T1", "t1_us", 1.5e-4, "s", 150.0),
         ("T1", "t1_us", 0.15, "ms", 150.0),
         ("T1", "t1_us", 150.0, "us", 150.0),
-        ("T2", "t2_us", 150.0, "µs", 150.0),
+        ("T2", "t2_us", 150.0, "\N{MICRO SIGN}s", 150.0),
+        ("T1", "t1_us", 150.0, "\N{GREEK SMALL LETTER MU}s", 150.0),
+        ("readout_length", "readout_length_ns", 0.91, "\N{MICRO SIGN}s", 910.0),
         ("T2", "t2_us", 150_000.0, "ns", 150.0),
         ("frequency", "frequency_ghz", 5.1e9, "Hz", 5.1),
         ("frequency", "frequency_ghz", 5100.0, "MHz", 5.1),
@@ -110,7 +112,14 @@ def test_units_of_qubit_values(name, field, value, unit, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "unit"), [(35.5, "ns"), (0.0355, "us"), (3.55e-5, "ms"), (3.55e-8, "s")]
+    ("value", "unit"),
+    [
+        (35.5, "ns"),
+        (0.0355, "us"),
+        (0.0355, "\N{GREEK SMALL LETTER MU}s"),
+        (3.55e-5, "ms"),
+        (3.55e-8, "s"),
+    ],
 )
 def test_units_of_gate_lengths(value, unit):
     calibration = Calibration.from_properties(snapshot([], [entry("gate_length", value, unit)]))
@@ -118,8 +127,49 @@ def test_units_of_gate_lengths(value, unit):
 
 
 def test_an_unknown_unit_is_named():
-    with pytest.raises(QmendError, match=r"T1 in 'fortnight'; known units: s, ms, us"):
+    expected = r"of bench: qubit 0 gives T1 in 'fortnight'; known units: s, ms, us, ns; correct it"
+    with pytest.raises(QmendError, match=expected):
         Calibration.from_properties(snapshot([entry("T1", 1.0, "fortnight")], []))
+
+
+@pytest.mark.parametrize(
+    ("qubit", "gate", "message"),
+    [
+        ([entry("T1", 90.0, "us"), entry("T1", 9.0, "us")], [], "qubit 0 has T1 more than once"),
+        (
+            [],
+            [entry("gate_error", 0.01, ""), entry("gate_error", 0.5, "")],
+            r"sx on \[0\] has gate_error more than once",
+        ),
+        ([entry("T1", "long", "us")], [], "T1 of qubit 0 is 'long', not a number"),
+        ([entry("T1", 1e-4, "us")], [], r"qubits\.0\.t1_us 0.0001 us is not believable"),
+        ([entry("T1", math.inf, "us")], [], r"qubits\.0\.t1_us .*finite"),
+        ([entry("readout_error", 1e999, "")], [], r"qubits\.0\.readout_error .*finite"),
+        ([], [entry("gate_length", -math.inf, "ns")], r"gates\.0\.length_ns .*finite"),
+        ([{"value": 1.0}], [], r"does not have the form of .* \(KeyError: 'name'\)"),
+        (["T1"], [], r"does not have the form of Qiskit's BackendProperties"),
+    ],
+)
+def test_bad_properties_are_named(qubit, gate, message):
+    with pytest.raises(QmendError, match=f"^Calibration of bench:? {message}"):
+        Calibration.from_properties(snapshot(qubit, gate))
+
+
+@pytest.mark.parametrize("time", ["2024-02-28T13:32:31", datetime(2024, 2, 28, 13)])
+def test_properties_without_a_time_zone_are_refused(time):
+    """Python would take it for this machine's zone."""
+    with pytest.raises(QmendError, match=r"of bench: time needs a time zone, such as \+00:00"):
+        Calibration.from_properties(snapshot([], [], time))
+
+
+@pytest.mark.parametrize("value", [0, 0.0, False])
+@pytest.mark.parametrize("where", ["qubit", "gate"])
+def test_a_gate_that_is_not_operational_is_faulty(value, where):
+    off, error = entry("operational", value, ""), entry("gate_error", 0.01, "")
+    dead = snapshot([off], [error]) if where == "qubit" else snapshot([], [error, off])
+    assert Calibration.from_properties(dead).gate("sx", [0]).error == 1.0
+    on = snapshot([entry("operational", 1, "")], [error, entry("operational", True, "")])
+    assert Calibration.from_properties(on).gate("sx", [0]).error == 0.01
 
 
 @pytest.mark.parametrize("value", [None, math.nan])
@@ -165,6 +215,22 @@ BAD_VALUES = [
     (("time",), "1714521600", r"time Invalid isoformat string: '1714521600'"),
     (("time",), "20240501", r"time needs a time zone"),
     (("time",), "2024-02-28T13:32:31", r"time needs a time zone, such as \+00:00"),
+    (("time",), "20240228", r"time needs a time zone"),
+    (("time",), "1709127151", r"time Invalid isoformat string"),
+    (("qubits", 1, "t1_us"), 9e-5, r"qubits\.1\.t1_us 9e-05 us is not believable, .* 0\.01 us"),
+    (("qubits", 1, "t2_us"), 0.0099, r"qubits\.1\.t2_us 0\.0099 us .*look at its unit"),
+    (("qubits", 1, "frequency_ghz"), 5.1e3, r"qubits\.1\.frequency_ghz 5100 GHz is not believable"),
+    (("qubits", 1, "readout_length_ns"), 0.8, r"qubits\.1\.readout_length_ns 0\.8 ns is not bel"),
+    (("gates", 1, "length_ns"), 3e-7, r"gates\.1\.length_ns 3e-07 ns is not believable"),
+    (("gates", 1, "error"), True, r"gates\.1\.error .*valid number"),
+    (("gates", 1, "error"), math.inf, r"gates\.1\.error .*finite"),
+    (("qubits", 1, "qubit"), 0, r"qubit 0 is there more than once; correct"),
+    (("gates", 0, "gate"), "cx", r"gates\.0 cx on \[0\] has 2 qubits"),
+    (("gates", 0, "qubits"), [], r"gates\.0\.qubits .*at least 1 item"),
+    (("gates", 1, "qubits"), [0], r"gates\.1 cx on \[0\] has 2 qubits"),
+    (("gates", 1, "qubits"), [0, 1, 1], r"gates\.1 cx on \[0, 1, 1\] has 2 qubits"),
+    (("gates", 1, "qubits"), [1, 1], r"gates\.1 cx on \[1, 1\] names a qubit twice"),
+    (("gates", 1, "qubits"), [0, 7], r"cx on \[0, 7\] is on a qubit that is not among"),
 ]
 
 
@@ -176,6 +242,32 @@ def test_a_bad_value_is_refused_by_name(plain, path, value, message):
     at[path[-1]] = value
     with pytest.raises(QmendError, match=rf"^Calibration bench\.json: {message}"):
         Calibration.parse(plain, "bench.json")
+
+
+@pytest.mark.parametrize("error", [0.008, 0.5, None])
+def test_a_gate_given_twice_is_refused(plain, error):
+    """Whatever its error is: neither the first nor the last may win."""
+    plain["gates"].append({"gate": "cx", "qubits": [0, 1], "error": error, "length_ns": 300.0})
+    with pytest.raises(
+        QmendError, match=r"x: the gate cx on \[0, 1\] is there more than once; cor"
+    ):
+        Calibration.parse(plain, "x")
+
+
+def test_both_directions_of_a_gate_are_two_gates(plain):
+    plain["gates"].append({"gate": "cx", "qubits": [1, 0], "error": 0.5, "length_ns": 330.0})
+    calibration = Calibration.parse(plain, "x")
+    assert calibration.gate("cx", [0, 1]).error == 6e-3
+    assert calibration.gate("cx", [1, 0]).error == 0.5
+
+
+def test_the_bounds_leave_what_is_rare_but_true(plain):
+    """The worst T2 of the shipped snapshots is .18 us; a virtual gate takes no time."""
+    plain["qubits"][0] |= {"t1_us": 0.78, "t2_us": 0.18, "frequency_ghz": 12.6}
+    plain["gates"][0]["length_ns"] = 0.0
+    calibration = Calibration.parse(plain, "x")
+    assert calibration.qubit(0).t2_us == 0.18
+    assert calibration.gate("sx", [0]).length_ns == 0.0
 
 
 def test_t2_above_twice_t1_is_kept_as_reported(plain):
@@ -247,6 +339,19 @@ def test_reading_a_file(tmp_path, plain):
     path = tmp_path / "snapshot.json"
     path.write_text(json.dumps(plain))
     assert Calibration.read(path) == Calibration.parse(plain, "x")
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(plain).encode())
+    assert Calibration.read(path) == Calibration.parse(plain, "x")
+
+
+def test_reading_a_file_of_backend_properties(tmp_path):
+    path = tmp_path / "properties.json"
+    data = FakeAlgiers().properties().to_dict()
+    path.write_text(json.dumps(data, default=str))
+    assert Calibration.read(path) == Calibration.from_properties(FakeAlgiers().properties())
+    data["last_update_date"] = "2024-02-28T13:32:31"
+    path.write_text(json.dumps(data, default=str))
+    with pytest.raises(QmendError, match=r"properties\.json: time needs a time zone"):
+        Calibration.read(path)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +362,11 @@ def test_reading_a_file(tmp_path, plain):
         (b"\xff\xfe\x00", "JSON"),
         (b"[1, 2]", "correct the value"),
         (b'{"device": "x"}', "Field required"),
+        (b'{"device": "x", "device": "x"}', "the key 'device' is there more than once"),
+        (b'{"backend_name": "x", "gates": [], "gates": []}', "the key 'gates' is there more than"),
+        (b'{"qubits": [{"qubit": 0, "t1_us": 90, "t1_us": 9}]}', "the key 't1_us' is there more"),
+        (b'{"backend_name": "x"}', r"BackendProperties \(KeyError: 'qubits'\)"),
+        (b'{"backend_name": "x", "qubits": 3}', r"BackendProperties \(TypeError"),
     ],
 )
 def test_an_unreadable_file_is_named(tmp_path, content, message):

@@ -139,6 +139,10 @@ def test_a_device_from_a_file(file, algiers):
             {"provider": "runtime", "backend": "b", "calibration_time": "2024-01-01T00:00"},
             "timezon",
         ),
+        (
+            {"provider": "runtime", "backend": "b", "calibration_time": 20240501},
+            "20240501 is no time: write text such as",
+        ),
     ],
 )
 def test_fields_that_do_not_fit_each_other(fields, message):

@@ -246,6 +246,7 @@ WRONG_ECR = """OPENQASM 3.0; include "stdgates.inc"; gate ecr a, b { x a; }
         ({"calibration": {"t1_us": 50.0, "time": "20240501"}}, "a time with a time zone"),
         ({"calibration": {"t1_us": 50.0, "time": "1714521600"}}, "time: Invalid isoformat"),
         ({"calibration": {"t1_us": np.inf, "time": "2024-05-01T00:00Z"}}, "t1_us: .*finite"),
+        ({"calibration": {"t1_us": 5e-5, "time": "2024-05-01T00:00Z"}}, "t1_us: .*not believable"),
         ({"calibration": {"qubits": [], "gates": []}}, "[Cc]alibration"),
     ],
 )

@@ -450,7 +450,7 @@ def test_no_error_loses_nothing():
     assert ours[:, 1:, COLUMN["two_qubit_gates"]].max() > 0
 
 
-@pytest.mark.parametrize("broken", [{"error": 1.0}, {"t1_us": 1e-6, "t2_us": 1e-6}])
+@pytest.mark.parametrize("broken", [{"error": 1.0}, {"t1_us": 0.01, "t2_us": 0.01}])
 def test_what_always_fails_is_finite(broken):
     """Hundreds of gates without any signal left: rates are large, not infinite."""
     calibration = made_up(3, "cx", 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -144,7 +143,7 @@ def _shipped_calibration(name: str) -> Calibration:
     path = folder / f"props_{name}.json"
     if not path.exists():
         raise QmendError(f"qiskit-ibm-runtime ships no {path.name}")
-    return Calibration.from_properties(json.loads(path.read_text()))
+    return Calibration.read(path)
 
 
 def _snapshot(name: str) -> Finding:

@@ -4,20 +4,70 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from qmend.config.model import ConfigModel
+from qmend.devices.properties import plain_values
+from qmend.gates import ONE_QUBIT, TWO_QUBIT
+from qmend.strict_json import parse_json
 from qmend.types import QmendError
 
-ErrorRate = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
-Length = Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+#: Shorter than any gate. Values up to 10 ms that are given in seconds lie below it.
+SHORTEST_LIFETIME_US = 0.01
+#: Shorter than any pulse. Values up to 1 us that are given in us lie below it.
+SHORTEST_LENGTH_NS = 1.0
+#: Above any qubit that is driven by microwaves. Values in MHz or Hz lie above it.
+HIGHEST_FREQUENCY_GHZ = 1000.0
+
+
+def _lifetime(value: float) -> float:
+    if not value >= SHORTEST_LIFETIME_US:
+        raise ValueError(
+            f"{value:g} us is not believable, as every gate takes longer than "
+            f"{SHORTEST_LIFETIME_US:g} us: look at its unit"
+        )
+    return value
+
+
+def _length(value: float) -> float:
+    if value and not value >= SHORTEST_LENGTH_NS:
+        raise ValueError(
+            f"{value:g} ns is not believable, as no pulse is shorter than "
+            f"{SHORTEST_LENGTH_NS:g} ns: look at its unit"
+        )
+    return value
+
+
+def _frequency(value: float) -> float:
+    if not value <= HIGHEST_FREQUENCY_GHZ:
+        raise ValueError(
+            f"{value:g} GHz is not believable, as no qubit is above "
+            f"{HIGHEST_FREQUENCY_GHZ:g} GHz: look at its unit"
+        )
+    return value
+
+
+_Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+ErrorRate = Annotated[_Number, Field(ge=0, le=1)]
+#: T1 or T2 in us.
+Lifetime = Annotated[_Number, Field(gt=0), AfterValidator(_lifetime)]
+#: In ns; 0 for a gate that is no pulse.
+Length = Annotated[_Number, Field(ge=0), AfterValidator(_length)]
+#: In GHz.
+Frequency = Annotated[_Number, Field(gt=0), AfterValidator(_frequency)]
 
 
 def read_time(value: Any) -> Any:
@@ -40,28 +90,44 @@ class QubitCalibration(ConfigModel):
     """Measured properties of one physical qubit; None where the snapshot has no value."""
 
     qubit: int = Field(ge=0)
-    t1_us: Positive = None
-    t2_us: Positive = None  # kept raw: T2 > 2 T1 occurs in real snapshots
-    frequency_ghz: Positive = None
-    readout_error: ErrorRate = None
-    prob_meas0_prep1: ErrorRate = None
-    prob_meas1_prep0: ErrorRate = None
-    readout_length_ns: Length = None
+    t1_us: Lifetime | None = None
+    t2_us: Lifetime | None = None  # kept raw: T2 > 2 T1 occurs in real snapshots
+    frequency_ghz: Frequency | None = None
+    readout_error: ErrorRate | None = None
+    prob_meas0_prep1: ErrorRate | None = None
+    prob_meas1_prep0: ErrorRate | None = None
+    readout_length_ns: Length | None = None
 
 
 class GateCalibration(ConfigModel):
-    """Measured properties of one gate on one physical qubit or directed pair."""
+    """Measured properties of one gate on one physical qubit or directed pair.
+
+    An error of 1 marks a gate that does not work.
+    """
 
     gate: str
-    qubits: tuple[int, ...]
-    error: ErrorRate = None
-    length_ns: Length = None
+    qubits: tuple[int, ...] = Field(min_length=1)
+    error: ErrorRate | None = None
+    length_ns: Length | None = None
+
+    @model_validator(mode="after")
+    def _own_qubits(self) -> Self:
+        count = 1 if self.gate in ONE_QUBIT else 2 if self.gate in TWO_QUBIT else len(self.qubits)
+        if len(self.qubits) != count:
+            raise ValueError(f"{self} has {count} qubit{'s' if count > 1 else ''}")
+        if len(set(self.qubits)) < len(self.qubits):
+            raise ValueError(f"{self} names a qubit twice")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.gate} on {list(self.qubits)}"
 
 
 class Calibration(ConfigModel):
     """Everything a device reports about itself at one time.
 
-    Qubits are physical numbers; ``time`` is timezone-aware (UTC).
+    Qubits are physical numbers; ``time`` is timezone-aware (UTC). Each qubit, and each gate on
+    qubits in one order, is there once.
     """
 
     device: str
@@ -77,6 +143,19 @@ class Calibration(ConfigModel):
     def model_post_init(self, _: Any) -> None:
         object.__setattr__(self, "_qubit", {q.qubit: q for q in self.qubits})
         object.__setattr__(self, "_gate", {(g.gate, g.qubits): g for g in self.gates})
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len(self._qubit) < len(self.qubits):
+            (number, _), *_ = Counter(q.qubit for q in self.qubits).most_common(1)
+            raise ValueError(f"qubit {number} is there more than once")
+        if len(self._gate) < len(self.gates):
+            (twice, _), *_ = Counter(map(str, self.gates)).most_common(1)
+            raise ValueError(f"the gate {twice} is there more than once")
+        for gate in self.gates:
+            if not self._qubit.keys() >= set(gate.qubits):
+                raise ValueError(f"{gate} is on a qubit that is not among its qubits")
+        return self
 
     _qubit: dict[int, QubitCalibration]
     _gate: dict[tuple[str, tuple[int, ...]], GateCalibration]
@@ -116,11 +195,7 @@ class Calibration(ConfigModel):
         """
         value = getattr(item, field)
         if value is None:
-            where = (
-                f"qubit {item.qubit}"
-                if isinstance(item, QubitCalibration)
-                else f"{item.gate} on {list(item.qubits)}"
-            )
+            where = f"qubit {item.qubit}" if isinstance(item, QubitCalibration) else str(item)
             raise QmendError(
                 f"The calibration of {self.device} at {self.time.isoformat()} lacks {field} of "
                 f"{where}; add the value to the snapshot or choose another layout."
@@ -147,19 +222,24 @@ class Calibration(ConfigModel):
 
     @staticmethod
     def parse(data: Any, source: str) -> Calibration:
-        """Validate plain data (JSON of this type); ``source`` names it in errors.
+        """Validate plain data: JSON of this type, or of Qiskit's ``BackendProperties``.
+
+        Args:
+            source: names the data in errors.
 
         Raises:
             QmendError: naming the first bad value.
         """
+        if isinstance(data, dict) and "backend_name" in data:
+            return Calibration.from_properties(data, source)
         try:
             calibration = Calibration.model_validate(data)
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
+            where = "".join(f"{part}." for part in first["loc"]).removesuffix(".")
+            message = " ".join(filter(None, (where, first["msg"].removeprefix("Value error, "))))
             raise QmendError(
-                f"Calibration {source}: {where} {message}; correct the value or remove it."
+                f"Calibration {source}: {message}; correct the value or remove it."
             ) from None
         if calibration.time.tzinfo is None:
             raise QmendError(f"Calibration {source}: time needs a time zone, such as +00:00.")
@@ -167,13 +247,13 @@ class Calibration(ConfigModel):
 
     @staticmethod
     def read(path: Path) -> Calibration:
-        """Read a JSON file of this type.
+        """Read a JSON file, see :meth:`parse`.
 
         Raises:
             QmendError: if the file is missing, is no JSON or has a bad value.
         """
         try:
-            data = json.loads(path.read_text())
+            data = parse_json(path.read_text(encoding="utf-8-sig"))
         except FileNotFoundError:
             raise QmendError(f"Calibration file {path} does not exist; check the path.") from None
         except (OSError, ValueError) as error:
@@ -183,70 +263,27 @@ class Calibration(ConfigModel):
         return Calibration.parse(data, str(path))
 
     @staticmethod
-    def from_properties(properties: Any) -> Calibration:
+    def from_properties(properties: Any, source: str | None = None) -> Calibration:
         """Convert Qiskit's ``BackendProperties`` (a fake provider's or a live backend's), or its
         plain values.
 
-        Times become microseconds, gate lengths nanoseconds, frequencies GHz, the date UTC.
+        Times become microseconds, gate lengths nanoseconds, frequencies GHz, the date UTC. Gates
+        that are not operational, and those of such qubits, get an error of 1.
+
+        Args:
+            source: names the properties in errors; None: by their backend's name.
+
+        Raises:
+            QmendError: naming the first bad value.
         """
         raw = properties if isinstance(properties, dict) else properties.to_dict()
-        qubits = []
-        for number, entries in enumerate(raw["qubits"]):
-            values = {e["name"]: _to_unit(e) for e in entries}
-            qubits.append(
-                {
-                    "qubit": number,
-                    "t1_us": values.get("T1"),
-                    "t2_us": values.get("T2"),
-                    "frequency_ghz": values.get("frequency"),
-                    "readout_error": values.get("readout_error"),
-                    "prob_meas0_prep1": values.get("prob_meas0_prep1"),
-                    "prob_meas1_prep0": values.get("prob_meas1_prep0"),
-                    "readout_length_ns": values.get("readout_length"),
-                }
-            )
-        gates = []
-        for entry in raw["gates"]:
-            values = {p["name"]: _to_unit(p) for p in entry["parameters"]}
-            gates.append(
-                {
-                    "gate": entry["gate"],
-                    "qubits": tuple(entry["qubits"]),
-                    "error": values.get("gate_error"),
-                    "length_ns": values.get("gate_length"),
-                }
-            )
-        time = raw["last_update_date"]
-        if isinstance(time, str):
-            time = datetime.fromisoformat(time)
-        data = {
-            "device": raw["backend_name"],
-            "time": time.astimezone(UTC),
-            "qubits": qubits,
-            "gates": gates,
-        }
-        return Calibration.parse(data, f"of {raw['backend_name']}")
-
-
-# Units of the snapshots -> ours: T1, T2 in us, lengths in ns, frequencies in GHz.
-_SCALE: dict[str, dict[str, float]] = {
-    "T1": {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3},
-    "T2": {"s": 1e6, "ms": 1e3, "us": 1.0, "µs": 1.0, "ns": 1e-3},
-    "frequency": {"Hz": 1e-9, "MHz": 1e-3, "GHz": 1.0},
-    "readout_length": {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0},
-    "gate_length": {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0},
-}
-
-
-def _to_unit(entry: dict[str, Any]) -> float | None:
-    value = entry.get("value")
-    if value is None or math.isnan(float(value)):
-        return None
-    name, unit = entry["name"], entry.get("unit", "")
-    if name not in _SCALE:
-        return float(value)
-    if unit not in _SCALE[name]:
-        raise QmendError(
-            f"The snapshot gives {name} in {unit!r}; known units: {', '.join(_SCALE[name])}."
-        )
-    return float(value) * _SCALE[name][unit]
+        source = source or f"of {raw.get('backend_name')}"
+        try:
+            return Calibration.parse(plain_values(raw), source)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise QmendError(
+                f"Calibration {source} does not have the form of Qiskit's BackendProperties "
+                f"({type(error).__name__}: {error}); correct it."
+            ) from None
+        except ValueError as error:
+            raise QmendError(f"Calibration {source}: {error}; correct it.") from None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AwareDatetime,
+    BeforeValidator,
     Field,
     SerializerFunctionWrapHandler,
     ValidatorFunctionWrapHandler,
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from qmend.config.model import ConfigModel
-from qmend.devices.calibration import Calibration
+from qmend.devices.calibration import Calibration, read_time
 from qmend.devices.layout import lowest_error_layout, native_gates
 from qmend.devices.providers import fake_calibration, runtime_calibration
 from qmend.gates import TWO_QUBIT
@@ -52,7 +53,7 @@ class DeviceConfig(ConfigModel):
     layout: tuple[int, ...] = Field(min_length=1, max_length=10)
     n_qubits: int | None = Field(None, ge=1, le=10)
     calibration_file: Path | None = None
-    calibration_time: AwareDatetime | None = None
+    calibration_time: Annotated[AwareDatetime, BeforeValidator(read_time)] | None = None
     calibration_id: str | None = None
 
     @field_validator("layout", mode="wrap")

@@ -22,7 +22,14 @@ from pydantic import (
 )
 
 from qmend.config.model import ConfigModel
-from qmend.devices.calibration import ErrorRate, Length, Positive, Time, read_time
+from qmend.devices.calibration import (
+    ErrorRate,
+    Frequency,
+    Length,
+    Lifetime,
+    Time,
+    read_time,
+)
 from qmend.importing.reading import read_rows
 from qmend.strict_json import parse_json
 from qmend.types import QmendError, nearest
@@ -67,14 +74,14 @@ class MedianCalibration(ConfigModel):
     """
 
     time: Time | None = None
-    t1_us: Positive = None
-    t2_us: Positive = None
-    frequency_ghz: Positive = None
-    readout_error: ErrorRate = None
-    one_qubit_error: ErrorRate = None
-    two_qubit_error: ErrorRate = None
-    one_qubit_length_ns: Length = None
-    two_qubit_length_ns: Length = None
+    t1_us: Lifetime | None = None
+    t2_us: Lifetime | None = None
+    frequency_ghz: Frequency | None = None
+    readout_error: ErrorRate | None = None
+    one_qubit_error: ErrorRate | None = None
+    two_qubit_error: ErrorRate | None = None
+    one_qubit_length_ns: Length | None = None
+    two_qubit_length_ns: Length | None = None
 
 
 class Record(ConfigModel):
