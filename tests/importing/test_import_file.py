@@ -22,6 +22,7 @@ from qmend.datasets.table import load_dataset
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import ENCODINGS
 from qmend.importing.importer import import_file
+from qmend.importing.orders import Bits
 from qmend.importing.rows import ImportOptions
 from qmend.importing.splits import split_rows
 from qmend.importing.verify import verify_imported
@@ -199,7 +200,7 @@ def test_reversed_bitstrings_are_noticed_and_can_be_put_right(tmp_path):
     ]
     path = write(tmp_path, *given)
     wrong = import_file(path, tmp_path / "wrong", ImportOptions("wrong"))
-    assert wrong.check.better[3][0] == (2, 1, 0)
+    assert wrong.check.better[Bits.of(3)][0] == "reversed"
     assert wrong.check.doubtful
     facts = wrong.manifest.recipe["imported"]["bit_order_check"]
     assert facts["better"] == {"3": "reversed"}
@@ -328,6 +329,7 @@ def test_a_kill_leaves_nothing_half(tmp_path):
     script = f"""
 from pathlib import Path
 from qmend.importing.importer import import_file
+from qmend.importing.orders import Bits
 from qmend.importing.rows import ImportOptions
 def progress(done, total):
     if done == 30:

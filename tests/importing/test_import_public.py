@@ -11,7 +11,8 @@ from qiskit.quantum_info import SparsePauliOp, Statevector
 from qmend.datasets.expectations import load_expectations
 from qmend.datasets.manifest import read_manifest
 from qmend.datasets.table import load_dataset
-from qmend.importing.bit_order import Measured, check_bit_order
+from qmend.importing.bit_order import MeasuredCounts, check_bit_order
+from qmend.importing.orders import Bits
 from qmend.importing.verify import verify_imported
 from reference import measured_probabilities, qiskit_circuit, stored_rows
 
@@ -65,10 +66,10 @@ def test_distributions_again_by_qiskit(rows):
 
 def test_counts_come_in_the_order_that_is_said(rows):
     given = [
-        Measured.distribution(
+        MeasuredCounts(
             json.loads(row["family_params"])["record"],
             json.loads(row["family_params"])["circuit"],
-            len(row["measured"]),
+            Bits.of(len(row["measured"])),
             {k: float(c) for k, c in enumerate(row["counts"]) if c},
             np.array(row["ideal"]),
         )

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
@@ -29,18 +30,23 @@ class MeasuredCircuit:
         qubits: number in the program's registers of each qubit of ``circuit``.
         measured: qubit of ``circuit`` behind each measured classical bit, bits ascending.
         clbits: number in the program's registers of each measured classical bit.
-        n_clbits: classical bits of the program: the length of its bitstrings.
+        registers: sizes of the program's classical registers, the rightmost of a bitstring first.
     """
 
     circuit: QuantumCircuit
     qubits: tuple[int, ...]
     measured: tuple[int, ...]
     clbits: tuple[int, ...]
-    n_clbits: int
+    registers: tuple[int, ...]
 
     @property
     def n_qubits(self) -> int:
         return int(self.circuit.num_qubits)
+
+    @property
+    def n_clbits(self) -> int:
+        """Classical bits of the program: the length of its bitstrings."""
+        return sum(self.registers)
 
     def probabilities(self) -> FloatArray:
         """(2^bits,) exact distribution of the measured bits, by Qiskit's own simulation."""
@@ -121,12 +127,13 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
         elif within:  # a barrier that spans idle qubits
             circuit.barrier(within)
     bits = sorted(behind)
+    registers = {bit: register for register in source.cregs for bit in register}
     return MeasuredCircuit(
         circuit,
         tuple(kept),
         tuple(place[behind[b]] for b in bits),
         tuple(bits),
-        len(source.clbits),
+        tuple(len(list(register)) for _, register in groupby(source.clbits, key=registers.get)),
     )
 
 

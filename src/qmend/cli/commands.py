@@ -93,9 +93,9 @@ COMMANDS: tuple[Command, ...] = (
                 "--bit-order",
                 default="qiskit",
                 metavar="ORDER",
-                help="qiskit (default: bit 0 is the rightmost character), reversed, or a "
-                "permutation such as 2,0,1: the circuit's bit behind each character, from the "
-                "right",
+                help="qiskit (default: bit 0 is the rightmost character), reversed, bits-reversed "
+                "(within each register), registers-reversed (bits as in Qiskit), or a permutation "
+                "such as 2,0,1: the circuit's bit behind each character, from the right",
             ),
             Option(
                 "--family", default="imported", metavar="NAME", help="of records without a family"

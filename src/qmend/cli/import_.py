@@ -6,8 +6,8 @@ import re
 from argparse import Namespace
 
 from qmend.cli.terminal import TerminalObserver, console
-from qmend.importing.bit_order import order_text, parse_order
 from qmend.importing.importer import import_file
+from qmend.importing.orders import parse_order
 from qmend.importing.rows import ImportOptions
 from qmend.importing.storage import Import
 from qmend.types import QmendError
@@ -57,14 +57,14 @@ def _report(done: Import) -> None:
         f"  Bit order: {check.telling:,} of {check.records:,} records can tell; another order fits "
         f"{len(check.doubtful):,} of them clearly better."
     )
-    for bits, (order, gain) in sorted(check.better.items()):
+    for bits, (order, gain) in check.better.items():
         console.print(
             f"  [bold red]Warning[/]: over all records of {bits} bits the order "
-            f"{order_text(order)} fits better (mean distance to ideal smaller by {gain:.3f}); if "
-            f"the source counts bits so, import again with --bit-order {order_text(order)} "
+            f"{order} fits better (mean distance to ideal smaller by {gain:.3f}); if "
+            f"the source counts bits so, import again with --bit-order {order} "
             "--replace."
         )
     for name, order in list(check.doubtful.items())[:_SHOWN]:
-        console.print(f"  Doubtful: record {name} fits the order {order_text(order)} better.")
+        console.print(f"  Doubtful: record {name} fits the order {order} better.")
     if len(check.doubtful) > _SHOWN:
         console.print(f"  ... and {len(check.doubtful) - _SHOWN:,} more, named in the manifest.")

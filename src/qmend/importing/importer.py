@@ -11,9 +11,11 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.measured import MeasuredCircuit
-from qmend.importing.bit_order import BitOrder, Measured, check_bit_order, reorder
+from qmend.importing.bit_order import Measured, MeasuredCounts, MeasuredValues, check_bit_order
 from qmend.importing.medians import read_calibration
 from qmend.importing.openqasm import read_openqasm
+from qmend.importing.orders import Bits, Order, reorder, resolve_order
+from qmend.importing.outcomes import outcome_counts
 from qmend.importing.placement import PlacedCircuit, place_executed, place_submitted
 from qmend.importing.proof import (
     TOLERANCE,
@@ -22,7 +24,7 @@ from qmend.importing.proof import (
     parities,
     z_mask,
 )
-from qmend.importing.records import MOST_SHOTS, Record, outcome_counts, read_records
+from qmend.importing.records import MOST_SHOTS, Record, read_records
 from qmend.importing.rows import ImportedRow, ImportOptions, job_of, rows_table, source_of
 from qmend.importing.splits import split_rows
 from qmend.importing.storage import Import, import_recipe, write_import
@@ -104,17 +106,18 @@ class _Cache:
                 record.calibration, record.device, placed.chain, record.executed_at
             )
         row = ImportedRow(record, source, placed, circuit, ideal, calibration, kind)
+        order = resolve_order(options.bit_order, source.registers)
         if record.counts is None:
-            _take_values(row, options.bit_order)
+            _take_values(row, order)
         else:
-            _take_counts(row, options.bit_order)
+            _take_counts(row, order)
         return row
 
 
-def _take_counts(row: ImportedRow, bit_order: BitOrder) -> None:
+def _take_counts(row: ImportedRow, order: Order) -> None:
     record, source = row.record, row.source
     assert record.counts is not None
-    row.counts = _measured_bits(dict(record.counts), source, bit_order, "counts")
+    row.counts = _measured_bits(dict(record.counts), source, order, "counts")
     total = int(sum(row.counts.values()))
     if total > MOST_SHOTS:
         raise QmendError(
@@ -125,7 +128,7 @@ def _take_counts(row: ImportedRow, bit_order: BitOrder) -> None:
     if record.shots not in (None, total):
         raise QmendError(f"its counts add up to {total}, its shots are {record.shots}; correct one")
     if record.ideal is not None:
-        theirs = _measured_bits(dict(record.ideal), source, bit_order, "ideal distribution")
+        theirs = _measured_bits(dict(record.ideal), source, order, "ideal distribution")
         seen = np.zeros(len(row.ideal))
         seen[list(theirs)] = list(theirs.values())
         off = float(np.abs(seen - row.ideal).sum() / 2)
@@ -137,10 +140,10 @@ def _take_counts(row: ImportedRow, bit_order: BitOrder) -> None:
 
 
 def _measured_bits(
-    counts: dict[str, float], source: MeasuredCircuit, bit_order: BitOrder, what: str
+    counts: dict[str, float], source: MeasuredCircuit, order: Order, what: str
 ) -> dict[int, float]:
     """Outcome numbers of the measured bits alone, in their order."""
-    whole = reorder(outcome_counts(counts, source.n_clbits), bit_order, source.n_clbits)
+    whole = outcome_counts(counts, source.registers, order)
     by_outcome: Counter[int] = Counter()
     unmeasured = ((1 << source.n_clbits) - 1) & ~sum(1 << b for b in source.clbits)
     for outcome, value in sorted(whole.items()):
@@ -152,7 +155,7 @@ def _measured_bits(
     return dict(by_outcome)
 
 
-def _take_values(row: ImportedRow, bit_order: BitOrder) -> None:
+def _take_values(row: ImportedRow, order: Order) -> None:
     record, source = row.record, row.source
     assert record.observables is not None
     bits = {bit: k for k, bit in enumerate(source.clbits)}
@@ -162,7 +165,7 @@ def _take_values(row: ImportedRow, bit_order: BitOrder) -> None:
                 f"the observable {label!r} is no label of Z and I on the circuit's "
                 f"{source.n_clbits} classical bits"
             )
-        (mask,) = reorder({z_mask(label): 1}, bit_order, source.n_clbits)
+        mask = reorder(z_mask(label), order)
         on = {bit for bit in range(source.n_clbits) if mask >> bit & 1}
         if on - bits.keys():
             raise QmendError(
@@ -205,13 +208,14 @@ def _prove(rows: Sequence[ImportedRow], path: Path) -> None:
 
 def _order_evidence(row: ImportedRow) -> Measured | None:
     """One record's part in the check of the bit order; None if its observables say nothing."""
-    name, record, bits = row.record.id, row.record, len(row.source.measured)
+    name, record, source = row.record.id, row.record, row.source
+    bits = Bits(source.registers, source.clbits)
     if record.values is None:
-        return Measured.distribution(name, row.circuit, bits, row.counts, row.ideal)
+        return MeasuredCounts(name, row.circuit, bits, row.counts, row.ideal)
     single = {mask: k for k, mask in enumerate(row.masks)}
-    if any(1 << k not in single for k in range(bits)):
+    if any(1 << k not in single for k in range(len(source.measured))):
         return None
-    chosen = [single[1 << k] for k in range(bits)]
+    chosen = [single[1 << k] for k in range(len(source.measured))]
     values, ideal = np.array(record.values)[chosen], np.array(row.ideal_values)[chosen]
     assert record.shots is not None
-    return Measured.expectations(name, row.circuit, values, ideal, record.shots)
+    return MeasuredValues(name, row.circuit, bits, values, ideal, record.shots)

@@ -40,8 +40,6 @@ IGNORED = (
     "n_measured", "n_qubits", "source_ideal_z", "tvd",
 )  # fmt: skip
 _TEXT_OF_JSON = ("counts", "ideal", "calibration", "physical_qubits")
-_BITSTRING = re.compile(r"[01]+")
-_HEX = re.compile(r"0x[0-9a-fA-F]+")
 _VARIANT = re.compile(r"^(.+?)(?::|-(?=step\d+$))(.+)$")
 
 #: Sums of shots are 64-bit integers; no experiment comes near.
@@ -229,35 +227,6 @@ def _record(raw: Mapping[str, Any], number: int) -> Record:
             ) from None
         message = first["msg"].removeprefix("Value error, ")
         raise QmendError(f"{where + ': ' if where else ''}{message}; correct it.") from None
-
-
-def outcome_counts(counts: Mapping[str, float], n_bits: int) -> dict[int, float]:
-    """Bitstrings or hexadecimal numbers -> outcome numbers, bit 0 the rightmost character.
-
-    Raises:
-        QmendError: if a key is neither, is not ``n_bits`` long, or names another's outcome.
-    """
-    keys: dict[int, str] = {}
-    for key in counts:
-        text = key.replace(" ", "")  # Qiskit puts one between registers
-        if _HEX.fullmatch(text):
-            outcome = int(text, 16)
-            fits = outcome < 1 << n_bits
-        elif _BITSTRING.fullmatch(text):
-            outcome, fits = int(text, 2), len(text) == n_bits
-        else:
-            raise QmendError(f"the outcome {key!r} is neither a bitstring nor hexadecimal")
-        if not fits:
-            raise QmendError(
-                f"the outcome {key!r} does not fit the circuit's {n_bits} classical bits; give "
-                "one character for each"
-            )
-        if outcome in keys:
-            raise QmendError(
-                f"the outcomes {keys[outcome]!r} and {key!r} are the same one; give it once"
-            )
-        keys[outcome] = key
-    return {outcome: counts[key] for outcome, key in keys.items()}
 
 
 def _rename_fields(raw: Mapping[str, Any], number: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qmend.datasets.expectations import EXPECTATIONS_SCHEMA
 from qmend.datasets.schema import MAX_DENSE_QUBITS, SCHEMA, instructions_column
 from qmend.devices.calibration import Calibration
 from qmend.gates import TWO_QUBIT
-from qmend.importing.bit_order import BitOrder
+from qmend.importing.orders import BitOrder
 from qmend.importing.placement import PlacedCircuit
 from qmend.importing.records import Record
 from qmend.types import FloatArray, Split
@@ -28,7 +28,7 @@ class ImportOptions:
 
     Attributes:
         name: of the dataset.
-        bit_order: of the bitstrings, see :func:`qmend.importing.bit_order.parse_order`.
+        bit_order: of the bitstrings, see :func:`qmend.importing.orders.parse_order`.
         seed: of the split.
         family: of records that name none.
     """

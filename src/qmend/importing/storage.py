@@ -26,7 +26,7 @@ from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.datasets.shards import SHARD
 from qmend.devices.calibration import Calibration
 from qmend.files import file_sha256, write_atomically
-from qmend.importing.bit_order import BitOrderCheck, order_text
+from qmend.importing.bit_order import BitOrderCheck
 from qmend.importing.rows import ImportedRow, ImportOptions, source_of
 from qmend.types import QmendError
 
@@ -67,11 +67,11 @@ def import_recipe(
         "imported": {
             "kind": "expectations" if expectations else "circuits",
             "input": {"file": path.name, "sha256": file_sha256(path), "records": len(rows)},
-            "bit_order": order if isinstance(order, str) else order_text(order),
+            "bit_order": order if isinstance(order, str) else ",".join(map(str, order)),
             "bit_order_check": {
                 "telling": check.telling,
-                "doubtful": {name: order_text(o) for name, o in sorted(check.doubtful.items())},
-                "better": {str(n): order_text(o) for n, (o, _) in sorted(check.better.items())},
+                "doubtful": dict(sorted(check.doubtful.items())),
+                "better": {str(bits): order for bits, (order, _) in check.better.items()},
             },
             "layouts": dict(Counter(row.placed.chain.origin for row in rows)),
             "calibrations": dict(Counter(row.calibration_kind or "none" for row in rows)),
