@@ -16,7 +16,7 @@ from qmend.circuits.families.pauli import PauliFamily
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, device_from_calibration, read_calibration
-from qmend.devices.layout import lowest_error_layout
+from qmend.devices.layout import check_gates_work, lowest_error_layout
 from qmend.noise.aer import AerExecutor
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices
@@ -31,6 +31,13 @@ BACKENDS = sorted(
 OLD = {"Almaden", "Boeblingen", "Burlington", "Cambridge", "Essex", "Johannesburg", "London"}
 OLD |= {"Poughkeepsie", "Rochester", "Singapore"}
 REFUSED = {f"Fake{name}V2" for name in OLD} | {"FakeKyoto"}
+#: Snapshots with gates whose error is 1.
+FAULTY = {f"Fake{name}V2" for name in ("Cairo", "Cambridge", "Hanoi", "Manhattan")}
+FAULTY |= {"FakeCambridgeAlternativeBasis", "FakeGeneva", "FakeRochesterV2", "FakeWashingtonV2"}
+FAULTY |= {f"Fake{name}" for name in ("Aachen", "Algiers", "Berlin", "Boston", "Brisbane")}
+FAULTY |= {f"Fake{name}" for name in ("Brussels", "Cusco", "Fez", "Kawasaki", "Kingston", "Kyiv")}
+FAULTY |= {f"Fake{name}" for name in ("Kyoto", "Marrakesh", "Miami", "Nighthawk", "Osaka")}
+FAULTY |= {f"Fake{name}" for name in ("Pittsburgh", "Quebec", "Sherbrooke", "Strasbourg", "Torino")}
 
 
 def snapshot(backend: str) -> Calibration:
@@ -171,6 +178,84 @@ def test_no_faulty_gate_lies_across_a_path():
         lowest_error_layout(calibration, 4)
 
 
+def line(*errors: float, gate: str = "cx") -> Calibration:
+    """Qubits in a line; ``errors`` of the gate between neighbours, in both directions."""
+    n = len(errors) + 1
+    one = [{"gate": g, "qubits": [q], "error": 3e-4, "length_ns": 32} for q in range(n) for g in
+           ("rz", "sx")]  # fmt: skip
+    two = [
+        {"gate": gate, "qubits": pair, "error": error, "length_ns": 300}
+        for k, error in enumerate(errors)
+        for pair in ([k, k + 1], [k + 1, k])
+    ]
+    qubits = [{"qubit": q, "t1_us": 99, "t2_us": 80, "readout_error": 0.02} for q in range(n)]
+    data = {"device": "lab", "time": "2024-05-01T00:00Z", "qubits": qubits, "gates": one + two}
+    return Calibration.parse(data, "x")
+
+
+@pytest.mark.parametrize(
+    ("errors", "layout", "message"),
+    [
+        (
+            (1.0, 0.008),
+            [0, 1, 2],
+            r"device\.layout \[0, 1, 2\] has faulty gates by the calibration of lab, with an error "
+            r"of 1: cx on \[0, 1\], cx on \[1, 0\]; the nearest that works is "
+            r"device\.layout=\[1,2\], as no 3 connected qubits work\.",
+        ),
+        ((1.0, 0.008), [1, 0], r"cx on \[0, 1\], .* is device\.layout=\[1,2\]\."),
+        # The chain that shares two qubits is nearer than the better one that shares one.
+        ((0.001, 0.001, 1.0, 0.02, 0.02), [2, 3, 4], r"is device\.layout=\[3,4,5\]\."),
+        # Of two that share as many the better one is taken.
+        ((0.002, 0.001, 1.0, 0.02, 0.01), [1, 2, 3, 4], r"=\[0,1,2\], as no 4 connected"),
+        ((1.0,), [0, 1], "choose another device, as this one has no connected qubits that work"),
+        (
+            (1.0, 1.0, 1.0),
+            [0, 1, 2, 3],
+            r"cx on \[1, 0\], cx on \[1, 2\], cx on \[2, 1\] and 2 more",
+        ),
+    ],
+)
+def test_a_named_layout_with_a_faulty_gate_is_refused_for_the_nearest(errors, layout, message):
+    with pytest.raises(QmendError, match=message):
+        check_gates_work(line(*errors), layout)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        (
+            {"gate": lambda g: {"error": 1.0} if g["qubits"] == [0, 1] else {}},
+            r"cx on \[0, 1\]; the nearest that works is device\.layout=\[1,2\]",
+        ),
+        (
+            {"gate": lambda g: {"error": 1.0} if g["qubits"] == [1] else {}},
+            r"rz on \[1\], sx on \[1\]; the nearest that works is device\.layout=\[2,3\]",
+        ),
+        (
+            {"qubit": lambda q: {"readout_error": 1.0} if q["qubit"] == 1 else {}},
+            r"readout of 1; the nearest that works is device\.layout=\[2,3\]",
+        ),
+    ],
+)
+def test_one_direction_a_qubit_and_a_readout_may_be_faulty(rules, message):
+    calibration = changed(line(0.01, 0.01, 0.01), **rules)
+    with pytest.raises(QmendError, match=f"error of 1: {message}"):
+        check_gates_work(calibration, [1, 0])
+    check_gates_work(calibration, [2, 3])
+
+
+def test_gates_that_no_circuit_is_compiled_to_may_be_faulty():
+    plain = line(0.01).model_dump(mode="json")
+    plain["gates"].append({"gate": "rzz", "qubits": [0, 1], "error": 1.0, "length_ns": 90})
+    check_gates_work(Calibration.parse(plain, "x"), [0, 1])
+
+
+def test_a_gate_without_an_error_is_not_called_faulty():
+    """Its lack is named where the value is needed."""
+    check_gates_work(changed(line(0.01), gate=lambda g: {"error": None}), [0, 1])
+
+
 def test_of_equals_the_first_is_taken():
     calibration = changed(
         snapshot("FakeAlgiers"),
@@ -199,6 +284,7 @@ def test_a_layout_has_one_two_qubit_gate():
 def test_every_snapshot_gives_a_chain_that_compiles_and_runs(backend):
     calibration = snapshot(backend)
     n = min(5, len(calibration.qubits))
+    assert refused_pairs(calibration) == (backend in FAULTY)
     if backend in REFUSED:
         expected = "are compiled to rz, sx and x|no 5 connected qubits whose gates all work"
         with pytest.raises(QmendError, match=expected):
@@ -206,6 +292,7 @@ def test_every_snapshot_gives_a_chain_that_compiles_and_runs(backend):
         return
     device = device_from_calibration(calibration, lowest_error_layout(calibration, n))
     assert all(g.error < 1 for g in device.calibration.gates if g.gate in device.native_gates)
+    check_gates_work(calibration, device.layout)
     assert readout_matrices(device.calibration, device.layout).shape == (n, 2, 2)
     if n == 1:
         return  # no family has circuits of one qubit
@@ -213,6 +300,27 @@ def test_every_snapshot_gives_a_chain_that_compiles_and_runs(backend):
     noisy = AerNoiseConfig().build(device.calibration, device.layout).probabilities(table, 0)
     np.testing.assert_allclose(noisy.sum(axis=1), 1, atol=1e-12)
     assert noisy.min() > -1e-12
+
+
+def refused_pairs(calibration: Calibration) -> bool:
+    """Whether there are pairs with a faulty gate; each is refused, for a pair that works."""
+    gates = [g for g in calibration.gates if g.gate in ("id", "x", "sx", "rz", "cx", "ecr", "cz")]
+    works = {frozenset(g.qubits): True for g in gates}
+    for gate in gates:
+        works[frozenset(gate.qubits)] &= gate.error != 1
+    pairs = [pair for pair in works if len(pair) == 2]
+    good = [p for p in pairs if works[p] and all(works.get(frozenset([q]), True) for q in p)]
+    for pair in set(pairs) - set(good):
+        with pytest.raises(QmendError, match="has faulty gates by the calibration of") as caught:
+            check_gates_work(calibration, sorted(pair))
+        named = re.search(r"device\.layout=\[([\d,]+)\]", str(caught.value))
+        if named is None:
+            assert "this one has no connected qubits that work" in str(caught.value)
+            continue
+        nearest = [int(q) for q in named[1].split(",")]
+        assert frozenset(nearest) in good
+        check_gates_work(calibration, nearest)
+    return len(good) < len(pairs)
 
 
 def circuits(device) -> InstructionTable:

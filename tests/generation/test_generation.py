@@ -467,6 +467,22 @@ def test_family_and_layout_must_have_the_same_size(tiny_config, tmp_path):
         generate(tiny_config, device, tmp_path / "x")
 
 
+def test_a_layout_with_a_faulty_gate_is_refused_but_its_data_are_kept(small, tmp_path, monkeypatch):
+    """CX between 15 and 18 of FakeAlgiers has an error of 1."""
+    device = DeviceConfig(name="x", backend="FakeAlgiers", layout=(12, 15, 18, 21, 23))
+    folder = tmp_path / "small"
+    message = r"cx on \[15, 18\].* is device\.layout=\[[\d,]+\]\."
+    with pytest.raises(QmendError, match=message):
+        generate(small, device, folder)
+    assert not folder.exists()
+    with monkeypatch.context() as before:
+        before.setattr("qmend.generation.generate.check_usable", lambda device: None)
+        assert generate(small, device, folder).circuits_made == 24
+    assert generate(small, device, folder).circuits_made == 0
+    with pytest.raises(QmendError, match=message):
+        generate(small, device, folder, replace=True)
+
+
 def test_one_writer_at_a_time(small, device_config, tmp_path):
     with (tmp_path / ".small.lock").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)

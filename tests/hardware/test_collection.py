@@ -28,6 +28,7 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
 from qmend.generation.verify import verify_dataset
+from qmend.hardware import opening
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import plan
 from qmend.hardware.runtime import LocalService, RuntimeService
@@ -532,6 +533,22 @@ def test_a_folder_with_other_data_is_refused(api, folder, device_config):
     with pytest.raises(QmendError, match="holds other data"):
         run(folder)
     assert api.jobs() == []
+
+
+def test_a_collection_begins_on_working_gates_alone(folder, monkeypatch):
+    """CX between 15 and 18 of FakeAlgiers has an error of 1. One that was begun is resumed."""
+    device = DeviceConfig(name="x", backend="FakeAlgiers", layout=(12, 15, 18, 21, 23))
+    for begin in (plan, collect):
+        with pytest.raises(QmendError, match=r"faulty gates .* cx on \[15, 18\]"):
+            begin(small(), device, folder, LOCAL)
+    assert not folder.exists() or not list(folder.glob("*"))
+    folder.mkdir(parents=True, exist_ok=True)
+    with monkeypatch.context() as before:
+        before.setattr(opening, "check_usable", lambda device: None)
+        opening.open_collection(small(), device, folder, LOCAL)
+    assert plan(small(), device, folder, LOCAL).jobs == 4
+    again = opening.open_collection(small(), device, folder, LOCAL)
+    assert again.device.layout == device.layout
 
 
 def test_execution_and_provider_must_fit(device_config, folder, api):

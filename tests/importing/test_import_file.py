@@ -144,6 +144,12 @@ def test_physical_qubits_are_the_layout(tmp_path):
     assert rows[2]["layout"] != [0, 4]
 
 
+def test_circuits_that_ran_on_a_faulty_gate_are_taken(tmp_path):
+    """CX between 15 and 18 of FakeAlgiers has an error of 1; the counts exist all the same."""
+    _, (row,) = imported(tmp_path, record(device="ibm_algiers", physical_qubits=[15, 18]))
+    assert row["layout"] == [15, 18]
+
+
 def test_partial_measurement(tmp_path):
     """Only the measured bits; two of four qubits, into bits that are not the first."""
     program = """OPENQASM 2.0; include "qelib1.inc"; qreg q[4]; creg a[1]; creg c[3];

@@ -20,7 +20,7 @@ from pydantic import (
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, read_time
-from qmend.devices.layout import lowest_error_layout, native_gates
+from qmend.devices.layout import check_gates_work, lowest_error_layout, native_gates
 from qmend.devices.providers import fake_calibration, runtime_calibration
 from qmend.gates import TWO_QUBIT
 from qmend.types import QmendError
@@ -169,6 +169,17 @@ def resolve(config: DeviceConfig) -> DeviceConfig:
     if config.provider == "runtime":
         changes["calibration_time"] = calibration.time
     return config.model_copy(update=changes)
+
+
+def check_usable(config: DeviceConfig) -> None:
+    """Refuse a resolved config for new circuits if a gate of its layout is faulty.
+
+    Data that exist are not asked: they were measured as they were.
+
+    Raises:
+        QmendError: as :func:`check_gates_work`.
+    """
+    check_gates_work(read_calibration(config), config.layout)
 
 
 def load_device(config: DeviceConfig) -> Device:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from math import inf, log1p
 
 from qmend.devices.calibration import Calibration
@@ -13,6 +13,10 @@ from qmend.types import QmendError
 Edge = tuple[int, int]
 _Found = tuple[float, tuple[int, ...]]
 _NOTHING: _Found = (inf, ())
+#: Cost of a qubit outside the wanted ones: more than the errors of any layout cost.
+_OUTSIDE = 1e4
+#: Faulty gates that a message names.
+_SHOWN = 4
 
 
 def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, ...]:
@@ -32,16 +36,43 @@ def lowest_error_layout(calibration: Calibration, n_qubits: int) -> tuple[int, .
         QmendError: if the device has no such qubits.
     """
     native_gates(calibration)
-    graphs = [_Graph.of(calibration, gate) for gate in TWO_QUBIT]
-    cost, layout = min(_best_path(graph, n_qubits) for graph in graphs)
-    if cost == inf:
-        cost, layout = min(_best_set(graph, n_qubits) for graph in graphs)
-    if cost == inf:
+    layout = _best_layout([_Graph.of(calibration, gate) for gate in TWO_QUBIT], n_qubits)
+    if not layout:
         raise QmendError(
             f"{calibration.device} has no {n_qubits} connected qubits whose gates all work and "
             "are calibrated; lower device.n_qubits or choose another device.backend."
         )
     return layout
+
+
+def check_gates_work(calibration: Calibration, layout: Sequence[int]) -> None:
+    """Refuse a layout on which a gate or a readout is faulty, by an error of 1.
+
+    The message names the nearest layout without one: of the same length, or of the largest that
+    the device has; of those, with the most qubits in common; of those, of the lowest error.
+
+    Raises:
+        QmendError: naming the faulty gates and that layout.
+    """
+    part = calibration.restrict(layout)
+    faulty = [str(g) for g in part.gates if g.gate in GATES and _cost(g.error or 0.0) == inf]
+    faulty += [f"readout of {q.qubit}" for q in part.qubits if _cost(q.readout_error or 0) == inf]
+    if not faulty:
+        return
+    graphs = [_Graph.of(calibration, gate).around(layout) for gate in TWO_QUBIT]
+    sizes = range(len(layout), min(len(layout), 2) - 1, -1)
+    layouts = (_best_layout(graphs, n) for n in sizes)
+    nearest = next(filter(None, layouts), ())
+    way_out = f"the nearest that works is device.layout=[{','.join(map(str, nearest))}]"
+    if not nearest:
+        way_out = "choose another device, as this one has no connected qubits that work"
+    elif len(nearest) < len(layout):
+        way_out += f", as no {len(layout)} connected qubits work"
+    more = f" and {len(faulty) - _SHOWN} more" if len(faulty) > _SHOWN else ""
+    raise QmendError(
+        f"device.layout {list(layout)} has faulty gates by the calibration of "
+        f"{calibration.device}, with an error of 1: {', '.join(faulty[:_SHOWN])}{more}; {way_out}."
+    )
 
 
 def native_gates(calibration: Calibration) -> tuple[str, ...]:
@@ -100,9 +131,20 @@ class _Graph:
         bad = frozenset(e for e, cost in edge.items() if cost == inf)
         return _Graph(qubit, edge, bad, near)
 
+    def around(self, layout: Sequence[int]) -> _Graph:
+        """Return the graph in which qubits outside a layout are dear."""
+        cost = {q: cost + _OUTSIDE * (q not in layout) for q, cost in self.qubit.items()}
+        return replace(self, qubit=cost)
+
     def fits(self, new: int, chosen: Iterable[int]) -> bool:
         """Say whether a qubit may join others: no faulty gate between them."""
         return not any(_edge(new, q) in self.bad for q in chosen)
+
+
+def _best_layout(graphs: Sequence[_Graph], n: int) -> tuple[int, ...]:
+    """Return the best path or, where there is none, the best set; empty where there is neither."""
+    cost, layout = min(_best_path(graph, n) for graph in graphs)
+    return min(_best_set(graph, n) for graph in graphs)[1] if cost == inf else layout
 
 
 def _best_path(graph: _Graph, n: int) -> _Found:

@@ -35,7 +35,7 @@ from qmend.datasets.shards import (
     write_shard,
 )
 from qmend.datasets.splits import split_jobs
-from qmend.devices.device import DeviceConfig, resolve
+from qmend.devices.device import DeviceConfig, check_usable, resolve
 from qmend.generation.job import MAX_REDRAWS, JobTask, generation_setup
 from qmend.generation.runners import start_runner
 from qmend.types import Progress, QmendError, Split
@@ -74,7 +74,8 @@ def generate(
         wait: for another process that is at the same folder, in place of refusing.
 
     Raises:
-        QmendError: if the folder holds another dataset or a damaged one, or a label is wrong.
+        QmendError: if the folder holds another dataset or a damaged one, a gate of the device's
+            layout is faulty, or a label is wrong.
     """
     if (folder / LEDGER).exists():
         return Generation(folder, reuse_collected(dataset, device, folder, progress), 0)
@@ -90,6 +91,7 @@ def generate(
     splits = split_jobs(setup.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
         return _reuse(dataset, folder, recipe, progress)  # needs no lock: nothing is written
+    check_usable(device)
     with exclusive(folder, wait):
         if replace:
             _clear_outdated(folder, sha)

@@ -11,7 +11,7 @@ from qmend.datasets.collected import check_same
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe, recipe_sha
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import package_versions
-from qmend.devices.device import DeviceConfig, resolve
+from qmend.devices.device import DeviceConfig, check_usable, resolve
 from qmend.generation.job import GenerationSetup, generation_setup
 from qmend.types import QmendError
 
@@ -82,7 +82,8 @@ def open_collection(
     """Open the ledger at the first call, or check that it is this collection's.
 
     Raises:
-        QmendError: if the folder holds other data or another collection.
+        QmendError: if the folder holds other data or another collection, or a gate of the
+            device's layout is faulty.
     """
     ledger, begun = Ledger(folder), collected_recipe(dataset, device)
     if ledger.opening is None:
@@ -94,6 +95,7 @@ def open_collection(
             )
         resolved = resolve(device)
         generation_setup(dataset, resolved)  # raises before the ledger is opened
+        check_usable(resolved)
         recipe = collected_recipe(dataset, resolved)
         recipe["collection"] = {"execution": config.execution, "backend": device.backend}
         ledger.append("opened", asked=begun, recipe=recipe, packages=package_versions())

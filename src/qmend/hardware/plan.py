@@ -14,7 +14,7 @@ from qmend.datasets.collected import check_same
 from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_recipe
 from qmend.datasets.ledger import Ledger
 from qmend.devices.calibration import Calibration
-from qmend.devices.device import DeviceConfig, resolve
+from qmend.devices.device import DeviceConfig, check_usable, resolve
 from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job, generation_setup
 from qmend.hardware.opening import check_config
@@ -75,6 +75,8 @@ def plan(
         device = DeviceConfig.model_validate(ledger.opening["recipe"]["device"])
     resolved = resolve(device)
     setup = generation_setup(dataset, resolved)
+    if ledger.opening is None:
+        check_usable(resolved)
     backend = service(resolved, config).backend
     drawn = [draw_job(setup, job, {}) for job in range(min(_SAMPLED_JOBS, dataset.jobs))]
     delay = rep_delay(backend)
