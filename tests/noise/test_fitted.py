@@ -16,7 +16,8 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.noise.config import REVERSED, FittedConfig, SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, ideal_channel
-from qmend.noise.fitted import FittedNoise, reversed_terms
+from qmend.noise.fitted import FittedNoise
+from qmend.noise.fitted_constants import reversed_terms
 from qmend.noise.readout import apply_readout, readout_matrices
 from qmend.noise.surrogate import SurrogateNoise
 from qmend.simulation.channels import rotation, swap_qubits, tensor

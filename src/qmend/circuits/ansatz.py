@@ -1,7 +1,13 @@
-"""Parametrised circuits of variational eigensolvers: exact energies, gradients, optimisation."""
+"""Parametrised circuits of variational eigensolvers: exact energies, gradients, optimisation.
+
+An optimiser carries the last bit of an energy into every digit of its parameters. So states are
+real vectors (:func:`qmend.circuits.hamiltonians.real_action`), cosines and sines are those of
+:mod:`qmend.portable`, and each sum has a fixed order: all processors find the same bits.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qmend.circuits.gadgets import Gadget
-from qmend.circuits.hamiltonians import PauliSum
+from qmend.circuits.hamiltonians import PauliSum, real_action
 from qmend.circuits.rotations import append_rotation, pauli_string, rotation_circuit
-from qmend.circuits.statevector import pauli_action
+from qmend.portable import cos_sin
 from qmend.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
@@ -78,33 +84,36 @@ class Ansatz:
 
     def state(self, parameters: FloatArray) -> AnyArray:
         """(2^n,) the ansatz's state."""
-        final: AnyArray = self._forward(parameters)[-1]
-        return final
+        real, imaginary = self._forward(*self._turns(parameters))[-1].reshape(2, -1)
+        state: AnyArray = real + 1j * imaginary
+        return state
 
     def energy(self, parameters: FloatArray, hamiltonian: PauliSum) -> float:
         """<psi|H|psi>."""
-        return hamiltonian.energy(self.state(parameters))
+        ket = self._forward(*self._turns(parameters))[-1]
+        return _dot(ket, hamiltonian.apply(ket))
 
     def energy_gradient(
         self, parameters: FloatArray, hamiltonian: PauliSum
     ) -> tuple[float, FloatArray]:
         """Energy and its (P,) gradient by one sweep forwards and one backwards.
 
-        dE/dtheta_k = 2 sum c Im <lambda|P|psi> over the rotations of parameter k, with psi the
-        state after the rotation and lambda the state H|psi_end> carried back to there.
+        dE/dtheta_k = 2 sum c Re <lambda|-i P|psi> over the rotations of parameter k, with psi
+        the state after the rotation and lambda the state H|psi_end> carried back to there.
         """
-        kets = self._forward(parameters)
-        bra = hamiltonian.apply(kets[-1])
-        energy = float(np.vdot(kets[-1], bra).real)
-        source, phase, parameter, scale, inverse = self._tables
+        source, sign, parameter, scale, inverse = self._tables
         keep, turn = self._turns(parameters)
+        kets = self._forward(keep, turn)
+        bra = hamiltonian.apply(kets[-1])
+        energy = _dot(kets[-1], bra)
+        back = np.where(parameter[:, None] < 0, turn, -turn)
         bras = np.empty_like(kets)
-        for k in range(len(source) - 1, -1, -1):
-            bras[k] = bra
-            back = turn[k] if parameter[k] < 0 else -turn[k]
-            bra = keep[k] * bra + back * bra[inverse[k]]
-        turned = phase * np.take_along_axis(kets, source, axis=1)
-        slope = 2 * scale * np.einsum("ks,ks->k", bras.conj(), turned).imag
+        steps = zip(bras, keep.tolist(), back, inverse, strict=True)
+        for row, stay, move, origin in reversed(list(steps)):
+            row[:] = bra
+            bra = stay * bra + move * bra[origin]
+        turned = sign * kets[np.arange(len(kets))[:, None], source]
+        slope = 2 * scale * (bras * turned).sum(axis=1)
         rotates = parameter >= 0
         gradient = np.zeros(self.n_parameters)
         np.add.at(gradient, parameter[rotates], slope[rotates])
@@ -121,10 +130,10 @@ class Ansatz:
         pairs: deque[tuple[FloatArray, FloatArray]] = deque(maxlen=10)
         for _ in range(steps):
             direction = -_inverse_curvature(gradient, pairs)
-            slope = float(gradient @ direction)
+            slope = _dot(gradient, direction)
             if slope > -1e-14:
                 break
-            stride = 1.0 if pairs else min(1.0, 1.0 / float(np.linalg.norm(gradient)))
+            stride = 1.0 if pairs else min(1.0, 1.0 / math.sqrt(_dot(gradient, gradient)))
             while stride > 1e-8:
                 ahead = parameters + stride * direction
                 lower, turned = self.energy_gradient(ahead, hamiltonian)
@@ -133,7 +142,7 @@ class Ansatz:
                 stride /= 2
             else:
                 break
-            if (ahead - parameters) @ (turned - gradient) > 1e-12:
+            if _dot(ahead - parameters, turned - gradient) > 1e-12:
                 pairs.append((ahead - parameters, turned - gradient))
             parameters, energy, gradient = ahead, lower, turned
         return parameters
@@ -144,58 +153,61 @@ class Ansatz:
         return [o for o in self.operations if not isinstance(o, str)]
 
     @cached_property
-    def _tables(self) -> tuple[IntArray, AnyArray, IntArray, FloatArray, IntArray]:
-        """(K, 2^n) source index and phase, (K,) parameter (-1: none) and scale, inverse index.
+    def _tables(self) -> tuple[IntArray, FloatArray, IntArray, FloatArray, IntArray]:
+        """(K, 2^(n+1)) source and sign, (K,) parameter (-1: none) and scale, inverse source.
 
         Operation k takes psi to keep psi + turn psi[source], see :meth:`_turns`.
         """
-        index = np.arange(2**self.n_qubits)
+        index = np.arange(2 ** (self.n_qubits + 1))
         after = index.copy()  # the basis state that CX(0, 1), CX(1, 2), ... leads to
         for q in range(self.n_qubits - 1):
             after = after ^ (((after >> q) & 1) << (q + 1))
-        source, phase, parameter, scale, inverse = [], [], [], [], []
+        source, sign, parameter, scale, inverse = [], [], [], [], []
         for operation in self.operations:
             if isinstance(operation, str):
                 source.append(np.argsort(after))
                 inverse.append(after)
-                phase.append(np.ones(len(index), dtype=complex))
+                sign.append(np.ones(len(index)))
                 parameter.append(-1)
                 scale.append(0.0)
             else:
-                flip, factor = pauli_action(operation[0])
-                source.append(index ^ flip)
-                inverse.append(index ^ flip)
-                phase.append(factor)
+                permutation, factor = real_action(operation[0], -1j)
+                source.append(permutation)
+                inverse.append(permutation)
+                sign.append(factor)
                 parameter.append(operation[1])
                 scale.append(operation[2])
         return (
             np.array(source),
-            np.array(phase),
+            np.array(sign),
             np.array(parameter),
             np.array(scale),
             np.array(inverse),
         )
 
-    def _turns(self, parameters: FloatArray) -> tuple[FloatArray, AnyArray]:
-        """(K,) keep and (K, 2^n) turn: cos a and -i sin a P; 0 and 1 for a ladder."""
-        _, phase, parameter, scale, _ = self._tables
-        angle = scale * parameters[parameter]
+    def _turns(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(K,) keep and (K, 2^(n+1)) turn: cos a and sin a (-i P); 0 and 1 for a ladder."""
+        _, sign, parameter, scale, _ = self._tables
+        cosine, sine = cos_sin(scale * parameters[parameter])
         rotates = parameter >= 0
-        keep = np.where(rotates, np.cos(angle), 0.0)
-        turn = np.where(rotates, -1j * np.sin(angle), 1.0)[:, None] * phase
-        return keep, turn
+        turn: FloatArray = np.where(rotates, sine, 1.0)[:, None] * sign
+        return np.where(rotates, cosine, 0.0), turn
 
-    def _forward(self, parameters: FloatArray) -> AnyArray:
-        """(K, 2^n) the state after each operation."""
+    def _forward(self, keep: FloatArray, turn: FloatArray) -> FloatArray:
+        """(K, 2^(n+1)) the state after each operation."""
         source = self._tables[0]
-        keep, turn = self._turns(parameters)
-        state = np.zeros(2**self.n_qubits, dtype=complex)
+        state = np.zeros(source.shape[1])
         state[self.reference] = 1
-        kets = np.empty((len(source), len(state)), dtype=complex)
-        for k in range(len(source)):
-            state = keep[k] * state + turn[k] * state[source[k]]
-            kets[k] = state
+        kets = np.empty(source.shape)
+        for row, stay, move, origin in zip(kets, keep.tolist(), turn, source, strict=True):
+            state = stay * state + move * state[origin]
+            row[:] = state
         return kets
+
+
+def _dot(a: FloatArray, b: FloatArray) -> float:
+    """a . b, in an order that no linear algebra chooses."""
+    return float((a * b).sum())
 
 
 def _inverse_curvature(
@@ -206,13 +218,13 @@ def _inverse_curvature(
     product, memory = gradient, list(pairs)
     shares = []
     for step, change in reversed(memory):
-        shares.append((step @ product) / (step @ change))
+        shares.append(_dot(step, product) / _dot(step, change))
         product = product - shares[-1] * change
     if memory:
         step, change = memory[-1]
-        product = product * ((step @ change) / (change @ change))
+        product = product * (_dot(step, change) / _dot(change, change))
     for (step, change), share in zip(memory, reversed(shares), strict=True):
-        product = product + (share - (change @ product) / (step @ change)) * step
+        product = product + (share - _dot(change, product) / _dot(step, change)) * step
     return product
 
 

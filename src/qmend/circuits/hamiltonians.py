@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.rotations import pauli_string
 from qmend.circuits.statevector import pauli_action
-from qmend.types import AnyArray, FloatArray, IntArray
+from qmend.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -29,32 +29,51 @@ class PauliSum:
         return len(self.terms[0][0])
 
     @cached_property
-    def _blocks(self) -> tuple[IntArray, AnyArray]:
-        """(F, 2^n) index and weight: (H psi)[s] = sum_f weight[f, s] psi[index[f, s]]."""
-        rows: dict[int, AnyArray] = {}
+    def _blocks(self) -> tuple[IntArray, FloatArray]:
+        """(F, 2^(n+1)) source and weight: (H psi)[s] = sum_f weight[f, s] psi[source[f, s]]."""
+        blocks: dict[bytes, tuple[IntArray, FloatArray]] = {}
         for letters, coefficient in self.terms:
-            flip, phase = pauli_action(letters)
-            rows[flip] = rows.get(flip, 0) + coefficient * phase
-        index = np.arange(2**self.n_qubits)
-        return np.array([index ^ flip for flip in rows]), np.array(list(rows.values()))
+            source, sign = real_action(letters)
+            _, weight = blocks.get(source.tobytes(), (source, np.zeros(len(source))))
+            blocks[source.tobytes()] = source, weight + coefficient * sign
+        return np.array([s for s, _ in blocks.values()]), np.array([w for _, w in blocks.values()])
 
-    def apply(self, state: AnyArray) -> AnyArray:
-        """(2^n,) H psi."""
-        index, weight = self._blocks
-        product: AnyArray = (weight * state[index]).sum(axis=0)
+    def apply(self, state: FloatArray) -> FloatArray:
+        """(2^(n+1),) H psi of a state as :func:`real_action` writes it."""
+        source, weight = self._blocks
+        product: FloatArray = (weight * state[source]).sum(axis=0)
         return product
-
-    def energy(self, state: AnyArray) -> float:
-        """<psi|H|psi> of a normalised state."""
-        return float(np.vdot(state, self.apply(state)).real)
 
     @property
     def diagonal(self) -> FloatArray:
         """(2^n,) <s|H|s> of the computational basis states."""
-        index, weight = self._blocks
-        here = index == np.arange(2**self.n_qubits)
-        diagonal: FloatArray = np.where(here, weight, 0).sum(axis=0).real
+        diagonal = np.zeros(2**self.n_qubits)
+        for letters, coefficient in self.terms:
+            flip, phase = pauli_action(letters)
+            if not flip:
+                diagonal += coefficient * phase.real
         return diagonal
+
+
+@lru_cache(maxsize=4096)
+def real_action(letters: str, factor: complex = 1) -> tuple[IntArray, FloatArray]:
+    """(2^(n+1),) source and sign with factor P psi = sign psi[source]; letters qubit 0 first.
+
+    A state is a real vector here: the real parts of its 2^n amplitudes, then the imaginary ones.
+    A processor rounds a complex product in its own way, a real one as all others do.
+
+    Args:
+        factor: 1, -1, 1j or -1j.
+    """
+    flip, phase = pauli_action(letters)
+    phase = factor * phase
+    index = np.arange(len(phase)) ^ flip
+    if phase[0].imag:  # i (a + i b) = -b + i a
+        return (
+            np.concatenate([len(phase) + index, index]),
+            np.concatenate([-phase.imag, phase.imag]),
+        )
+    return np.concatenate([index, len(phase) + index]), np.concatenate([phase.real, phase.real])
 
 
 def ising_chain(coupling: FloatArray, transverse: FloatArray, longitudinal: FloatArray) -> PauliSum:

@@ -2,6 +2,8 @@
 
 Integrals over s-type Gaussians and the restricted Hartree-Fock equations as in Szabo and
 Ostlund, Modern Quantum Chemistry (1989), chapter 3 and appendix A. All energies in hartree.
+Exponentials are those of :mod:`qmend.portable`, powers and the 2 x 2 eigenproblems square roots,
+and each sum has a fixed order, as the optimiser of a VQE passes the last bits on.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import numpy as np
 
 from qmend.circuits.hamiltonians import PauliSum
 from qmend.circuits.statevector import pauli_action
+from qmend.portable import exp
 from qmend.types import AnyArray, FloatArray
 
 BOHR_IN_ANGSTROM = 0.529177210903
@@ -58,12 +61,12 @@ def two_electrons(atoms: tuple[tuple[float, float], tuple[float, float]], bond: 
     )
     nuclear = float(charges.prod()) * BOHR_IN_ANGSTROM / bond
     orbitals, electronic = _hartree_fock(overlap, core, repulsion)
-    one = np.einsum("pi,qj,pq->ij", orbitals, orbitals, core)
-    two = np.einsum(
-        "pi,qj,rk,sl,pqrs->ijkl", orbitals, orbitals, orbitals, orbitals, repulsion, optimize=True
-    )
     labels, ones, twos = _jordan_wigner()
-    weight = np.tensordot(one, ones, axes=2) + np.tensordot(two, twos, axes=4)
+    weight = np.zeros(len(labels))
+    for integrals, strings in ((core, ones), (repulsion, twos)):
+        values = _in_orbitals(integrals, orbitals)
+        for index in np.ndindex(values.shape):
+            weight += values[index] * strings[index]
     weight[labels.index("IIII")] += nuclear
     terms = [(p, float(w)) for p, w in zip(labels, weight, strict=True) if abs(w) > 1e-10]
     return Molecule(PauliSum(tuple(terms)), electronic + nuclear)
@@ -76,64 +79,133 @@ def _integrals(
 
     Every integral is first taken between primitive Gaussians 0-2 (first atom) and 3-5.
     """
-    a = np.concatenate([_EXPONENTS * z**2 for z in zeta])
+    a = np.concatenate([_EXPONENTS * (z * z) for z in zeta])
     at = np.repeat([0.0, distance], 3)
-    contraction = np.zeros((2, 6))
-    contraction[0, :3] = contraction[1, 3:] = _COEFFICIENTS
-    contraction *= (2 * a / np.pi) ** 0.75
+    root = np.sqrt(2 * a / np.pi)
+    norm = np.tile(_COEFFICIENTS, 2) * (root * np.sqrt(root))
     p = a[:, None] + a  # (6, 6) exponent and centre of the product of two Gaussians
     reduced = a[:, None] * a / p
-    apart = (at[:, None] - at) ** 2
-    factor = np.exp(-reduced * apart)
+    apart = _square(at[:, None] - at)
+    factor = exp(-reduced * apart)
     centre = (a[:, None] * at[:, None] + a * at) / p
-    overlap = (np.pi / p) ** 1.5 * factor
+    overlap = np.pi / p * np.sqrt(np.pi / p) * factor
     kinetic = reduced * (3 - 2 * reduced * apart) * overlap
     attraction = -sum(
-        2 * np.pi / p * charge * factor * _boys(p * (centre - nucleus) ** 2)
+        2 * np.pi / p * charge * factor * _boys(p * _square(centre - nucleus))
         for charge, nucleus in zip(charges, (0.0, distance), strict=True)
     )
     q = p[:, :, None, None]
     r = p[None, None]
-    between = (centre[:, :, None, None] - centre) ** 2
+    between = _square(centre[:, :, None, None] - centre)
     repulsion = (
-        2 * np.pi**2.5 / (q * r * np.sqrt(q + r)) * factor[:, :, None, None] * factor
-    ) * _boys(q * r / (q + r) * between)
-    c = contraction
-    four = np.einsum("pi,qj,ijkl->pqkl", c, c, repulsion, optimize=True)
-    four = np.einsum("rk,sl,pqkl->pqrs", c, c, four, optimize=True)
-    return c @ overlap @ c.T, c @ (kinetic + attraction) @ c.T, four
+        (2 * np.pi * np.pi * np.sqrt(np.pi))
+        / (q * r * np.sqrt(q + r))
+        * factor[:, :, None, None]
+        * factor
+        * _boys(q * r / (q + r) * between)
+    )
+    pair = norm[:, None] * norm
+    return (
+        _contracted(pair * overlap),
+        _contracted(pair * (kinetic + attraction)),
+        _contracted(pair[:, :, None, None] * pair * repulsion),
+    )
 
 
-def _boys(t: AnyArray) -> FloatArray:
-    """F_0(t) = integral over x in (0, 1) of exp(-t x^2)."""
-    from scipy.special import erf
+def _square(x: AnyArray) -> FloatArray:
+    square: FloatArray = x * x
+    return square
 
-    root = np.sqrt(np.maximum(t, 1e-12))
-    value: FloatArray = 0.5 * np.sqrt(np.pi) * erf(root) / root
-    return value
+
+def _contracted(primitive: FloatArray) -> FloatArray:
+    """(2, ...) sums of (6, ...) over the three Gaussians of each atom, axis by axis."""
+    for _ in range(primitive.ndim):  # each time the first axis becomes the last
+        three = primitive.reshape(2, 3, *primitive.shape[1:])
+        primitive = np.moveaxis(three[:, 0] + three[:, 1] + three[:, 2], 0, -1)
+    return primitive
+
+
+def _in_orbitals(integrals: FloatArray, orbitals: FloatArray) -> FloatArray:
+    """Integrals over atomic functions (2, ...) as those over orbitals (columns), axis by axis."""
+    for _ in range(integrals.ndim):  # each time the first axis becomes the last
+        integrals = integrals[0][..., None] * orbitals[0] + integrals[1][..., None] * orbitals[1]
+    return integrals
+
+
+#: Above it F_0(t) = sqrt(pi / t) / 2 to 17 digits; below it the terms of the series do.
+_LARGE = 36.0
+#: 2^k / (2k+1)!!
+_SERIES = np.cumprod([1.0, *(2 / (2 * k + 1) for k in range(1, 100))]).tolist()
+
+
+def _boys(t: FloatArray) -> FloatArray:
+    """F_0(t) = integral over x in (0, 1) of exp(-t x^2) = exp(-t) sum_k (2t)^k / (2k+1)!!."""
+    small = np.minimum(t, _LARGE)
+    total = np.full_like(small, _SERIES[-1])
+    for coefficient in reversed(_SERIES[:-1]):
+        total *= small
+        total += coefficient
+    return np.where(t > _LARGE, 0.5 * np.sqrt(np.pi / np.maximum(t, 1.0)), exp(-small) * total)
 
 
 def _hartree_fock(
     overlap: FloatArray, core: FloatArray, repulsion: FloatArray
 ) -> tuple[FloatArray, float]:
     """Molecular orbitals (columns, lowest first) and the electronic energy of a closed shell."""
-    values, vectors = np.linalg.eigh(overlap)
-    orthogonal = vectors / np.sqrt(values) @ vectors.T
+    orthogonal = _inverse_root(overlap)
+    effective = repulsion - 0.5 * repulsion.transpose(0, 3, 2, 1)  # Coulomb and exchange
     density = np.zeros((2, 2))
-    orbitals = orthogonal
     for _ in range(500):
-        fock = core + np.einsum("rs,pqrs->pq", density, repulsion)
-        fock -= 0.5 * np.einsum("rs,psrq->pq", density, repulsion)
-        orbitals = orthogonal @ np.linalg.eigh(orthogonal @ fock @ orthogonal)[1]
+        fock = core + _mean_field(density, effective)
+        vectors = _eigenvectors(_product(_product(orthogonal, fock), orthogonal))
+        orbitals = _product(orthogonal, vectors)
         orbitals = np.where(orbitals[0] < 0, -orbitals, orbitals)  # they come with any sign
-        new = 2 * np.outer(orbitals[:, 0], orbitals[:, 0])
+        new = 2 * orbitals[:, :1] * orbitals[:, 0]
         change = np.abs(new - density).max()
         density = new
         if change < 1e-12:
             break
-    fock = core + np.einsum("rs,pqrs->pq", density, repulsion)
-    fock -= 0.5 * np.einsum("rs,psrq->pq", density, repulsion)
-    return orbitals, float(0.5 * np.sum(density * (core + fock)))
+    fock = core + _mean_field(density, effective)
+    return orbitals, float(0.5 * (density * (core + fock)).sum())
+
+
+def _mean_field(density: FloatArray, effective: FloatArray) -> FloatArray:
+    """(2, 2) sum over r, s of density_rs effective_pqrs."""
+    field = np.zeros((2, 2))
+    for r, s in np.ndindex(2, 2):
+        field += density[r, s] * effective[:, :, r, s]
+    return field
+
+
+def _product(a: FloatArray, b: FloatArray) -> FloatArray:
+    """(2, 2) a b."""
+    product: FloatArray = a[:, :1] * b[0] + a[:, 1:] * b[1]
+    return product
+
+
+def _inverse_root(matrix: FloatArray) -> FloatArray:
+    """(2, 2) inverse square root of a positive symmetric matrix M.
+
+    With d = sqrt(det M), sqrt(M) = (M + d) / sqrt(tr M + 2 d) has the determinant d.
+    """
+    (a, b), (_, c) = matrix
+    d = np.sqrt(a * c - b * b)
+    adjugate = np.array([[c + d, -b], [-b, a + d]])
+    root: FloatArray = adjugate / (np.sqrt(a + c + 2 * d) * d)
+    return root
+
+
+def _eigenvectors(matrix: FloatArray) -> FloatArray:
+    """(2, 2) orthonormal eigenvectors (columns) of a symmetric matrix, lowest value first."""
+    (a, b), (_, c) = matrix
+    half = (a - c) / 2
+    radius = np.sqrt(half * half + b * b)
+    # Of the two rows of (M - value) v = 0, the one that does not cancel.
+    x, y = (radius - half, -b) if half <= 0 else (-b, radius + half)
+    if radius == 0:
+        x, y = 1.0, 0.0
+    vectors: FloatArray = np.array([[x, -y], [y, x]]) / np.sqrt(x * x + y * y)
+    return vectors
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.portable import exp, log
 from qmend.types import FloatArray
 
 # One stream of random numbers for each of these and each qubit or pair: what a stream is tied
@@ -36,6 +37,9 @@ class DriftConfig(ConfigModel):
     T1 is given in microseconds because there the deviations of the qubits differ less than
     their T1s; the sigma of its logarithm follows from the log-normal distribution.
 
+    Exponentials and logarithms are those of :mod:`qmend.portable`: a seed draws the same bits
+    on every processor.
+
     Attributes:
         snapshots: number of calibrations, the base included.
         interval_hours: between one and the next.
@@ -53,10 +57,10 @@ class DriftConfig(ConfigModel):
     interval_hours: float = Field(gt=0, allow_inf_nan=False)
     correlation_hours: float = Field(gt=0, allow_inf_nan=False)
     t1_std_us: float = Field(ge=0, allow_inf_nan=False)
-    t2_sigma: float = Field(ge=0, allow_inf_nan=False)
-    one_qubit_sigma: float = Field(ge=0, allow_inf_nan=False)
-    two_qubit_sigma: float = Field(ge=0, allow_inf_nan=False)
-    readout_sigma: float = Field(ge=0, allow_inf_nan=False)
+    t2_sigma: float = Field(ge=0, le=100)
+    one_qubit_sigma: float = Field(ge=0, le=100)
+    two_qubit_sigma: float = Field(ge=0, le=100)
+    readout_sigma: float = Field(ge=0, le=100)
     frequency_std_khz: float = Field(ge=0, allow_inf_nan=False)
 
     @classmethod
@@ -66,22 +70,15 @@ class DriftConfig(ConfigModel):
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of one device over time, the base first."""
         walks = _Walks(self, seed)
-        pairs = {_pair(g) for g in base.gates}
-        own = {q.qubit: _qubit_walks(walks, q.qubit) for q in base.qubits}
-        shared = {pair: walks(_ONE_QUBIT if len(pair) == 1 else _PAIR, *pair) for pair in pairs}
+        qubits = [_moved_qubit(self, q, walks) for q in base.qubits]
+        gates = [_moved_gate(self, g, walks) for g in base.gates]
         step = timedelta(hours=self.interval_hours)
         return base, *(
             Calibration(
                 device=base.device,
                 time=base.time + k * step,
-                qubits=tuple(
-                    _moved_qubit(self, q, {kind: x[k] for kind, x in own[q.qubit].items()})
-                    for q in base.qubits
-                ),
-                gates=tuple(
-                    _moved_gate(self, g, shared[_pair(g)][k], own[g.qubits[0]][_READOUT][k])
-                    for g in base.gates
-                ),
+                qubits=tuple(moved[k] for moved in qubits),
+                gates=tuple(moved[k] for moved in gates),
             )
             for k in range(1, self.snapshots)
         )
@@ -92,78 +89,75 @@ class _Walks:
 
     def __init__(self, config: DriftConfig, seed: int) -> None:
         self.steps, self.seed = config.snapshots, seed
-        self.keep = np.exp(-config.interval_hours / config.correlation_hours)
+        self.keep = float(exp(-config.interval_hours / config.correlation_hours))
 
     def __call__(self, kind: int, *qubits: int) -> FloatArray:
         """(snapshots,) the process of one value."""
         stream = np.random.SeedSequence((self.seed, _STREAMS), spawn_key=(kind, *qubits))
-        kicks = np.sqrt(1 - self.keep**2) * np.random.default_rng(stream).standard_normal(
-            self.steps - 1
-        )
+        size = np.sqrt(1 - self.keep * self.keep)
+        kicks = size * np.random.default_rng(stream).standard_normal(self.steps - 1)
         walk = np.zeros(self.steps)
         for k, kick in enumerate(kicks):
             walk[k + 1] = self.keep * walk[k] + kick
         return walk
 
 
-def _qubit_walks(walks: _Walks, qubit: int) -> dict[int, FloatArray]:
-    return {kind: walks(kind, qubit) for kind in (_T1, _T2, _READOUT, _FREQUENCY)}
-
-
-def _pair(gate: GateCalibration) -> tuple[int, ...]:
-    """The qubits of a gate in ascending order."""
-    return tuple(sorted(gate.qubits))
-
-
 def _moved_qubit(
-    config: DriftConfig, base: QubitCalibration, x: dict[int, float]
-) -> QubitCalibration:
-    t1, t2, frequency = base.t1_us, base.t2_us, base.frequency_ghz
-    if t1 is not None:
-        t1 *= float(np.exp(lognormal_sigma(config.t1_std_us / t1) * x[_T1]))
-    if t2 is not None:
-        t2 *= float(np.exp(config.t2_sigma * x[_T2]))
-    if frequency is not None:
-        frequency += config.frequency_std_khz * 1e-6 * float(x[_FREQUENCY])
-    shift = config.readout_sigma * x[_READOUT]
-    zero, one = (_shift_log_odds(p, shift) for p in (base.prob_meas0_prep1, base.prob_meas1_prep0))
-    error = _shift_log_odds(base.readout_error, shift)
-    if zero is not None and one is not None and _is_mean(base):
-        error = (zero + one) / 2
-    return base.model_copy(
-        update={
-            "t1_us": t1,
-            "t2_us": t2,
-            "frequency_ghz": frequency,
-            "readout_error": error,
-            "prob_meas0_prep1": zero,
-            "prob_meas1_prep0": one,
-        }
-    )
+    config: DriftConfig, base: QubitCalibration, walks: _Walks
+) -> list[QubitCalibration]:
+    """A qubit at all times."""
+    q = base.qubit
+    moved: dict[str, FloatArray] = {}
+    if base.t1_us is not None:
+        sigma = lognormal_sigma(config.t1_std_us / base.t1_us)
+        moved["t1_us"] = base.t1_us * exp(sigma * walks(_T1, q))
+    if base.t2_us is not None:
+        moved["t2_us"] = base.t2_us * exp(config.t2_sigma * walks(_T2, q))
+    if base.frequency_ghz is not None:
+        shift = config.frequency_std_khz * 1e-6 * walks(_FREQUENCY, q)
+        moved["frequency_ghz"] = base.frequency_ghz + shift
+    shift = config.readout_sigma * walks(_READOUT, q)
+    for field in ("readout_error", "prob_meas0_prep1", "prob_meas1_prep0"):
+        error = getattr(base, field)
+        if error is not None:
+            moved[field] = _shift_log_odds(error, shift)
+    if _is_mean(base):
+        moved["readout_error"] = (moved["prob_meas0_prep1"] + moved["prob_meas1_prep0"]) / 2
+    return [
+        base.model_copy(update={field: float(values[k]) for field, values in moved.items()})
+        for k in range(config.snapshots)
+    ]
 
 
-def _moved_gate(
-    config: DriftConfig, base: GateCalibration, x: float, readout: float
-) -> GateCalibration:
+def _moved_gate(config: DriftConfig, base: GateCalibration, walks: _Walks) -> list[GateCalibration]:
+    """A gate at all times; gates of one qubit, and those of one pair, move together."""
+    if base.error is None:
+        return [base] * config.snapshots
+    pair = sorted(base.qubits)
     if base.gate.startswith("measure"):
-        shift = config.readout_sigma * readout
+        shift = config.readout_sigma * walks(_READOUT, base.qubits[0])
+    elif len(pair) == 1:
+        shift = config.one_qubit_sigma * walks(_ONE_QUBIT, *pair)
     else:
-        shift = x * (config.one_qubit_sigma if len(base.qubits) == 1 else config.two_qubit_sigma)
-    return base.model_copy(update={"error": _shift_log_odds(base.error, shift)})
+        shift = config.two_qubit_sigma * walks(_PAIR, *pair)
+    errors = _shift_log_odds(base.error, shift)
+    return [base.model_copy(update={"error": float(error)}) for error in errors]
 
 
 def lognormal_sigma(relative_std: float) -> float:
     """Sigma of the logarithm of a log-normal variable whose standard deviation is
     ``relative_std`` times its median: solves std^2 = exp(s^2) (exp(s^2) - 1) for s."""
-    return float(np.sqrt(np.log((1 + np.sqrt(1 + 4 * relative_std**2)) / 2)))
+    root = np.sqrt(1 + 4 * relative_std * relative_std)
+    return float(np.sqrt(log((1 + root) / 2)))
 
 
-def _shift_log_odds(error: float | None, shift: float) -> float | None:
-    """The error whose log-odds are larger by ``shift``; certain ones stay."""
-    if error is None or error in (0.0, 1.0):
-        return error
-    odds = error / (1 - error) * float(np.exp(shift))
-    return odds / (1 + odds)
+def _shift_log_odds(error: float, shift: FloatArray) -> FloatArray:
+    """The errors whose log-odds are larger by ``shift``; certain ones stay."""
+    if error in (0.0, 1.0):
+        return np.full(len(shift), error)
+    odds = error / (1 - error) * exp(shift)
+    moved: FloatArray = odds / (1 + odds)
+    return moved
 
 
 def _is_mean(qubit: QubitCalibration) -> bool:

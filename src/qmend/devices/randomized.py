@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.portable import exp, log
 
 # A stream of random numbers for each device and each of these, tied to physical qubits.
 _DEVICE, _QUBIT, _PAIR = range(3)
@@ -38,7 +39,8 @@ class RandomizedConfig(ConfigModel):
 
     T2 is at most 2 T1, readout errors are at most 1/2, and no gate error is smaller than
     relaxation during the gate makes it. Values of 0 (virtual gates) and None stay; the
-    lengths of the two directions of a gate keep their ratio.
+    lengths of the two directions of a gate keep their ratio. Exponentials and logarithms are
+    those of :mod:`qmend.portable`: a seed draws the same bits on every processor.
 
     Attributes:
         devices: number of calibrations.
@@ -89,7 +91,7 @@ _DEVICE_WIDE = ("one_qubit_length_ns", "readout_length_ns")
 def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> Calibration:
     names = (*_QUBIT_SPREAD, *_PAIR_SPREAD, *_DEVICE_WIDE)
     level = {
-        name: low * (high / low) ** float(share)
+        name: low * float(exp(share * log(high / low)))
         for name, share in zip(names, _stream(seed, _DEVICE, k).random(len(names)), strict=True)
         for low, high in [getattr(config, name)]
     }
@@ -143,10 +145,9 @@ def _spread(
     level: dict[str, float], sigma: dict[str, float], random: np.random.Generator
 ) -> dict[str, float]:
     """One qubit's or pair's values around the device's."""
-    z = random.standard_normal(len(sigma))
+    factors = exp(np.array(list(sigma.values())) * random.standard_normal(len(sigma)))
     return {
-        name: level[name] * float(np.exp(s * x))
-        for (name, s), x in zip(sigma.items(), z, strict=True)
+        name: level[name] * factor for name, factor in zip(sigma, factors.tolist(), strict=True)
     }
 
 
@@ -180,5 +181,6 @@ def relaxation_error(qubits: Sequence[QubitCalibration], length_ns: float) -> fl
         if q.t1_us is None or q.t2_us is None:
             return 0.0
         t = length_ns * 1e-3
-        fidelity *= (1 + 2 * float(np.exp(-t / q.t2_us)) + float(np.exp(-t / q.t1_us))) / 4
+        dephased, decayed = exp(np.array([-t / q.t2_us, -t / q.t1_us])).tolist()
+        fidelity *= (1 + 2 * dephased + decayed) / 4
     return 1 - (d * fidelity + 1) / (d + 1)

@@ -20,7 +20,7 @@ from qmend.noise.config import (
     SurrogateConfig,
 )
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters
-from qmend.noise.fitted import reversed_terms
+from qmend.noise.fitted_constants import reversed_terms
 from qmend.noise.measurements import Measurements
 from qmend.noise.surrogate import ChannelPlan, Constants, SurrogateNoise
 from qmend.simulation import differentiable
@@ -67,7 +67,7 @@ class NoiseModel:
     """The surrogate's physics on a chain as a function of its constants, in torch.
 
     Coherent errors belong to the device's own direction of a two-qubit gate (the shorter) and
-    appear in the other direction as :data:`~qmend.noise.fitted.REVERSED` says.
+    appear in the other direction as :data:`~qmend.noise.config.REVERSED` says.
 
     Attributes:
         shapes: of each constant.

@@ -8,7 +8,7 @@ of the fitted ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,15 +17,15 @@ import torch
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.noise.base import Noise
-from qmend.noise.config import (
-    REVERSED,
-    TERMS,
-    FittedConfig,
-    GateConstants,
-    QubitConstants,
-    SurrogateConfig,
-)
+from qmend.noise.config import TERMS, FittedConfig, SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters
+from qmend.noise.fitted_constants import (
+    draw_terms,
+    gate_constants,
+    generator,
+    qubit_constants,
+    reversed_terms,
+)
 from qmend.noise.surrogate import Constants, SurrogateNoise
 from qmend.simulation.program import Program
 from qmend.types import FloatArray
@@ -45,8 +45,10 @@ class FittedNoise(Noise):
     ) -> None:
         self.config = config
         self.layout = tuple(layout)
-        self._qubits = [self._qubit(calibration, q) for q in layout]
         reported = [calibration.value(calibration.qubit(q), "readout_error") for q in layout]
+        self._qubits = [
+            qubit_constants(config, q, error) for q, error in zip(layout, reported, strict=True)
+        ]
         flips = [
             tuple(error if flip is None else flip for flip in (q.flip_up, q.flip_down))
             for q, error in zip(self._qubits, reported, strict=True)
@@ -59,7 +61,12 @@ class FittedNoise(Noise):
             for a, b in zip(snapshot.first[pairs], snapshot.second[pairs], strict=True)
         ]
         self._native = sorted((layout[a], layout[b]) for a, b in snapshot.native_pairs)
-        self._gates = {pair: self._gate(pair) for pair in self._pairs}
+        self._gates = {
+            pair: gate_constants(
+                config, pair, pair if pair in self._native else pair[::-1], self.layout
+            )
+            for pair in self._pairs
+        }
         error = snapshot.error.clone()
         for k, (a, b) in enumerate(zip(snapshot.first, snapshot.second, strict=True)):
             pair = (layout[a], layout[b])
@@ -80,11 +87,10 @@ class FittedNoise(Noise):
     def constants(self, job: int) -> Constants:
         """Return the angles in one job, radians."""
         n = len(self.layout)
-        today = self._generator(3, job)
+        today = generator(self.config, 3, job)
         shift: dict[tuple[int, int], dict[str, float]] = {}
         for pair in self._native:
-            drift = self._gates[pair].drift
-            drawn = _drawn(drift, today)
+            drawn = draw_terms(self._gates[pair].drift, today)
             shift[pair] = drawn
             shift[pair[::-1]] = reversed_terms(drawn)
         terms = np.zeros((len(TERMS), len(self._pairs)))
@@ -120,58 +126,3 @@ class FittedNoise(Noise):
     @property
     def readout(self) -> FloatArray:
         return self._readout
-
-    def _generator(self, *key: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(self.config.device_seed, spawn_key=key))
-
-    def _qubit(self, calibration: Calibration, qubit: int) -> QubitConstants:
-        """The constants of a physical qubit, drawn where the config has none."""
-        constants = self.config.qubits.get(qubit)
-        if constants is not None:
-            return constants
-        rng, spread = self._generator(1, qubit), self.config.spread
-        error = calibration.value(calibration.qubit(qubit), "readout_error")
-
-        def factor(spread: tuple[float, float]) -> float:
-            return float(np.exp(spread[0] + spread[1] * rng.standard_normal()))
-
-        return QubitConstants(
-            t1=factor(spread.t1),
-            t2=factor(spread.t2),
-            error=factor(spread.error),
-            flip_up=min(error * factor(spread.flip_up), 0.5),
-            flip_down=min(error * factor(spread.flip_down), 0.5),
-            sx=spread.rx * rng.standard_normal(),
-            x=spread.rx * rng.standard_normal(),
-            rz=spread.rz * rng.standard_normal(),
-        )
-
-    def _gate(self, pair: tuple[int, int]) -> GateConstants:
-        """The constants of a directed gate; a drawn pair shares them between its directions."""
-        constants = self.config.gates.get(f"{pair[0]}-{pair[1]}")
-        native = pair if pair in self._native else pair[::-1]
-        spread = self.config.spread
-        rng = self._generator(2, *native)
-        mean, std = spread.gate_error
-        error = float(np.exp(mean + std * rng.standard_normal()))
-        terms = _drawn(spread.terms, rng)
-        if constants is None:
-            terms = terms if pair == native else reversed_terms(terms)
-            constants = GateConstants(error=error, terms=terms, drift=spread.drift)
-        missing = [q for q in self.layout if q not in pair and q not in constants.stark]
-        stark = {
-            q: spread.stark * self._generator(4, *native, q).standard_normal() for q in missing
-        }
-        return constants.model_copy(update={"stark": {**constants.stark, **stark}})
-
-
-def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:
-    """Errors of the device's own direction of a gate as they appear in the other direction."""
-    return {REVERSED[term][0]: REVERSED[term][1] * angle for term, angle in terms.items()}
-
-
-def _drawn(deviations: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Draw normal angles, in an order that the file's does not change."""
-    return {
-        term: deviations[term] * rng.standard_normal() for term in REVERSED if term in deviations
-    }

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.rotations import local_gadgets, pauli_string, rotation_circuit
+from qmend.portable import arctan2
 from qmend.types import FloatArray
 
 Edge = tuple[int, int]
@@ -88,13 +89,14 @@ class QAOAFamily(Family):
         if self.angles == "random":
             return rng.uniform(0, 2 * np.pi, p), rng.uniform(0, np.pi, p)
         gamma, beta = fixed_angles(p, mean_degree) if self.angles == "fixed" else ramp_angles(p)
-        return gamma + rng.normal(0, self.angle_noise, p), beta + rng.normal(0, self.angle_noise, p)
+        noise = self.angle_noise * rng.standard_normal((2, p))
+        return gamma + noise[0], beta + noise[1]
 
 
 def fixed_angles(p: int, mean_degree: float) -> tuple[FloatArray, FloatArray]:
     """Near-optimal (p,) gamma and (p,) beta for p from 1 to 4, see :class:`QAOAFamily`."""
     gamma, beta = (np.array(values) for values in _FIXED[p - 1])
-    return np.arctan2(2 * gamma, np.sqrt(max(mean_degree - 1.0, 0.0))), beta
+    return arctan2(2 * gamma, np.sqrt(max(mean_degree - 1.0, 0.0))), beta
 
 
 def ramp_angles(p: int) -> tuple[FloatArray, FloatArray]:

@@ -19,8 +19,7 @@ from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain
 from qmend.circuits.molecules import HARTREE_FOCK, N_QUBITS, excitations, hydrogen
 from qmend.types import FloatArray
 
-#: Optimised parameters are rounded to this many decimals, so that the last bits of a
-#: processor's arithmetic do not reach the circuit.
+#: Optimised parameters are rounded to this many decimals, more than any device resolves.
 _DECIMALS = 9
 
 
@@ -106,4 +105,4 @@ class VQEFamily(Family):
         """(P,) parameters before the first iteration."""
         if self.start == "random" or (self.start == "either" and rng.random() < 0.5):
             return rng.uniform(-np.pi, np.pi, ansatz.n_parameters)
-        return ansatz.reference_parameters + rng.normal(0.0, self.spread, ansatz.n_parameters)
+        return ansatz.reference_parameters + self.spread * rng.standard_normal(ansatz.n_parameters)
