@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
+from collections.abc import Sequence
+
+import numpy as np
 
 from qmend.cli.terminal import TerminalObserver, console
+from qmend.importing.agreement import Agreement
 from qmend.importing.importer import import_file
 from qmend.importing.orders import parse_order
 from qmend.importing.rows import ImportOptions
@@ -39,7 +43,8 @@ def _report(done: Import) -> None:
     word = "unchanged, " if done.unchanged else ""
     console.print(
         f"  {done.folder}: {word}{manifest.rows:,} rows, labels proven, hash "
-        f"{manifest.dataset_sha}; split by {facts['split']['by']}"
+        f"{manifest.dataset_sha}; split by {facts['split']['by']}",
+        markup=False,
     )
     layouts, calibrations = facts["layouts"], facts["calibrations"]
     if layouts.get("assumed"):
@@ -65,6 +70,32 @@ def _report(done: Import) -> None:
             "--replace."
         )
     for name, order in list(check.doubtful.items())[:_SHOWN]:
-        console.print(f"  Doubtful: record {name} fits the order {order} better.")
+        console.print(f"  Doubtful: record {name} fits the order {order} better.", markup=False)
     if len(check.doubtful) > _SHOWN:
         console.print(f"  ... and {len(check.doubtful) - _SHOWN:,} more, named in the manifest.")
+    _report_agreement(done.agreements, "values" if facts["kind"] == "expectations" else "counts")
+
+
+def _report_agreement(agreements: Sequence[Agreement], kind: str) -> None:
+    distance = "total variation" if kind == "counts" else "mean absolute difference"
+    median, most, largest = np.quantile([a.distance for a in agreements], [0.5, 0.9, 1.0])
+    console.print(
+        f"  Distance from ideal ({distance}): median {median:.2f}, 90 % of the records below "
+        f"{most:.2f}, largest {largest:.2f}."
+    )
+    far = sorted((a for a in agreements if a.far), key=lambda a: a.uniform - a.distance)
+    if not far:
+        return
+    console.print(
+        f"  [bold red]Warning[/]: the {kind} of {len(far):,} of {len(agreements):,} records show "
+        "no trace of their circuit: another one ran, or noise has left nothing of it. Check them, "
+        "or leave them out."
+    )
+    for record in far[:_SHOWN]:
+        console.print(
+            f"  Far from ideal: record {record.name}, {distance} {record.distance:.2f} (a uniform "
+            f"distribution: {record.uniform:.2f}).",
+            markup=False,
+        )
+    if len(far) > _SHOWN:
+        console.print(f"  ... and {len(far) - _SHOWN:,} more, named in the manifest.")

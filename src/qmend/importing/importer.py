@@ -11,6 +11,7 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.measured import MeasuredCircuit
+from qmend.importing.agreement import Agreement, agreement_of_counts, agreement_of_values
 from qmend.importing.bit_order import Measured, MeasuredCounts, MeasuredValues, check_bit_order
 from qmend.importing.medians import read_calibration
 from qmend.importing.openqasm import read_openqasm
@@ -66,6 +67,7 @@ def import_file(
         progress(number + 1, len(records))
     _prove(rows, path)
     check = check_bit_order([m for m in map(_order_evidence, rows) if m is not None])
+    agreements = [_agreement(row) for row in rows]
     splits, by = split_rows(
         [[f"source {row.circuit}", f"compiled {row.circuit_id}"] for row in rows],
         [job_of(row.record, options) for row in rows],
@@ -78,8 +80,10 @@ def import_file(
     calibrations = list(
         {c.calibration_id: c for c in (row.calibration for row in rows) if c is not None}.values()
     )
-    recipe = import_recipe(path, rows, sources, options, by, check, expectations)
-    return write_import(folder, options, recipe, table, calibrations, check, expectations, replace)
+    recipe = import_recipe(path, rows, sources, options, by, check, agreements, expectations)
+    return write_import(
+        folder, options, recipe, table, calibrations, check, agreements, expectations, replace
+    )
 
 
 class _Cache:
@@ -204,6 +208,15 @@ def _prove(rows: Sequence[ImportedRow], path: Path) -> None:
             (ids[id(placed)],) = one.circuit_ids(np.array([placed.measured]))
     for row in rows:
         row.circuit_id = ids[id(row.placed)]
+
+
+def _agreement(row: ImportedRow) -> Agreement:
+    record = row.record
+    if record.values is None:
+        return agreement_of_counts(record.id, row.counts, row.ideal)
+    assert record.shots is not None
+    values, ideal = np.array(record.values), np.array(row.ideal_values)
+    return agreement_of_values(record.id, values, ideal, record.shots)
 
 
 def _order_evidence(row: ImportedRow) -> Measured | None:

@@ -26,6 +26,7 @@ from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.datasets.shards import SHARD
 from qmend.devices.calibration import Calibration
 from qmend.files import file_sha256, write_atomically
+from qmend.importing.agreement import Agreement
 from qmend.importing.bit_order import BitOrderCheck
 from qmend.importing.rows import ImportedRow, ImportOptions, source_of
 from qmend.types import QmendError
@@ -41,12 +42,14 @@ class Import:
 
     Attributes:
         check: of the bit order, after ``bit_order`` was applied.
+        agreements: of each record with its ideal values.
         unchanged: the folder held this very dataset already.
     """
 
     folder: Path
     manifest: Manifest
     check: BitOrderCheck
+    agreements: Sequence[Agreement]
     unchanged: bool
 
 
@@ -57,6 +60,7 @@ def import_recipe(
     options: ImportOptions,
     by: str,
     check: BitOrderCheck,
+    agreements: Sequence[Agreement],
     expectations: bool,
 ) -> dict[str, Any]:
     """Collect all that decides an imported dataset, and counts of its rows."""
@@ -73,6 +77,7 @@ def import_recipe(
                 "doubtful": dict(sorted(check.doubtful.items())),
                 "better": {str(bits): order for bits, (order, _) in check.better.items()},
             },
+            "far_from_ideal": sorted(record.name for record in agreements if record.far),
             "layouts": dict(Counter(row.placed.chain.origin for row in rows)),
             "calibrations": dict(Counter(row.calibration_kind or "none" for row in rows)),
             "sources": [
@@ -98,6 +103,7 @@ def write_import(
     table: pa.Table,
     calibrations: Sequence[Calibration],
     check: BitOrderCheck,
+    agreements: Sequence[Agreement],
     expectations: bool,
     replace: bool,
 ) -> Import:
@@ -138,7 +144,7 @@ def write_import(
     manifest = complete_dataset(
         folder, options.name, "imported", recipe, shards, provenance, identity[1]
     )
-    return Import(folder, manifest, check, manifest_path.read_bytes() == before)
+    return Import(folder, manifest, check, agreements, manifest_path.read_bytes() == before)
 
 
 def _provenance(facts: dict[str, Any]) -> Provenance:
