@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.table import Table
 
 from qmend.benchmarks.alternating import Timings, alternate
@@ -104,7 +103,7 @@ def bench_startup(repeats: int) -> tuple[Table, dict[str, Any]]:
             missed.append(each.name)
         style = "red" if middle > goal else ""
         table.add_row(
-            escape(each.name),
+            each.name,
             f"{low:.2f}",
             f"{middle:.2f}",
             f"{high:.2f}",

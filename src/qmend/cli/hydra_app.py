@@ -77,7 +77,7 @@ def _outcome(error: Exception, driver: int) -> Outcome | None:
     if current_cell() is not None:
         if os.environ.get("QMEND_DEBUG"):
             traceback.print_exception(error)
-        console.print(f"  {sentence}", markup=False)
+        console.print(f"  {sentence}")
         return Outcome("failed", error=sentence)
     if os.getpid() != driver:  # of a multirun without a run: nothing else tells the driver
         raise QmendError(sentence)

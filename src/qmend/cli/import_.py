@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qmend.cli.terminal import TerminalObserver, console
+from qmend.cli.terminal import TerminalObserver, console, warn
 from qmend.importing.agreement import Agreement
 from qmend.importing.importer import import_file
 from qmend.importing.orders import parse_order
@@ -63,14 +63,14 @@ def _report(done: Import) -> None:
         f"{len(check.doubtful):,} of them clearly better."
     )
     for bits, (order, gain) in check.better.items():
-        console.print(
-            f"  [bold red]Warning[/]: over all records of {bits} bits the order "
+        warn(
+            f"over all records of {bits} bits the order "
             f"{order} fits better (mean distance to ideal smaller by {gain:.3f}); if "
             f"the source counts bits so, import again with --bit-order {order} "
             "--replace."
         )
     for name, order in list(check.doubtful.items())[:_SHOWN]:
-        console.print(f"  Doubtful: record {name} fits the order {order} better.", markup=False)
+        console.print(f"  Doubtful: record {name} fits the order {order} better.")
     if len(check.doubtful) > _SHOWN:
         console.print(f"  ... and {len(check.doubtful) - _SHOWN:,} more, named in the manifest.")
     _report_agreement(done.agreements, "values" if facts["kind"] == "expectations" else "counts")
@@ -86,8 +86,8 @@ def _report_agreement(agreements: Sequence[Agreement], kind: str) -> None:
     far = sorted((a for a in agreements if a.far), key=lambda a: a.uniform - a.distance)
     if not far:
         return
-    console.print(
-        f"  [bold red]Warning[/]: the {kind} of {len(far):,} of {len(agreements):,} records show "
+    warn(
+        f"the {kind} of {len(far):,} of {len(agreements):,} records show "
         "no trace of their circuit: another one ran, or noise has left nothing of it. Check them, "
         "or leave them out."
     )
@@ -95,7 +95,6 @@ def _report_agreement(agreements: Sequence[Agreement], kind: str) -> None:
         console.print(
             f"  Far from ideal: record {record.name}, {distance} {record.distance:.2f} (a uniform "
             f"distribution: {record.uniform:.2f}).",
-            markup=False,
         )
     if len(far) > _SHOWN:
         console.print(f"  ... and {len(far) - _SHOWN:,} more, named in the manifest.")

@@ -22,7 +22,7 @@ def promote_model(options: Namespace) -> None:
     from qmend.runs.promotion import promote  # loads torch, which `models list` needs not
 
     for line in promotion_sentences(promote(store, run_id, options.force)):
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}")
 
 
 def list_models(options: Namespace) -> None:

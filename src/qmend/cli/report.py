@@ -21,14 +21,14 @@ def report_runs(config: ReportConfig) -> None:
     for board in report.boards[:1]:
         console.print(leaderboard_table(board).terminal())
         for line in summary_verdicts(board):
-            console.print(f"  {line}", markup=False)
+            console.print(f"  {line}")
     for part in report.searches:
-        console.print(f"  {part.caption}", markup=False)
+        console.print(f"  {part.caption}")
         for each in part.importances[:5]:
-            console.print(f"    {each.key}: {100 * each.share:.0f} % of the variance", markup=False)
+            console.print(f"    {each.key}: {100 * each.share:.0f} % of the variance")
     for line in report.notes:
-        console.print(f"  {line}", markup=False)
+        console.print(f"  {line}")
     if len(report.boards) > 1:
         console.print(f"  {len(report.boards) - 1} more tables are on the page.")
-    console.print(f"Plots:  {len(plots)} files in {figures_folder(config.output)}", markup=False)
-    console.print(f"Report: {config.output.resolve()}", markup=False)
+    console.print(f"Plots:  {len(plots)} files in {figures_folder(config.output)}")
+    console.print(f"Report: {config.output.resolve()}")

@@ -132,9 +132,9 @@ def prune_runs(options: Namespace) -> None:
     for leftover in plan.leftovers:
         size = size_text(sizes[leftover])
         run_id = f", {leftover.run_id[:8]}" if leftover.run_id else ""
-        console.print(f"  {leftover.what}: {leftover.name}{run_id}, {size}", markup=False)
+        console.print(f"  {leftover.what}: {leftover.name}{run_id}, {size}")
     for reason, count in sorted(plan.kept.items()):
-        console.print(f"  kept: {count} failed or killed, {reason}", style="dim", markup=False)
+        console.print(f"  kept: {count} failed or killed, {reason}", style="dim")
     total = f"{sum(sizes.values()) / 1e6:.1f} MB"
     if not plan.leftovers:
         console.print("Nothing to remove.")
@@ -159,10 +159,10 @@ def reproduce_run(options: Namespace) -> None:
     # Lightning takes seconds to import.
     from qmend.runs.reproduction import reproduce
 
-    console.print(f"  Again: {name_of(run)}, run {run.info.run_id}", markup=False)
+    console.print(f"  Again: {name_of(run)}, run {run.info.run_id}")
     reproduction = reproduce(store, run, [options.data], TerminalObserver().training)
     for line in reproduction.differences:
-        console.print(f"  Note: {line}", markup=False)
+        console.print(f"  Note: {line}")
     if not reproduction.equal:
         pair = [reproduction.original, reproduction.again]
         table = run_tables.side_by_side(pair)[1]

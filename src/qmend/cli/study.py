@@ -18,7 +18,7 @@ def show_study(name: str, config: Any) -> None:
     for table in result.tables:
         console.print(table.terminal())
     for note in result.notes:
-        console.print(f"  {note}", markup=False)
+        console.print(f"  {note}")
     console.print(f"  Run {result.run_id}")
     if result.failure is not None:
         raise result.failure

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from qmend.training.observer import TrainingObserver
 from qmend.workflows.observer import Observer
@@ -27,7 +28,18 @@ if TYPE_CHECKING:  # takes seconds to import, and every command prints
 
 #: Wide enough for the table where the output is no terminal.
 _FILE_WIDTH = 120
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
+#: Prints texts as they are: names of runs, paths and values may hold brackets and colons.
+console = Console(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    width=None if sys.stdout.isatty() else _FILE_WIDTH,
+)
+
+
+def warn(sentence: str) -> None:
+    """Print a warning."""
+    console.print(Text.assemble("  ", ("Warning", "bold red"), f": {sentence}"))
 
 
 _bars = [True]
@@ -41,12 +53,12 @@ def without_bars() -> None:
 @contextmanager
 def _bar() -> Iterator[Progress]:
     with Progress(
-        TextColumn("  {task.description}"),
+        TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         disable=not _bars,
     ) as progress:
@@ -57,10 +69,10 @@ class TerminalObserver(Observer):
     """Print messages, and show progress bars where there is a terminal."""
 
     def message(self, sentence: str) -> None:
-        console.print(f"  {sentence}", markup=False)
+        console.print(f"  {sentence}")
 
     def step(self, title: str) -> None:
-        console.print(title, style="bold", markup=False)
+        console.print(title, style="bold")
 
     @contextmanager
     def circuits(self, title: str = "circuits") -> Iterator[Callable[[int, int], None]]:

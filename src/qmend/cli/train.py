@@ -20,6 +20,5 @@ def train_network(config: TrainConfig) -> Outcome:
         f"  {training.name}: test median L1RC {interval_text(figures['l1rc_median'])}, improved "
         f"{figures['improved_pct'].value:.1f} %, harmed {figures['harmed_pct'].value:.1f} %; "
         f"run {training.run_id}",
-        markup=False,
     )
     return Outcome("finished", training.run_id)

@@ -28,7 +28,7 @@ class TrialBoard:
             self.live.update(self.table())
         elif trial.outcome is not None and trial.number not in self.printed:
             self.printed.add(trial.number)
-            console.print(f"  {trial_line(trial, self.epochs)}", markup=False)
+            console.print(f"  {trial_line(trial, self.epochs)}")
 
     def table(self) -> Group:
         """Tabulate running trials, the best that ended, and the search's progress."""
