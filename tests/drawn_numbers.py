@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from qmend.circuits.clifford import clifford_probabilities, random_clifford_layers
 from qmend.circuits.families.qaoa import QAOAFamily
 from qmend.circuits.families.trotter import TrotterFamily
 from qmend.circuits.families.vqe import VQEFamily
@@ -86,6 +87,18 @@ def trotter() -> Numbers:
     return numbers
 
 
+def near_clifford() -> Numbers:
+    """Exact distributions, propagated through rotations."""
+    numbers: Numbers = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        gates = random_clifford_layers(4, 3, rng)
+        for angle in rng.uniform(0, 2 * np.pi, 4).tolist():
+            gates.insert(int(rng.integers(len(gates))), ("rz", int(rng.integers(4)), -1, angle))
+        numbers += clifford_probabilities(gates, 4).tolist()
+    return numbers
+
+
 def drift() -> Numbers:
     return values(DriftConfig(name="drift", snapshots=12).draw(BASE, 5))
 
@@ -125,6 +138,7 @@ CASES: dict[str, Callable[[], Numbers]] = {
     "molecules": molecules,
     "qaoa": qaoa,
     "trotter": trotter,
+    "near_clifford": near_clifford,
     "drift": drift,
     "randomized": randomized,
     "fitted": fitted,

@@ -21,6 +21,7 @@ HASHES = {
     "molecules": "f383958ad841686c",
     "qaoa": "64f64a6e4e5a7eba",
     "trotter": "09f1660c3599ba46",
+    "near_clifford": "48ab42cfcc1782b4",
     "drift": "596bf71f2c857c5e",
     "randomized": "cea530915d52485a",
     "fitted": "975b16c821e3ca24",

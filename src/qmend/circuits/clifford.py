@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qmend.circuits.families import SourceCircuit
+from qmend.portable import cos_sin
 from qmend.types import FloatArray, IntArray
 from qmend.walsh import walsh_hadamard
 
@@ -60,9 +61,10 @@ def clifford_probabilities(gates: Sequence[Gate], n_qubits: int) -> FloatArray:
         a, b = (x >> first) & 1, (z >> first) & 1
         if name == "rz":
             hit = np.flatnonzero(a)
-            turned = weight[hit] * np.where(b[hit], -1.0, 1.0) * -np.sin(angle)
+            cosine, sine = cos_sin(angle)
+            turned = weight[hit] * np.where(b[hit], -1.0, 1.0) * -sine
             weight = weight.copy()
-            weight[hit] *= np.cos(angle)
+            weight[hit] *= cosine
             x = np.concatenate([x, x[hit]])
             z = np.concatenate([z, z[hit] ^ (1 << first)])
             weight = np.concatenate([weight, turned])

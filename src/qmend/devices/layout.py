@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import inf, log1p
+from math import inf
 
 from qmend.devices.calibration import Calibration
 from qmend.gates import GATES, ONE_QUBIT, TWO_QUBIT
+from qmend.portable import log
 from qmend.types import QmendError
 
 Edge = tuple[int, int]
@@ -207,4 +208,4 @@ def _edge(a: int, b: int) -> Edge:
 
 
 def _cost(error: float | None) -> float:
-    return inf if error is None or error >= 1 else -log1p(-error)
+    return inf if error is None or error >= 1 else -float(log(1 - error))
