@@ -7,6 +7,8 @@ TESTERS := $(shell expr $$(nproc) + 1)
 STAMP := $(VENV)/.installed
 # Stages of dvc.yaml call `qmend`.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Tests run commands in their own process; `qmend` sets this by itself.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: demo test lint ui data clean
 

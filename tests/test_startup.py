@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from qmend.cli.main import main
+from qmend.config.compose import compose_config
 from qmend.config.paths import study_configs
 
 HEAVY = ("torch", "pytorch_lightning", "qiskit", "qiskit_aer", "qiskit_ibm_runtime", "ray")
@@ -93,3 +95,27 @@ def test_first_words(tmp_path: Path, lines: tuple[str, ...], status: int) -> Non
     said = [json.loads(line[1:]) for line in out.splitlines() if line.startswith("@")]
     assert said == [[line, status, []] for line in lines]
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(("asked", "policy"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_sleep_unless_asked_otherwise(
+    asked: str | None, policy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before an OpenMP runtime is loaded: it reads this once."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", asked or "")
+    if asked is None:
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    monkeypatch.setattr("sys.argv", ["qmend", "--version"])
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert os.environ["OMP_WAIT_POLICY"] == policy
+
+
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_a_training_has_one_thread(command: str) -> None:
+    """More did not pay for any of the networks of ``conf/model`` that train on a processor."""
+    config = compose_config(command, [])
+    fits = config["trainings"].values() if command == "demo" else [config]
+    assert {fit["trainer"]["threads"] for fit in fits} == {1}

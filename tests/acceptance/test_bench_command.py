@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qmend.benchmarks import startup
+from qmend.benchmarks import shared_cores, startup, training
 from qmend.cli.main import run
 
 KEYS = {
@@ -42,6 +42,10 @@ KEYS = {
         "max_abs_diff",
         "load",
         "circuits",
+        "competitors",
+        "cpu_ms_a_step_1_thread",
+        "cpu_ms_a_step_1_thread_shared",
+        "shared_ratio_1_thread",
     },
     "tuning": {
         "bench",
@@ -63,6 +67,8 @@ KEYS = {
 @pytest.mark.parametrize("what", KEYS)
 def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "_THREADS", (1,))  # this process may have threads that spin
+    monkeypatch.setattr(shared_cores, "PER_CORE", 1)
     assert run(["bench", what, "--circuits", "9", "--repeats", "1"]) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert KEYS[what] <= found.keys()
@@ -76,6 +82,8 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     if what == "training":
         assert found["max_abs_diff"] <= 1e-6
         assert 0 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]
+        assert 0 < found["cpu_ms_a_step_1_thread"] < 10_000
+        assert found["shared_ratio_1_thread"] > 0
     if what == "tuning":
         assert found["max_abs_diff"] == 0
         assert 1 < found["ratio_lo"] <= found["ratio"] <= found["ratio_hi"]

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 from commandline import Command, Tracked, end_tree, outcome, start, tracked, wait_until
-from joblib import cpu_count
 from mlflow.entities import Run
 
 QUICK = (
@@ -132,11 +131,6 @@ def test_no_cell_is_lost_or_repeated(swept: Interrupted) -> None:
     assert set(before) <= ids(cells)
 
 
-def test_cells_at_once_share_the_processors(swept: Interrupted) -> None:
-    threads = {run.data.params["trainer.threads"] for run in swept.resumed.kind("train")}
-    assert threads == {str(max(1, cpu_count() // 2))}
-
-
 def test_a_failed_cell_is_told_in_the_table_and_by_the_exit_status(swept: Interrupted) -> None:
     sentence = swept.resumed.result.refused("1 of 4 cells failed", "seed=-1", code=3)
     assert "resume=true" in sentence
@@ -169,7 +163,6 @@ def test_the_parent_names_all_its_cells(swept: Interrupted) -> None:
 def test_another_multirun_takes_finished_cells_over_whatever_ran_them(
     swept: Interrupted, here: Command
 ) -> None:
-    """One after the other, each cell would get more threads; its results are there already."""
     folder = swept.resumed.folder
     (earlier,) = swept.resumed.kind("multirun")
     result = here("train", "-m", *QUICK, "resume=true", "seed=1,2", folder=folder).succeeded()

@@ -1,20 +1,25 @@
-"""A tracked training against a bare PyTorch loop over the same batches."""
+"""A tracked training against a bare PyTorch loop, and on a busy machine against a quiet one."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Group
 from rich.table import Table
 
 from qmend import metrics
 from qmend.benchmarks.alternating import Timings, empty_table, one_core
 from qmend.benchmarks.circuits import generate_pauli
+from qmend.benchmarks.shared_cores import competitors, shared_cores
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.encodings import BatchLoader
 from qmend.models.base import Architecture, Dimensions, build_model, model_config
@@ -39,14 +44,19 @@ _CONFIG = TrainingConfig(
     model=_MODEL, loss=LossConfig(name=_LOSS), optimizer=_OPTIMIZER, trainer=_TRAINER, seed=_SEED
 )
 _OURS, _BARE = "qmend, tracked", "bare loop"
+_THREADS = (1, 2)
+_QUIET, _SHARED = "quiet", "shared"
 
 
-def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
+def bench_training(circuits: int, repeats: int) -> tuple[Group, dict[str, Any]]:
     """Measure seconds a training step, with each epoch's validation and logging.
 
     Ours is what ``qmend train`` does: Lightning, an MLflow run, the best weights kept, a folder
     for the state. The bare loop does the forward and backward passes, clips, steps and validates.
     Both start from the same weights, see the same batches and end with the same weights.
+
+    Then CPU seconds of ours with one thread and with two, on all cores, alone and beside busy
+    processes. Threads that wait for one another by spinning take several times as many there.
     """
     circuits = max(circuits // _CIRCUITS_A_JOB, 6) * _CIRCUITS_A_JOB
     with tempfile.TemporaryDirectory() as scratch:
@@ -65,6 +75,11 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
                     seconds[_OURS].append(ours / steps)
                     seconds[_BARE].append(bare / steps)
                 difference = max(difference, _difference(first, second))
+        cpu = Timings({_place(*each): [] for each in product(_THREADS, (_QUIET, _SHARED))})
+        for repeat, threads, place in product(range(repeats), _THREADS, (_QUIET, _SHARED)):
+            name = _place(threads, place)
+            state = folder / f"state {repeat}, {name}"
+            cpu.seconds[name].append(_cpu_seconds(store, data, state, threads, place) / steps)
     timings = Timings(seconds)
     summary = {
         "bench": "training",
@@ -75,19 +90,44 @@ def bench_training(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
         "max_abs_diff": difference,
         "load": round(os.getloadavg()[0], 2),
         "circuits": circuits,
+        "competitors": competitors(),
     }
-    return _table(timings, circuits), summary
+    for threads in _THREADS:
+        name = "1_thread" if threads == 1 else f"{threads}_threads"
+        quiet, shared = _place(threads, _QUIET), _place(threads, _SHARED)
+        summary |= cpu.rounded_ratio(f"shared_ratio_{name}", shared, quiet, 3)
+        summary[f"cpu_ms_a_step_{name}"] = round(1e3 * cpu.median(quiet), 2)
+        summary[f"cpu_ms_a_step_{name}_shared"] = round(1e3 * cpu.median(shared), 2)
+    return Group(_table(timings, circuits), _shared_table(cpu)), summary
 
 
-def _tracked(store: Store, dataset: Dataset, state: Path) -> tuple[float, Architecture]:
+def _place(threads: int, place: str) -> str:
+    return f"{threads} {'thread' if threads == 1 else 'threads'}, {place}"
+
+
+def _cpu_seconds(store: Store, dataset: Dataset, state: Path, threads: int, place: str) -> float:
+    """Train with tracking; return the CPU seconds of all threads after the first epoch."""
+    trainer = _TRAINER.model_copy(update={"threads": threads})
+    config = _CONFIG.model_copy(update={"trainer": trainer})
+    with shared_cores() if place == _SHARED else nullcontext():
+        return _tracked(store, dataset, state, config, time.process_time)[0]
+
+
+def _tracked(
+    store: Store,
+    dataset: Dataset,
+    state: Path,
+    config: TrainingConfig = _CONFIG,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, Architecture]:
     """Train with tracking; return seconds after the first epoch, and the network."""
     ends: list[float] = []
     state.mkdir()
     with start_run(store, "bench", {"kind": "bench"}, {}) as run:
         observer = TrainingObserver(
-            epoch=lambda *_: ends.append(time.perf_counter()), loggers=(OwnedRunLogger(run),)
+            epoch=lambda *_: ends.append(clock()), loggers=(OwnedRunLogger(run),)
         )
-        trained = train(_CONFIG, encode(_CONFIG, dataset), state=state, observer=observer)
+        trained = train(config, encode(config, dataset), state=state, observer=observer)
     return ends[-1] - ends[0], trained.model.network
 
 
@@ -140,4 +180,19 @@ def _table(timings: Timings, circuits: int) -> Table:
     for name in timings.seconds:
         share = timings.median(name) / timings.median(_BARE)
         table.add_row(name, f"{1e3 * timings.median(name):.2f}", f"{share:.3f}x")
+    return table
+
+
+def _shared_table(cpu: Timings) -> Table:
+    title = f"CPU time of its steps, quiet and beside {competitors()} busy processes"
+    table = empty_table(title, "threads", "quiet, ms", "shared, ms", "shared / quiet")
+    for threads in _THREADS:
+        quiet, shared = _place(threads, _QUIET), _place(threads, _SHARED)
+        ratio, low, high = cpu.ratio(shared, quiet)
+        table.add_row(
+            str(threads),
+            f"{1e3 * cpu.median(quiet):.2f}",
+            f"{1e3 * cpu.median(shared):.2f}",
+            f"{ratio:.2f}x ({low:.2f} .. {high:.2f})",
+        )
     return table

@@ -22,6 +22,9 @@ def main() -> None:
     Exit status 0, 1 (unexpected), 2 (bad input), 3 (cells of a multirun failed) or 130
     (interrupted).
     """
+    # Read when an OpenMP runtime is loaded, in this process and its workers. Threads that spin at
+    # barriers take a shared processor from the thread that they wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
 

@@ -40,7 +40,6 @@ class Sweep:
     parent: str
     folder: Path
     varying: tuple[str, ...]
-    threads: int | None
     driver: str
 
 
@@ -105,7 +104,7 @@ class ParentRun(Callback):
         if process_identity() != self.sweep.driver:
             _follow(self.sweep.driver)
         name = varying_overrides(list(config.hydra.overrides.task), self.sweep.varying)
-        _cell[:] = [Cell(self.sweep.parent, " ".join(name), self.sweep.threads)]
+        _cell[:] = [Cell(self.sweep.parent, " ".join(name))]
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         _cell.clear()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
-from joblib import cpu_count, effective_n_jobs
+from joblib import effective_n_jobs
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -33,7 +32,7 @@ class Multirun:
         texts = [f"{key}={value}" for key, value in params.items()]
         self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])
         varying = tuple(text.partition("=")[0] for text in swept)
-        threads = _share_processors(config, self.cells)
+        _limit_processes(config, len(self.cells))
         # Hydra's relative directories are relative to the directory that the command runs in.
         folder = Path(config.hydra.sweep.dir).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +44,7 @@ class Multirun:
         parent = open_parent(self.store, name, {"kind": "multirun"}, shared, resume=resume)
         self.stack = ExitStack()
         self.run: Run = self.stack.enter_context(parent)
-        self.sweep = Sweep(self.run.run_id, folder, varying, threads, process_identity())
+        self.sweep = Sweep(self.run.run_id, folder, varying, process_identity())
 
     def end(self, error: BaseException | None) -> None:
         """End the run with the status that belongs to the error and the outcomes."""
@@ -82,8 +81,8 @@ class Multirun:
             return Outcome("not finished", error="its process ended before it did.")
 
 
-def _share_processors(config: DictConfig, cells: Sequence[Sequence[str]]) -> int | None:
-    """Limit processes to cells; return the threads of each, None where its config decides.
+def _limit_processes(config: DictConfig, cells: int) -> None:
+    """Limit the launcher's processes to the number of cells.
 
     Raises:
         QmendError: if the number of processes is none.
@@ -91,18 +90,15 @@ def _share_processors(config: DictConfig, cells: Sequence[Sequence[str]]) -> int
     launcher = config.hydra.launcher
     asked = OmegaConf.select(launcher, "n_jobs")
     if asked is None:
-        return None
+        return
     if not isinstance(asked, int) or isinstance(asked, bool) or asked == 0:
         raise QmendError(
             f"hydra.launcher.n_jobs is {asked!r}; give a number of processes, or -1 for one a "
             "processor."
         )
-    jobs = min(effective_n_jobs(asked), len(cells))
     with read_write(config), open_dict(config):
-        launcher.n_jobs = jobs
+        launcher.n_jobs = min(effective_n_jobs(asked), cells)
         launcher.batch_size, launcher.pre_dispatch = "1", "n_jobs"  # none waits behind a long one
-    in_config = any(text.partition("=")[0].lstrip("+") == "trainer.threads" for text in cells[0])
-    return None if jobs == 1 or in_config else max(1, cpu_count() // jobs)
 
 
 def _end_workers(store: Store, parent: str) -> None:

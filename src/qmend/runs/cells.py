@@ -16,12 +16,10 @@ class Cell:
     Attributes:
         parent: id of the run of the multirun or study.
         name: the overrides that vary, for a person.
-        threads: the cell's share of the processors; None: as its config says.
     """
 
     parent: str
     name: str = ""
-    threads: int | None = None
 
 
 @dataclass(frozen=True)

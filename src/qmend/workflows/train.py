@@ -64,8 +64,6 @@ def train(
     """
     observer = observer or Observer()
     store = open_store(config.tracking.root)
-    if cell is not None and cell.threads is not None:
-        config = with_threads(config, cell.threads)
     parent = None
     if config.checkpoint is not None:
         config, parent = fine_tuned(config, store)
@@ -110,8 +108,8 @@ def with_threads(config: TrainConfig, threads: int) -> TrainConfig:
 def equivalent_hashes(config: TrainConfig) -> list[str]:
     """List the hashes of the configs that a finished run of this training may have.
 
-    Where nobody asked for a number of threads, any will do: it depends on how many trainings
-    ran at once.
+    Where nobody asked for a number of threads, any will do: before it was one, it depended on how
+    many trainings ran at once.
     """
     configs = [config]
     if "trainer.threads" not in config.overridden:
