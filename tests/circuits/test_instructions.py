@@ -150,6 +150,8 @@ def test_identity_tells_circuits_apart(other):
         (("cx", 0, -1, 0.0), "two-qubit gate needs two different"),
         (("x", 0, 1, 0.0), "one-qubit gate just one"),
         (("cx", 1, 1, 0.0), "two different chain positions"),
+        (("rz", 0, -1, float("inf")), r"Instruction 1 \(rz\) has the angle inf"),
+        (("rz", 0, -1, float("nan")), r"Instruction 1 \(rz\) has the angle nan"),
     ],
 )
 def test_an_impossible_instruction_is_refused(gate, message):

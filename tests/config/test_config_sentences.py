@@ -48,6 +48,20 @@ def sentence(root: str, *overrides: str) -> str:
     return text
 
 
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("dataset.noise.strength=inf", "strength"),
+        ("dataset.noise.strength=nan", "strength"),
+        ("dataset.split.train=nan", "train"),
+    ],
+)
+def test_numbers_are_finite(override: str, key: str) -> None:
+    text = sentence("generate", "dataset/noise=surrogate_twirled", override)
+    assert key in text
+    assert "finite number" in text
+
+
 def test_a_good_config_reaches_the_work() -> None:
     seen: list[Any] = []
     run_hydra(

@@ -104,6 +104,7 @@ def test_a_damaged_folder_is_refused_by_name(tiny_copy, damage, message):
         ("counts", lambda v: [-1, v[1] + v[0] + 1, *v[2:]], "counts of row 32 do not add up"),
         ("ideal", lambda v: [p * 1.1 for p in v], "ideal distribution of circuit 32 sums to 1.1"),
         ("ideal", lambda v: [float("nan"), *v[1:]], "ideal distribution of circuit 32 is not fin"),
+        ("noisy_exact", lambda v: [float("nan"), *v[1:]], "exact noisy distribution is not finite"),
         ("layout", lambda v: [0, 1, 2, 3, 4], "has no qubit 4"),
     ],
 )

@@ -43,6 +43,16 @@ def test_no_mitigation_changes_nothing_and_the_ideal_is_perfect(scored):
     assert perfect.kl.max() < 1e-6
 
 
+def test_a_network_that_diverged_is_not_scored(scored):
+    """A NaN would be left out of L1RC like a circuit without noisy error."""
+    blind = np.full_like(scored.ideal, 1 / 32)
+    diverged = blind.copy()
+    diverged[3] = np.nan
+    for outputs in ((diverged, blind), (blind, diverged)):
+        with pytest.raises(QmendError, match="mitigated distribution of circuit 3 is not finite"):
+            score(scored, *outputs)
+
+
 def test_a_summary_has_the_figures_of_the_run_contract():
     l1rc = np.array([-0.9, -0.5, 0.01, 0.2, np.nan])
     other, ids = np.array([1.0, 2.0, 3.0, 4.0, 5.0]), np.array(list("abcde"))

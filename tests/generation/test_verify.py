@@ -5,6 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.generation.job import check_labels
 from qmend.generation.verify import verify_dataset
 from qmend.types import QmendError
 from reference import (
@@ -61,6 +62,13 @@ def test_permuted_labels_are_caught(tiny_copy, rows, victims):
     rewrite_shard(tiny_copy, SHARD, {"ideal": ideal})
     with pytest.raises(QmendError, match="labels and circuits are permuted against each other"):
         verify_dataset(tiny_copy, sample=2)
+
+
+def test_a_label_that_is_no_number_is_no_proof():
+    table = InstructionTable.from_circuits(1, [[("x", 0, -1, 0.0)]])
+    check_labels(table, np.array([[0]]), np.array([[0.0, 1.0]]), "job 0")
+    with pytest.raises(QmendError, match="In job 0, the ideal distribution of circuit 0 is not"):
+        check_labels(table, np.array([[0]]), np.array([[np.nan, np.nan]]), "job 0")
 
 
 def test_measuring_after_compilation_is_caught(tiny_copy, rows):

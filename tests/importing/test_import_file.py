@@ -241,7 +241,7 @@ WRONG_ECR = """OPENQASM 3.0; include "stdgates.inc"; gate ecr a, b { x a; }
         ({"qasm": BELL.replace("qelib1", "/etc/qelib1")}, "only qelib1.inc and stdgates.inc"),
         ({"circuit_stage": "executed"}, "the gate 'h', which is outside the native set"),
         ({"circuit_stage": "guessed"}, "circuit_stage"),
-        ({"circuit_stage": "executed", "qasm": WRONG_ECR}, "defined otherwise than its name says"),
+        ({"circuit_stage": "executed", "qasm": WRONG_ECR}, "a gate 'ecr' of its own"),
         ({"physical_qubits": [3]}, "physical_qubits names 1 qubits"),
         ({"physical_qubits": [3, 3]}, "names a qubit twice"),
         ({"ideal": {"01": 1.0}}, "its ideal distribution is not its circuit's"),
@@ -478,6 +478,9 @@ def test_verify_notices_what_hashes_do_not(tmp_path):
     done, rows = imported(tmp_path, *many(6))
     ideal = [row["ideal"] for row in rows]
     rewrite_shard(done.folder, 0, {"ideal": [ideal[0][::-1], *ideal[1:]]})
+    with pytest.raises(QmendError, match=r"row 0 \(r0\): its ideal values are not"):
+        verify_imported(done.folder)
+    rewrite_shard(done.folder, 0, {"ideal": [[float("nan")] * len(ideal[0]), *ideal[1:]]})
     with pytest.raises(QmendError, match=r"row 0 \(r0\): its ideal values are not"):
         verify_imported(done.folder)
     rewrite_shard(done.folder, 0, {"ideal": ideal, "shots": [101] + [100] * 5})

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit import QuantumCircuit, transpile
+from qiskit import QuantumCircuit, qasm2, transpile
 from qiskit.circuit import ClassicalRegister, Clbit, QuantumRegister, Qubit
 from qiskit.primitives import BitArray
 from qiskit_aer import AerSimulator
@@ -177,6 +177,24 @@ def test_what_can_t_be_taken_is_refused_in_one_sentence(
     with pytest.raises(QmendError, match=re.escape(sentence)) as caught:
         CountsMitigator(ReadoutInversion()).mitigate(counts, circuit, calibration)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_gate_that_is_not_what_its_name_says_is_refused(within: bool) -> None:
+    """A compiler takes it for Qiskit's; one that is the same by its definition is taken."""
+
+    def measured(body: str) -> QuantumCircuit:
+        name = "outer" if within else "swap"
+        return qasm2.loads(
+            'OPENQASM 2.0; include "qelib1.inc"; '
+            f"gate swap a,b {{ {body} }} gate outer a,b {{ swap a,b; }} "
+            f"qreg q[2]; creg c[2]; x q[0]; {name} q[0],q[1]; measure q->c;"
+        )
+
+    mitigator = CountsMitigator(ReadoutInversion())
+    mitigator.mitigate({"10": 100}, measured("cx a,b; cx b,a; cx a,b;"), BACKEND)
+    with pytest.raises(QmendError, match="its gate 'swap' is defined otherwise than Qiskit's"):
+        mitigator.mitigate({"01": 100}, measured("id a;"), BACKEND)
 
 
 @pytest.mark.parametrize("counts", [{"10": 1}, {2: np.int64(1)}, np.array([0, 0, 1, 0])])

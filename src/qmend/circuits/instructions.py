@@ -53,6 +53,12 @@ class InstructionTable:
                 f"({self.first[bad]}, {self.second[bad]}), but the register has only "
                 f"{self.n_qubits} qubits; choose a layout that holds the circuit."
             )
+        if not np.isfinite(self.angle).all():
+            bad = int(np.flatnonzero(~np.isfinite(self.angle))[0])
+            raise QmendError(
+                f"Instruction {bad} ({GATES[self.gate[bad]]}) has the angle {self.angle[bad]}; "
+                "give a finite number."
+            )
         if not ((self.second >= 0) == two).all() or (self.first == self.second).any():
             raise QmendError(
                 "A two-qubit gate needs two different chain positions, a one-qubit gate just one."

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 from qiskit.circuit import QuantumCircuit
+from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Statevector
 
 from qmend.circuits.instructions import Instruction
@@ -17,6 +19,8 @@ from qmend.types import FloatArray, QmendError
 
 #: Ideal distributions are computed exactly, from the statevector of this many qubits at most.
 MAX_QUBITS = 20
+#: Ideal probabilities add up to 1 within this.
+UNITARY_TOLERANCE = 1e-9
 #: Instructions that are no gates.
 NO_TIME = ("barrier", "delay")
 
@@ -31,6 +35,7 @@ class MeasuredCircuit:
         measured: qubit of ``circuit`` behind each measured classical bit, bits ascending.
         clbits: number in the program's registers of each measured classical bit.
         registers: sizes of the program's classical registers, the rightmost of a bitstring first.
+        physical: whether ``qubits`` are the device's own numbers (``$5`` in OpenQASM 3).
     """
 
     circuit: QuantumCircuit
@@ -38,6 +43,7 @@ class MeasuredCircuit:
     measured: tuple[int, ...]
     clbits: tuple[int, ...]
     registers: tuple[int, ...]
+    physical: bool = False
 
     @property
     def n_qubits(self) -> int:
@@ -49,10 +55,21 @@ class MeasuredCircuit:
         return sum(self.registers)
 
     def probabilities(self) -> FloatArray:
-        """(2^bits,) exact distribution of the measured bits, by Qiskit's own simulation."""
-        state = Statevector.from_instruction(self.circuit)
+        """(2^bits,) exact distribution of the measured bits, by Qiskit's own simulation.
+
+        Raises:
+            QmendError: if a gate has no matrix, or the gates are not unitary.
+        """
+        try:
+            state = Statevector.from_instruction(self.circuit)
+        except (QiskitError, RecursionError) as error:
+            reason = str(getattr(error, "message", "nested too deeply"))
+            raise QmendError(f"it has a gate that can't be simulated ({reason})") from None
         distribution = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
-        normalised: FloatArray = distribution / distribution.sum()
+        total = float(distribution.sum())
+        if not abs(total - 1) <= UNITARY_TOLERANCE:
+            raise QmendError(f"its ideal probabilities add up to {total:g}: a gate is not unitary")
+        normalised: FloatArray = distribution / total
         return normalised
 
     @property
@@ -76,7 +93,7 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
 
     Raises:
         QmendError: if it has a condition, a reset or a gate after a measurement, an unbound
-            parameter, or is too large. The sentence begins with "it".
+            parameter, an angle that is not finite, or is too large. The sentence begins with "it".
     """
     qubit = {q: k for k, q in enumerate(source.qubits)}
     clbit = {c: k for k, c in enumerate(source.clbits)}
@@ -107,6 +124,11 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
                     f"qubit {on[0]} has a gate ({name}) after its measurement; only circuits "
                     "that are measured at the end can be taken"
                 )
+            for parameter in item.operation.params:
+                if isinstance(parameter, float | int) and not math.isfinite(parameter):
+                    raise QmendError(
+                        f"its gate {name!r} has the angle {parameter}; give a finite number"
+                    )
             used.update(on)
             gates.append((item.operation, on))
     if not behind:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -52,6 +52,13 @@ def _report(done: Import) -> None:
             f"  {layouts['assumed']:,} circuits were compiled to a chain that was assumed: the "
             "qubits they ran on are not recorded, or not joined on the device."
         )
+    unknown = facts["unknown_to_device"]
+    if unknown:
+        warn(
+            f"{len(unknown):,} executed circuits use what the device's snapshot lacks; check "
+            "device, physical_qubits and circuit_stage."
+        )
+        _list(f"Unknown to the device: record {name}, {on}." for name, on in unknown.items())
     if calibrations.get("medians") or calibrations.get("none"):
         console.print(
             f"  Calibration: {calibrations.get('snapshot', 0):,} rows with a snapshot, "
@@ -69,10 +76,10 @@ def _report(done: Import) -> None:
             f"the source counts bits so, import again with --bit-order {order} "
             "--replace."
         )
-    for name, order in list(check.doubtful.items())[:_SHOWN]:
-        console.print(f"  Doubtful: record {name} fits the order {order} better.")
-    if len(check.doubtful) > _SHOWN:
-        console.print(f"  ... and {len(check.doubtful) - _SHOWN:,} more, named in the manifest.")
+    _list(
+        f"Doubtful: record {name} fits the order {order} better."
+        for name, order in check.doubtful.items()
+    )
     _report_agreement(done.agreements, "values" if facts["kind"] == "expectations" else "counts")
 
 
@@ -91,10 +98,17 @@ def _report_agreement(agreements: Sequence[Agreement], kind: str) -> None:
         "no trace of their circuit: another one ran, or noise has left nothing of it. Check them, "
         "or leave them out."
     )
-    for record in far[:_SHOWN]:
-        console.print(
-            f"  Far from ideal: record {record.name}, {distance} {record.distance:.2f} (a uniform "
-            f"distribution: {record.uniform:.2f}).",
-        )
-    if len(far) > _SHOWN:
-        console.print(f"  ... and {len(far) - _SHOWN:,} more, named in the manifest.")
+    _list(
+        f"Far from ideal: record {record.name}, {distance} {record.distance:.2f} (a uniform "
+        f"distribution: {record.uniform:.2f})."
+        for record in far
+    )
+
+
+def _list(sentences: Iterable[str]) -> None:
+    """Print the first few; the manifest has them all."""
+    lines = list(sentences)
+    for line in lines[:_SHOWN]:
+        console.print(f"  {line}")
+    if len(lines) > _SHOWN:
+        console.print(f"  ... and {len(lines) - _SHOWN:,} more, named in the manifest.")

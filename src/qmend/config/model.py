@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
 
 class ConfigModel(BaseModel):
-    """Typed fields that are checked when made: none unknown, none changed later.
+    """Typed fields that are checked when made: none unknown, all finite, none changed later.
 
     Default values stand in ``conf`` alone. A config that is made in code without some of its
     fields gets them from there, if its type says where, in :meth:`preset`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -127,7 +127,7 @@ def check_distributions(probabilities: FloatArray, name: str) -> None:
                 f"({probabilities[row, column]}); give probabilities or counts."
             )
     total = probabilities.sum(axis=1)
-    off = np.abs(total - 1.0) > NORMALISATION_TOLERANCE
+    off = ~(np.abs(total - 1.0) <= NORMALISATION_TOLERANCE)
     if off.any():
         row = int(np.flatnonzero(off)[0])
         raise QmendError(

@@ -44,7 +44,7 @@ class SplitConfig(ConfigModel):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         total = self.train + self.val + self.test
-        if abs(total - 1.0) > 1e-9:
+        if not abs(total - 1.0) <= 1e-9:
             raise ValueError(f"train + val + test must be 1, not {total:g}")
         return self
 

@@ -183,6 +183,8 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     ideal = to_chain_order(matrix(table["ideal"]), measured)
     check_distributions(ideal, "ideal")
     exact = table["noisy_exact"]
+    if not np.isfinite(np.asarray(exact.combine_chunks().flatten())).all():
+        raise QmendError(f"{folder}: an exact noisy distribution is not finite.")
     circuits = CircuitBatch(
         instructions=instructions,
         noisy=to_chain_order(counts / shots[:, None], measured),

@@ -54,14 +54,14 @@ class DriftConfig(ConfigModel):
 
     name: Literal["drift"]
     snapshots: int = Field(ge=1, le=100000)
-    interval_hours: float = Field(gt=0, allow_inf_nan=False)
-    correlation_hours: float = Field(gt=0, allow_inf_nan=False)
-    t1_std_us: float = Field(ge=0, allow_inf_nan=False)
+    interval_hours: float = Field(gt=0)
+    correlation_hours: float = Field(gt=0)
+    t1_std_us: float = Field(ge=0)
     t2_sigma: float = Field(ge=0, le=100)
     one_qubit_sigma: float = Field(ge=0, le=100)
     two_qubit_sigma: float = Field(ge=0, le=100)
     readout_sigma: float = Field(ge=0, le=100)
-    frequency_std_khz: float = Field(ge=0, allow_inf_nan=False)
+    frequency_std_khz: float = Field(ge=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:

@@ -142,8 +142,18 @@ def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray)
     Args:
         of_uniform: (N, 2^n) the mitigator's output where the uniform distribution takes the
             place of the measured ones.
+
+    Raises:
+        QmendError: if a mitigated distribution is not finite.
     """
     ideal, noisy = data.ideal, data.circuits.noisy
+    for values in (mitigated, of_uniform):
+        if not np.isfinite(values).all():
+            row = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise QmendError(
+                f"The mitigated distribution of circuit {row} is not finite: train the network "
+                "again, with a smaller optimizer.lr."
+            )
     return Scores(
         data.circuit_id,
         data.job_id,

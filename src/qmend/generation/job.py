@@ -304,7 +304,7 @@ def check_labels(
     """
     own = to_bit_order(compiled_probabilities(table), measured)
     off = np.abs(own - ideal).max(axis=1)
-    if (off > LABEL_TOLERANCE).any():
+    if not (off <= LABEL_TOLERANCE).all():
         row = int(np.argmax(off))
         raise QmendError(
             f"In {where}, the ideal distribution of circuit {row} is not the noiseless measured "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from dataclasses import replace
 
 from qiskit import qasm2, qasm3
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import Operation, QuantumCircuit
 from qiskit.exceptions import MissingOptionalLibraryError, QiskitError
 
+from qmend.circuits.library import library_gate
 from qmend.circuits.measured import MeasuredCircuit, measured_circuit
 from qmend.types import QmendError
 
@@ -22,18 +25,38 @@ _VERSION = re.compile(r"\s*OPENQASM\s+([23])(\.\d+)?\s*;")
 _INCLUDE = re.compile(r"\binclude\b\s*([^;]*);?")
 _SIZES = re.compile(r"\b(?:qreg|creg)\s+\w+\s*\[\s*(\d+)\s*\]|\b(?:qubit|bit)\s*\[\s*(\d+)\s*\]")
 _DEFINITION = re.compile(r"\bgate\s+(\w+)[^{]*\{([^}]*)\}")
+_DECLARATION = re.compile(
+    r"\b(?P<kind>gate|opaque)\s+(?P<name>\w+)"
+    r"(?P<rest>\s*(?:\((?P<parameters>[^)]*)\))?[^{;]*(?:\{[^}]*\}|;))"
+)
 _WORD = re.compile(r"[A-Za-z_]\w*")
+_WORD_OR_TEXT = re.compile(r"\"[^\"]*\"|'[^']*'|\b\w+")
 _PHYSICAL = re.compile(r"\$(\d+)")
+#: Before the name of a gate that a program defines; the digits are of its definition.
+_OWN = re.compile(r"own_[0-9a-f]{8}_")
 
 
 def read_openqasm(text: str) -> MeasuredCircuit:
     """Parse a program; files that it includes are not read.
 
+    A gate that the program defines does what the definition says. It is Qiskit's gate of that name
+    only where both are the same up to a phase.
+
     Raises:
         QmendError: if it can't be parsed, includes anything but the standard gates, has a
             condition, a reset or a gate after a measurement, or is too large.
     """
-    return measured_circuit(_parse(text))
+    try:
+        source = measured_circuit(_with_library_gates(_parse(text)))
+    except QmendError as error:
+        raise QmendError(_OWN.sub("", str(error))) from None
+    return replace(source, physical=_PHYSICAL.search(_COMMENT.sub(" ", text)) is not None)
+
+
+def own_gate(name: str) -> str | None:
+    """Return the name in its program of a gate that the program defines, else None."""
+    bare = _OWN.sub("", name)
+    return None if bare == name else bare
 
 
 def _parse(text: str) -> QuantumCircuit:
@@ -58,25 +81,71 @@ def _parse(text: str) -> QuantumCircuit:
         )
     if _written_out(bare) > MAX_GATES:
         raise QmendError(f"it has more than {MAX_GATES:,} gates; split it")
+    program = _rename_own_gates(bare)
     try:
         if version.group(1) == "2":
             return qasm2.loads(
-                text,
+                program,
                 include_path=(),
                 custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS,
                 custom_classical=qasm2.LEGACY_CUSTOM_CLASSICAL,
             )
-        return qasm3.loads(text)
+        return qasm3.loads(program)
     except MissingOptionalLibraryError:
         raise QmendError(
             "OpenQASM 3 needs the package qiskit-qasm3-import; install it with pip, or give "
             "OpenQASM 2"
         ) from None
-    except (QiskitError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    except (QiskitError, ValueError, TypeError, RecursionError, ArithmeticError) as error:
         reason = (
             str(getattr(error, "message", error)).strip() or type(error).__name__
         ).splitlines()
         raise QmendError(f"its program can't be parsed ({reason[0][:200]}); correct it") from None
+
+
+def _rename_own_gates(program: str) -> str:
+    """Give gates that a program defines or declares names that no library has.
+
+    Qiskit's importers, controls and passes take a gate by its name for their own. The name has a
+    digest of the definition: gates of one name in two programs are told apart. Parameters are
+    numbered: the importer of OpenQASM 3 hands angles over in the alphabetical order of their names.
+    """
+    names: dict[str, str] = {}
+
+    def rename(text: str, more: dict[str, str] | None = None) -> str:
+        new = names | (more or {})
+        return _WORD_OR_TEXT.sub(lambda word: new.get(word[0], word[0]), text) if new else text
+
+    parts, end = [], 0
+    for match in _DECLARATION.finditer(program):
+        parts.append(rename(program[end : match.start()]))
+        parameters = (match["parameters"] or "").replace(" ", "").split(",")
+        own = {name: f"own_{k:03d}_{name}" for k, name in enumerate(parameters) if name}
+        rest = rename(match["rest"], own)
+        if (match["kind"], match["name"]) != ("opaque", "delay"):  # not a gate
+            digest = hashlib.sha256(" ".join(rest.split()).encode()).hexdigest()[:8]
+            names[match["name"]] = f"own_{digest}_{match['name']}"
+        parts.append(f"{match['kind']} {names.get(match['name'], match['name'])}{rest}")
+        end = match.end()
+    return "".join([*parts, rename(program[end:])])
+
+
+def _with_library_gates(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Put Qiskit's gate in place of a program's own where name and matrix are the same."""
+    if circuit.parameters or not any(own_gate(name) for name in circuit.count_ops()):
+        return circuit
+    replaced = circuit.copy_empty_like()
+    gates: dict[tuple[str, tuple[float, ...]], Operation] = {}
+    for item in circuit.data:
+        operation = item.operation
+        name = own_gate(operation.name)
+        if name is not None:
+            key = operation.name, tuple(map(float, operation.params))
+            if key not in gates:
+                gates[key] = library_gate(operation, name) or operation
+            item = item.replace(operation=gates[key])
+        replaced.append(item)
+    return replaced
 
 
 def _written_out(bare: str) -> int:

@@ -16,6 +16,7 @@ from qmend.devices.device import device_from_calibration
 from qmend.devices.layout import lowest_error_layout
 from qmend.devices.providers import fake_calibration
 from qmend.gates import GATES, TWO_QUBIT
+from qmend.importing.openqasm import own_gate
 from qmend.types import QmendError
 
 #: Submitted circuits are compiled with Qiskit's preset passes of this level.
@@ -73,8 +74,17 @@ def place_executed(
     """Place a circuit as it ran; by default the program numbers physical qubits.
 
     Raises:
-        QmendError: if a gate is not native, or the qubits do not fit.
+        QmendError: if a gate is not native, or the qubits do not fit. A program's definition
+            does not change what a device executes under a gate's name.
     """
+    for item in source.circuit.data:
+        own = own_gate(item.operation.name)
+        if own is not None:
+            raise QmendError(
+                f"its program defines a gate {own!r} of its own, but an executed circuit is of "
+                f"the device's gates ({', '.join(GATES)}); if this is the circuit before "
+                "compilation, say circuit_stage: submitted"
+            )
     instructions = native_instructions(source, GATES)
     layout = tuple(_physical(source, physical_qubits))
     snapshot = device_snapshot(device)
@@ -94,15 +104,41 @@ def place_submitted(
     Raises:
         QmendError: if ``physical_qubits`` does not fit, or the device is too small.
     """
-    recorded = None if physical_qubits is None else tuple(_physical(source, physical_qubits))
+    named = physical_qubits is not None or source.physical
+    recorded = tuple(_physical(source, physical_qubits)) if named else None
     chain = device_chain(device, source.n_qubits, recorded)
     compiled = _compiler(chain)(source.circuit)
     measured = tuple(compiled.measured[q] for q in source.measured)
     return PlacedCircuit(chain, compiled.instructions, measured)
 
 
+def unknown_parts(placed: PlacedCircuit, snapshot: Calibration) -> str:
+    """Name the qubits and gates of a circuit that a device's snapshot lacks; empty if none."""
+    layout = placed.chain.layout
+    qubits = {q.qubit for q in snapshot.qubits}
+    gates = {(g.gate, g.qubits) for g in snapshot.gates}
+    used = {
+        (gate, tuple(layout[k] for k in positions if k >= 0))
+        for gate, *positions, _ in placed.instructions
+    }
+    names = [f"qubit {q}" for q in sorted(set(layout) - qubits)]
+    names += [
+        f"{gate} on {' and '.join(map(str, on))}"
+        for gate, on in sorted(used - gates)
+        if qubits.issuperset(on)
+    ]
+    return ", ".join(names)
+
+
 def _physical(source: MeasuredCircuit, physical_qubits: Sequence[int] | None) -> list[int]:
     if physical_qubits is None:
+        return list(source.qubits)
+    if source.physical:
+        if not set(source.qubits) <= set(physical_qubits):
+            raise QmendError(
+                f"its program names the physical qubits {', '.join(f'${q}' for q in source.qubits)}"
+                ", physical_qubits names others; leave physical_qubits out"
+            )
         return list(source.qubits)
     if max(source.qubits) >= len(physical_qubits):
         raise QmendError(

@@ -1,7 +1,8 @@
-"""Prove imported labels: the stored instructions give the ideal values.
+"""Prove imported labels: the program and the stored instructions give the ideal values.
 
-The ideal values are computed from the program by Qiskit; here they are computed again from the
-compiled instructions by this package's own simulation, which shares no code with it.
+The ideal values are computed by Qiskit, from its reading of the program. Here they are computed
+again by this package's own code, which shares nothing with it: from its own reading of the
+program, and from the compiled instructions.
 """
 
 from __future__ import annotations
@@ -11,13 +12,37 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.measured import MeasuredCircuit
 from qmend.circuits.statevector import compiled_probabilities
-from qmend.types import FloatArray
+from qmend.importing.program import read_program
+from qmend.types import FloatArray, QmendError
 
 #: Probabilities of a deep circuit, summed over unmeasured qubits, may differ by this much.
 TOLERANCE = 1e-9
 #: Amplitudes that are held at once.
 _AMPLITUDES = 1 << 21
+
+
+def prove_reading(program: str, source: MeasuredCircuit) -> FloatArray:
+    """Compute a program's ideal distribution, and again by the second reader.
+
+    Args:
+        source: Qiskit's reading of the program.
+
+    Raises:
+        QmendError: if the two differ, or the second reader can't read it.
+    """
+    reading = read_program(program)
+    ideal = source.probabilities()
+    bits = (reading.clbits, reading.n_clbits) == (source.clbits, source.n_clbits)
+    off = float(np.abs(reading.probabilities() - ideal).max()) if bits else 1.0
+    if not off <= TOLERANCE:
+        raise QmendError(
+            "two independent readings of its program disagree (by "
+            f"{off:.2g}), so its label can't be proven; write the gates, modifiers and angles "
+            "that it defines or combines out in standard gates"
+        )
+    return ideal
 
 
 def chain_probabilities(table: InstructionTable) -> Iterator[FloatArray]:

@@ -51,6 +51,7 @@ class ImportedRow:
         counts: outcome of the measured bits -> shots; of records with counts.
         masks: measured bits of each observable, as a binary number; of records with values.
         ideal_values: of the observables.
+        unknown: qubits and gates of an executed circuit that the device's snapshot lacks.
         circuit_id: set when the instructions are proven.
     """
 
@@ -64,6 +65,7 @@ class ImportedRow:
     counts: dict[int, float] = field(default_factory=dict)
     masks: list[int] = field(default_factory=list)
     ideal_values: list[float] = field(default_factory=list)
+    unknown: str = ""
     circuit_id: str = ""
 
 

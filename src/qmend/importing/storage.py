@@ -66,6 +66,7 @@ def import_recipe(
     """Collect all that decides an imported dataset, and counts of its rows."""
     order = options.bit_order
     counted = Counter(source_of(row.record) for row in rows)
+    unknown = {row.record.id: row.unknown for row in rows if row.unknown}
     return {
         "schema_version": SCHEMA_VERSION,
         "imported": {
@@ -78,6 +79,7 @@ def import_recipe(
                 "better": {str(bits): order for bits, (order, _) in check.better.items()},
             },
             "far_from_ideal": sorted(record.name for record in agreements if record.far),
+            "unknown_to_device": unknown,
             "layouts": dict(Counter(row.placed.chain.origin for row in rows)),
             "calibrations": dict(Counter(row.calibration_kind or "none" for row in rows)),
             "sources": [

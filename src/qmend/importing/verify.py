@@ -77,7 +77,7 @@ def verify_imported(folder: Path) -> ImportVerification:
                 calibrations[row["calibration_id"]].restrict(row["layout"])
             ideal = marginal(chain, row["measured"])
             off = _off_values(row, ideal) if expectations else _off_counts(row, ideal, where)
-            if off > TOLERANCE:
+            if not off <= TOLERANCE:
                 raise QmendError(
                     f"{where}: its ideal values are not those of its instructions (they differ "
                     f"by {off:.2g})."

@@ -10,6 +10,7 @@ from qiskit.circuit import CircuitInstruction, QuantumCircuit, QuantumRegister
 
 from qmend.circuits.compilation import QiskitCompiler
 from qmend.circuits.instructions import Instruction, InstructionTable
+from qmend.circuits.library import check_names
 from qmend.circuits.measured import NO_TIME, MeasuredCircuit, measured_circuit, native_instructions
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch
@@ -106,9 +107,11 @@ def place_circuit(
         layout: physical qubits to compile to; None: those of lowest error.
 
     Raises:
-        QmendError: if it does not fit the device, or not all its qubits are measured.
+        QmendError: if it does not fit the device, not all its qubits are measured, or a gate is
+            not what its name says.
     """
     source = measured_circuit(circuit)
+    check_names(source.circuit)
     if len(source.measured) < source.n_qubits:
         raise QmendError(
             f"it measures {len(source.measured)} of the {source.n_qubits} qubits that it uses; "

@@ -44,8 +44,8 @@ class OptimizerConfig(ConfigModel):
     """
 
     name: Literal["adamw"] = "adamw"
-    lr: float = Field(gt=0, allow_inf_nan=False)
-    weight_decay: float = Field(ge=0, allow_inf_nan=False)
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
     schedule: Literal["one_cycle", "plateau", "constant"]
 
     @classmethod
@@ -84,7 +84,7 @@ class TrainerConfig(ConfigModel):
     accelerator: Literal["cpu", "gpu", "auto"]
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     deterministic: bool
-    save_every_seconds: float = Field(ge=0, allow_inf_nan=False)
+    save_every_seconds: float = Field(ge=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:

@@ -20,8 +20,8 @@ class ResourcesConfig(ConfigModel):
         cpu, gpu: parts of processors; fractions share one.
     """
 
-    cpu: float = Field(gt=0, allow_inf_nan=False)
-    gpu: float = Field(ge=0, allow_inf_nan=False)
+    cpu: float = Field(gt=0)
+    gpu: float = Field(ge=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
@@ -41,7 +41,7 @@ class AshaConfig(ConfigModel):
 
     enabled: bool
     grace_period: int = Field(ge=1)
-    reduction_factor: float = Field(gt=1, allow_inf_nan=False)
+    reduction_factor: float = Field(gt=1)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:

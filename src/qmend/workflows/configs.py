@@ -186,7 +186,7 @@ class FineTuneConfig(ConfigModel):
             given.
     """
 
-    lr_factor: float = Field(gt=0, allow_inf_nan=False)
+    lr_factor: float = Field(gt=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
