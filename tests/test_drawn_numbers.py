@@ -12,19 +12,19 @@ import drawn_numbers
 
 #: Of :mod:`drawn_numbers`. They change only with what a seed draws, and all data with them.
 HASHES = {
-    "vqe ising hardware_efficient": "824e8069c2f1c2e0",
-    "vqe ising ucc": "af9385ed69712920",
-    "vqe heisenberg hardware_efficient": "c727b24ca3a44704",
-    "vqe heisenberg ucc": "96e6aea58f51ca87",
-    "vqe h2 hardware_efficient": "b446807bffe7e620",
-    "vqe h2 ucc": "c957ee66f590d246",
+    "vqe ising hardware_efficient": "ab4deed86427b811",
+    "vqe ising ucc": "dc5e1ca57c912927",
+    "vqe heisenberg hardware_efficient": "a1e5a6526d65e372",
+    "vqe heisenberg ucc": "c96e7bb02c38eea3",
+    "vqe h2 hardware_efficient": "4332211844ff6d5f",
+    "vqe h2 ucc": "5accd9284fc24acf",
     "molecules": "f383958ad841686c",
-    "qaoa": "64f64a6e4e5a7eba",
+    "qaoa": "6b5a30225d6fb55b",
     "trotter": "09f1660c3599ba46",
     "near_clifford": "48ab42cfcc1782b4",
-    "drift": "596bf71f2c857c5e",
-    "randomized": "cea530915d52485a",
-    "fitted": "975b16c821e3ca24",
+    "drift": "f5ea24e72fdf6b0b",
+    "randomized": "6a27d4ccbdd38b75",
+    "fitted": "acc7c0c1783b307a",
 }
 
 

@@ -5,6 +5,7 @@ import hashlib
 import mpmath
 import numpy as np
 import pytest
+from scipy import stats
 
 from qmend import portable
 from qmend.types import QmendError
@@ -41,6 +42,20 @@ def test_all_quadrants_and_the_edges():
     np.testing.assert_allclose(portable.arctan2(y, x), np.arctan2(y, x), rtol=1e-15)
     values = [portable.exp(-800.0), portable.exp(0.0), portable.cos(0.0)]
     np.testing.assert_array_equal(values, [0, 1, 1])
+
+
+def test_normal_draws_are_normal_and_more_begin_with_fewer():
+    draws = portable.standard_normal(np.random.default_rng(0), 20001)
+    assert stats.kstest(draws, "norm").pvalue > 0.01
+    assert abs(np.corrcoef(draws[:-1], draws[1:])[0, 1]) < 0.02
+    for size in (0, 1, 2, 7):
+        fewer = portable.standard_normal(np.random.default_rng(0), size)
+        np.testing.assert_array_equal(fewer, draws[:size])
+
+
+def test_uniform_draws_are_the_generators_own_where_nothing_is_fused():
+    draws = portable.uniform(np.random.default_rng(0), -3.0, 0.7, 1000)
+    np.testing.assert_allclose(draws, np.random.default_rng(0).uniform(-3.0, 0.7, 1000), atol=1e-15)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,4 +1,4 @@
-"""Elementary functions whose results have the same bits on every processor.
+"""Elementary functions and random numbers that have the same bits on every processor.
 
 A library's ``exp`` or ``cos`` takes another path on each processor, and a matrix product another
 order of its sums: the last bits differ. What decides the bytes of a dataset is therefore computed
@@ -113,6 +113,29 @@ def arccos(x: Any) -> FloatArray:
     """
     x = _finite(x, 1.0)
     return arctan2(np.sqrt((1 - x) * (1 + x)), x)
+
+
+def uniform(
+    rng: np.random.Generator, low: float, high: float, size: int | None = None
+) -> FloatArray:
+    """Draw numbers uniform in low .. high.
+
+    ``Generator.uniform`` fuses its product and sum on processors that can.
+    """
+    return low + (high - low) * np.asarray(rng.random(size))
+
+
+def standard_normal(rng: np.random.Generator, size: int) -> FloatArray:
+    """Draw (size,) standard normal numbers; the first ones of more are the same.
+
+    From uniform ones, by Box and Muller (1958): the tails of ``Generator.standard_normal`` are
+    logarithms of the C library.
+    """
+    u, v = rng.random(((size + 1) // 2, 2)).T
+    radius = np.sqrt(-2 * log(1 - u))
+    cosine, sine = cos_sin(2 * np.pi * v)
+    pairs: FloatArray = np.stack([radius * cosine, radius * sine], axis=1)
+    return pairs.ravel()[:size]
 
 
 def _finite(x: Any, most: float, low: float | None = None) -> FloatArray:

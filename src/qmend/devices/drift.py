@@ -11,7 +11,7 @@ from pydantic import Field
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.portable import exp, log
+from qmend.portable import exp, log, standard_normal
 from qmend.types import FloatArray
 
 # One stream of random numbers for each of these and each qubit or pair: what a stream is tied
@@ -95,7 +95,7 @@ class _Walks:
         """(snapshots,) the process of one value."""
         stream = np.random.SeedSequence((self.seed, _STREAMS), spawn_key=(kind, *qubits))
         size = np.sqrt(1 - self.keep * self.keep)
-        kicks = size * np.random.default_rng(stream).standard_normal(self.steps - 1)
+        kicks = size * standard_normal(np.random.default_rng(stream), self.steps - 1)
         walk = np.zeros(self.steps)
         for k, kick in enumerate(kicks):
             walk[k + 1] = self.keep * walk[k] + kick

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
-from qmend.portable import exp, log
+from qmend.portable import exp, log, standard_normal
 
 # A stream of random numbers for each device and each of these, tied to physical qubits.
 _DEVICE, _QUBIT, _PAIR = range(3)
@@ -145,7 +145,7 @@ def _spread(
     level: dict[str, float], sigma: dict[str, float], random: np.random.Generator
 ) -> dict[str, float]:
     """One qubit's or pair's values around the device's."""
-    factors = exp(np.array(list(sigma.values())) * random.standard_normal(len(sigma)))
+    factors = exp(np.array(list(sigma.values())) * standard_normal(random, len(sigma)))
     return {
         name: level[name] * factor for name, factor in zip(sigma, factors.tolist(), strict=True)
     }

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from qmend.noise.config import REVERSED, FittedConfig, GateConstants, QubitConstants
-from qmend.portable import exp
+from qmend.portable import exp, standard_normal
 
 Pair = tuple[int, int]
 
@@ -32,7 +32,7 @@ def qubit_constants(config: FittedConfig, qubit: int, readout_error: float) -> Q
         return constants
     spread = config.spread
     factors = np.array([spread.t1, spread.t2, spread.error, spread.flip_up, spread.flip_down])
-    z = generator(config, 1, qubit).standard_normal(8)
+    z = standard_normal(generator(config, 1, qubit), 8)
     t1, t2, error, up, down = exp(factors[:, 0] + factors[:, 1] * z[:5]).tolist()
     sx, x, rz = z[5:].tolist()
     return QubitConstants(
@@ -60,13 +60,16 @@ def gate_constants(
     spread = config.spread
     rng = generator(config, 2, *native)
     mean, std = spread.gate_error
-    error = float(exp(mean + std * rng.standard_normal()))
+    error = float(exp(mean + std * standard_normal(rng, 1))[0])
     terms = draw_terms(spread.terms, rng)
     if constants is None:
         terms = terms if pair == native else reversed_terms(terms)
         constants = GateConstants(error=error, terms=terms, drift=spread.drift)
     missing = [q for q in layout if q not in pair and q not in constants.stark]
-    stark = {q: spread.stark * generator(config, 4, *native, q).standard_normal() for q in missing}
+    stark = {
+        q: spread.stark * float(standard_normal(generator(config, 4, *native, q), 1)[0])
+        for q in missing
+    }
     return constants.model_copy(update={"stark": {**constants.stark, **stark}})
 
 
@@ -77,6 +80,6 @@ def reversed_terms(terms: Mapping[str, float]) -> dict[str, float]:
 
 def draw_terms(deviations: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
     """Draw normal angles, in an order that the file's does not change."""
-    return {
-        term: deviations[term] * rng.standard_normal() for term in REVERSED if term in deviations
-    }
+    terms = [term for term in REVERSED if term in deviations]
+    draws = standard_normal(rng, len(terms)).tolist()
+    return {term: deviations[term] * z for term, z in zip(terms, draws, strict=True)}

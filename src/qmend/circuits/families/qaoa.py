@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.rotations import local_gadgets, pauli_string, rotation_circuit
-from qmend.portable import arctan2
+from qmend.portable import arctan2, standard_normal
 from qmend.types import FloatArray
 
 Edge = tuple[int, int]
@@ -89,8 +89,8 @@ class QAOAFamily(Family):
         if self.angles == "random":
             return rng.uniform(0, 2 * np.pi, p), rng.uniform(0, np.pi, p)
         gamma, beta = fixed_angles(p, mean_degree) if self.angles == "fixed" else ramp_angles(p)
-        noise = self.angle_noise * rng.standard_normal((2, p))
-        return gamma + noise[0], beta + noise[1]
+        noise = self.angle_noise * standard_normal(rng, 2 * p)
+        return gamma + noise[:p], beta + noise[p:]
 
 
 def fixed_angles(p: int, mean_degree: float) -> tuple[FloatArray, FloatArray]:

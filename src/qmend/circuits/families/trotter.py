@@ -11,7 +11,7 @@ from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain, product_formula
 from qmend.circuits.rotations import local_gadgets, rotation_circuit
-from qmend.portable import arccos
+from qmend.portable import arccos, uniform
 from qmend.types import FloatArray
 
 
@@ -47,7 +47,7 @@ class TrotterFamily(Family):
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         hamiltonian, params = self.draw_hamiltonian(rng)
-        time = float(rng.uniform(self.time_min, self.time_max))
+        time = float(uniform(rng, self.time_min, self.time_max))
         steps = int(rng.integers(self.steps_min, self.steps_max + 1))
         params |= {"time": time, "steps": steps}
         gadgets = self.draw_initial(rng) + product_formula(hamiltonian, time, steps, self.order)
@@ -59,7 +59,7 @@ class TrotterFamily(Family):
         coupling = self._draw(rng, self.coupling_min, self.coupling_max, n - 1)
         field = self._draw(rng, self.field_min, self.field_max, n)
         if self.hamiltonian == "heisenberg":
-            anisotropy = float(rng.uniform(self.anisotropy_min, self.anisotropy_max))
+            anisotropy = float(uniform(rng, self.anisotropy_min, self.anisotropy_max))
             return heisenberg_chain(coupling, anisotropy, field), {"anisotropy": anisotropy}
         along = np.zeros(n)
         if self.longitudinal:
@@ -68,8 +68,8 @@ class TrotterFamily(Family):
 
     def _draw(self, rng: np.random.Generator, low: float, high: float, count: int) -> FloatArray:
         if self.disordered:
-            return rng.uniform(low, high, count)
-        return np.full(count, rng.uniform(low, high))
+            return uniform(rng, low, high, count)
+        return np.full(count, uniform(rng, low, high))
 
     def draw_initial(self, rng: np.random.Generator) -> list[Gadget]:
         """Draw the gadgets that make the initial state."""
@@ -79,6 +79,6 @@ class TrotterFamily(Family):
         if self.initial == "basis":
             flips = np.where(rng.random(n) < 0.5, np.pi / 2, 0.0)
             return [gadget for gadget in local_gadgets(n, "X", flips) if gadget[1]]
-        polar = arccos(rng.uniform(-1, 1, n))
-        azimuth = rng.uniform(0, 2 * np.pi, n)
+        polar = arccos(uniform(rng, -1, 1, n))
+        azimuth = uniform(rng, 0, 2 * np.pi, n)
         return local_gadgets(n, "Y", polar / 2) + local_gadgets(n, "Z", azimuth / 2)

@@ -17,6 +17,7 @@ from qmend.circuits.ansatz import (
 from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain
 from qmend.circuits.molecules import HARTREE_FOCK, N_QUBITS, excitations, hydrogen
+from qmend.portable import standard_normal, uniform
 from qmend.types import FloatArray
 
 #: Optimised parameters are rounded to this many decimals, more than any device resolves.
@@ -82,14 +83,14 @@ class VQEFamily(Family):
     def draw_hamiltonian(self, rng: np.random.Generator) -> tuple[PauliSum, dict[str, Any]]:
         """Draw the Hamiltonian, of a molecule's qubits only, and the parameters to store."""
         if self.hamiltonian == "h2":
-            bond = float(rng.uniform(self.bond_min, self.bond_max))
+            bond = float(uniform(rng, self.bond_min, self.bond_max))
             return hydrogen(bond).hamiltonian, {"bond": bond}
         n = self.n_qubits
-        coupling = rng.uniform(self.coupling_min, self.coupling_max, n - 1)
-        field = rng.uniform(self.field_min, self.field_max, n)
+        coupling = uniform(rng, self.coupling_min, self.coupling_max, n - 1)
+        field = uniform(rng, self.field_min, self.field_max, n)
         if self.hamiltonian == "ising":
             return ising_chain(coupling, field, np.zeros(n)), {}
-        anisotropy = float(rng.uniform(self.anisotropy_min, self.anisotropy_max))
+        anisotropy = float(uniform(rng, self.anisotropy_min, self.anisotropy_max))
         return heisenberg_chain(coupling, anisotropy, field), {"anisotropy": anisotropy}
 
     def draw_ansatz(self, rng: np.random.Generator, hamiltonian: PauliSum) -> Ansatz:
@@ -104,5 +105,5 @@ class VQEFamily(Family):
     def draw_start(self, rng: np.random.Generator, ansatz: Ansatz) -> FloatArray:
         """(P,) parameters before the first iteration."""
         if self.start == "random" or (self.start == "either" and rng.random() < 0.5):
-            return rng.uniform(-np.pi, np.pi, ansatz.n_parameters)
-        return ansatz.reference_parameters + self.spread * rng.standard_normal(ansatz.n_parameters)
+            return uniform(rng, -np.pi, np.pi, ansatz.n_parameters)
+        return ansatz.reference_parameters + self.spread * standard_normal(rng, ansatz.n_parameters)
