@@ -232,6 +232,7 @@ WRONG_ECR = """OPENQASM 3.0; include "stdgates.inc"; gate ecr a, b { x a; }
         ({"counts": {"00": 1.5}}, "counts: 1.5 may be a probability"),
         ({"counts": {"00": 2**52, "01": 2**53}}, "more than any device can run"),
         ({"counts": {"11": 5, "0x3": 9}}, "outcomes '11' and '0x3' are the same one"),
+        ({"counts": {"01": 1, "00": 0}}, "add up to 1, as probabilities do"),
         ({"counts": {"00": 0}}, "add up to 0"),
         ({"counts": {}}, "add up to 0"),
         ({"shots": 101}, "counts add up to 100, its shots are 101"),

@@ -66,6 +66,11 @@ def test_json_lines_of_every_spelling(tmp_path, name, data):
     assert record.counts == PLAIN["counts"]
 
 
+def test_files_that_were_joined_have_marks_within(tmp_path):
+    both = ["\ufeff" + json.dumps(PLAIN | {"id": name}) + "\n" for name in "ab"]
+    assert [r.id for r in read(tmp_path, "".join(both).encode())] == ["a", "b"]
+
+
 @pytest.mark.parametrize("character", ["\u2028", "\u2029", "\u0085"])
 def test_a_line_ends_at_a_newline_alone(tmp_path, character):
     text = json.dumps(PLAIN | {"attribution": f"A{character}B"}, ensure_ascii=False)

@@ -99,6 +99,19 @@ def test_exchanged_and_reversed_registers_are_named(tmp_path, outcome, order):
     assert again.better == again.doubtful == {}
 
 
+def test_bits_that_are_not_measured_keep_their_place(tmp_path):
+    """As ``measure_all`` beside an unused register: the order named is of all four bits."""
+    text = program([2, 2], set()).partition("measure")[0]
+    text += "x q[0]; measure q[0] -> c1[0]; measure q[1] -> c1[1];"
+    path = write(tmp_path, [2, 2], set(), "10 00")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"qasm": text}))
+    check = import_file(path, tmp_path / "set", ImportOptions("set")).check
+    assert check.better == {Bits((2, 2), (2, 3)): ("0,1,3,2", pytest.approx(1.0))}
+    for order in ("0,1,3,2", "bits-reversed"):
+        options = ImportOptions("set", bit_order=parse_order(order))
+        assert import_file(path, tmp_path / order, options).check.better == {}
+
+
 def sparse(bits: Bits, order: Order, survival: float, shots: int = 2000, count: int = 12):
     """Noisy counts of distributions on few outcomes, as somebody of that order writes them."""
     n = len(bits.measured)

@@ -202,7 +202,7 @@ def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
                 doubtful[record.name] = bits.order_text(compared[best])
         best, gain = _best_over_records(group, gains)
         if gain > 0:
-            better[bits] = bits.order_text(compared[best]), gain + handicap[best]
+            better[bits] = bits.order_text(compared[best]), gain + float(handicap[best])
     return BitOrderCheck(len(records), telling, doubtful, better)
 
 

@@ -140,6 +140,10 @@ def _take_counts(row: ImportedRow, order: Order) -> None:
         )
     if total < 1:
         raise QmendError("its counts add up to 0: it measured nothing; leave it out")
+    if total == 1 and record.shots is None:
+        raise QmendError(
+            "its counts add up to 1, as probabilities do; give numbers of shots, or shots: 1"
+        )
     if record.shots not in (None, total):
         raise QmendError(f"its counts add up to {total}, its shots are {record.shots}; correct one")
     if record.ideal is not None:

@@ -26,8 +26,10 @@ def outcome_counts(
             has spaces elsewhere than between registers, or names another's outcome.
     """
     keys: dict[int, str] = {}
+    moves = order != tuple(range(len(order)))
     for key in counts:
-        outcome = reorder(_number(key, registers, order), order)
+        outcome = _number(key, registers, order)
+        outcome = reorder(outcome, order) if moves else outcome
         if outcome in keys:
             raise QmendError(
                 f"the outcomes {keys[outcome]!r} and {key!r} are the same one; give it once"

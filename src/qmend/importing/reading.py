@@ -81,7 +81,7 @@ def _json_lines(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = _plain(parse_json(line))
+            value = _plain(parse_json(line.removeprefix("\ufeff")))  # files joined by cat
         except (ValueError, RecursionError) as error:
             raise QmendError(
                 f"{path}: line {number} is no JSON ({error}); give one whole record a line."
