@@ -103,6 +103,12 @@ def refusal(folder: Path, program: str, **changes) -> str:
             "y q; ctrl @ x q[0],q[1]; c = measure q;",
             [0, 0, 0, 1],
         ),
+        # Parameters of one name in two gates.
+        (
+            HEAD3 + "gate f(b,t) q { rx(b) q; rz(t) q; } gate g(a,t) q { f(t,1) q; rz(a) q; } "
+            "qubit q; bit c; g(0.3,pi) q; c = measure q;",
+            [0, 1],
+        ),
         # Angles go to parameters in their order, not in that of the alphabet.
         (
             HEAD3 + "gate g(b,a) q { rx(b) q; rz(a) q; } qubit q; bit c; g(pi,0) q; c = measure q;",

@@ -107,27 +107,28 @@ def _rename_own_gates(program: str) -> str:
     """Give gates that a program defines or declares names that no library has.
 
     Qiskit's importers, controls and passes take a gate by its name for their own. The name has a
-    digest of the definition: gates of one name in two programs are told apart. Parameters are
-    numbered: the importer of OpenQASM 3 hands angles over in the alphabetical order of their names.
+    digest of the definition: gates of one name in two programs are told apart. So do parameters,
+    and numbers: the importer of OpenQASM 3 hands angles over in the alphabetical order of their
+    names, and can't tell two gates' parameters of one name apart.
     """
     names: dict[str, str] = {}
-
-    def rename(text: str, more: dict[str, str] | None = None) -> str:
-        new = names | (more or {})
-        return _WORD_OR_TEXT.sub(lambda word: new.get(word[0], word[0]), text) if new else text
-
     parts, end = [], 0
     for match in _DECLARATION.finditer(program):
-        parts.append(rename(program[end : match.start()]))
-        parameters = (match["parameters"] or "").replace(" ", "").split(",")
-        own = {name: f"own_{k:03d}_{name}" for k, name in enumerate(parameters) if name}
-        rest = rename(match["rest"], own)
+        parts.append(_rename(program[end : match.start()], names))
+        parameters = "".join((match["parameters"] or "").split()).split(",")
+        rest = _rename(match["rest"], names | dict(zip(parameters, parameters, strict=True)))
+        prefix = f"own_{hashlib.sha256(' '.join(rest.split()).encode()).hexdigest()[:8]}_"
         if (match["kind"], match["name"]) != ("opaque", "delay"):  # not a gate
-            digest = hashlib.sha256(" ".join(rest.split()).encode()).hexdigest()[:8]
-            names[match["name"]] = f"own_{digest}_{match['name']}"
-        parts.append(f"{match['kind']} {names.get(match['name'], match['name'])}{rest}")
+            names[match["name"]] = prefix + match["name"]
+        numbered = {p: f"{prefix}{k:03d}_{p}" for k, p in enumerate(parameters)}
+        parts.append(f"{match['kind']} {names.get(match['name'], match['name'])}")
+        parts.append(_rename(rest, numbered))
         end = match.end()
-    return "".join([*parts, rename(program[end:])])
+    return "".join([*parts, _rename(program[end:], names)])
+
+
+def _rename(text: str, names: dict[str, str]) -> str:
+    return _WORD_OR_TEXT.sub(lambda word: names.get(word[0], word[0]), text) if names else text
 
 
 def _with_library_gates(circuit: QuantumCircuit) -> QuantumCircuit:
