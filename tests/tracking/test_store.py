@@ -2,6 +2,8 @@
 
 import fcntl
 import os
+import shlex
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from qmend.processes import process_identity
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, end_own_runs, open_store, reconcile
+from qmend.tracking.store import PROCESS_TAG, Store, end_own_runs, open_store, reconcile
 from qmend.types import QmendError
 
 CHILD = """
@@ -153,7 +156,72 @@ def test_a_locked_database_is_one_sentence(tmp_path):
 
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path):
     (tmp_path / "mlflow.db").write_text("not a database " * 100)
-    assert "file is not a database" in refused(tmp_path)
+    text = refused(tmp_path)
+    assert "can't be used (file is not a database); choose another" in text
+
+
+def proposed_command(text: str) -> list[str]:
+    """The command in a sentence, as a shell would read it."""
+    return shlex.split(text.split("`")[1])
+
+
+def revision(root: Path, new: str | None = None) -> str:
+    """The revision of a database's schema, which may be set."""
+    with sqlite3.connect(root / "mlflow.db") as connection:
+        if new is not None:
+            connection.execute("UPDATE alembic_version SET version_num = ?", [new])
+        ((found,),) = connection.execute("SELECT version_num FROM alembic_version")
+    return found
+
+
+@pytest.fixture
+def copied(store: Store, tmp_path: Path) -> Path:
+    """A store with one run at least, free to be changed, at a path that a shell must quote."""
+    with start_run(store, "kept", {"kind": "train"}, {"seed": 1}):
+        pass
+    root = tmp_path / "it's a copy"
+    root.mkdir()
+    return Path(shutil.copy(store.root / "mlflow.db", root)).parent
+
+
+def test_a_deleted_experiment_is_said_with_the_command_that_restores_it(copied):
+    """MLflow's client finds it by name, and none of its runs."""
+    store = open_store(copied)
+    store.client.delete_experiment(store.experiment_id)
+    text = refused(copied)
+    assert f"The experiment qmend of the tracking store {copied} is deleted, and all its" in text
+    uri, *words = proposed_command(text)
+    assert uri == f"MLFLOW_TRACKING_URI=sqlite:///{copied / 'mlflow.db'}"
+    assert words == ["mlflow", "experiments", "restore", "--experiment-id", store.experiment_id]
+    store.client.restore_experiment(store.experiment_id)  # what that command does
+    assert open_store(copied).runs()[0].info.run_name == "kept"
+
+
+@pytest.mark.parametrize("lost", [None, "webhook_events"])
+@pytest.mark.parametrize(
+    ("written", "age", "way_out"),
+    [
+        ("75868b020152", "an older", ["mlflow", "db", "upgrade", "{uri}"]),
+        ("ffffffffffff", "a newer", ["pip", "install", "--upgrade", "mlflow"]),
+    ],
+)
+def test_a_database_of_another_mlflow_is_said_with_the_command_for_it(
+    copied, written, age, way_out, lost
+):
+    """MLflow calls both older; where it misses a table it upgrades one without a word."""
+    right = revision(copied)
+    revision(copied, written)
+    if lost is not None:
+        with sqlite3.connect(copied / "mlflow.db") as connection:
+            connection.execute(f"DROP TABLE {lost}")
+    text = refused(copied)
+    assert f"was written by {age} MLflow than the installed {mlflow.__version__}; " in text
+    uri = f"sqlite:///{copied / 'mlflow.db'}"
+    assert proposed_command(text) == [word.format(uri=uri) for word in way_out]
+    assert revision(copied) == written
+    if lost is None:
+        revision(copied, right)
+        assert open_store(copied).runs()[0].info.run_name == "kept"
 
 
 def test_a_folder_in_the_databases_place_is_one_sentence(tmp_path):

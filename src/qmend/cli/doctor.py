@@ -125,8 +125,15 @@ def _store(root: Path) -> str:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as opened:
             query = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
             (count,) = opened.execute(query).fetchone()
+            query = "SELECT lifecycle_stage FROM experiments WHERE name = 'qmend'"
+            deleted = ("deleted",) in opened.execute(query)
     except sqlite3.Error as error:
         raise QmendError(f"{database} can't be read ({error})") from None
+    if deleted:
+        raise QmendError(
+            f"the experiment qmend in {database} is deleted; `qmend runs list` says how it is "
+            "restored"
+        )
     return f"{count} runs in {database}"
 
 

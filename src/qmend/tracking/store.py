@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import mlflow
+from alembic.script import ScriptDirectory
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
@@ -73,7 +76,8 @@ def open_store(root: Path) -> Store:
     may write.
 
     Raises:
-        QmendError: if the directory can't be written, or the database is locked or damaged.
+        QmendError: if the directory can't be written, the database is locked, damaged or of
+            another MLflow, or the experiment is deleted.
     """
     root = root.resolve()
     for name in ("alembic", "mlflow"):
@@ -94,8 +98,16 @@ def open_store(root: Path) -> Store:
         if not (root / "mlflow.db").exists():
             _make_database(root / "mlflow.db")
         _check_database(root / "mlflow.db")
+        _check_schema(root / "mlflow.db", uri)
         client = SteadyClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None and experiment.lifecycle_stage != "active":
+            raise QmendError(
+                f"The experiment {EXPERIMENT} of the tracking store {root} is deleted, and all its "
+                f"runs with it; restore them with `MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow "
+                f"experiments restore --experiment-id {experiment.experiment_id}`, or choose "
+                "another tracking.root."
+            )
         experiment_id = (
             experiment.experiment_id
             if experiment
@@ -127,6 +139,32 @@ def _check_database(path: Path) -> None:
         connection.rollback()
 
 
+def _check_schema(path: Path, uri: str) -> None:
+    """Refuse a database of an older or newer MLflow.
+
+    MLflow itself brings some older ones up to date without a word, and calls newer ones older.
+
+    Raises:
+        QmendError: with the command that makes them fit each other.
+    """
+    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
+        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+        query = "SELECT version_num FROM alembic_version"
+        rows = connection.execute(query).fetchall() if tables.fetchone() else []
+    migrations = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    found = {str(revision) for (revision,) in rows}
+    if not found or found == set(migrations.get_heads()):
+        return
+    if found <= {script.revision for script in migrations.walk_revisions()}:
+        age, way_out = "an older", f"copy the file, then run `mlflow db upgrade {shlex.quote(uri)}`"
+    else:
+        age, way_out = "a newer", "install that with `pip install --upgrade mlflow`"
+    raise QmendError(
+        f"The tracking store {path} was written by {age} MLflow than the installed "
+        f"{mlflow.__version__}; {way_out}, or choose another tracking.root."
+    )
+
+
 @contextlib.contextmanager
 def explain_errors(root: Path) -> Iterator[None]:
     """Turn the database's errors into one sentence."""
@@ -134,9 +172,10 @@ def explain_errors(root: Path) -> Iterator[None]:
         yield
     except (SQLAlchemyError, sqlite3.Error, MlflowException, OSError) as error:
         reason = str(error).strip().splitlines()[0]
+        closing = "close the program that holds it, or " if "locked" in reason else ""
         raise QmendError(
-            f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); close the "
-            "program that holds it, or choose another tracking.root."
+            f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); {closing}choose "
+            "another tracking.root."
         ) from None
 
 
