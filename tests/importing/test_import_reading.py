@@ -153,6 +153,7 @@ def test_values_that_may_be_something_else_are_refused(tmp_path, changes, messag
         ({"values": ["0.5", 1]}, "values.0: Input should be a valid number"),
         ({"ideal_values": [-2, 1]}, "ideal_values.0: -2.0 is no expectation value"),
         ({"ideal_values": [math.nan, 1]}, "ideal_values.0: Input should be a finite number"),
+        ({"observables": ["ZI", "ZI"]}, "observables names one twice"),
         ({"extrapolated_values": [-104.0, 99.0]}, "extrapolated_values.0: -104.0 is no"),
     ],
 )
@@ -178,6 +179,7 @@ def test_numbers_are_names_and_nulls_are_absent(tmp_path):
     record = read_one(tmp_path, id=7, job_id=12, counts={"00": 5, "11": None}, date=None)
     assert (record.id, record.job_id, record.date) == ("7", "12", None)
     assert record.counts == {"00": 5}
+    assert read_one(tmp_path, counts='{"00": 5, "11": null}').counts == {"00": 5}
     with pytest.raises(QmendError, match="two records are called 7"):
         read(tmp_path, "\n".join(json.dumps(PLAIN | {"id": i}) for i in (7, "7")).encode())
 

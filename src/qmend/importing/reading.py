@@ -59,20 +59,24 @@ def _parquet(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
         raise QmendError(f"{path} can't be read as Parquet ({reason}); write it again.") from None
     for number, row in enumerate(rows):
         try:
-            yield _plain({k: v for k, v in row.items() if not _PANDAS_INDEX.fullmatch(k)})
+            yield plain_values({k: v for k, v in row.items() if not _PANDAS_INDEX.fullmatch(k)})
         except ValueError as error:
             raise QmendError(f"{path}: row {number}: {error}; correct it.") from None
 
 
-def _plain(value: Any) -> Any:
-    """Maps (lists of pairs) as dictionaries; nulls of dictionaries left out."""
+def plain_values(value: Any) -> Any:
+    """Return maps (lists of pairs) as dictionaries, and dictionaries without their nulls.
+
+    Raises:
+        ValueError: if a map has a key twice.
+    """
     if isinstance(value, list) and value and all(isinstance(v, tuple) for v in value):
         if len(dict(value)) < len(value):
             raise ValueError("a map has a key more than once")
         value = dict(value)
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items() if entry is not None}
-    return [_plain(entry) for entry in value] if isinstance(value, list) else value
+        return {key: plain_values(entry) for key, entry in value.items() if entry is not None}
+    return [plain_values(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _json_lines(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
@@ -81,7 +85,7 @@ def _json_lines(path: Path, data: bytes) -> Iterator[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = _plain(parse_json(line.removeprefix("\ufeff")))  # files joined by cat
+            value = plain_values(parse_json(line.removeprefix("\ufeff")))  # files joined by cat
         except (ValueError, RecursionError) as error:
             raise QmendError(
                 f"{path}: line {number} is no JSON ({error}); give one whole record a line."

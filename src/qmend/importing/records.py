@@ -30,7 +30,7 @@ from qmend.devices.calibration import (
     Time,
     read_time,
 )
-from qmend.importing.reading import read_rows
+from qmend.importing.reading import plain_values, read_rows
 from qmend.strict_json import parse_json
 from qmend.types import QmendError, nearest
 
@@ -169,6 +169,8 @@ class Record(ConfigModel):
                     )
             if self.observables is None:
                 raise ValueError("values need observables")
+            if len(set(self.observables)) < len(self.observables):
+                raise ValueError("observables names one twice")
             if self.shots is None:
                 raise ValueError("values need shots, those of each observable")
         if self.date is not None:
@@ -240,8 +242,8 @@ def _rename_fields(raw: Mapping[str, Any], number: int) -> dict[str, Any]:
     for key in _TEXT_OF_JSON:
         if isinstance(fields.get(key), str):
             try:
-                fields[key] = parse_json(fields[key])
-            except ValueError as error:
+                fields[key] = plain_values(parse_json(fields[key]))
+            except (ValueError, RecursionError) as error:
                 raise QmendError(f"{key} is no JSON ({error}); correct it.") from None
     if "source_repo" in fields:
         source, commit = fields.pop("source_repo"), fields.pop("commit", None)
