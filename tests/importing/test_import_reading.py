@@ -135,6 +135,8 @@ def test_a_directory_is_no_file(tmp_path, name):
         ({"date": 20240501}, "date: 20240501 is no time: write text such as 2024-05-01"),
         ({"date": "1714521600"}, "Invalid isoformat string: '1714521600'"),
         ({"noisy_z": 3}, "noisy_z is no list of values"),
+        ({"circuit_level": "executed"}, "both circuit_stage and circuit_level"),
+        ({"shots": 100, "shots_per_observable": 50}, "both shots and shots_per_observable"),
     ],
 )
 def test_values_that_may_be_something_else_are_refused(tmp_path, changes, message):

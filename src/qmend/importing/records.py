@@ -39,6 +39,16 @@ IGNORED = (
     "date_source", "depth", "device_qubits", "device_version", "extra", "file", "index", "n_cx",
     "n_measured", "n_qubits", "source_ideal_z", "tvd",
 )  # fmt: skip
+#: Fields of published tables -> ours.
+_PUBLISHED = {
+    "source_repo": "source",
+    "circuit_level": "circuit_stage",
+    "date_utc": "date",
+    "shots_per_observable": "shots",
+    "noisy_z": "values",
+    "zne_z": "extrapolated_values",
+    "ideal_z": "ideal_values",
+}
 _TEXT_OF_JSON = ("counts", "ideal", "calibration", "physical_qubits")
 _VARIANT = re.compile(r"^(.+?)(?::|-(?=step\d+$))(.+)$")
 
@@ -223,7 +233,7 @@ def _record(raw: Mapping[str, Any], number: int) -> Record:
         first = error.errors()[0]
         where = ".".join(str(p) for p in first["loc"])
         if first["type"] == "extra_forbidden":
-            fields = [*Record.model_fields, "noisy_z", "zne_z", "ideal_z", *IGNORED]
+            fields = [*Record.model_fields, *_PUBLISHED, *IGNORED]
             raise QmendError(
                 f"it has the unknown field {where!r}. {nearest(where, fields)}"
             ) from None
@@ -246,28 +256,30 @@ def _rename_fields(raw: Mapping[str, Any], number: int) -> dict[str, Any]:
             except (ValueError, RecursionError) as error:
                 raise QmendError(f"{key} is no JSON ({error}); correct it.") from None
     if "source_repo" in fields:
-        source, commit = fields.pop("source_repo"), fields.pop("commit", None)
-        fields["source"] = f"https://github.com/{source}" + (f" at {commit}" if commit else "")
+        commit = fields.pop("commit", None)
+        fields["source_repo"] = f"https://github.com/{fields['source_repo']}" + (
+            f" at {commit}" if commit else ""
+        )
     if "attribution:" in str(fields.get("licence")) and "attribution" not in fields:
         licence, _, attribution = str(fields["licence"]).partition("attribution:")
         fields["licence"] = licence.strip().rstrip(";")
         fields["attribution"] = attribution.strip()
     if "circuit_level" in fields:
-        fields["circuit_stage"] = str(fields.pop("circuit_level")).split(";")[0].strip()
-    if "date_utc" in fields:
-        fields["date"] = fields.pop("date_utc")
-    if "shots_per_observable" in fields:
-        fields["shots"] = fields.pop("shots_per_observable")
+        fields["circuit_level"] = str(fields["circuit_level"]).split(";")[0].strip()
     if "noisy_z" in fields:
         if not isinstance(fields["noisy_z"], list):
             raise QmendError("noisy_z is no list of values; correct it.")
-        fields["values"] = fields.pop("noisy_z")
-        size = len(fields["values"])
+        size = len(fields["noisy_z"])
         fields["observables"] = ["I" * (size - 1 - k) + "Z" + "I" * k for k in range(size)]
-        for theirs, ours in (("zne_z", "extrapolated_values"), ("ideal_z", "ideal_values")):
-            if theirs in fields:
-                fields[ours] = fields.pop(theirs)
-        fields.setdefault("circuit_stage", "executed")
+        if "circuit_level" not in fields:
+            fields.setdefault("circuit_stage", "executed")
+    if "date_utc" in fields:
+        fields.pop("date", None)  # the local one
+    for theirs, ours in _PUBLISHED.items():
+        if theirs in fields and ours in fields:
+            raise QmendError(f"it has both {ours} and {theirs}, which mean the same; give one.")
+        if theirs in fields:
+            fields[ours] = fields.pop(theirs)
     variant = _VARIANT.match(str(fields.get("family", "")))
     if variant and "variant" not in fields:
         fields["family"], fields["variant"] = variant.groups()
