@@ -246,7 +246,7 @@ def noise_free(exact_runs, random_circuits, algiers):
         zeros = np.zeros(count, dtype=int)
         measured = np.tile(np.arange(5), (count, 1))
         circuits = replace(circuits, noisy=ideal / ideal.sum(axis=1, keepdims=True))
-        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, measured)
+        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
 
     return draw, perfect_runs
 

@@ -14,6 +14,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Statevector
 
+from qmend.circuits.angles import round_circuit
 from qmend.circuits.instructions import Instruction
 from qmend.types import FloatArray, QmendError
 
@@ -89,12 +90,13 @@ class MeasuredCircuit:
 
 
 def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
-    """Separate a circuit from its measurements and its unused qubits.
+    """Separate a circuit from its measurements and its unused qubits; round its angles.
 
     Raises:
         QmendError: if it has a condition, a reset or a gate after a measurement, an unbound
             parameter, an angle that is not finite, or is too large. The sentence begins with "it".
     """
+    source = round_circuit(source)
     qubit = {q: k for k, q in enumerate(source.qubits)}
     clbit = {c: k for k, c in enumerate(source.clbits)}
     behind: dict[int, int] = {}

@@ -167,38 +167,38 @@ def _generator(pauli: str) -> tuple[Tensor, Tensor]:
 
 class _Exp(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor) -> Any:
         value = torch.from_numpy(portable.exp(x.detach().numpy()))
         ctx.save_for_backward(value)
         return value
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Any) -> Any:
         (value,) = ctx.saved_tensors
         return gradients[0] * value
 
 
 class _CosSin(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor) -> Any:
         cosine, sine = (torch.from_numpy(v) for v in portable.cos_sin(x.detach().numpy()))
         ctx.save_for_backward(cosine, sine)
         return cosine, sine
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+    def backward(ctx: Any, *gradients: Any) -> Any:
         cosine, sine = ctx.saved_tensors
         return gradients[1] * cosine - gradients[0] * sine
 
 
 def _exp(x: Tensor) -> Tensor:
-    value: Tensor = _Exp.apply(x)
+    value: Tensor = _Exp.apply(x)  # type: ignore[no-untyped-call]
     return value
 
 
 def cos_sin(angle: Tensor) -> tuple[Tensor, Tensor]:
     """Cosine and sine, differentiable."""
-    values: tuple[Tensor, Tensor] = _CosSin.apply(angle)
+    values: tuple[Tensor, Tensor] = _CosSin.apply(angle)  # type: ignore[no-untyped-call]
     return values
 
 
