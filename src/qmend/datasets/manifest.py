@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
+
 from qmend.config.model import ConfigModel
 from qmend.datasets.schema import SCHEMA_VERSION
 from qmend.files import file_sha256, write_text
