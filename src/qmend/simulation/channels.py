@@ -168,7 +168,7 @@ def _generator(pauli: str) -> tuple[Tensor, Tensor]:
 class _Exp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Any:
-        value = torch.from_numpy(portable.exp(x.detach().numpy()))
+        value = torch.from_numpy(np.asarray(portable.exp(x.detach().numpy())))
         ctx.save_for_backward(value)
         return value
 
@@ -181,7 +181,9 @@ class _Exp(torch.autograd.Function):
 class _CosSin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Any:
-        cosine, sine = (torch.from_numpy(v) for v in portable.cos_sin(x.detach().numpy()))
+        cosine, sine = (
+            torch.from_numpy(np.asarray(v)) for v in portable.cos_sin(x.detach().numpy())
+        )
         ctx.save_for_backward(cosine, sine)
         return cosine, sine
 
