@@ -15,7 +15,7 @@ import numpy as np
 from qmend.types import FloatArray, QmendError
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
-    from qiskit.circuit import QuantumCircuit
+    from qiskit.circuit import Operation, QuantumCircuit
 
 #: Steps in a full turn: of angles in source circuits, and in compiled ones.
 SOURCE_TURN = 2**32
@@ -56,13 +56,31 @@ def _round(angles: Any, turn: int) -> FloatArray:
 
 
 def round_circuit(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Copy a source circuit with the angles of its gates rounded; delays keep their duration."""
+    """Copy a source circuit with the angles of its gates rounded.
+
+    A gate that is not Qiskit's is rounded in its definition. Delays keep their duration.
+    """
     rounded = circuit.copy_empty_like()
     for item in circuit.data:
-        operation = item.operation
-        numbers = [float(p) for p in operation.params if isinstance(p, (int, float))]
-        if numbers and len(numbers) == len(operation.params) and operation.name != "delay":
-            operation = operation.to_mutable()
-            operation.params = round_source(numbers).tolist()
-        rounded.append(operation, item.qubits, item.clbits, copy=False)
+        rounded.append(_round_operation(item.operation), item.qubits, item.clbits, copy=False)
     return rounded
+
+
+def _round_operation(operation: Operation) -> Operation:
+    from qiskit.circuit import Gate
+
+    numbers = [float(p) for p in operation.params if isinstance(p, (int, float))]
+    if not numbers or len(numbers) < len(operation.params) or operation.name == "delay":
+        numbers = []
+    if isinstance(operation, Gate) and not operation.base_class.__module__.startswith(
+        "qiskit.circuit.library"
+    ):
+        if operation.definition is None:
+            return operation
+        own = Gate(operation.name, operation.num_qubits, numbers)
+        own.definition = round_circuit(operation.definition)
+        return own
+    if numbers:
+        operation = operation.to_mutable()
+        operation.params = round_source(numbers).tolist()
+    return operation

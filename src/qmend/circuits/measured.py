@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -61,11 +62,8 @@ class MeasuredCircuit:
         Raises:
             QmendError: if a gate has no matrix, or the gates are not unitary.
         """
-        try:
+        with _definitions_named():
             state = Statevector.from_instruction(self.circuit)
-        except (QiskitError, RecursionError) as error:
-            reason = str(getattr(error, "message", "nested too deeply"))
-            raise QmendError(f"it has a gate that can't be simulated ({reason})") from None
         distribution = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
         total = float(distribution.sum())
         if not abs(total - 1) <= UNITARY_TOLERANCE:
@@ -89,6 +87,16 @@ class MeasuredCircuit:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@contextmanager
+def _definitions_named() -> Iterator[None]:
+    """Turn an error in the definition of a gate into one sentence."""
+    try:
+        yield
+    except (QiskitError, RecursionError) as error:
+        reason = str(getattr(error, "message", "nested too deeply"))
+        raise QmendError(f"it has a gate that can't be simulated ({reason})") from None
+
+
 def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
     """Separate a circuit from its measurements and its unused qubits; round its angles.
 
@@ -96,7 +104,6 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
         QmendError: if it has a condition, a reset or a gate after a measurement, an unbound
             parameter, an angle that is not finite, or is too large. The sentence begins with "it".
     """
-    source = round_circuit(source)
     qubit = {q: k for k, q in enumerate(source.qubits)}
     clbit = {c: k for k, c in enumerate(source.clbits)}
     behind: dict[int, int] = {}
@@ -152,6 +159,8 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
             circuit.barrier(within)
     bits = sorted(behind)
     registers = {bit: register for register in source.cregs for bit in register}
+    with _definitions_named():
+        circuit = round_circuit(circuit)
     return MeasuredCircuit(
         circuit,
         tuple(kept),
