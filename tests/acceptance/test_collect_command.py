@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import qiskit_ibm_runtime.accounts.management as management
+import yaml
 from commandline import Command, end_tree, start, wait_until
+from dvc.cli import main as dvc
 
 from qmend.datasets.table import load_dataset
 
@@ -28,7 +29,10 @@ def submitted(ledger: Path) -> int:
     return ledger.read_text().count('"submitted"') if ledger.exists() else 0
 
 
-def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # in DVC
+def test_killed_and_started_again_then_kept_with_dvc(
+    here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "data" / "collected" / "tiny_algiers"
     arguments = (*LOCAL, "dataset.circuits=12")
     process = start(*arguments, "collect.max_pending=1", folder=tmp_path)
@@ -47,8 +51,8 @@ def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Pa
 
     result = here(*arguments).succeeded()
     assert "12 rows in 12 shards" in result.out
-    command = "dvc add data/collected/tiny_algiers"
-    assert command in result.out
+    assert "a frozen stage of DVC" in result.out
+    stage = [line.strip() for line in result.out.splitlines() if line.startswith("    dvc ")]
     assert len(load_dataset(folder).rows) == 12
     card = (folder / "README.md").read_text()
     assert "the counts can't be made again" in card
@@ -57,12 +61,21 @@ def test_killed_and_started_again_then_kept_with_dvc(here: Command, tmp_path: Pa
     assert "submitted 0 and fetched 0 jobs" in again
     here("data", "verify", "data.root=data/collected", *arguments[2:5], arguments[-1]).succeeded()
 
-    for words in ("init --no-scm -q", command.removeprefix("dvc ")):
-        dvc = [sys.executable, "-m", "dvc", *words.split()]
-        subprocess.run(dvc, cwd=tmp_path, capture_output=True, check=True)
-    tracked = (tmp_path / "data" / "collected" / "tiny_algiers.dvc").read_text()
-    assert "nfiles: 17" in tracked  # 12 shards, calibrations, ledger, manifest, two cards
-    assert "cmd:" not in tracked  # nothing that could run
+    monkeypatch.chdir(tmp_path)
+    for line in ("dvc init --no-scm -q", *stage):
+        assert dvc(shlex.split(line)[1:]) == 0
+    (entry,) = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"].values()
+    assert entry["frozen"]
+    assert shlex.split(entry["cmd"]) == ["qmend", *arguments]
+    (record,) = yaml.safe_load((tmp_path / "dvc.lock").read_text())["stages"].values()
+    (out,) = record["outs"]
+    assert out["path"] == "data/collected/tiny_algiers"
+    assert out["nfiles"] == 17  # 12 shards, calibrations, ledger, manifest, two cards
+    kept = [(tmp_path / "dvc.lock").read_bytes(), (folder / "ledger.jsonl").read_bytes()]
+    assert dvc(["repro", "--force", "-q"]) == 0  # runs nothing
+    (folder / "ledger.jsonl").unlink()
+    assert dvc(["checkout", "--force", "-q"]) == 0
+    assert kept == [(tmp_path / "dvc.lock").read_bytes(), (folder / "ledger.jsonl").read_bytes()]
 
 
 def test_without_an_account_one_sentence_says_how_to_get_one(
@@ -90,5 +103,5 @@ def test_wrong_values_are_refused(here: Command) -> None:
 
 def test_help_says_how_to_keep_the_data(here: Command) -> None:
     text = here("data", "collect", "--help").succeeded().out
-    assert "dvc add" in text
+    assert "a frozen stage of DVC" in text
     assert "collect.execution=local" in text

@@ -3,35 +3,52 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import yaml
+from dvc.output import Output
 from dvc.repo import Repo
 from hydra._internal.config_repository import ConfigRepository
 from omegaconf import OmegaConf
 
-from qmend.config.compose import compose_config
+from qmend.cli.commands import COMMANDS
+from qmend.config.compose import compose_config, preset_values
 from qmend.config.errors import validate
+from qmend.datasets.dvc_lock import directory_hash
+from qmend.importing.rows import ImportOptions
 from qmend.workflows.configs import GenerateConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def relative(parts: Iterable[Output]) -> list[str]:
+    return sorted(str(Path(part.fs_path).relative_to(ROOT)) for part in parts)
+
+
 def stages() -> dict[str, tuple[str, list[str], list[str]]]:
     """Name -> command, dependencies, outputs, as DVC itself resolves them."""
     with Repo(str(ROOT)) as repo:
-        found = [s for s in repo.index.stages if s.cmd]
+        found = {s.addressing: s for s in repo.index.stages if s.cmd}
+        for stage in found.values():
+            (version,) = stage.params
+            assert relative([version]) == ["src/qmend/datasets/schema.py"]
+            assert version.params == ["SCHEMA_VERSION"]
         return {
-            s.addressing: (
+            name: (
                 s.cmd,
-                sorted(str(Path(d.fs_path).relative_to(ROOT)) for d in s.deps),
-                [str(Path(o.fs_path).relative_to(ROOT)) for o in s.outs],
+                relative(d for d in s.deps if d not in s.params),
+                relative(s.outs),
             )
-            for s in found
+            for name, s in found.items()
         }
 
 
 STAGES = stages()
+IMPORTS = {
+    name for name, (command, _, _) in STAGES.items() if command.startswith("qmend data import")
+}
 
 
 @pytest.fixture
@@ -58,7 +75,7 @@ def test_every_dataset_of_the_presets_has_a_stage():
     assert len([f for f in folders if f.startswith("data/paper/")]) == 4
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [name for name in STAGES if name not in IMPORTS])
 def test_a_stage_depends_on_just_what_it_reads(name, read):
     command, dependencies, outputs = STAGES[name]
     program, *overrides = shlex.split(command)
@@ -68,6 +85,27 @@ def test_a_stage_depends_on_just_what_it_reads(name, read):
     assert outputs == [str(config.dataset_folder)]
     assert config.data.replace  # `dvc repro` after a change of config overwrites
     assert sorted(read) == dependencies
+
+
+@pytest.mark.parametrize("name", ["algiers_trotter", "hardware_public"])
+def test_an_import_depends_on_its_tables_and_the_configs_of_its_split(name, read):
+    command, dependencies, outputs = STAGES[name]
+    (words,) = [c for c in COMMANDS if c.words == "data import"]
+    options = words.parser.read(shlex.split(command)[3:])
+    assert outputs == [str(options.root / options.name)] == [f"data/{name}"]
+    assert options.replace
+    preset_values.cache_clear()
+    ImportOptions(options.name)
+    folder = options.file.parent
+    assert sorted([*read, str(folder)]) == dependencies
+    assert (ROOT / options.file).is_file()
+    assert list((ROOT / folder / "licences").iterdir())
+
+
+@pytest.mark.parametrize("name", ["algiers_trotter", "hardware_public"])
+def test_the_lock_has_the_hash_of_the_dataset_in_git(name):
+    (out,) = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"][name]["outs"]
+    assert out["md5"] == directory_hash(ROOT / "data" / name)
 
 
 def test_presets_are_as_large_as_they_say():

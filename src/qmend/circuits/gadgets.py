@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from qmend.circuits.angles import from_steps, to_steps
 from qmend.circuits.instructions import Instruction
 from qmend.types import QmendError
 
@@ -166,7 +165,7 @@ class _Writer:
             if operation is None:
                 continue
             if operation[0] == "rz":
-                angle = from_steps(to_steps(operation[3]))
+                angle = math.remainder(operation[3], 2 * math.pi)
                 if angle == 0.0:
                     continue
                 operation = ("rz", operation[1], -1, angle)

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import JOB_OVERHEAD, CollectionPlan, plan
@@ -28,9 +34,21 @@ def collect_data(config: CollectConfig) -> None:
         f"{manifest.dataset_sha}",
         soft_wrap=True,
     )
-    console.print(
-        f"  These data can't be made again; keep them with:  dvc add {folder}", soft_wrap=True
-    )
+    console.print("  These data can't be made again. Keep them as a frozen stage of DVC:")
+    overrides = HydraConfig.get().overrides.task
+    for line in _stage_lines(folder, ["qmend", "data", "collect", *overrides]):
+        console.print(f"    {line}", soft_wrap=True)
+
+
+def _stage_lines(folder: Path, command: Sequence[str]) -> list[str]:
+    """List the commands that record a collection in ``dvc.yaml`` and ``dvc.lock``."""
+    name = f"collected_{folder.name}"
+    add = ["dvc", "stage", "add", "--force", "--name", name, "--outs-persist", str(folder)]
+    return [
+        shlex.join([*add, shlex.join(command)]),
+        f"dvc freeze {name}",
+        f"dvc commit --force {name}",
+    ]
 
 
 def _plan_lines(planned: CollectionPlan, device: str) -> list[str]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from qmend.cli.arguments import Option, at_least, root_option
 from qmend.cli.command import Command, HydraCommand, PlainCommand, StudyCommand
 from qmend.config.paths import study_configs
-from qmend.config.quoting import quoted
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
 BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
@@ -22,16 +21,11 @@ def has_benchmarks() -> bool:
 
 
 def _folder_first(arguments: list[str]) -> list[str]:
-    """``qmend data show FOLDER``: the first argument may be a folder in place of an override.
-
-    One with ``=`` is an override, unless there is such a directory or it begins as a path.
-    """
-    first = arguments[0] if arguments else "-"
-    is_override = "=" in first or first.startswith(("~", "+"))
-    is_path = first.startswith(("/", "./", "../")) or Path(first).is_dir()
-    if first.startswith("-") or (is_override and not is_path):
-        return arguments
-    return [f"folder={quoted(first)}", *arguments[1:]]
+    """``qmend data show FOLDER``: the first argument may be a folder in place of an override."""
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
+        folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
+        return [f"folder='{folder}'", *arguments[1:]]
+    return arguments
 
 
 def _quoted_runs(arguments: list[str]) -> list[str]:
@@ -74,7 +68,7 @@ COMMANDS: tuple[Command, ...] = (
     HydraCommand(
         "data collect",
         "qmend.cli.collect:collect_data",
-        "run a dataset's circuits on hardware, or resume; keep the data with `dvc add`",
+        "run a dataset's circuits on hardware, or resume; keep the data as a frozen stage of DVC",
         "qmend data collect device=algiers dataset=tiny collect.execution=local",
         config="collect",
     ),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hydra.core.hydra_config import HydraConfig
+
+from qmend.cli.lock import report_lock
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.datasets.config import ImportedDatasetConfig
 from qmend.generation.verify import verify_dataset
@@ -12,7 +15,8 @@ from qmend.workflows.generate import generate
 
 def generate_data(config: GenerateConfig) -> None:
     """Make a dataset."""
-    generate(config, TerminalObserver())
+    made = generate(config, TerminalObserver())
+    report_lock(made.folder, ["data", "generate", *HydraConfig.get().overrides.task])
 
 
 def verify_data(config: VerifyConfig) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from qmend.cli.lock import report_lock
 from qmend.cli.terminal import TerminalObserver, console, warn
 from qmend.importing.agreement import Agreement
 from qmend.importing.importer import import_file
@@ -35,6 +37,7 @@ def import_data(options: Namespace) -> None:
             options.file, options.root / options.name, chosen, progress, options.replace
         )
     _report(done)
+    report_lock(done.folder, sys.argv[1:])
 
 
 def _report(done: Import) -> None:

@@ -13,6 +13,7 @@ resumed:
   the manifest comes last.
 - Circuits that occurred before are drawn again before they are submitted.
 
-Collected data can't be made again: keep them with ``dvc add data/collected/<name>``, commit the
-``.dvc`` file that it writes, and ``dvc push``. Nothing in DVC will then run or change them.
+Collected data can't be made again: keep them as a frozen stage of DVC, which ``dvc repro`` neither
+runs nor changes. ``qmend data collect`` prints the commands; then commit ``dvc.yaml`` and
+``dvc.lock``, and ``dvc push``.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from qmend.datasets.card import Provenance
+from qmend.datasets.card import CARD, Provenance
 from qmend.datasets.completion import complete_dataset
 from qmend.datasets.config import recipe_sha
 from qmend.datasets.expectations import EXPECTATIONS_SHARD
@@ -25,7 +26,7 @@ from qmend.datasets.manifest import (
 from qmend.datasets.schema import SCHEMA_VERSION, calibrations_table
 from qmend.datasets.shards import SHARD
 from qmend.devices.calibration import Calibration
-from qmend.files import file_sha256, write_atomically
+from qmend.files import file_sha256, write_atomically, write_text
 from qmend.importing.agreement import Agreement
 from qmend.importing.bit_order import BitOrderCheck
 from qmend.importing.rows import ImportedRow, ImportOptions, source_of
@@ -33,6 +34,7 @@ from qmend.types import QmendError
 
 #: Rows a Parquet file.
 ROWS_PER_SHARD = 20_000
+_LICENCES = "licences"
 _PACKAGES = ("qiskit", "qiskit-ibm-runtime", "numpy", "pyarrow")
 
 
@@ -100,6 +102,7 @@ def import_recipe(
 
 def write_import(
     folder: Path,
+    path: Path,
     options: ImportOptions,
     recipe: dict[str, Any],
     table: pa.Table,
@@ -110,6 +113,9 @@ def write_import(
     replace: bool,
 ) -> Import:
     """Write an imported dataset, the manifest last.
+
+    Args:
+        path: of the records; a directory ``licences`` beside it goes with the dataset.
 
     Raises:
         QmendError: if the folder holds another dataset, or can't be written.
@@ -142,11 +148,32 @@ def write_import(
         shards.append(folder / template.format(f"{start // ROWS_PER_SHARD:05d}"))
         _write_parquet(shards[-1], table.slice(start, ROWS_PER_SHARD))
     _write_parquet(folder / CALIBRATIONS, calibrations_table(calibrations))
-    provenance = None if expectations else _provenance(recipe["imported"])
+    if (path.parent / _LICENCES).is_dir():
+        shutil.rmtree(folder / _LICENCES, ignore_errors=True)
+        shutil.copytree(path.parent / _LICENCES, folder / _LICENCES)
+    provenance = _provenance(recipe["imported"])
+    if expectations:
+        write_text(folder / CARD, _short_card(options.name, table, provenance))
     manifest = complete_dataset(
-        folder, options.name, "imported", recipe, shards, provenance, identity[1]
+        folder,
+        options.name,
+        "imported",
+        recipe,
+        shards,
+        None if expectations else provenance,
+        identity[1],
     )
     return Import(folder, manifest, check, agreements, manifest_path.read_bytes() == before)
+
+
+def _short_card(name: str, table: pa.Table, provenance: Provenance) -> str:
+    """Write the card of expectation values, whose table is not that of distributions."""
+    devices = ", ".join(sorted(set(table["device"].to_pylist())))
+    return (
+        f"# {name}\n\n{table.num_rows:,} circuits run on {devices}: instructions, measured and "
+        "noiseless expectation values; no distributions. Read them with "
+        f"`qmend.datasets.expectations.load_expectations`.\n\n{provenance.origin}\n"
+    )
 
 
 def _provenance(facts: dict[str, Any]) -> Provenance:

@@ -21,7 +21,6 @@ from qmend.importing.proof import (
     parities,
     z_mask,
 )
-from qmend.simulation.sampling import round_distributions
 from qmend.types import FloatArray, QmendError
 
 
@@ -76,7 +75,7 @@ def verify_imported(folder: Path) -> ImportVerification:
                 if row["calibration_id"] not in calibrations:
                     raise QmendError(f"{where}: its calibration is not in {CALIBRATIONS}.")
                 calibrations[row["calibration_id"]].restrict(row["layout"])
-            ideal = round_distributions(marginal(chain, row["measured"])[None])[0]
+            ideal = marginal(chain, row["measured"])
             off = _off_values(row, ideal) if expectations else _off_counts(row, ideal, where)
             if not off <= TOLERANCE:
                 raise QmendError(

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import model_validator
 
-from qmend.circuits.angles import round_circuit, round_source
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.statevector import apply_pauli_gadget, source_state
 from qmend.config.model import ConfigModel
@@ -22,7 +21,7 @@ if TYPE_CHECKING:  # Qiskit takes seconds to import
 class SourceCircuit:
     """A circuit as drawn from its family, before compilation, without measurements.
 
-    Every qubit is measured into the bit of the same number. Angles are rounded to their grid.
+    Every qubit is measured into the bit of the same number.
 
     Args:
         params: what was drawn, small and JSON-serialisable (column ``family_params``).
@@ -38,10 +37,7 @@ class SourceCircuit:
         gadgets: Sequence[Gadget] | None = None,
         n_qubits: int | None = None,
     ) -> None:
-        if gadgets is not None:
-            gadgets = [(letters, float(round_source(angle))) for letters, angle in gadgets]
-        self.params, self.gadgets = params, gadgets
-        self._circuit = None if circuit is None else round_circuit(circuit)
+        self.params, self.gadgets, self._circuit = params, gadgets, circuit
         self.n_qubits = n_qubits if circuit is None else circuit.num_qubits
 
     @property
