@@ -105,7 +105,7 @@ def refusal(folder: Path, program: str, **changes) -> str:
         ),
         # Parameters of one name in two gates.
         (
-            HEAD3 + "gate f(b,t) q { rx(b) q; rz(t) q; } gate g(a,t) q { f(t,1) q; rz(a) q; } "
+            HEAD3 + "gate f(b,t) q { rx(b+t) q; rz(t) q; } gate g(a,t) q { f(t,0) q; rz(a) q; } "
             "qubit q; bit c; g(0.3,pi) q; c = measure q;",
             [0, 1],
         ),
