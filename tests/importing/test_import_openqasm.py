@@ -94,6 +94,11 @@ def test_what_can_not_be_a_row_is_refused(body, message):
         (HEAD3 + "qubit[" + "9" * 5000 + "] q;", "registers have more than"),
         (HEAD3 + "x $123456789;", "registers have more than"),
         (HEAD2 + DOUBLING + "qreg q[1]; creg c[1]; g59 q[0]; measure q -> c;", "more than 500,000"),
+        (
+            HEAD3 + "gate g a { pow(800) @ h a; x a; } gate f a { pow(800) @ g a; } qubit q; "
+            "bit c; f q; c = measure q;",
+            "more than 500,000",
+        ),
         (HEAD2 + "qreg q[1]; creg c[1]; " + "x q[0]; " * 600_000, "longer than"),
         (HEAD2 + "qreg q[30]; creg c[30]; h q; measure q -> c;", "uses 30 qubits"),
         (

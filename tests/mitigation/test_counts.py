@@ -179,6 +179,14 @@ def test_what_can_t_be_taken_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_a_network_that_diverged_mitigates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its NaN would be left out of the counts."""
+    mitigator = ReadoutInversion()
+    monkeypatch.setattr(mitigator, "mitigate", lambda batch: np.full_like(batch.noisy, np.nan))
+    with pytest.raises(QmendError, match="mitigated distribution is not finite"):
+        CountsMitigator(mitigator).mitigate({"00": 5}, bell(), BACKEND)
+
+
 @pytest.mark.parametrize("within", [False, True])
 def test_a_gate_that_is_not_what_its_name_says_is_refused(within: bool) -> None:
     """A compiler takes it for Qiskit's; one that is the same by its definition is taken."""

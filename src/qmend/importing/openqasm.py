@@ -29,7 +29,8 @@ _DECLARATION = re.compile(
     r"\b(?P<kind>gate|opaque)\s+(?P<name>\w+)"
     r"(?P<rest>\s*(?:\((?P<parameters>[^)]*)\))?[^{;]*(?:\{[^}]*\}|;))"
 )
-_WORD = re.compile(r"[A-Za-z_]\w*")
+_WORD = re.compile(r"[^\W\d]\w*")
+_POWER = re.compile(r"\bpow\s*\((?:\s*-?(\d+\.?\d*|\.\d+)\s*\))?")
 _WORD_OR_TEXT = re.compile(r"\"[^\"]*\"|'[^']*'|\b\w+")
 _PHYSICAL = re.compile(r"\$(\d+)")
 #: Before the name of a gate that a program defines; the digits are of its definition.
@@ -153,12 +154,18 @@ def _written_out(bare: str) -> int:
     """Gates that a program stands for when its own gate definitions are written out.
 
     Counted in the text: a chain of definitions that double each other would fill the memory
-    of whoever builds it.
+    of whoever builds it. So would powers; one that is an expression counts as 1,000.
     """
     sizes: dict[str, int] = {}
 
     def count(statements: str) -> int:
-        return statements.count(";") + sum(sizes.get(word, 0) for word in _WORD.findall(statements))
+        total = 0
+        for statement in statements.split(";")[:-1]:
+            size = 1 + sum(sizes.get(word, 0) for word in _WORD.findall(statement))
+            for number in _POWER.findall(statement):
+                size *= int(float(number[:9] or 1_000)) + 1
+            total += size
+        return total
 
     for name, body in _DEFINITION.findall(bare):
         sizes[name] = count(body)

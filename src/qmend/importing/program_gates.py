@@ -10,7 +10,8 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from qmend.importing.program_tokens import Expression, value
 from qmend.types import AnyArray, QmendError
 
 #: Steps that one gate may stand for.
-MAX_STEPS = 1_000_000
+MAX_STEPS = 500_000
 #: A global phase acts on no qubit.
 NO_QUBIT = -1
 #: A phase below is pi, rounded.
@@ -76,13 +77,13 @@ class Call:
                 raise QmendError(
                     f"its gate {self.gate.name!r} has the angle {angle}; give a finite number"
                 )
-        steps = self.gate.steps(angles)
+        steps = _expand(self.gate, angles)
         for modifier in reversed(self.modifiers):
             steps = modifier(steps)
         return steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gate:
     """A gate and what it stands for.
 
@@ -95,19 +96,13 @@ class Gate:
     parameters: tuple[str, ...]
     n_qubits: int
     body: tuple[tuple[Call, tuple[int, ...]], ...] | None = None
-    _expanded: dict[tuple[float, ...], Steps] = field(default_factory=dict, compare=False)
 
-    def steps(self, angles: tuple[float, ...]) -> Steps:
-        """Expand the gate.
+    def expand(self, values: Mapping[str, float]) -> Steps:
+        """Write the gate out.
 
         Raises:
             QmendError: if it is opaque or stands for too many steps.
         """
-        if angles not in self._expanded:
-            self._expanded[angles] = self._expand(dict(zip(self.parameters, angles, strict=True)))
-        return self._expanded[angles]
-
-    def _expand(self, values: Mapping[str, float]) -> Steps:
         if self.body is None:
             raise QmendError(
                 f"its gate {self.name!r} is opaque: nothing says what it does; write its "
@@ -119,7 +114,7 @@ class Gate:
 class RotationGate(Gate):
     """``U(theta, phi, lambda)``, with the phase that OpenQASM 3 gives it."""
 
-    def _expand(self, values: Mapping[str, float]) -> Steps:
+    def expand(self, values: Mapping[str, float]) -> Steps:
         theta, phi, lam = (values[name] for name in self.parameters)
         plus, minus = 1 + cmath.exp(1j * theta), 1 - cmath.exp(1j * theta)
         rows = [
@@ -132,7 +127,7 @@ class RotationGate(Gate):
 class PhaseGate(Gate):
     """``gphase(gamma)`` on no qubit."""
 
-    def _expand(self, values: Mapping[str, float]) -> Steps:
+    def expand(self, values: Mapping[str, float]) -> Steps:
         (gamma,) = values.values()
         return (Step(cmath.exp(1j * gamma) * np.eye(2), NO_QUBIT),)
 
@@ -141,6 +136,11 @@ PRIMITIVES: dict[str, Gate] = {
     "U": RotationGate("U", ("theta", "phi", "lambda"), 1),
     "gphase": PhaseGate("gphase", ("gamma",), 0),
 }
+
+
+@lru_cache(maxsize=4096)
+def _expand(gate: Gate, angles: tuple[float, ...]) -> Steps:
+    return gate.expand(dict(zip(gate.parameters, angles, strict=True)))
 
 
 def inverse(steps: Steps) -> Steps:

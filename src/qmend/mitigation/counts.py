@@ -46,7 +46,16 @@ class MitigatedCounts:
 
     @staticmethod
     def of(measurement: Measurement, mitigated: FloatArray) -> MitigatedCounts:
-        """Bring a distribution (2^n,) from chain order to the circuit's own."""
+        """Bring a distribution (2^n,) from chain order to the circuit's own.
+
+        Raises:
+            QmendError: if it is not finite.
+        """
+        if not np.isfinite(mitigated).all():
+            raise QmendError(
+                "A mitigated distribution is not finite: the network diverged in training; take "
+                "another one."
+            )
         circuit = measurement.circuit
         own = to_bit_order(mitigated[None], np.array([circuit.measured]))[0]
         registers, clbits = circuit.written.cregs, circuit.written.clbits
