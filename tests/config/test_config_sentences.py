@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import BaseModel
 
+from qmend.cli.command import HydraCommand
+from qmend.cli.commands import COMMANDS
 from qmend.cli.hydra_app import run_hydra
+from qmend.config.quoting import quoted
 from qmend.types import QmendError, nearest
 from qmend.workflows import configs
 
@@ -46,6 +51,89 @@ def sentence(root: str, *overrides: str) -> str:
     assert text.endswith((".", "?"))
     assert ". ." not in text
     return text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "form"),
+    [
+        (["data.root=a#b"], """'data.root="a#b"'"""),
+        (["data.root=runs/lr=0.1"], """'data.root="runs/lr=0.1"'"""),
+        (["data.root=a,b#c"], """'data.root="a,b#c"'"""),
+        (
+            ["seed=1", "tracking.root=my", "own", "runs", "model=rnn"],
+            """'tracking.root="my own runs"'""",
+        ),
+        (["tracking.root=my #1", "dir"], """'tracking.root="my #1 dir"'"""),
+        (["data.root=ä"], """'data.root="ä"'"""),
+        (['data.root=a"b#'], """'data.root="a\\"b#"'"""),
+        (["~model.width", "+data.root=(x)"], """'+data.root="(x)"'"""),
+        (["checkpoint=[a#1, models:/qmend/2,c]"], """'checkpoint=["a#1","models:/qmend/2",c]'"""),
+    ],
+)
+def test_a_value_that_needs_quotes_is_given_with_them(overrides: list[str], form: str) -> None:
+    """The form, pasted into a shell, is the value that was meant."""
+    text = sentence("train", *overrides)
+    assert f"quotes, {form}." in text
+    (word,) = shlex.split(form)
+    value = OverridesParser.create().parse_override(word).value()
+    meant = [" ".join(overrides).partition("=")[2], *(o.partition("=")[2] for o in overrides)]
+    assert value in (*meant, "my own runs", ["a#1", "models:/qmend/2", "c"])
+
+
+def test_the_home_directory_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shell does not expand it behind ``=``, and quotes would make a directory named ~."""
+    monkeypatch.setenv("HOME", "/home/me")
+    assert """quotes, 'data.root="/home/me/x"'.""" in sentence("train", "data.root=~/x")
+
+
+def test_commas_outside_a_multirun_have_three_ways_out() -> None:
+    text = sentence("train", "model=rnn,mlp")
+    assert text == (
+        "model=rnn,mlp has commas: run each of its values with --multirun (-m), make them a list "
+        "with 'model=[rnn,mlp]', or put the value in quotes, 'model=\"rnn,mlp\"'."
+    )
+    assert "requires --multirun" in sentence("train", "model=choice(rnn,mlp)")
+
+
+@pytest.mark.parametrize("override", ["seed", "#x", "x={a:b#c}", "da ta=1", "x=[[a#b]]"])
+def test_what_no_quotes_can_mend_is_said(override: str) -> None:
+    assert "is not of the form key=value" in sentence("train", "model=rnn", override)
+
+
+@pytest.mark.parametrize(
+    "value", ["a#b", "a\\", 'a\\"b', "\\\\", "it's", "", "null", "1e3", " a ", 'ü = "x" \\\' #']
+)
+def test_quotes_keep_any_text(value: str) -> None:
+    override = OverridesParser.create().parse_override(f"data.root={quoted(value)}")
+    assert override.value() == value
+
+
+@pytest.mark.parametrize(
+    ("first", "is_folder"),
+    [
+        ("data/demo", True),
+        ("runs/lr=0.1/tiny", True),
+        ("dataset=demo", False),
+        ("dataset/family=qaoa", False),
+        ("/absent/x=1", True),
+        ("../x=1", True),
+        ("it's here, #1 = a\\b", True),
+        ("+folder=x", False),
+        ("--cfg", False),
+    ],
+)
+def test_the_folder_of_data_show_may_hold_an_equals_sign(first: str, is_folder: bool) -> None:
+    for folder in ("runs/lr=0.1/tiny", "it's here, #1 = a\\b"):
+        Path(folder).mkdir(parents=True)
+    (command,) = [c for c in COMMANDS if c.words == "data show"]
+    assert isinstance(command, HydraCommand)
+    override, *rest = command.prepare([first, "dataset=tiny"])
+    assert rest == ["dataset=tiny"]
+    if is_folder:
+        read = OverridesParser.create().parse_override(override)
+        assert (read.key_or_group, read.value()) == ("folder", first)
+    else:
+        assert override == first
 
 
 @pytest.mark.parametrize(
@@ -214,7 +302,7 @@ def test_a_group_that_a_command_has_not() -> None:
 
 @pytest.mark.parametrize(
     "override",
-    ["model.width", "model.width=[1", "model.width={", "=3", "model.width='open", "model width=3"],
+    ["model.width", "model.width=[1", "model.width={", "=3", "model width=3"],
 )
 def test_an_override_that_can_not_be_read(override: str) -> None:
     assert repr(override) in sentence("train", override)

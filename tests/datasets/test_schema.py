@@ -86,7 +86,7 @@ def test_rows_of_different_lengths_are_refused():
 
 COLUMNS = """
 circuit_id family family_params seed n_qubits device calibration_id layout instructions measured
-circuit_stage depth n_two_qubit shots outcomes counts noisy_exact ideal source job_id
+circuit_stage depth n_two_qubit shots outcomes counts noisy_exact ideal source job job_id
 executed_at split
 """
 

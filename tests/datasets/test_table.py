@@ -32,7 +32,7 @@ def test_distributions_are_in_chain_order(tiny, tiny_folder):
     """Ideal equals the statevector of the instructions as they stand, without any mapping."""
     for k, row in enumerate(stored_rows(tiny_folder)):
         expected = Statevector(qiskit_circuit(row["gates"], 5)).probabilities()
-        np.testing.assert_allclose(tiny.rows.ideal[k], expected, atol=1e-10)
+        np.testing.assert_allclose(tiny.rows.ideal[k], expected, rtol=0, atol=2**-24)
 
 
 def test_counts_and_noise_move_with_their_bits(tiny, tiny_folder):
@@ -88,7 +88,10 @@ def truncate(folder) -> None:
         (lambda f: (f / "manifest.json").write_text("{"), r"manifest\.json is damaged"),
         (lambda f: (f / "manifest.json").write_text("[]"), r"manifest\.json is damaged"),
         (lambda f: edit_manifest(f, shards=3), r"manifest\.json is damaged"),
-        (lambda f: edit_manifest(f, schema_version=99), "schema version 99, this package reads 2"),
+        (
+            lambda f: edit_manifest(f, schema_version=99),
+            "schema version 99, this package reads 3: make it anew",
+        ),
     ],
 )
 def test_a_damaged_folder_is_refused_by_name(tiny_copy, damage, message):

@@ -30,7 +30,7 @@ def labelled(circuits: CircuitBatch, ideal: np.ndarray) -> LabelledCircuits:
     names = np.array([str(k) for k in range(count)])
     zeros = np.zeros(count, dtype=int)
     measured = np.tile(np.arange(circuits.n_qubits), (count, 1))
-    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, measured)
+    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
 
 
 def depolarized(algiers, seed: int, shots: int | None = None, count: int = 120):

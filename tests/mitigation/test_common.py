@@ -136,9 +136,9 @@ def extremes(batch, algiers) -> dict[str, CircuitBatch]:
     return {
         "deep": replace(batch, instructions=InstructionTable.from_circuits(5, gates)),
         "empty": replace(batch, instructions=InstructionTable.from_circuits(5, [[]] * len(batch))),
-        "perfect": calibrated(0.0, 1e9),
+        "perfect": calibrated(0.0, 1e7),
         "useless": calibrated(0.5, 100.0),
-        "short-lived": calibrated(0.01, 1e-6),
+        "short-lived": calibrated(0.01, 0.02),
     }
 
 
@@ -246,7 +246,7 @@ def noise_free(exact_runs, random_circuits, algiers):
         zeros = np.zeros(count, dtype=int)
         measured = np.tile(np.arange(5), (count, 1))
         circuits = replace(circuits, noisy=ideal / ideal.sum(axis=1, keepdims=True))
-        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, measured)
+        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
 
     return draw, perfect_runs
 

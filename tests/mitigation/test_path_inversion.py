@@ -35,7 +35,7 @@ def labelled(circuits: CircuitBatch) -> LabelledCircuits:
     names, zeros = np.array([str(k) for k in range(count)]), np.zeros(count, dtype=int)
     measured = np.tile(np.arange(circuits.n_qubits), (count, 1))
     ideal = compiled_probabilities(circuits.instructions)
-    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, measured)
+    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
 
 
 def test_clifford_circuits_under_depolarizing_gates_are_undone(perfect, exact_runs):

@@ -41,7 +41,7 @@ def test_each_circuit_runs_in_its_own_job(drifting):
     again = SimulatedRunner(drifting, exact=True)(
         rows.circuits.select(order), rows.circuits.instructions.select(order)
     )
-    np.testing.assert_allclose(again[:, 0], rows.noisy_exact[order], atol=1e-12)
+    np.testing.assert_allclose(again[:, 0], rows.noisy_exact[order], rtol=0, atol=2**-24)
 
 
 def test_shots_follow_the_probabilities_and_nothing_else(drifting):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qmend.circuits.angles import round_source
 from qmend.circuits.families import SourceCircuit
 from qmend.portable import cos_sin
 from qmend.types import FloatArray, IntArray
@@ -37,7 +38,7 @@ class CliffordCircuit(SourceCircuit):
             else:
                 getattr(circuit, name)(first)
         super().__init__(params, circuit=circuit)
-        self.gates = gates
+        self.gates = [(*gate[:3], float(round_source(gate[3]))) for gate in gates]
 
     def probabilities(self) -> FloatArray:
         """(2^n,) by :func:`clifford_probabilities`."""

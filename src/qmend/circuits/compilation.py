@@ -13,9 +13,11 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from qiskit.transpiler.passmanager import StagedPassManager
 
+from qmend.circuits.angles import from_steps, round_circuit, to_steps
 from qmend.circuits.families import SourceCircuit
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import Instruction
+from qmend.circuits.merging import merge_gates
 from qmend.types import QmendError
 
 
@@ -66,7 +68,11 @@ class QiskitCompiler:
         n_qubits: length of the chain; position ``k`` starts as source qubit ``k``.
         native_gates: names of the device's gates.
         edges: coupled pairs of chain positions, both directions where the device has both.
-        optimization_level: Qiskit's, 0 to 3.
+        optimization_level: Qiskit's, 0 to 3. Angles come out on the grid of
+            :mod:`qmend.circuits.angles`. At level 1 :func:`merge_gates` replaces Qiskit's own
+            merging of gates, and at 0 nothing is merged: the same circuits on every processor.
+            Levels 2 and 3 synthesise two-qubit gates in floating point; about one angle in
+            10^4 of theirs, by chance on the edge between two steps, depends on the processor.
         seed: of the router.
     """
 
@@ -86,6 +92,9 @@ class QiskitCompiler:
             initial_layout=list(range(n_qubits)),
             seed_transpiler=seed,
         )
+        self._merges = optimization_level == 1
+        if self._merges:
+            self._passes.optimization = None
 
     def __call__(self, source: QuantumCircuit) -> CompiledCircuit:
         """Compile one source circuit, all its qubits measured into the bit of their number.
@@ -99,7 +108,7 @@ class QiskitCompiler:
                 "choose a longer layout."
             )
         circuit = QuantumCircuit(self.n_qubits, source.num_qubits)
-        circuit.compose(source, qubits=range(source.num_qubits), inplace=True)
+        circuit.compose(round_circuit(source), qubits=range(source.num_qubits), inplace=True)
         circuit.measure(range(source.num_qubits), range(source.num_qubits))
         isa_circuit = self._passes.run(circuit)
         instructions: list[Instruction] = []
@@ -110,7 +119,9 @@ class QiskitCompiler:
             if name == "measure":
                 measured[isa_circuit.find_bit(item.clbits[0]).index] = positions[0]
             elif name != "barrier":
-                angle = float(item.operation.params[0]) if item.operation.params else 0.0
+                steps = to_steps(item.operation.params[0]) if item.operation.params else 0
                 second = positions[1] if len(positions) > 1 else -1
-                instructions.append((name, positions[0], second, angle))
+                instructions.append((name, positions[0], second, from_steps(steps)))
+        if self._merges:
+            instructions = merge_gates(instructions, self.n_qubits)
         return CompiledCircuit(instructions, measured)

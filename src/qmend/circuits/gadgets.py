@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from qmend.circuits.angles import from_steps, to_steps
 from qmend.circuits.instructions import Instruction
 from qmend.types import QmendError
 
@@ -165,7 +166,7 @@ class _Writer:
             if operation is None:
                 continue
             if operation[0] == "rz":
-                angle = math.remainder(operation[3], 2 * math.pi)
+                angle = from_steps(to_steps(operation[3]))
                 if angle == 0.0:
                     continue
                 operation = ("rz", operation[1], -1, angle)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,6 +15,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Statevector
 
+from qmend.circuits.angles import round_circuit
 from qmend.circuits.instructions import Instruction
 from qmend.types import FloatArray, QmendError
 
@@ -60,11 +62,8 @@ class MeasuredCircuit:
         Raises:
             QmendError: if a gate has no matrix, or the gates are not unitary.
         """
-        try:
+        with _definitions_named():
             state = Statevector.from_instruction(self.circuit)
-        except (QiskitError, RecursionError) as error:
-            reason = str(getattr(error, "message", "nested too deeply"))
-            raise QmendError(f"it has a gate that can't be simulated ({reason})") from None
         distribution = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
         total = float(distribution.sum())
         if not abs(total - 1) <= UNITARY_TOLERANCE:
@@ -88,8 +87,18 @@ class MeasuredCircuit:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@contextmanager
+def _definitions_named() -> Iterator[None]:
+    """Turn an error in the definition of a gate into one sentence."""
+    try:
+        yield
+    except (QiskitError, RecursionError) as error:
+        reason = str(getattr(error, "message", "nested too deeply"))
+        raise QmendError(f"it has a gate that can't be simulated ({reason})") from None
+
+
 def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
-    """Separate a circuit from its measurements and its unused qubits.
+    """Separate a circuit from its measurements and its unused qubits; round its angles.
 
     Raises:
         QmendError: if it has a condition, a reset or a gate after a measurement, an unbound
@@ -150,6 +159,8 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
             circuit.barrier(within)
     bits = sorted(behind)
     registers = {bit: register for register in source.cregs for bit in register}
+    with _definitions_named():
+        circuit = round_circuit(circuit)
     return MeasuredCircuit(
         circuit,
         tuple(kept),

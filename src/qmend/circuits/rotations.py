@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from qmend.circuits.angles import round_source
 from qmend.circuits.gadgets import Gadget
 from qmend.types import FloatArray
 
@@ -35,11 +36,12 @@ def rotation_circuit(gadgets: Sequence[Gadget], n_qubits: int) -> QuantumCircuit
 
 
 def append_rotation(circuit: QuantumCircuit, letters: str, angle: float) -> None:
-    """Append exp(-i angle P), letters qubit 0 first.
+    """Append exp(-i angle P), letters qubit 0 first, the angle rounded to its grid.
 
     RX, RY, RZ, RXX, RYY or RZZ where the Pauli is of that kind, ``PauliEvolutionGate`` on its
     support elsewhere; an identity is left out (a global phase).
     """
+    angle = float(round_source(angle))
     support = [q for q, letter in enumerate(letters) if letter != "I"]
     name = "r" + "".join(letters[q] for q in support).lower()
     if name in _ROTATIONS:

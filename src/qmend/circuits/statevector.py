@@ -6,13 +6,15 @@ least significant bit of an index.
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from qmend import portable
 from qmend.circuits.instructions import InstructionTable
-from qmend.gates import GATE_CODE, TWO_QUBIT
+from qmend.gates import GATE_CODE, GATES, TWO_QUBIT
 from qmend.types import AnyArray, FloatArray, IntArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
@@ -31,56 +33,90 @@ UNITARIES: dict[str, AnyArray] = {
 
 
 def compiled_states(table: InstructionTable) -> AnyArray:
-    """(N, 2^n) final statevectors of compiled circuits from \\|0...0>, chain order, all at once."""
-    n, count = table.n_qubits, len(table)
-    state = np.zeros((count, 2**n), dtype=complex)
-    state[:, 0] = 1
-    index = np.arange(2**n)
-    without = np.array([index[(index >> q) & 1 == 0] for q in range(n)])  # (n, 2^(n-1))
-    one = np.zeros((len(table.gate), 2, 2), dtype=complex)
-    one[:] = np.eye(2)
-    for gate in ("sx", "x"):
-        one[table.gate == GATE_CODE[gate]] = UNITARIES[gate]
-    rz = table.gate == GATE_CODE["rz"]
-    one[rz, 0, 0] = np.exp(-0.5j * table.angle[rz])
-    one[rz, 1, 1] = np.exp(0.5j * table.angle[rz])
-    two = np.zeros((max(GATE_CODE.values()) + 1, 4, 4), dtype=complex)
-    for gate in TWO_QUBIT:
-        two[GATE_CODE[gate]] = UNITARIES[gate]
-    is_two = table.second >= 0
-    lengths = table.lengths
-    for step in range(int(lengths.max(initial=0))):
-        live = np.flatnonzero(lengths > step)
-        rows = table.offsets[live] + step
-        single = ~is_two[rows]
-        at, r = live[single], rows[single]
-        low = without[table.first[r]]  # (M, 2^(n-1)) basis states with that bit 0
-        high = low + (1 << table.first[r])[:, None]
-        a, b = state[at[:, None], low], state[at[:, None], high]
-        u = one[r][:, :, :, None]
-        state[at[:, None], low] = u[:, 0, 0] * a + u[:, 0, 1] * b
-        state[at[:, None], high] = u[:, 1, 0] * a + u[:, 1, 1] * b
-        at, r = live[~single], rows[~single]
-        if len(at):
-            first, second = table.first[r], table.second[r]
-            base = index[None, :] & ~((1 << first) | (1 << second))[:, None]
-            own = ((index[None, :] >> first[:, None]) & 1) + 2 * (
-                (index[None, :] >> second[:, None]) & 1
-            )
-            u4 = two[table.gate[r]]
-            new = np.zeros((len(at), 2**n), dtype=complex)
-            for column in range(4):
-                source = (
-                    base + ((column & 1) << first)[:, None] + ((column >> 1) << second)[:, None]
-                )
-                new += np.take_along_axis(u4[:, :, column], own, 1) * state[at[:, None], source]
-            state[at] = new
-    return state
+    """(N, 2^n) final statevectors of compiled circuits from \\|0...0>, chain order.
+
+    The bits are the same on every processor, see :mod:`qmend.portable`.
+    """
+    one = np.zeros((len(GATES), 2, 2), dtype=complex)
+    two = np.zeros((len(GATES), 4, 4), dtype=complex)
+    for gate, matrix in UNITARIES.items():
+        (two if gate in TWO_QUBIT else one)[GATE_CODE[gate]] = matrix
+    cosine, sine = portable.cos_sin(table.angle / 2)
+    states = np.zeros((len(table), 2**table.n_qubits), dtype=complex)
+    _compiled_evolution()(
+        table.offsets,
+        table.gate,
+        table.first,
+        table.second,
+        GATE_CODE["rz"],
+        cosine + 1j * sine,
+        one,
+        two,
+        states,
+    )
+    return states
+
+
+def _evolve_one_by_one(
+    offsets: IntArray,
+    gate: IntArray,
+    first: IntArray,
+    second: IntArray,
+    rz: int,
+    phase: AnyArray,
+    one: AnyArray,
+    two: AnyArray,
+    states: AnyArray,
+) -> None:
+    """Fill ``states`` (N, 2^n).
+
+    Args:
+        phase: (K,) exp(i angle / 2).
+        one, two: (gates, 2, 2) and (gates, 4, 4) matrices by code.
+    """
+    size = states.shape[1]
+    before = np.empty(4, dtype=np.complex128)
+    for circuit in range(len(states)):
+        state = states[circuit]
+        state[0] = 1.0
+        for k in range(offsets[circuit], offsets[circuit + 1]):
+            low = 1 << first[k]
+            if gate[k] == rz:
+                for s in range(size):
+                    state[s] *= phase[k] if s & low else phase[k].conjugate()
+            elif second[k] < 0:
+                matrix = one[gate[k]]
+                for s in range(size):
+                    if not s & low:
+                        a, b = state[s], state[s + low]
+                        state[s] = matrix[0, 0] * a + matrix[0, 1] * b
+                        state[s + low] = matrix[1, 0] * a + matrix[1, 1] * b
+            else:
+                high = 1 << second[k]
+                matrix = two[gate[k]]
+                for s in range(size):
+                    if not s & (low | high):
+                        for j in range(4):
+                            before[j] = state[s + (j & 1) * low + (j >> 1) * high]
+                        for i in range(4):
+                            total = matrix[i, 0] * before[0]
+                            for j in range(1, 4):
+                                total += matrix[i, j] * before[j]
+                            state[s + (i & 1) * low + (i >> 1) * high] = total
+
+
+@cache
+def _compiled_evolution() -> Callable[..., None]:
+    """Compile :func:`_evolve_one_by_one`; numba loads slowly."""
+    import numba
+
+    return cast("Callable[..., None]", numba.njit(cache=True, nogil=True)(_evolve_one_by_one))
 
 
 def compiled_probabilities(table: InstructionTable) -> FloatArray:
     """(N, 2^n) noiseless output distribution of compiled circuits, chain order."""
-    probabilities: FloatArray = np.abs(compiled_states(table)) ** 2
+    states = compiled_states(table)
+    probabilities: FloatArray = states.real * states.real + states.imag * states.imag
     return probabilities
 
 

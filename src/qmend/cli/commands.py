@@ -10,6 +10,7 @@ from pathlib import Path
 from qmend.cli.arguments import Option, at_least, root_option
 from qmend.cli.command import Command, HydraCommand, PlainCommand, StudyCommand
 from qmend.config.paths import study_configs
+from qmend.config.quoting import quoted
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
 BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
@@ -21,11 +22,16 @@ def has_benchmarks() -> bool:
 
 
 def _folder_first(arguments: list[str]) -> list[str]:
-    """``qmend data show FOLDER``: the first argument may be a folder in place of an override."""
-    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "~", "+")):
-        folder = arguments[0].replace("\\", "\\\\").replace("'", "\\'")
-        return [f"folder='{folder}'", *arguments[1:]]
-    return arguments
+    """``qmend data show FOLDER``: the first argument may be a folder in place of an override.
+
+    One with ``=`` is an override, unless there is such a directory or it begins as a path.
+    """
+    first = arguments[0] if arguments else "-"
+    is_override = "=" in first or first.startswith(("~", "+"))
+    is_path = first.startswith(("/", "./", "../")) or Path(first).is_dir()
+    if first.startswith("-") or (is_override and not is_path):
+        return arguments
+    return [f"folder={quoted(first)}", *arguments[1:]]
 
 
 def _quoted_runs(arguments: list[str]) -> list[str]:

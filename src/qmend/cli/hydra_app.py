@@ -23,6 +23,7 @@ from qmend.cli.terminal import console
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
 from qmend.config.model import CommandConfig
 from qmend.config.paths import conf_dir, config_groups
+from qmend.config.quoting import words_sentence
 from qmend.config.spellings import spelling_sentence
 from qmend.runs.cells import Outcome
 from qmend.types import QmendError
@@ -99,6 +100,9 @@ def _options_first(arguments: list[str]) -> list[str]:
     if extra:
         raise QmendError(f"there is no option {extra[0]!r}; see `qmend COMMAND --help`.")
     overrides = list(parsed.overrides)
+    sentence = words_sentence(overrides)
+    if sentence is not None:
+        raise QmendError(sentence)
     rest = list(arguments)
     for override in reversed(overrides):
         del rest[len(rest) - 1 - rest[::-1].index(override)]

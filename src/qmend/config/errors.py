@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from qmend.config.paths import config_groups
+from qmend.config.quoting import override_sentence, several_values_sentence
 from qmend.config.spellings import present_key
 from qmend.types import QmendError, nearest
 
@@ -102,7 +103,12 @@ def hydra_sentence(error: Exception, folder: Path) -> str:
     if override:
         return _unknown_key(override.group(1), _composed(error.__cause__), folder)
     if isinstance(error, OverrideParseException):
-        return f"The override {error.override!r} is not of the form key=value."
+        return override_sentence(error.override)
+    ambiguous = re.match(
+        r"Ambiguous value for argument '(.*)'\n1\. To use it as a list", text, re.S
+    )
+    if ambiguous:
+        return several_values_sentence(ambiguous.group(1))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     cause = error.__cause__
     if isinstance(error, ConfigCompositionException) and isinstance(cause, Exception):

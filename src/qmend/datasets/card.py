@@ -50,7 +50,8 @@ COLUMNS = {
     "noisy_exact": "noisy distribution without shot noise; null for hardware",
     "ideal": "noiseless distribution of the measured bits",
     "source": "`simulated` or `hardware`",
-    "job_id": "circuits that ran together",
+    "job": "number of the job, from 0: circuits that ran together",
+    "job_id": "name of the job",
     "executed_at": "when the job ran, UTC; of a simulated job, its snapshot's time",
     "split": "train, val or test; no job or circuit is in two",
 }

@@ -30,7 +30,7 @@ EXPECTATIONS_SCHEMA = pa.schema(
         ("values", pa.list_(pa.float64())),
         ("extrapolated_values", pa.list_(pa.float64())),
         ("ideal_values", pa.list_(pa.float64())),
-        *(SCHEMA.field(name) for name in ("source", "job_id", "executed_at", "split")),
+        *(SCHEMA.field(name) for name in ("source", "job", "job_id", "executed_at", "split")),
     ]
 )
 #: Name of the shards, beside which there are no others in the folder.

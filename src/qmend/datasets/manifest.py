@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow.parquet as pq
-from pydantic import model_validator
 
 from qmend.config.model import ConfigModel
 from qmend.datasets.schema import SCHEMA_VERSION
@@ -69,17 +68,6 @@ class Manifest(ConfigModel):
     calibrations: FileEntry
     packages: dict[str, str]
 
-    @model_validator(mode="before")
-    @classmethod
-    def _with_origin(cls, values: Any) -> Any:
-        """Manifests from before the field tell the origin by their recipe."""
-        if not isinstance(values, Mapping) or "origin" in values:
-            return values
-        recipe = values.get("recipe", {})
-        simulated = "executor" in recipe.get("dataset", {})
-        measured = "imported" if "imported" in recipe else "collected"
-        return {**values, "origin": "simulated" if simulated else measured}
-
     @property
     def dataset_sha(self) -> str:
         """SHA-256 (first 16 hex digits) over the hashes of all files."""
@@ -110,8 +98,8 @@ def read_manifest(folder: Path) -> Manifest:
         version = data["schema_version"]
         if version != SCHEMA_VERSION:
             raise QmendError(
-                f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}; "
-                "generate the dataset again."
+                f"{path} has schema version {version}, this package reads {SCHEMA_VERSION}: "
+                f"{_remake(data.get('recipe', {}))}"
             )
         return Manifest.model_validate(data)
     except (ValueError, KeyError, TypeError):
@@ -119,6 +107,26 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} is damaged; delete it and run `qmend data generate` again: intact shards "
             "are kept."
         ) from None
+
+
+def _remake(recipe: dict[str, Any]) -> str:
+    """Say how to make a dataset of another schema version anew."""
+    imported = recipe.get("imported")
+    if imported:
+        return (
+            f"make it anew with `qmend data import {imported['input']['file']} --replace` and the "
+            "options that it was imported with."
+        )
+    if "collection" in recipe:
+        return (
+            "its counts can't be made again. Read it with the qmend that collected it, or collect "
+            "the circuits anew under another dataset.name."
+        )
+    names = [recipe.get(group, {}).get("name", "...") for group in ("dataset", "device")]
+    return (
+        f"make it anew with `dvc repro`, or with `qmend data generate dataset={names[0]} "
+        f"device={names[1]} data.replace=true` (its README.md has the whole config)."
+    )
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[FileEntry]:

@@ -14,7 +14,7 @@ from qmend.gates import GATE_CODE, GATES
 from qmend.types import AnyArray, QmendError
 
 #: Rises with every change of meaning; another version is refused on loading.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Counts and distributions are stored densely up to this many measured bits.
 MAX_DENSE_QUBITS = 10
 
@@ -51,6 +51,7 @@ SCHEMA = pa.schema(
         ("noisy_exact", pa.list_(pa.float64())),
         ("ideal", pa.list_(pa.float64())),
         ("source", pa.string()),
+        ("job", pa.int32()),
         ("job_id", pa.string()),
         ("executed_at", pa.timestamp("us", tz="UTC")),
         ("split", pa.string()),

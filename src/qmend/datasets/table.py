@@ -35,6 +35,7 @@ class LabelledCircuits:
         ideal: (N, 2^n).
         noisy_exact: (N, 2^n) the noisy distribution without shot noise, None for hardware.
         circuit_id, job_id: (N,) strings.
+        job: (N,) number of the job.
         n_two_qubit, depth: (N,).
         measured: (N, n) chain position behind each classical bit.
     """
@@ -44,6 +45,7 @@ class LabelledCircuits:
     noisy_exact: FloatArray | None
     circuit_id: AnyArray
     job_id: AnyArray
+    job: IntArray
     n_two_qubit: IntArray
     depth: IntArray
     measured: IntArray
@@ -59,6 +61,7 @@ class LabelledCircuits:
             None if self.noisy_exact is None else self.noisy_exact[index],
             self.circuit_id[index],
             self.job_id[index],
+            self.job[index],
             self.n_two_qubit[index],
             self.depth[index],
             self.measured[index],
@@ -123,11 +126,6 @@ class Dataset:
         if not len(index):
             raise QmendError(f"{self.folder} has no circuit in the {split} split.")
         return self.rows.select(index)
-
-
-def job_numbers(job_ids: AnyArray) -> IntArray:
-    """(N,) number of each job, with which the id of a simulated job ends."""
-    return np.array([int(job.rsplit("-", 1)[1]) for job in job_ids.tolist()], dtype=np.int64)
 
 
 def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
@@ -204,6 +202,7 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         noisy_exact=None if exact.null_count else to_chain_order(matrix(exact), measured),
         circuit_id=np.array(table["circuit_id"].to_pylist()),
         job_id=np.array(table["job_id"].to_pylist()),
+        job=np.asarray(table["job"]).astype(np.int64),
         n_two_qubit=np.asarray(table["n_two_qubit"]).astype(np.int64),
         depth=np.asarray(table["depth"]).astype(np.int64),
         measured=measured,

@@ -134,6 +134,7 @@ class OnlineCircuits:
             noisy_exact=to_chain_order(exact, drawn.measured),
             circuit_id=np.array(drawn.circuit_ids),
             job_id=np.full(size, f"online-{number:06d}"),
+            job=np.full(size, number),
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
             measured=drawn.measured,
@@ -164,6 +165,7 @@ class OnlineCircuits:
             circuits=replace(circuits, noisy=counts),
             noisy_exact=exact,
             job_id=np.full(size, f"resampled-{number:06d}"),
+            job=np.full(size, number),
         )
 
     def _setup(self) -> GenerationSetup:

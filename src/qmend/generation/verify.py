@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from qmend.circuits.statevector import to_bit_order
+from qmend.circuits.statevector import compiled_probabilities, to_bit_order
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, job_numbers, load_dataset
+from qmend.datasets.table import Dataset, load_dataset
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
 from qmend.noise.readout import apply_readout
+from qmend.simulation.sampling import STEPS, round_distributions
 from qmend.types import QmendError
 
-#: Across processors the last digits of a simulation differ; more than this is an error.
-NOISE_TOLERANCE = 1e-12
-#: Aer drops small terms of some channels: it is up to 2e-9 off its own noise model.
-AER_TOLERANCE = 1e-8
+#: A step of the grid of stored probabilities: rounding moves them by less.
+TOLERANCE = 1 / STEPS
 #: Counts less likely than this under ``noisy_exact`` are refused.
 LEAST_P_VALUE = 1e-6
 
@@ -57,7 +56,8 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     data = load_dataset(folder)
     rows = data.rows
     table, measured = rows.circuits.instructions, rows.measured
-    check_labels(table, measured, to_bit_order(rows.ideal, measured), str(folder))
+    ideal = to_bit_order(compiled_probabilities(table), measured)
+    check_labels(ideal, to_bit_order(rows.ideal, measured), str(folder), TOLERANCE)
     if table.circuit_ids(measured) != rows.circuit_id.tolist():
         raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
     for name, column in (("job", rows.job_id), ("circuit", rows.circuit_id)):
@@ -69,9 +69,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     config, device = recipe_configs(data.manifest.recipe)
     setup = generation_setup(config, device)
     ids = [c.calibration_id for c in rows.circuits.calibrations]
-    for job, k in zip(
-        job_numbers(rows.job_id).tolist(), rows.circuits.calibration_index.tolist(), strict=True
-    ):
+    for job, k in zip(rows.job.tolist(), rows.circuits.calibration_index.tolist(), strict=True):
         if ids[k] != setup.calibration(job).calibration_id:
             raise QmendError(
                 f"{folder}: a circuit of job {job} names another calibration than the job ran "
@@ -79,14 +77,11 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
             )
     again = _difference(data, sample, setup.executor) or 0.0
     to_aer = _difference(data, sample, setup.aer)
-    for difference, allowed, what in (
-        (again, NOISE_TOLERANCE, "a new simulation"),
-        (to_aer or 0.0, AER_TOLERANCE, "Aer's"),
-    ):
-        if not difference <= allowed:
+    for difference, what in ((again, "a new simulation"), (to_aer or 0.0, "Aer's")):
+        if not difference <= TOLERANCE:
             raise QmendError(
                 f"{folder}: stored noisy distributions differ by {difference:.2g} from {what} "
-                f"(allowed: {allowed:g}); generate the data again."
+                f"(allowed: {TOLERANCE:.2g}); generate the data again."
             )
     counts = rows.circuits.noisy * rows.circuits.shots[:, None]
     p_value = _chi_square(counts, rows.noisy_exact * rows.circuits.shots[:, None])
@@ -110,7 +105,7 @@ def _difference(
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
     part = data.rows.select(chosen)
     circuits = part.circuits
-    jobs = job_numbers(part.job_id)
+    jobs = part.job
     assert part.noisy_exact is not None
     differences = [0.0]
     for job in np.unique(jobs).tolist():
@@ -119,8 +114,9 @@ def _difference(
         if executor is None:
             return None
         exact = executor.probabilities(circuits.instructions.select(at), job)
-        off = np.abs(apply_readout(exact, executor.readout) - part.noisy_exact[at]).max()
-        differences.append(off)
+        source = to_bit_order(apply_readout(exact, executor.readout), part.measured[at])
+        stored = to_bit_order(part.noisy_exact[at], part.measured[at])
+        differences.append(np.abs(round_distributions(source) - stored).max())
     return float(np.max(differences))  # NaN stays NaN
 
 

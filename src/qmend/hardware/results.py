@@ -63,6 +63,7 @@ class Results:
             counts,
             None,
             source="hardware" if self._collection.config.execution == "runtime" else "simulated",
+            job=job,
             job_id=job_id,
             calibration=calibration,
             executed_at=executed_at,

@@ -36,6 +36,7 @@ from qmend.importing.records import MOST_SHOTS, Record, read_records
 from qmend.importing.rows import ImportedRow, ImportOptions, job_of, rows_table, source_of
 from qmend.importing.splits import split_rows
 from qmend.importing.storage import Import, import_recipe, write_import
+from qmend.simulation.sampling import round_distributions
 from qmend.types import FloatArray, Progress, QmendError
 
 #: A source's own ideal values may be rounded, but not be other ones.
@@ -211,17 +212,19 @@ def _take_values(row: ImportedRow, order: Order) -> None:
 
 
 def _prove(rows: Sequence[ImportedRow], path: Path) -> None:
-    """Set each row's id, and check that its instructions give its ideal values."""
+    """Check that each row's instructions give its ideal values; set its id, and these values as
+    the instructions give them, on the grid of probabilities."""
     distinct = {id(row.placed): row for row in rows}
     by_size: dict[int, list[ImportedRow]] = {}
     for row in distinct.values():
         by_size.setdefault(len(row.placed.chain.layout), []).append(row)
-    ids: dict[int, str] = {}
+    proven: dict[int, tuple[str, FloatArray]] = {}
     for size, group in by_size.items():
         table = InstructionTable.from_circuits(size, [row.placed.instructions for row in group])
         for k, (row, chain) in enumerate(zip(group, chain_probabilities(table), strict=True)):
             placed = row.placed
-            off = float(np.abs(marginal(chain, placed.measured) - row.ideal).max())
+            ideal = marginal(chain, placed.measured)
+            off = float(np.abs(ideal - row.ideal).max())
             if not off <= TOLERANCE:
                 raise QmendError(
                     f"{path}: record {row.record.id}: its native instructions do not give the "
@@ -229,9 +232,11 @@ def _prove(rows: Sequence[ImportedRow], path: Path) -> None:
                     "wrongly; write it in other gates."
                 )
             one = table.select(np.array([k]))
-            (ids[id(placed)],) = one.circuit_ids(np.array([placed.measured]))
+            (circuit_id,) = one.circuit_ids(np.array([placed.measured]))
+            proven[id(placed)] = circuit_id, round_distributions(ideal[None])[0]
     for row in rows:
-        row.circuit_id = ids[id(row.placed)]
+        row.circuit_id, row.ideal = proven[id(row.placed)]
+        row.ideal_values = parities(row.ideal, row.masks).tolist()
 
 
 def _agreement(row: ImportedRow) -> Agreement:

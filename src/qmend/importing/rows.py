@@ -82,6 +82,8 @@ def rows_table(
     table = InstructionTable.from_circuits(
         max(sizes, default=1), [row.placed.instructions for row in rows]
     )
+    jobs = [job_of(r, options) for r in records]
+    number = {job: k for k, job in enumerate(dict.fromkeys(jobs))}
     columns: dict[str, Any] = {
         "circuit_id": [row.circuit_id for row in rows],
         "family": [r.family or options.family for r in records],
@@ -97,7 +99,8 @@ def rows_table(
         "depth": table.depth(),
         "n_two_qubit": table.count(*TWO_QUBIT),
         "source": ["hardware"] * len(rows),
-        "job_id": [job_of(r, options) for r in records],
+        "job": [number[job] for job in jobs],
+        "job_id": jobs,
         "executed_at": [r.executed_at for r in records],
         "split": list(splits),
     }

@@ -21,6 +21,7 @@ from qmend.importing.proof import (
     parities,
     z_mask,
 )
+from qmend.simulation.sampling import round_distributions
 from qmend.types import FloatArray, QmendError
 
 
@@ -75,7 +76,7 @@ def verify_imported(folder: Path) -> ImportVerification:
                 if row["calibration_id"] not in calibrations:
                     raise QmendError(f"{where}: its calibration is not in {CALIBRATIONS}.")
                 calibrations[row["calibration_id"]].restrict(row["layout"])
-            ideal = marginal(chain, row["measured"])
+            ideal = round_distributions(marginal(chain, row["measured"])[None])[0]
             off = _off_values(row, ideal) if expectations else _off_counts(row, ideal, where)
             if not off <= TOLERANCE:
                 raise QmendError(

@@ -7,7 +7,7 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, job_numbers
+from qmend.datasets.table import Dataset
 from qmend.generation.job import generation_setup
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
@@ -40,7 +40,7 @@ class SimulatedRunner:
         self.exact = exact
         self._folder = dataset.folder
         self._setup = generation_setup(*recipe_configs(recipe))
-        jobs = job_numbers(dataset.rows.job_id).tolist()
+        jobs = dataset.rows.job.tolist()
         self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
 
     def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:

@@ -22,8 +22,11 @@ from qmend.types import FloatArray, IntArray, QmendError
 
 
 def ideal_channel(gate: str) -> Tensor:
-    """(4^k, 4^k) of a native gate without noise; not of RZ, which has an angle."""
-    return channels.unitary_channel(UNITARIES[gate])
+    """(4^k, 4^k) of a native gate without noise; not of RZ, which has an angle.
+
+    Native gates are Clifford gates: they take a Pauli string to plus or minus another.
+    """
+    return channels.unitary_channel(UNITARIES[gate]).round()
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,7 @@ class DeviceNoise(Noise):
 
 def z_rotations(angle: Tensor) -> Tensor:
     """(K, 4, 4) RZ of many angles: what ``channels.rotation("Z", angle)`` gives, faster."""
-    cosine, sine = torch.cos(angle), torch.sin(angle)
+    cosine, sine = channels.cos_sin(angle)
     matrices = torch.zeros(len(angle), 4, 4, dtype=torch.float64)
     matrices[:, 0, 0] = matrices[:, 3, 3] = 1.0
     matrices[:, 1, 1] = matrices[:, 2, 2] = cosine

@@ -234,18 +234,19 @@ class SurrogateNoise(Noise):
         for k, gate in enumerate(("sx", "x")):
             code = GATE_CODE[gate]
             if constants.rz is not None:
-                blocks[code] = channels.rotation("Z", torch.as_tensor(constants.rz)) @ blocks[code]
+                turn = channels.rotation("Z", torch.as_tensor(constants.rz))
+                blocks[code] = channels.compose(turn, blocks[code])
             angle = torch.as_tensor(constants.rx[k])
-            blocks[code] = channels.rotation("X", angle) @ blocks[code]
+            blocks[code] = channels.compose(channels.rotation("X", angle), blocks[code])
         two = gates.two
         for name, theta in [("ZZ", constants.zz), ("ZX", constants.zx), *constants.terms.items()]:
-            two = channels.rotation(name, torch.as_tensor(theta)) @ two
+            two = channels.compose(channels.rotation(name, torch.as_tensor(theta)), two)
         loss = min(self.config.leakage * self.config.strength, 1.0)
         if loss:
             # The lost qubit reads 1: replaced by |1><1| with this probability.
             lost = channels.depolarizing(loss)
             lost[3, 0] = -loss
-            two = channels.tensor(lost, lost) @ two
+            two = channels.compose(channels.tensor(lost, lost), two)
         if self.twirled:
             ideal = self._ideal_two
             two = channels.pauli_twirled(two @ ideal.mT) @ ideal

@@ -3,17 +3,20 @@
 A channel E on k qubits is the matrix R_ij = Tr(P_i E(P_j)) / 2^k over the Pauli strings in the
 order I, X, Y, Z for one qubit; for two qubits string ``4 b + a`` has letter a on the gate's
 first qubit and b on its second. Composition is the matrix product, later channels left.
-Parameters may be tensors of any batch shape; results are (..., 4^k, 4^k), float64.
+Parameters may be tensors of any batch shape; results are (..., 4^k, 4^k), float64. Their bits are
+the same on every processor: see :mod:`qmend.portable`.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from qmend import portable
 from qmend.types import AnyArray, QmendError
 
 Real = float | Tensor
@@ -125,8 +128,8 @@ def thermal_relaxation(t1: Real, t2: Real, time: Real, excited: Real = 0.0) -> T
     for value, name in ((t1, "T1"), (t2, "T2")):
         if not bool((value > 0).all()):
             raise QmendError(f"{name} must be positive, not {float(value.min()):g}.")
-    coherence = torch.exp(-time / torch.minimum(t2, 2 * t1))
-    population = torch.exp(-time / t1)
+    coherence = _exp(-time / torch.minimum(t2, 2 * t1))
+    population = _exp(-time / t1)
     decay = _diagonal(torch.ones_like(time), coherence, coherence, population)
     return _with_pumping(decay, 1 - population, excited)
 
@@ -147,7 +150,8 @@ def rotation(pauli: str, angle: Real) -> Tensor:
     generator, square = _generator(pauli)
     angle = as_real(angle)[..., None, None]
     eye = torch.eye(len(generator), dtype=torch.float64)
-    return eye + torch.sin(angle) * generator + (1 - torch.cos(angle)) * square
+    cosine, sine = cos_sin(angle)
+    return eye + sine * generator + (1 - cosine) * square
 
 
 @lru_cache(maxsize=32)
@@ -159,6 +163,53 @@ def _generator(pauli: str) -> tuple[Tensor, Tensor]:
     moved = -0.5j * (string @ paulis - paulis @ string)
     generator = torch.from_numpy(np.einsum("iab,jba->ij", paulis, moved).real / 2**n)
     return generator, generator @ generator
+
+
+class _Exp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        value = torch.from_numpy(np.asarray(portable.exp(x.detach().numpy())))
+        ctx.save_for_backward(value)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (value,) = ctx.saved_tensors
+        return gradients[0] * value
+
+
+class _CosSin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Any:
+        cosine, sine = (
+            torch.from_numpy(np.asarray(v)) for v in portable.cos_sin(x.detach().numpy())
+        )
+        ctx.save_for_backward(cosine, sine)
+        return cosine, sine
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        cosine, sine = ctx.saved_tensors
+        return gradients[1] * cosine - gradients[0] * sine
+
+
+def _exp(x: Tensor) -> Tensor:
+    value: Tensor = _Exp.apply(x)  # type: ignore[no-untyped-call]
+    return value
+
+
+def cos_sin(angle: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, differentiable."""
+    values: tuple[Tensor, Tensor] = _CosSin.apply(angle)  # type: ignore[no-untyped-call]
+    return values
+
+
+def compose(later: Tensor, earlier: Tensor) -> Tensor:
+    """later @ earlier, each sum in the order of the Pauli strings."""
+    product = later[..., :, 0, None] * earlier[..., 0, None, :]
+    for k in range(1, earlier.shape[-2]):
+        product = product + later[..., :, k, None] * earlier[..., k, None, :]
+    return product
 
 
 def tensor(first: Tensor, second: Tensor) -> Tensor:
@@ -182,7 +233,8 @@ def average_gate_fidelity(error: Tensor) -> Tensor:
     """Average fidelity of a channel with the identity: (d F_pro + 1) / (d + 1)."""
     strings = error.shape[-1]
     d = round(float(np.sqrt(strings)))
-    process = torch.diagonal(error, dim1=-2, dim2=-1).sum(-1) / strings
+    diagonal = torch.diagonal(error, dim1=-2, dim2=-1).unbind(-1)
+    process = sum(diagonal[1:], diagonal[0]) / strings  # in a fixed order
     return (d * process + 1) / (d + 1)
 
 

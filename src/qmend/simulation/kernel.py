@@ -92,7 +92,7 @@ def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, v
                         partner[hi] = -1
             _side_by_side(pending[low], is_pending[low], pending[high], is_pending[high], side)
             if merging:
-                np.dot(side, block[low], work)
+                _multiply(side, block[low], work)
                 side[:, :] = work
             r = row[k]
             _channel_times(counts[r], rows[r], columns_of[r], values[r], a > b, side, block[low])
@@ -117,6 +117,22 @@ def _base_indices(n, a, b, base):
                 index += (rest & 3) << (2 * q)
                 rest >>= 2
         base[c] = index
+
+
+@numba.njit(cache=True)
+def _multiply(left, right, out):
+    """out = left @ right; each sum in the order of ``left``'s columns, zeros left out.
+
+    A library's product sums in another order, with fused operations, on each processor.
+    """
+    for i in range(len(left)):
+        for m in range(out.shape[1]):
+            out[i, m] = 0.0
+        for k in range(left.shape[1]):
+            value = left[i, k]
+            if value != 0.0:
+                for m in range(out.shape[1]):
+                    out[i, m] += value * right[k, m]
 
 
 @numba.njit(cache=True)
@@ -166,7 +182,7 @@ def _apply_block(state, matrix, base, low, high, gathered, moved):
         offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
         for c in range(len(base)):
             gathered[j, c] = state[base[c] + offset]
-    np.dot(matrix, gathered, moved)
+    _multiply(matrix, gathered, moved)
     for j in range(16):
         offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
         for c in range(len(base)):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, job_numbers
+from qmend.datasets.table import Dataset
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
 from qmend.generation.job import generation_setup
@@ -79,7 +79,7 @@ def known_noise(
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
     factors = np.empty((len(table), len(strings)))
     rest = np.empty_like(factors)
-    job = job_numbers(dataset.rows.job_id)
+    job = dataset.rows.job
     done = 0
     for k in np.unique(job).tolist():
         at = np.flatnonzero(job == k)

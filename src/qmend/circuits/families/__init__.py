@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from pydantic import model_validator
 
+from qmend.circuits.angles import round_circuit, round_source
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.statevector import apply_pauli_gadget, source_state
 from qmend.config.model import ConfigModel
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # Qiskit takes seconds to import
 class SourceCircuit:
     """A circuit as drawn from its family, before compilation, without measurements.
 
-    Every qubit is measured into the bit of the same number.
+    Every qubit is measured into the bit of the same number. Angles are rounded to their grid.
 
     Args:
         params: what was drawn, small and JSON-serialisable (column ``family_params``).
@@ -37,7 +38,10 @@ class SourceCircuit:
         gadgets: Sequence[Gadget] | None = None,
         n_qubits: int | None = None,
     ) -> None:
-        self.params, self.gadgets, self._circuit = params, gadgets, circuit
+        if gadgets is not None:
+            gadgets = [(letters, float(round_source(angle))) for letters, angle in gadgets]
+        self.params, self.gadgets = params, gadgets
+        self._circuit = None if circuit is None else round_circuit(circuit)
         self.n_qubits = n_qubits if circuit is None else circuit.num_qubits
 
     @property
