@@ -12,12 +12,12 @@ import drawn_numbers
 
 #: Of :mod:`drawn_numbers`. They change only with what a seed draws, and all data with them.
 HASHES = {
-    "vqe ising hardware_efficient": "ab4deed86427b811",
-    "vqe ising ucc": "dc5e1ca57c912927",
-    "vqe heisenberg hardware_efficient": "a1e5a6526d65e372",
-    "vqe heisenberg ucc": "c96e7bb02c38eea3",
-    "vqe h2 hardware_efficient": "4332211844ff6d5f",
-    "vqe h2 ucc": "5accd9284fc24acf",
+    "vqe ising hardware_efficient": "e8cd0193e5366f9f",
+    "vqe ising ucc": "4ec90902c910cf33",
+    "vqe heisenberg hardware_efficient": "eae71b01ea8b92e0",
+    "vqe heisenberg ucc": "5dde6092f79a4412",
+    "vqe h2 hardware_efficient": "87c4949d9e0dd4c3",
+    "vqe h2 ucc": "92c9bf5517d8e746",
     "molecules": "f383958ad841686c",
     "qaoa": "6b5a30225d6fb55b",
     "trotter": "09f1660c3599ba46",

@@ -85,10 +85,9 @@ def cos_sin(x: Any) -> tuple[FloatArray, FloatArray]:
     rest = ((x - quarters * _HALF_PI[0]) - quarters * _HALF_PI[1]) - quarters * _HALF_PI[2]
     square = rest * rest
     cosine, sine = _horner(square, _COS), rest * _horner(square, _SIN)
-    odd = (quarters % 2).astype(bool)
-    turned = (quarters % 4 >= 2).astype(bool)
-    a, b = np.where(odd, -sine, cosine), np.where(odd, cosine, sine)
-    return np.where(turned, -a, a), np.where(turned, -b, b)
+    quadrant = quarters.astype(np.int64)
+    odd, sign = (quadrant & 1) == 1, 1.0 - (quadrant & 2)
+    return sign * np.where(odd, -sine, cosine), sign * np.where(odd, cosine, sine)
 
 
 def arctan2(y: Any, x: Any) -> FloatArray:
@@ -150,5 +149,6 @@ def _horner(x: FloatArray, coefficients: list[float]) -> FloatArray:
     """sum_k c_k x^k."""
     total: FloatArray = np.full_like(x, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
-        total = total * x + coefficient
+        total *= x
+        total += coefficient
     return total

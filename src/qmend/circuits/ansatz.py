@@ -84,13 +84,13 @@ class Ansatz:
 
     def state(self, parameters: FloatArray) -> AnyArray:
         """(2^n,) the ansatz's state."""
-        real, imaginary = self._forward(*self._turns(parameters))[-1].reshape(2, -1)
+        real, imaginary = self._forward(*self._turns(parameters))[0].reshape(2, -1)
         state: AnyArray = real + 1j * imaginary
         return state
 
     def energy(self, parameters: FloatArray, hamiltonian: PauliSum) -> float:
         """<psi|H|psi>."""
-        ket = self._forward(*self._turns(parameters))[-1]
+        ket, _ = self._forward(*self._turns(parameters))
         return _dot(ket, hamiltonian.apply(ket))
 
     def energy_gradient(
@@ -99,25 +99,23 @@ class Ansatz:
         """Energy and its (P,) gradient by one sweep forwards and one backwards.
 
         dE/dtheta_k = 2 sum c Re <lambda|-i P|psi> over the rotations of parameter k, with psi
-        the state after the rotation and lambda the state H|psi_end> carried back to there.
+        the state before the rotation and lambda the state H|psi_end> carried back to there.
         """
-        source, sign, parameter, scale, inverse = self._tables
+        _, sign, parameter, scale, inverse = self._tables
         keep, turn = self._turns(parameters)
-        kets = self._forward(keep, turn)
-        bra = hamiltonian.apply(kets[-1])
-        energy = _dot(kets[-1], bra)
+        ket, moved = self._forward(keep, turn)
+        bra = hamiltonian.apply(ket)
+        energy = _dot(ket, bra)
         back = np.where(parameter[:, None] < 0, turn, -turn)
-        bras = np.empty_like(kets)
+        bras = np.empty_like(moved)
         steps = zip(bras, keep.tolist(), back, inverse, strict=True)
         for row, stay, move, origin in reversed(list(steps)):
-            row[:] = bra
             bra = stay * bra + move * bra[origin]
-        turned = sign * kets[np.arange(len(kets))[:, None], source]
-        slope = 2 * scale * (bras * turned).sum(axis=1)
+            row[:] = bra
+        slope = 2 * scale * (bras * (sign * moved)).sum(axis=1)
         rotates = parameter >= 0
-        gradient = np.zeros(self.n_parameters)
-        np.add.at(gradient, parameter[rotates], slope[rotates])
-        return energy, gradient
+        gradient = np.bincount(parameter[rotates], slope[rotates], self.n_parameters)
+        return energy, gradient.astype(np.float64)
 
     def optimise(self, parameters: FloatArray, hamiltonian: PauliSum, steps: int) -> FloatArray:
         """(P,) parameters after at most ``steps`` iterations of L-BFGS on the exact energy.
@@ -193,16 +191,16 @@ class Ansatz:
         turn: FloatArray = np.where(rotates, sine, 1.0)[:, None] * sign
         return np.where(rotates, cosine, 0.0), turn
 
-    def _forward(self, keep: FloatArray, turn: FloatArray) -> FloatArray:
-        """(K, 2^(n+1)) the state after each operation."""
+    def _forward(self, keep: FloatArray, turn: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """(2^(n+1),) the last state, and (K, 2^(n+1)) psi[source] before each operation."""
         source = self._tables[0]
         state = np.zeros(source.shape[1])
         state[self.reference] = 1
-        kets = np.empty(source.shape)
-        for row, stay, move, origin in zip(kets, keep.tolist(), turn, source, strict=True):
-            state = stay * state + move * state[origin]
-            row[:] = state
-        return kets
+        moved = np.empty(source.shape)
+        for row, stay, move, origin in zip(moved, keep.tolist(), turn, source, strict=True):
+            row[:] = state[origin]
+            state = stay * state + move * row
+        return state, moved
 
 
 def _dot(a: FloatArray, b: FloatArray) -> float:
