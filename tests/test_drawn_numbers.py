@@ -1,14 +1,12 @@
 """What a seed draws has the same bits on every processor, whatever instructions it has."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import drawn_numbers
+from restricted import restricted_processor
 
 #: Of :mod:`drawn_numbers`. They change only with what a seed draws, and all data with them.
 HASHES = {
@@ -26,20 +24,6 @@ HASHES = {
     "randomized": "6a27d4ccbdd38b75",
     "fitted": "acc7c0c1783b307a",
 }
-
-
-def restricted_processor() -> dict[str, str]:
-    """An environment in which NumPy, OpenBLAS, numba, the C library and torch all see a
-    processor without fused multiplication and addition and without wide vectors."""
-    simd = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
-    return {
-        **os.environ,
-        "NPY_DISABLE_CPU_FEATURES": " ".join(simd),
-        "OPENBLAS_CORETYPE": "Nehalem",
-        "NUMBA_CPU_NAME": "generic",
-        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
-        "ATEN_CPU_CAPABILITY": "default",
-    }
 
 
 def test_the_bits_are_those_of_every_other_machine():

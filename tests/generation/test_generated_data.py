@@ -1,0 +1,53 @@
+"""Datasets have the same bytes on every processor: families, noises, compilers, devices."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import generated_data
+
+from restricted import restricted_processor
+
+#: Content hashes. Another one means that the bytes of every dataset of that kind have changed:
+#: the schema version rises, and the data are made again.
+HASHES = {
+    "pauli": "07f7f1cc0af21b6c",
+    "family clifford": "114074994719347d",
+    "family near_clifford": "18c94d0dea605fe9",
+    "family pauli_published": "b93e7fe6acea54cb",
+    "family qaoa": "02018824ba2fdad9",
+    "family qaoa_regular": "f9eb1cab1c96064f",
+    "family random": "0347eb471cf8a4ea",
+    "family random_native": "f28abd363c15aadc",
+    "family trotter": "8aa49ac9d6df04d6",
+    "family trotter_heisenberg": "241fc3cf977d9141",
+    "family vqe": "ebcad3b526056c33",
+    "family vqe_h2": "19f61a8a6aba9221",
+    "family vqe_heisenberg": "01b6b75fea3c6e58",
+    "noise surrogate_algiers": "fd82707fd3db92b1",
+    "noise surrogate_hardware": "8046ff61719dbe0a",
+    "noise surrogate_twirled": "89b837eb04237f51",
+    "compiler direct": "02d98f80435669cb",
+    "compiler qiskit, level 0": "58a149cbad110a16",
+    "simulator aer": "d93e24eef0ef6806",
+    "calibrations drift": "e083fce9d949a771",
+    "calibrations randomized": "7c8c3e5ae7fbcec1",
+    "gates ecr": "a164866e8da3c8aa",
+    "gates cz": "f7eb877f18e941b0",
+}
+
+
+def test_the_bytes_are_those_of_every_other_machine():
+    assert generated_data.hashes() == HASHES
+
+
+def test_the_bytes_hang_on_no_instruction_set():
+    printed = subprocess.run(
+        [sys.executable, Path(generated_data.__file__)],
+        env=restricted_processor(),
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(printed.stdout) == HASHES
