@@ -1,5 +1,6 @@
 """VQE states: the molecule's known energies, exact gradients, energies that fall to the ground."""
 
+import mpmath
 import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
@@ -12,6 +13,9 @@ from qmend.circuits.families.vqe import VQEFamily
 from qmend.circuits.molecules import (
     BOHR_IN_ANGSTROM,
     HARTREE_FOCK,
+    _boys,
+    _eigenvectors,
+    _inverse_root,
     annihilate,
     excitations,
     hydrogen,
@@ -74,6 +78,25 @@ def test_hartree_fock_is_the_energy_of_its_determinant():
     ion = two_electrons(((2.0, 2.0925), (1.0, 1.24)), 1.4632 * BOHR_IN_ANGSTROM)
     assert ion.hartree_fock == pytest.approx(-2.860662, abs=1e-5)
     assert ion.hamiltonian.diagonal[HARTREE_FOCK] == pytest.approx(ion.hartree_fock, abs=1e-9)
+
+
+def test_the_boys_function_is_right_to_14_digits():
+    points = np.concatenate([[0.0], np.linspace(1e-6, 45, 300), np.geomspace(1e-14, 1e4, 100)])
+    with mpmath.workdps(30):
+        exact = [mpmath.hyp1f1(0.5, 1.5, -mpmath.mpf(t)) for t in points.tolist()]
+    np.testing.assert_allclose(_boys(points), [float(value) for value in exact], rtol=1e-14)
+
+
+@pytest.mark.parametrize("diagonal", [(2.0, 1.0), (1.0, 2.0), (1.5, 1.5)])
+@pytest.mark.parametrize("off", [0.0, 1e-12, 0.4, -0.4])
+def test_closed_forms_of_two_by_two_matrices(diagonal, off):
+    matrix = np.diag(diagonal) + off * np.array([[0, 1], [1, 0]])
+    vectors = _eigenvectors(matrix)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(2), atol=1e-15)
+    values = np.linalg.eigvalsh(matrix)
+    np.testing.assert_allclose(vectors.T @ matrix @ vectors, np.diag(values), atol=1e-15)
+    root = _inverse_root(matrix)
+    np.testing.assert_allclose(root @ matrix @ root, np.eye(2), atol=1e-14)
 
 
 def test_fermions_anticommute_and_the_molecule_keeps_their_number():
