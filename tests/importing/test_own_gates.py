@@ -28,7 +28,7 @@ RXX_OTHERWISE = "gate rxx(t) a,b { h a; h b; cx a,b; rz(2*t) b; cx a,b; h a; h b
 
 
 def write(folder: Path, program: str, **changes) -> Path:
-    (bits,) = {int(size or 1) for size in re.findall(r"(?:creg c|bit)(?:\[(\d)\])?", program)}
+    (bits,) = {int(size or 1) for size in re.findall(r"\b(?:creg c|bit)\b(?:\[(\d)\])?", program)}
     record = {
         "id": "a",
         "qasm": program,
@@ -102,6 +102,12 @@ def refusal(folder: Path, program: str, **changes) -> str:
             BARE3 + "gate x a { U(0,0,1) a; } gate y a { U(pi,0,pi) a; } qubit[2] q; bit[2] c; "
             "y q; ctrl @ x q[0],q[1]; c = measure q;",
             [0, 0, 0, 1],
+        ),
+        # Names that are words of OpenQASM 3 alone.
+        (
+            HEAD2 + "gate inv a { x a; } gate let a { h a; } qreg qubit[1]; creg c[1]; "
+            "let qubit[0]; let qubit[0]; inv qubit[0]; measure qubit->c;",
+            [0, 1],
         ),
         # Parameters of one name in two gates.
         (
@@ -271,5 +277,5 @@ def test_executed_circuits_that_the_device_can_t_run_are_told_by_record(tmp_path
     assert done.manifest.recipe["imported"]["unknown_to_device"] == {
         "far": "qubit 500, qubit 501",
         "apart": "cz on 0 and 2",
-        "cx": "cx on 0 and 1",
+        "cx": "gate cx",
     }

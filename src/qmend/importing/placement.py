@@ -117,15 +117,17 @@ def unknown_parts(placed: PlacedCircuit, snapshot: Calibration) -> str:
     layout = placed.chain.layout
     qubits = {q.qubit for q in snapshot.qubits}
     gates = {(g.gate, g.qubits) for g in snapshot.gates}
+    kinds = {gate for gate, _ in gates}
     used = {
         (gate, tuple(layout[k] for k in positions if k >= 0))
         for gate, *positions, _ in placed.instructions
     }
     names = [f"qubit {q}" for q in sorted(set(layout) - qubits)]
+    names += [f"gate {gate}" for gate in sorted({gate for gate, _ in used} - kinds)]
     names += [
         f"{gate} on {' and '.join(map(str, on))}"
         for gate, on in sorted(used - gates)
-        if qubits.issuperset(on)
+        if gate in kinds and qubits.issuperset(on)
     ]
     return ", ".join(names)
 

@@ -128,9 +128,9 @@ class _Reader(Tokens):
             self.skip_statement()
         elif word in ("include", "barrier") or (word == "delay" and word not in self.gates):
             self.skip_statement()
-        elif word in ("qreg", "creg", "qubit", "bit"):
+        elif word in (("qreg", "creg") if self.version == 2 else ("qubit", "bit", "qreg", "creg")):
             self._declare()
-        elif word == "let":
+        elif word == "let" and self.version == 3:
             self._alias()
         elif word == "gate":
             self._define()
@@ -144,7 +144,7 @@ class _Reader(Tokens):
             qubits_read = self._operand(self.qubits)
             self.expect("->")
             self._measure(qubits_read, self._operand(self.bits))
-        elif word in self.bits:
+        elif word in self.bits and self.version == 3:
             self._measure_into(self._operand(self.bits))
         else:
             self._use()
@@ -257,7 +257,7 @@ class _Reader(Tokens):
         """Read ``ctrl @ g(angles) a, b;``: the call, and the qubits of each operand."""
         modifiers: list[Modifier] = []
         controls = 0
-        while self.ahead in ("inv", "pow", "ctrl", "negctrl"):
+        while self.version == 3 and self.ahead in ("inv", "pow", "ctrl", "negctrl"):
             word = self.next()
             (number,) = self.items(self._number, ")") if self.ahead == "(" else [1.0]
             self.expect("@")
