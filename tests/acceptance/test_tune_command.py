@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -126,7 +127,7 @@ def test_a_search_ends_with_a_table_and_a_config_that_trains(whole: Tracked, her
     assert len(tracked(found.folder, again).runs) == len(found.runs)
 
     (command,) = [line for line in out.splitlines() if "qmend train --config-dir" in line]
-    words = command.partition("qmend ")[2].split()
+    words = shlex.split(command.partition("qmend ")[2])
     result = here(*words, folder=found.folder).succeeded()
     after = tracked(found.folder, result)
     (run,) = after.kind("train")

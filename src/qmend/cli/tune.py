@@ -23,9 +23,5 @@ def tune_network(config: TuneCommandConfig) -> float:
         f"  Registered as version {result.version} of models:/qmend; "
         f"search run {tuning.search.parent}"
     )
-    data = " ".join(f"{group}={config.choices[group]}" for group in ("dataset", "device"))
-    output = tuning.best_config.parents[1]
-    console.print(
-        f"  Train it: qmend train --config-dir {output} experiment=best {data}", soft_wrap=True
-    )
+    console.print(f"  Train it: {tuning.training_command}", soft_wrap=True)
     return result.best.trial.best

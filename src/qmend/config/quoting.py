@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 #: Characters that Hydra reads as they are, in any place of a list.
 _PLAIN = re.compile(r"[\w.+-]+", re.ASCII)
+#: A text that is one without quotes, but for some words.
+_NAME = re.compile(r"[A-Za-z/._][\w/.-]*", re.ASCII)
+_WORDS = ("null", "true", "false", "nan", "inf")
 
 
 def quoted(value: str) -> str:
     """Put a text into Hydra's quotes, in which backslashes count before a quote alone."""
     inner = re.sub(r'(\\*)("|$)', lambda at: at[1] * 2 + (r"\"" if at[2] else ""), value)
     return f'"{inner}"'
+
+
+def written(value: Any) -> str:
+    """Write a plain value as Hydra reads it in an override."""
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}: {written(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(written, value))}]"
+    if isinstance(value, str):
+        return value if _NAME.fullmatch(value) and value.lower() not in _WORDS else quoted(value)
+    return repr(value) if isinstance(value, float) else json.dumps(value)
 
 
 def quoted_override(override: str) -> str | None:

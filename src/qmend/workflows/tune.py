@@ -8,7 +8,7 @@ from pathlib import Path
 from qmend.datasets.table import load_dataset
 from qmend.files import check_writable
 from qmend.ray_cluster import cluster_address
-from qmend.reporting.experiment import experiment_text
+from qmend.reporting.experiment import experiment_text, training_command
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
 from qmend.tuning.result import SearchResult
@@ -25,11 +25,13 @@ class Tuning:
 
     Attributes:
         best_config: the experiment file of the best trial's config.
+        training_command: repeats the best trial's training with that file.
     """
 
     search: Search
     result: SearchResult
     best_config: Path
+    training_command: str
 
 
 def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
@@ -60,4 +62,7 @@ def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
 
     with observer.search(config.tune.trials, config.trainer.max_epochs) as watch:
         complete: CompleteSearch = run_search(context, plan, write_best, watch, observer.message)
-    return Tuning(complete.search, complete.result, best_config)
+    command = training_command(
+        complete.search, complete.result, config.choices, best_config.parents[1]
+    )
+    return Tuning(complete.search, complete.result, best_config, command)
