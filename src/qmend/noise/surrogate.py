@@ -143,8 +143,8 @@ class SurrogateNoise(Noise):
         drawn = {}
         for name, shape in shapes.items():
             sigma = getattr(config, name) * config.strength
-            fixed = sigma * device.standard_normal(shape)
-            drawn[name] = fixed * (1 + config.drift * today.standard_normal(shape))
+            fixed = sigma * _normal(device, shape)
+            drawn[name] = fixed * (1 + config.drift * _normal(today, shape))
         drawn["idle_zz"] = np.triu(drawn["idle_zz"], 1)
         drawn["idle_zz"] = drawn["idle_zz"] + drawn["idle_zz"].T
         return Constants(**drawn)
@@ -344,6 +344,12 @@ class SurrogateNoise(Noise):
         distinct, row = _distinct(pair, wait)
         part = TimedChannels.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
         return part, pairs[pair[distinct]], wait[distinct]
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> FloatArray:
+    """Draw standard normal numbers to 2^-32: a tail's last bits hang on the processor."""
+    rounded: FloatArray = np.rint(rng.standard_normal(shape) * 2.0**32) / 2.0**32
+    return rounded
 
 
 def _distinct(where: IntArray, time: FloatArray) -> tuple[IntArray, IntArray]:
