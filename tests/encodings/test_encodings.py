@@ -332,6 +332,10 @@ def test_rounding_noise_is_no_spread():
     assert not Standardiser.fit(column)(column + 0.05).any()
 
 
+def test_a_value_that_is_no_number_is_not_taken_for_a_constant():
+    assert np.isnan(Standardiser.fit(np.array([[1.0], [np.nan]]))(np.array([[2.0]]))).all()
+
+
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_an_encoding_survives_json(tiny, name):
     encoding = ENCODINGS[name]().fit(tiny.rows.circuits)

@@ -40,12 +40,13 @@ class Standardiser:
     def fit(values: NDArray[np.float64]) -> Standardiser:
         """Fit to columns of (N, F); a deviation below 1e-9 |mean| counts as 0."""
         mean, deviation = values.mean(axis=0), values.std(axis=0)
-        return Standardiser(mean, np.where(deviation > 1e-9 * np.abs(mean), deviation, 0.0))
+        return Standardiser(mean, np.where(deviation <= 1e-9 * np.abs(mean), 0.0, deviation))
 
     def __call__(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        safe = np.where(self.deviation > 0, self.deviation, 1.0)
+        constant = self.deviation == 0  # NaN stays NaN
+        safe = np.where(constant, 1.0, self.deviation)
         scaled = np.clip((values - self.mean) / safe, -CLIP, CLIP)
-        return np.where(self.deviation > 0, scaled, 0.0)
+        return np.where(constant, 0.0, scaled)
 
 
 class Encoding(ABC):
