@@ -147,7 +147,7 @@ def test_a_damaged_calibrations_file(here: Command, data: Path) -> None:
     [
         ("{", ["manifest.json", "damaged", "qmend data generate"]),
         ("[]", ["manifest.json", "damaged", "qmend data generate"]),
-        ('{"schema_version": 2}', ["manifest.json", "damaged", "qmend data generate"]),
+        ('{"schema_version": 3}', ["manifest.json", "damaged", "qmend data generate"]),
         ('{"schema_version": 99}', ["manifest.json", "schema version 99", "again"]),
     ],
 )
