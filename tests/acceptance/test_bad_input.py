@@ -148,7 +148,7 @@ def test_a_damaged_calibrations_file(here: Command, data: Path) -> None:
         ("{", ["manifest.json", "damaged", "qmend data generate"]),
         ("[]", ["manifest.json", "damaged", "qmend data generate"]),
         ('{"schema_version": 3}', ["manifest.json", "damaged", "qmend data generate"]),
-        ('{"schema_version": 99}', ["manifest.json", "schema version 99", "again"]),
+        ('{"schema_version": 99}', ["manifest.json", "schema version 99", "data.replace=true"]),
     ],
 )
 def test_a_damaged_manifest(here: Command, data: Path, text: str, parts: list[str]) -> None:
