@@ -53,8 +53,8 @@ def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, v
             if (s >> q) & 1:
                 index += 3 * 4**q
         start[index] = 1.0
-    gathered = np.empty((16, columns), kind)
-    moved = np.empty((16, columns), kind)
+    gathered = np.empty((16, min(columns, 256)), kind)  # both are powers of 4
+    moved = np.empty((16, min(columns, 256)), kind)
     pending = np.empty((n, 4, 4), kind)
     is_pending = np.zeros(n, np.bool_)
     partner = np.empty(n, np.int64)  # other qubit of the open block, -1 for none
@@ -121,18 +121,22 @@ def _base_indices(n, a, b, base):
 
 @numba.njit(cache=True)
 def _multiply(left, right, out):
-    """out = left @ right; each sum in the order of ``left``'s columns, zeros left out.
+    """out = left @ right of 16x16 and 16 rows; each sum in the order of ``left``'s columns.
 
-    A library's product sums in another order, with fused operations, on each processor.
+    A library's product sums in another order, with fused operations, on each processor. Four
+    terms at a time, as loading and storing ``out`` takes longer than a product.
     """
-    for i in range(len(left)):
-        for m in range(out.shape[1]):
-            out[i, m] = 0.0
-        for k in range(left.shape[1]):
-            value = left[i, k]
-            if value != 0.0:
-                for m in range(out.shape[1]):
-                    out[i, m] += value * right[k, m]
+    for i in range(16):
+        out[i, :] = 0.0
+        for k in range(0, 16, 4):
+            a, b, c, d = left[i, k], left[i, k + 1], left[i, k + 2], left[i, k + 3]
+            if a == 0.0 and b == 0.0 and c == 0.0 and d == 0.0:
+                continue
+            for m in range(out.shape[1]):
+                total = out[i, m] + a * right[k, m]
+                total += b * right[k + 1, m]
+                total += c * right[k + 2, m]
+                out[i, m] = total + d * right[k + 3, m]
 
 
 @numba.njit(cache=True)
@@ -177,16 +181,19 @@ def _channel_times(count, rows, columns, values, swapped, right, out):
 
 @numba.njit(cache=True)
 def _apply_block(state, matrix, base, low, high, gathered, moved):
-    """The 16x16 matrix on two qubits of the state."""
-    for j in range(16):
-        offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
-        for c in range(len(base)):
-            gathered[j, c] = state[base[c] + offset]
-    _multiply(matrix, gathered, moved)
-    for j in range(16):
-        offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
-        for c in range(len(base)):
-            state[base[c] + offset] = moved[j, c]
+    """The 16x16 matrix on two qubits of the state, as many columns at a time as a cache holds."""
+    width = gathered.shape[1]
+    for begin in range(0, len(base), width):
+        part = base[begin : begin + width]
+        for j in range(16):
+            offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
+            for c in range(len(part)):
+                gathered[j, c] = state[part[c] + offset]
+        _multiply(matrix, gathered, moved)
+        for j in range(16):
+            offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
+            for c in range(len(part)):
+                state[part[c] + offset] = moved[j, c]
 
 
 @numba.njit(cache=True)
