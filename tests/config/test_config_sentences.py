@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from qmend.cli.command import HydraCommand
 from qmend.cli.commands import COMMANDS
 from qmend.cli.hydra_app import run_hydra
+from qmend.config.compose import compose_choices
 from qmend.config.quoting import quoted
 from qmend.types import QmendError, nearest
 from qmend.workflows import configs
@@ -25,6 +26,8 @@ ROOTS: dict[str, type[BaseModel]] = {
     "train": configs.TrainConfig,
     "evaluate": configs.EvaluateConfig,
     "demo": configs.DemoConfig,
+    "tune": configs.TuneCommandConfig,
+    "report": configs.ReportConfig,
 }
 
 
@@ -296,8 +299,59 @@ def test_a_training_of_the_demo_given_as_a_name() -> None:
     assert "blind_mlp" in sentence("demo", "trainings.perceiver.model=blind_mlp")
 
 
-def test_a_group_that_a_command_has_not() -> None:
-    assert "loss" in sentence("generate", "loss=kl")
+@pytest.mark.parametrize(
+    ("root", "override", "answer"),
+    [
+        ("train", "family=qaoa", "unknown key. Did you mean 'dataset/family=qaoa'?"),
+        ("train", "noise=surrogate_algiers", "Did you mean 'dataset/noise=surrogate_algiers'?"),
+        ("train", "split=0.5", "unknown key. Did you mean 'dataset/split'?"),
+        ("tune", "calibrations=drift", "Did you mean 'dataset/calibrations=drift'?"),
+        ("demo", "model=tf", "Did you mean 'model@trainings.blind_mlp.model=tf'?"),
+        ("generate", "loss=kl", "`qmend data generate` takes no loss; `qmend train`, `qmend tune`"),
+        ("report", "model=tf", "`qmend report` takes no model; `qmend train`, `qmend tune`"),
+        ("report", "seed=3", "`qmend report` takes no seed; `qmend demo`, `qmend train`"),
+        ("report", "loss.name=kl", "`qmend report` takes no loss; `qmend train`, `qmend tune`"),
+        ("train", "tune=rnn", "`qmend train` takes no tune; `qmend tune` has it."),
+        ("train", "tune.trials=3", "`qmend train` takes no tune; `qmend tune` has it."),
+        ("evaluate", "sample=3", "`qmend evaluate` takes no sample; `qmend data verify` has it."),
+        ("tune", "tune.space.loss.typ=x", "Did you mean 'tune.space.loss.type'?"),
+        ("report", "outptu=x.html", "unknown key. Did you mean 'output'?"),
+    ],
+)
+def test_a_key_of_another_group_or_command(root: str, override: str, answer: str) -> None:
+    """The sentence names where it belongs, and nothing that the command does not take."""
+    checkpoint = ["checkpoint=[]"] if root == "evaluate" else []
+    text = sentence(root, *checkpoint, override)
+    assert text.startswith(f"{override.partition('=')[0]}: ")
+    assert answer in text
+
+
+@pytest.mark.parametrize(
+    ("root", "override", "answer"),
+    [
+        ("train", "+family=qaoa", "family: unknown key. Did you mean 'dataset/family=qaoa'?"),
+        ("report", "+model=tf", "model: `qmend report` takes no model; `qmend train`, "),
+        ("train", "+tune.space.x=3", "tune: `qmend train` takes no tune; `qmend tune` has it."),
+    ],
+)
+def test_a_key_that_is_added_but_belongs_elsewhere(root: str, override: str, answer: str) -> None:
+    assert sentence(root, override).startswith(answer)
+
+
+def test_a_part_that_the_chosen_dataset_lacks() -> None:
+    text = sentence("train", "dataset=hardware_public", "dataset/family=qaoa")
+    assert text == ("dataset/family: the chosen dataset has no such part; choose another dataset.")
+
+
+@pytest.mark.parametrize(
+    "command", [c for c in COMMANDS if isinstance(c, HydraCommand)], ids=lambda c: c.words
+)
+def test_the_help_lists_the_groups_that_the_command_takes(command: HydraCommand) -> None:
+    listed = command.help().partition("Groups:\n")[2]
+    groups = {line.split(": ")[0].strip() for line in listed.splitlines()}
+    overrides = [] if command.config == "report" else ["dataset=tiny"]
+    _, choices = compose_choices(command.config, overrides)
+    assert groups == {group for group in choices if not group.startswith("hydra/")}
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,10 @@ class HydraCommand(Command):
         run_hydra(self.config, kind, partial(call, self.function), self.prepare(arguments))
 
     def _help(self) -> list[str]:
-        from qmend.config.paths import conf_dir, config_groups
+        from qmend.config.groups import command_groups
+        from qmend.config.paths import conf_dir
 
-        options = config_groups(conf_dir())
+        options = command_groups(self.config, conf_dir())
         groups = [f"  {group}: {', '.join(options[group])}" for group in sorted(options)]
         notes = [*self.notes, ""] if self.notes else []
         return [*notes, _HYDRA_HELP, "Groups:", *groups]

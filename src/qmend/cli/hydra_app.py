@@ -49,9 +49,9 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             hydra_config = HydraConfig.get()
             overrides = list(hydra_config.overrides.task)
             choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
-            return task(validate(kind, composed).composed(overrides, choices))
+            return task(validate(kind, composed, name).composed(overrides, choices))
         except CONFIG_ERRORS as error:
-            failed.append(QmendError(hydra_sentence(error, folder)))
+            failed.append(QmendError(hydra_sentence(error, folder, name)))
         except Exception as error:
             failed.append(error)
         return _outcome(failed[-1], driver)
@@ -65,7 +65,7 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         with reraise_callback_error():
             hydra.main(version_base="1.3", config_path=str(folder), config_name=name)(job)()
     except CONFIG_ERRORS as error:
-        raise QmendError(hydra_sentence(error, folder)) from None
+        raise QmendError(hydra_sentence(error, folder, name)) from None
     finally:
         end_multirun(sys.exc_info()[1])
     if failed:

@@ -40,7 +40,7 @@ def expand_sweep(overrides: Sequence[str]) -> tuple[list[list[str]], list[str]]:
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except CONFIG_ERRORS as error:
-        raise QmendError(hydra_sentence(error, conf_dir())) from None
+        raise QmendError(hydra_sentence(error, conf_dir(), "train")) from None
     (cells,) = BasicSweeper.split_arguments(parsed, None)
     return cells, [str(each.input_line) for each in parsed if each.is_sweep_override()]
 
@@ -61,7 +61,7 @@ def compose_choices(name: str, overrides: Sequence[str]) -> tuple[DictConfig, di
         with initialize_config_dir(version_base="1.3", config_dir=str(conf_dir())):
             whole = compose(name, list(overrides), return_hydra_config=True)
     except CONFIG_ERRORS as error:
-        raise QmendError(hydra_sentence(error, conf_dir())) from None
+        raise QmendError(hydra_sentence(error, conf_dir(), name)) from None
     finally:
         GlobalHydra.instance().hydra = running
     choices = {str(group): str(option) for group, option in whole.hydra.runtime.choices.items()}

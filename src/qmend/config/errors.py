@@ -17,7 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
-from qmend.config.paths import config_groups
+from qmend.config.groups import command_groups, unknown_key
+from qmend.config.paths import conf_dir
 from qmend.config.quoting import override_sentence, several_values_sentence
 from qmend.config.spellings import present_key
 from qmend.types import QmendError, nearest
@@ -29,8 +30,11 @@ Config = TypeVar("Config", bound=BaseModel)
 OUTLINE = {"models": "outline"}
 
 
-def validate(kind: type[Config], composed: DictConfig) -> Config:
+def validate(kind: type[Config], composed: DictConfig, name: str | None = None) -> Config:
     """Check a composed config against its schema before any work.
+
+    Args:
+        name: of the config, such as ``train``, for messages.
 
     Raises:
         QmendError: naming the first key that is unknown, missing or has a bad value.
@@ -44,10 +48,10 @@ def validate(kind: type[Config], composed: DictConfig) -> Config:
         kind.model_validate(plain, context=OUTLINE)
         return kind.model_validate(plain)
     except ValidationError as error:
-        raise QmendError(validation_sentence(error, plain)) from None
+        raise QmendError(validation_sentence(error, plain, name)) from None
 
 
-def validation_sentence(error: ValidationError, config: Any) -> str:
+def validation_sentence(error: ValidationError, config: Any, name: str | None = None) -> str:
     """Say the first problem that pydantic found in one sentence."""
     first = error.errors()[0]
     path = [str(p) for p in first["loc"]]
@@ -57,6 +61,8 @@ def validation_sentence(error: ValidationError, config: Any) -> str:
         if present != key:
             return f"{key} is now {present}."
         known = [k for k in _siblings(config, path) if k != path[-1]]
+        if name is not None and len(path) == 1:
+            return unknown_key(key, str(first["input"]), known, name, conf_dir())
         return f"{key}: unknown key. {nearest(path[-1], known)}"
     message = first["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
@@ -89,19 +95,22 @@ def unknown_space(override: str, options: Sequence[str]) -> str | None:
     return None
 
 
-def hydra_sentence(error: Exception, folder: Path) -> str:
+def hydra_sentence(error: Exception, folder: Path, name: str) -> str:
     """Tell a Hydra or OmegaConf error in one sentence.
 
     Args:
+        name: of the config, such as ``train``.
         folder: the config directory, whose sub-directories are the groups.
     """
     text = str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group}={name}: there is no such config. {nearest(name, error.options)}"
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={option}: there is no such config. {nearest(option, error.options)}"
     override = re.search(r"Could not override '([^']+)'", text)
     if override:
-        return _unknown_key(override.group(1), _composed(error.__cause__), folder)
+        value = re.search(r"\+[^=\s]+=(\S*)", text)
+        key, composed = override.group(1), _composed(error.__cause__)
+        return _unknown_key(key, value.group(1) if value else "", composed, name, folder)
     if isinstance(error, OverrideParseException):
         return override_sentence(error.override)
     ambiguous = re.match(
@@ -125,15 +134,13 @@ def _composed(cause: BaseException | None) -> dict[str, Any]:
     return {str(k): v for k, v in plain.items() if k != "hydra"} if isinstance(plain, dict) else {}
 
 
-def _unknown_key(key: str, config: Mapping[str, Any], folder: Path) -> str:
-    groups = config_groups(folder)
+def _unknown_key(key: str, value: str, config: Mapping[str, Any], name: str, folder: Path) -> str:
+    groups = command_groups(name, folder)
     group = key.partition(".")[0]
     if group != key and group in groups and group in config and not config[group]:
         choice = f"{group}={'|'.join(o for o in groups[group] if o != 'none')}"
         return f"{key}: there is no {group} here; choose one first, {choice}."
-    if key in groups:
-        return f"{key}: this command has no such group."
-    return f"{key}: unknown key. {nearest(key, [*_keys(config), *groups])}"
+    return unknown_key(key, value, [*_keys(config)], name, folder)
 
 
 def _keys(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -68,4 +68,4 @@ def compose_as(
     with open_dict(composed):
         for key, value in (sections or {}).items():
             composed[key] = value
-    return validate(kind, composed).composed(overrides, choices)
+    return validate(kind, composed, command).composed(overrides, choices)
