@@ -90,12 +90,22 @@ def test_the_home_directory_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_commas_outside_a_multirun_have_three_ways_out() -> None:
-    text = sentence("train", "model=rnn,mlp")
+    text = sentence("train", "data.root=a,b")
     assert text == (
-        "model=rnn,mlp has commas: run each of its values with --multirun (-m), make them a list "
-        "with 'model=[rnn,mlp]', or put the value in quotes, 'model=\"rnn,mlp\"'."
+        "data.root=a,b has commas: run each of its values with --multirun (-m), make them a list "
+        "with 'data.root=[a,b]', or put the value in quotes, 'data.root=\"a,b\"'."
     )
     assert "requires --multirun" in sentence("train", "model=choice(rnn,mlp)")
+
+
+@pytest.mark.parametrize(
+    "override", ["model=rnn,mlp", "dataset/family=qaoa,vqe", "+experiment=demo_tiny,walsh_operator"]
+)
+def test_several_configs_of_a_group_need_a_multirun(override: str) -> None:
+    """A list of configs would be merged, and no config has a comma in its name."""
+    assert sentence("train", override) == (
+        f"{override} names several configs; add -m to run each of them."
+    )
 
 
 @pytest.mark.parametrize("override", ["seed", "#x", "x={a:b#c}", "da ta=1", "x=[[a#b]]"])

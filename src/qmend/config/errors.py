@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 
 from qmend.config.groups import command_groups, unknown_key
-from qmend.config.paths import conf_dir
+from qmend.config.paths import conf_dir, config_groups
 from qmend.config.quoting import override_sentence, several_values_sentence
 from qmend.config.spellings import present_key
 from qmend.types import QmendError, nearest
@@ -117,6 +117,9 @@ def hydra_sentence(error: Exception, folder: Path, name: str) -> str:
         r"Ambiguous value for argument '(.*)'\n1\. To use it as a list", text, re.S
     )
     if ambiguous:
+        key = ambiguous.group(1).partition("=")[0].lstrip("+")
+        if key.partition("@")[0] in config_groups(folder):
+            return f"{ambiguous.group(1)} names several configs; add -m to run each of them."
         return several_values_sentence(ambiguous.group(1))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     cause = error.__cause__
