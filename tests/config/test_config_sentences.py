@@ -121,6 +121,27 @@ def test_quotes_keep_any_text(value: str) -> None:
     assert override.value() == value
 
 
+@pytest.mark.parametrize("words", ["train", "evaluate", "report"])
+def test_first_digits_of_a_run_are_no_number(words: str) -> None:
+    key = "runs" if words == "report" else "checkpoint"
+    (command,) = [c for c in COMMANDS if c.words == words]
+    assert isinstance(command, HydraCommand)
+
+    def read(value: str) -> Any:
+        (override,) = command.prepare([f"{key}={value}"])
+        return OverridesParser.create().parse_override(override).value()
+
+    for head in ("12345678", "12e34567", "00123456", "1e5", "abc", "3fb0"):
+        assert read(head) == head
+        assert read(f"[{head},models:/qmend/2]") == [head, "models:/qmend/2"]
+        assert read(f"parent={head}") == f"parent={head}"
+        assert read(f"'{head}'") == head
+    assert [read(text) for text in ("null", "[]", "a/b.c")] == [None, [], "a/b.c"]
+    sweep = OverridesParser.create().parse_override(command.prepare([f"{key}=1e5,2e5"])[0])
+    assert list(sweep.sweep_string_iterator()) == ["'1e5'", "'2e5'"]
+
+
+@pytest.mark.parametrize("words", ["data show", "data verify"])
 @pytest.mark.parametrize(
     ("first", "is_folder"),
     [
@@ -135,10 +156,12 @@ def test_quotes_keep_any_text(value: str) -> None:
         ("--cfg", False),
     ],
 )
-def test_the_folder_of_data_show_may_hold_an_equals_sign(first: str, is_folder: bool) -> None:
+def test_the_folder_of_a_command_may_hold_an_equals_sign(
+    first: str, is_folder: bool, words: str
+) -> None:
     for folder in ("runs/lr=0.1/tiny", "it's here, #1 = a\\b"):
         Path(folder).mkdir(parents=True)
-    (command,) = [c for c in COMMANDS if c.words == "data show"]
+    (command,) = [c for c in COMMANDS if c.words == words]
     assert isinstance(command, HydraCommand)
     override, *rest = command.prepare([first, "dataset=tiny"])
     assert rest == ["dataset=tiny"]

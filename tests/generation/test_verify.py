@@ -5,9 +5,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.cli.data import verify_data
+from qmend.cli.terminal import console
 from qmend.generation.job import check_labels
 from qmend.generation.verify import verify_dataset
 from qmend.types import QmendError
+from qmend.workflows.compose import compose
 from reference import (
     measured_probabilities,
     move_bits,
@@ -33,6 +36,18 @@ def column(rows: list[dict], name: str) -> list:
 def swapped(values: list[float]) -> list[float]:
     """A distribution with bits 0 and 3 exchanged."""
     return list(np.array(values)[move_bits(5, [3, 1, 2, 0, 4])])
+
+
+def test_a_directory_is_verified_by_what_it_holds(tiny_folder, monkeypatch, tmp_path):
+    """Of whatever name, and without the config that it was made with."""
+    monkeypatch.chdir(tmp_path)
+    overrides = ["dataset=hardware_public", f"folder={tiny_folder}", "sample=2"]
+    with console.capture() as printed:
+        verify_data(compose("verify", overrides))
+    text = " ".join(printed.get().split())
+    assert text.startswith(f"{tiny_folder}: files match their hashes; 96 labels proven; 2 noisy")
+    with pytest.raises(QmendError, match="typo holds no complete dataset"):
+        verify_data(compose("verify", ["folder=typo"]))
 
 
 def test_a_generated_dataset_passes(tiny_folder):

@@ -12,7 +12,13 @@ from safetensors.torch import load_file, save_file
 from qmend.encodings import ENCODINGS
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
-from qmend.training.checkpoint import load_checkpoint, save_checkpoint
+from qmend.tracking.run import start_run
+from qmend.training.checkpoint import (
+    checkpoint_folder,
+    load_checkpoint,
+    resolve_checkpoint,
+    save_checkpoint,
+)
 from qmend.types import QmendError
 
 SIZES = {"latents": 2, "width": 8, "depth": 1, "cross_heads": 2, "self_heads": 2}
@@ -159,3 +165,26 @@ def test_a_missing_part_of_the_encoding_is_one_sentence(copied, key):
     edit(copied, lambda d: d["encoding"].pop(key))
     with pytest.raises(QmendError):
         load_checkpoint(copied)
+
+
+def test_first_digits_of_a_run_are_its_id(checkpoint, store, tmp_path, monkeypatch):
+    """As `qmend runs list` prints them; a directory of that name comes first."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        start_run(store, "first digits", {"kind": "train"}, {}) as run,
+        run.artifact_folder("model") as folder,
+    ):
+        shutil.copytree(checkpoint, folder, dirs_exist_ok=True)
+    head = run.run_id[:8]
+    assert resolve_checkpoint(store, head) == run.run_id
+    model, _ = load_checkpoint(checkpoint_folder(store, head))
+    assert model.config.name == "physics_perceiver"
+    (tmp_path / head).mkdir()
+    assert resolve_checkpoint(store, head) == head
+
+
+def test_digits_of_no_run_and_other_words(store):
+    with pytest.raises(QmendError, match=r"no run's id begins with '0123ab'"):
+        checkpoint_folder(store, "0123ab")
+    with pytest.raises(QmendError, match="checkpoint=nowhere is neither a folder nor first digits"):
+        checkpoint_folder(store, "nowhere")

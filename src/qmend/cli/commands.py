@@ -22,7 +22,7 @@ def has_benchmarks() -> bool:
 
 
 def _folder_first(arguments: list[str]) -> list[str]:
-    """``qmend data show FOLDER``: the first argument may be a folder in place of an override.
+    """``qmend data show|verify FOLDER``: the first argument may be a folder, not an override.
 
     One with ``=`` is an override, unless there is such a directory or it begins as a path.
     """
@@ -34,10 +34,15 @@ def _folder_first(arguments: list[str]) -> list[str]:
     return [f"folder={quoted(first)}", *arguments[1:]]
 
 
-def _quoted_runs(arguments: list[str]) -> list[str]:
-    """``runs=parent=ID`` as Hydra wants it: in quotes, and never read as a number."""
-    pattern = re.compile(r"runs=([^\[\]'\",]+)")
-    return [pattern.sub(r"runs='\1'", a) if pattern.fullmatch(a) else a for a in arguments]
+def _quoted_ids(arguments: list[str]) -> list[str]:
+    """``runs=parent=ID`` and ``checkpoint=[ID,ID]`` in Hydra's quotes, never read as numbers."""
+    override = re.compile(r"(\+*(?:runs|checkpoint)=)([^'\"]+)")
+    text = re.compile(r"(?<![^\[,])(\w+=[^\[\],]+|[0-9a-f]+)(?![^\],])")
+    prepared = []
+    for argument in arguments:
+        match = override.fullmatch(argument)
+        prepared.append(match[1] + text.sub(r"'\1'", match[2]) if match else argument)
+    return prepared
 
 
 def _study_commands() -> Iterator[Command]:
@@ -81,9 +86,11 @@ COMMANDS: tuple[Command, ...] = (
     HydraCommand(
         "data verify",
         "qmend.cli.data:verify_data",
-        "prove a dataset: hashes, labels, splits, noise against Aer, shots",
+        "prove a dataset: hashes, labels, splits, noise against Aer, shots; also qmend data verify "
+        "DIRECTORY",
         "qmend data verify dataset=demo",
         config="verify",
+        prepare=_folder_first,
     ),
     PlainCommand(
         "data import",
@@ -130,6 +137,7 @@ COMMANDS: tuple[Command, ...] = (
             "  resume=true             skip finished runs, by the hashes of config and data",
             "Exit status 3 if some failed.",
         ),
+        prepare=_quoted_ids,
     ),
     HydraCommand(
         "tune",
@@ -144,6 +152,7 @@ COMMANDS: tuple[Command, ...] = (
         "score a trained model beside the baselines on a dataset's test split",
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
         config="evaluate",
+        prepare=_quoted_ids,
     ),
     *_study_commands(),
     PlainCommand(
@@ -190,7 +199,7 @@ COMMANDS: tuple[Command, ...] = (
             "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
             "Plots go beside the page as PNG and SVG.",
         ),
-        prepare=_quoted_runs,
+        prepare=_quoted_ids,
     ),
     PlainCommand(
         "runs list",

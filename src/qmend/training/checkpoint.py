@@ -15,6 +15,7 @@ from qmend.config.spellings import current_form, stable_form
 from qmend.encodings import Encoding
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
+from qmend.tracking.finding import all_runs, find_run
 from qmend.tracking.registry import registered_run
 from qmend.tracking.store import Store
 from qmend.types import QmendError
@@ -96,14 +97,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def resolve_checkpoint(store: Store, model: str) -> str:
-    """Resolve ``models:/qmend@champion`` or ``models:/qmend/3`` to its run's id.
+    """Resolve ``models:/qmend@champion``, ``models:/qmend/3`` or first digits to a run's id.
 
-    Any other name is returned as it is. An alias moves: a run must log the network that it meant.
+    Any other name is returned as it is. An alias moves, and digits can come to name several: a run
+    must log the network that it meant.
 
     Raises:
-        QmendError: if the registry has no such version.
+        QmendError: if the registry has no such version, or the digits name no single run.
     """
-    return registered_run(store, model) if model.startswith("models:/") else model
+    if model.startswith("models:/"):
+        return registered_run(store, model)
+    if re.fullmatch(r"[0-9a-f]{1,31}", model) and not Path(model).is_dir():
+        return str(find_run(all_runs(store), model).info.run_id)
+    return model
 
 
 def checkpoint_folder(store: Store, model: str) -> Path:
@@ -117,12 +123,13 @@ def checkpoint_folder(store: Store, model: str) -> Path:
         return Path(model)
     if not re.fullmatch(r"[0-9a-f]{32}", model):
         raise QmendError(
-            f"checkpoint={model} is neither a folder nor the id of a run (32 hex digits) nor a "
-            "registered model (models:/qmend@champion); `qmend ui` lists the runs."
+            f"checkpoint={model} is neither a folder nor first digits of a run's id nor a "
+            "registered model (models:/qmend@champion); `qmend runs list` lists the runs."
         )
     try:
         return Path(store.client.download_artifacts(model, "model"))
     except (MlflowException, OSError):
         raise QmendError(
-            f"The store {store.root} has no run {model} with a model; `qmend ui` lists the runs."
+            f"The store {store.root} has no run {model} with a model; `qmend runs list` "
+            "lists the runs."
         ) from None

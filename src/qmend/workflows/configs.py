@@ -97,8 +97,13 @@ class CollectConfig(CommonConfig):
 
 
 class VerifyConfig(CommonConfig):
-    """``conf/verify.yaml``."""
+    """``conf/verify.yaml``.
 
+    Attributes:
+        folder: any dataset's directory; null: that of dataset and device.
+    """
+
+    folder: Path | None
     sample: int = Field(ge=1)
 
 
@@ -112,6 +117,18 @@ class ShowConfig(CommonConfig):
 
     folder: Path | None
     output: Path | None
+
+
+def each_once(checkpoints: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the checkpoints.
+
+    Raises:
+        QmendError: if one is there twice.
+    """
+    twice = [name for name in checkpoints if checkpoints.count(name) > 1]
+    if twice:
+        raise QmendError(f"checkpoint names {twice[0]} more than once; name each model once.")
+    return checkpoints
 
 
 class EvaluateConfig(CommonConfig):
@@ -142,10 +159,7 @@ class EvaluateConfig(CommonConfig):
     @field_validator("checkpoint")
     @classmethod
     def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        twice = [name for name in value if value.count(name) > 1]
-        if twice:
-            raise QmendError(f"checkpoint names {twice[0]} more than once; name each model once.")
-        return value
+        return each_once(value)
 
     @field_validator("baselines", mode="before")
     @classmethod

@@ -26,7 +26,7 @@ from qmend.runs.sweeps import find_finished, mark_reused
 from qmend.tracking.run import config_sha, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import resolve_checkpoint
-from qmend.workflows.configs import EvaluateConfig
+from qmend.workflows.configs import EvaluateConfig, each_once
 from qmend.workflows.generate import generate
 from qmend.workflows.observer import Observer
 
@@ -58,7 +58,7 @@ def evaluate(
         QmendError: if a network can't be read, does not fit the data, or may have seen them.
     """
     store = open_store(config.tracking.root)
-    checkpoints = tuple(resolve_checkpoint(store, name) for name in config.checkpoint)
+    checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoint))
     config = config.model_copy(update={"checkpoint": checkpoints})
     networks = load_networks(store, checkpoints)
     if isinstance(config.dataset, ImportedDatasetConfig):

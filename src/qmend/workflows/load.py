@@ -13,8 +13,8 @@ def load(name: str | Path, root: str | Path = "mlruns") -> CountsMitigator:
     """Load a trained network as a mitigator for counts of Qiskit circuits.
 
     Args:
-        name: a registered model (``models:/qmend@champion``), the id of a run, or a directory
-            with ``model.safetensors`` and ``model.json``.
+        name: a registered model (``models:/qmend@champion``), first digits of a run's id, or a
+            directory with ``model.safetensors`` and ``model.json``.
         root: directory of the tracking store; not needed for a directory.
 
     Raises:
