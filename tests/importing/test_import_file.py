@@ -82,6 +82,31 @@ def drawn(circuit: QuantumCircuit, shots=4000, seed=0) -> dict[str, int]:
     return {format(k, f"0{n}b"): int(c) for k, c in enumerate(counts) if c}
 
 
+def test_another_number_of_qubits_is_answered_with_the_option(tmp_path):
+    """Of the sizes that can be loaded: the last circuit measures one qubit of two."""
+    one = BELL.replace("measure q -> c", "measure q[0] -> c[0]").replace("creg c[2]", "creg c[1]")
+    sizes = [
+        record(f"r{n}", qasm=qasm2.dumps(c), counts=drawn(c))
+        for n in (3, 4)
+        for c in [measured_circuit(n, n)]
+    ]
+    done, _ = imported(tmp_path, *sizes, record("one", qasm=one, counts={"0": 5, "1": 7}))
+    with pytest.raises(QmendError, match="3, 4 qubits: give n_qubits=3 or n_qubits=4"):
+        load_dataset(done.folder, 5)
+    with pytest.raises(QmendError, match=r"no circuit on 2 qubits, all measured.* n_qubits=3 or"):
+        load_dataset(done.folder, 2)
+    with pytest.raises(QmendError, match="name one size, such as n_qubits=3"):
+        load_dataset(done.folder)
+    assert load_dataset(done.folder, 3).rows.circuits.n_qubits == 3
+
+
+def test_partly_measured_circuits_alone_can_not_be_loaded(tmp_path):
+    one = BELL.replace("measure q -> c", "measure q[0] -> c[0]").replace("creg c[2]", "creg c[1]")
+    done, _ = imported(tmp_path, record("one", qasm=one, counts={"0": 5, "1": 7}))
+    with pytest.raises(QmendError, match="no circuit on 2 qubits, all measured; it has none of an"):
+        load_dataset(done.folder)
+
+
 @pytest.mark.parametrize("device", ["lab", "ibmq_belem", "ibm_fez", "ibmqx2"])
 def test_submitted_circuits_are_compiled_with_their_labels(tmp_path, device):
     """Routing permutes qubits; each row's own instructions still give its ideal distribution."""

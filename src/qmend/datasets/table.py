@@ -232,15 +232,16 @@ def _loadable(
 ) -> tuple[pa.Table, dict[str, int]]:
     """Select the rows that fit one batch; count the others by reason."""
     sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    present = sorted(set(sizes.tolist()))
+    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
+    dense = np.asarray(pc.is_null(table["outcomes"]))
+    present, usable = sorted(set(sizes.tolist())), sorted(set(sizes[whole & dense].tolist()))
     if n_qubits is None and len(present) > 1:
         raise QmendError(
             f"{folder} has circuits on {', '.join(map(str, present))} qubits, which can't be "
-            "loaded together; name one size."
+            f"loaded together; name one size, such as n_qubits={(usable or present)[0]}."
         )
-    wanted = sizes == (present[0] if n_qubits is None else n_qubits)
-    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
-    dense = np.asarray(pc.is_null(table["outcomes"]))
+    size = present[0] if n_qubits is None else n_qubits
+    wanted = sizes == size
     skipped = {
         "other number of qubits": int((~wanted).sum()),
         "not all qubits measured": int((wanted & ~whole).sum()),
@@ -249,10 +250,16 @@ def _loadable(
     kept = wanted & whole & dense
     if not kept.any():
         raise QmendError(
-            f"{folder} has no circuit on {n_qubits} qubits, all measured; it has circuits on "
-            f"{', '.join(map(str, present))} qubits."
+            f"{folder} has no circuit on {size} qubits, all measured; {_other_sizes(usable)}."
         )
     return table.filter(pa.array(kept)), {k: v for k, v in skipped.items() if v}
+
+
+def _other_sizes(sizes: list[int]) -> str:
+    if not sizes:
+        return "it has none of another size either, so no model can be scored on it"
+    choices = " or ".join(f"n_qubits={size}" for size in sizes)
+    return f"it has circuits on {', '.join(map(str, sizes))} qubits: give {choices}"
 
 
 def _common(table: pa.Table, column: str) -> str:

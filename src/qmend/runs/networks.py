@@ -71,7 +71,7 @@ def readable_rows(
             own = network.model.dimensions.n_qubits
             raise QmendError(
                 f"{network.name} was trained on {own} qubits and can't take rows of {n_qubits}; "
-                f"choose n_qubits={own}, or another model."
+                f"choose n_qubits={own} where the data have such circuits, or another model."
             )
     dataset = load_dataset(folder, n_qubits)
     for encoding in dict.fromkeys(network.model.encoding.name for network in networks):
