@@ -17,6 +17,7 @@ from qmend.runs.scoring import Context, dataset_tags, log_dataset, run_baseline
 from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
+from qmend.training.environment import choose_accelerator
 from qmend.workflows.configs import DemoConfig
 from qmend.workflows.generate import generate
 from qmend.workflows.observer import Observer
@@ -37,6 +38,8 @@ def demo(config: DemoConfig, observer: Observer | None = None) -> Demo:
         config: composed by ``compose("demo", ...)``.
     """
     observer = observer or Observer()
+    for parts in config.trainings.values():
+        choose_accelerator(parts.trainer)  # refused before any work
     check_writable(config.output)
     store = open_store(config.tracking.root)
     device = load_device(config.device)

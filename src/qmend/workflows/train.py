@@ -23,6 +23,7 @@ from qmend.training.checkpoint import (
     load_checkpoint,
     resolve_checkpoint,
 )
+from qmend.training.environment import choose_accelerator
 from qmend.training.online import choose_noise
 from qmend.types import QmendError
 from qmend.workflows.configs import TrainConfig
@@ -63,6 +64,8 @@ def train(
         QmendError: if a part can't be read, made, trained or stored, by its name.
     """
     observer = observer or Observer()
+    if not config.resume:  # a finished run may come from another machine
+        choose_accelerator(config.trainer)  # refused before any work
     store = open_store(config.tracking.root)
     parent = None
     if config.checkpoint is not None:

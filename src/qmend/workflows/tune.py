@@ -11,6 +11,7 @@ from qmend.ray_cluster import cluster_address
 from qmend.reporting.experiment import experiment_text, training_command
 from qmend.runs.scoring import Context
 from qmend.tracking.store import open_store
+from qmend.training.environment import choose_accelerator
 from qmend.tuning.result import SearchResult
 from qmend.tuning.running import CompleteSearch, run_search
 from qmend.tuning.search import Search, SearchPlan
@@ -44,11 +45,13 @@ def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
         QmendError: if the search can't start, or no trial finished.
     """
     observer = observer or Observer()
+    address = cluster_address(config.ray.address)
+    if address == "local":  # the nodes of another cluster have their own processors
+        choose_accelerator(config.trainer)  # refused before any work
     default = Path("reports/tune") / f"{config.model.name}_{config.dataset_folder.name}"
     best_config = (config.tune.output or default) / "experiment" / "best.yaml"
     check_writable(best_config)
     training = {key: value for key, value in config.plain().items() if key != "tune"}
-    address = cluster_address(config.ray.address)
     plan = SearchPlan.of(training, config.tune, TrainConfig.model_validate, address)
     store = open_store(config.tracking.root)
     generate(config, observer)
