@@ -54,9 +54,27 @@ def test_a_layout_that_does_not_fit_is_refused(layout, message):
         load_device(config(layout))
 
 
-def test_an_unknown_backend_names_the_nearest():
-    with pytest.raises(QmendError, match=r"no snapshot 'FakeAlgier'. Did you mean 'FakeAlgiers'\?"):
-        load_device(config((0, 1), "FakeAlgier"))
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("FakeAlgier", "Did you mean 'FakeAlgiers'?"),
+        ("algiers", "Did you mean 'FakeAlgiers'?"),
+        ("ibm_fez", "Did you mean 'FakeFez'?"),
+        ("ibmq_belem", "Did you mean 'FakeBelemV2'?"),
+        ("fake_mumbia", "Did you mean 'FakeMumbaiV2'?"),
+    ],
+)
+def test_an_unknown_backend_names_the_nearest(name, near):
+    with pytest.raises(QmendError) as refused:
+        load_device(config((0, 1), name))
+    assert str(refused.value) == f"device.backend: no snapshot {name!r}. {near}"
+
+
+def test_a_backend_like_no_other_names_three():
+    """Not all seventy, and not one that is like it in ``Fake`` alone."""
+    with pytest.raises(QmendError, match=r"no snapshot 'FakeNowhere'. Near names: ") as refused:
+        load_device(config((0, 1), "FakeNowhere"))
+    assert str(refused.value).count("Fake") == 4
 
 
 def test_another_native_set_is_found():

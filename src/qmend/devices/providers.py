@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
@@ -31,7 +33,7 @@ def fake_calibration(backend: str) -> Calibration:
         if re.fullmatch(r"Fake[A-Z0-9]\w*", name) and name != "FakeProviderForBackendV2"
     }
     if backend not in backends:
-        raise QmendError(f"device.backend: no snapshot {backend!r}. {nearest(backend, backends)}")
+        raise QmendError(f"device.backend: no snapshot {backend!r}. {_near(backend, backends)}")
     instance = backends[backend]()
     properties = instance.properties() if hasattr(instance, "properties") else None
     if properties is None:
@@ -129,6 +131,21 @@ def backend_calibration(backend: Any, time: datetime | None = None) -> Calibrati
             or target.instruction_supported(g.gate, g.qubits)
         ),
     )
+
+
+def _near(backend: str, names: Iterable[str]) -> str:
+    """Suggest a snapshot, or the three nearest: all of them would fill a screen."""
+    bare = {_bare(name): name for name in names}
+    close = get_close_matches(_bare(backend), bare, n=1, cutoff=0.7)
+    if close:
+        return f"Did you mean {bare[close[0]]!r}?"
+    near = get_close_matches(_bare(backend), bare, n=3, cutoff=0.0)
+    return f"Near names: {', '.join(bare[name] for name in near)}."
+
+
+def _bare(name: str) -> str:
+    """Return a name without what many have in common."""
+    return re.sub(r"^(fake|ibmq?)_?|_?v2$", "", name.lower())
 
 
 def _names(service: Any) -> list[str]:
