@@ -35,6 +35,7 @@ SEARCH = (
     "tune.space.model.width.high=16",
     f"tune.trials={TRIALS}",
     "tune.parallel=1",
+    "tune.seed=3",  # under which a trial is pruned
     "tune.asha.grace_period=3",
     "tune.asha.reduction_factor=2",
 )

@@ -211,7 +211,7 @@ def test_who_is_marked(tiny, store):
         assert entry.simulates == (entry.name == "probabilistic_inversion")
     assert [e.simulates for e in entries[known:]] == [True, True, False]
     found = [e.summary.figures["uniform_l1rc"].value for e in entries[known:]]
-    assert found == pytest.approx([-1, -0.1, -0.025], abs=1e-9)
+    assert found == pytest.approx([-1, -0.1, -0.025], abs=1e-6)
     constant = np.median(ratios(tiny.part("test").ideal, best_constant(tiny.part("train").ideal)))
     for entry in entries:
         run = store.client.get_run(entry.run_id).data

@@ -75,7 +75,7 @@ def rows(tensors: torch.Tensor) -> set[tuple[float, ...]]:
 def test_labels_are_the_noiseless_distributions_of_the_compiled_circuits(circuits):
     made = circuits.job(0)
     exact = compiled_probabilities(made.circuits.instructions)  # chain order, as the rows are
-    np.testing.assert_allclose(made.ideal, exact, atol=1e-10)
+    np.testing.assert_allclose(made.ideal, exact, rtol=0, atol=2**-24)
 
 
 def test_stored_circuits_are_made_again_bit_for_bit_from_their_own_seeds(
@@ -392,7 +392,9 @@ def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config,
     np.testing.assert_array_equal(first.ideal, train.ideal[:size])
     assert np.abs(later.noisy_exact - first.noisy_exact).sum(axis=1).min() > 1e-3
     same_noise = OnlineCircuits.like(*args, AER, 0, "noise").job(0)
-    np.testing.assert_allclose(same_noise.noisy_exact, train.noisy_exact[:size], atol=1e-12)
+    np.testing.assert_allclose(
+        same_noise.noisy_exact, train.noisy_exact[:size], rtol=0, atol=2**-24
+    )
     assert not np.array_equal(same_noise.circuits.noisy, train.circuits.noisy[:size])
     spread = np.abs(same_noise.circuits.noisy - same_noise.noisy_exact).sum(axis=1)
     assert spread.max() < 8 * np.sqrt(32 / tiny_config.shots)

@@ -101,7 +101,7 @@ def test_training_lowers_the_loss_and_the_error(tiny, loss):
 @pytest.mark.parametrize("monitor", ["val/loss", "val/l1rc_median"])
 def test_the_weights_of_the_best_epoch_are_kept(tiny, monitor):
     """A learning rate far too high makes later epochs worse."""
-    trained = train(tiny, epochs=12, lr=0.3, schedule="constant", monitor=monitor)
+    trained = train(tiny, epochs=12, lr=1.0, schedule="constant", monitor=monitor)
     history = trained.history[monitor]
     assert np.argmin(history) < len(history) - 1
     if monitor == "val/loss":
