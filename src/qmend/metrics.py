@@ -88,15 +88,15 @@ def median_l1rc(values: FloatArray) -> float:
 
 
 def improved_pct(values: FloatArray) -> float:
-    """Compute the share of circuits with L1RC < 0, in per cent."""
+    """Compute the share of circuits with L1RC < 0, in per cent; NaN if nothing is left."""
     values = values[~np.isnan(values)]
-    return float(100.0 * (values < 0).mean())
+    return float(100.0 * (values < 0).mean()) if len(values) else float("nan")
 
 
 def harmed_pct(values: FloatArray) -> float:
-    """Compute the share of circuits with L1RC > 0.05, in per cent."""
+    """Compute the share of circuits with L1RC > 0.05, in per cent; NaN if nothing is left."""
     values = values[~np.isnan(values)]
-    return float(100.0 * (values > HARM_THRESHOLD).mean())
+    return float(100.0 * (values > HARM_THRESHOLD).mean()) if len(values) else float("nan")
 
 
 def shot_noise_reference(
@@ -119,6 +119,9 @@ class Interval:
     value: float
     lo: float
     hi: float
+
+    def __neg__(self) -> Interval:
+        return Interval(-self.value, -self.hi, -self.lo)
 
     def logged(self, key: str) -> dict[str, float]:
         """Return the metrics ``key``, ``key_lo`` and ``key_hi``."""

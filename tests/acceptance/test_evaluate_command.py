@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -154,6 +155,8 @@ def test_several_models_and_their_average_beside_all_baselines(
     assert "ensemble of 2" in said
     assert "11x" in said
     assert "† simulates its circuits" in said
+    verdicts = re.findall(r"(\S+ \S+ \S+) (?:beats|does not beat) ", said)
+    assert set(verdicts) == {"ensemble of 2"}
     assert "beats probabilistic_inversion" not in said
 
 

@@ -15,14 +15,19 @@ from tracked_runs import scores_of, unstored_run
     [
         (-0.1, -0.01, 0.0, True),
         (-0.1, -0.01, -3.0, True),
-        (-0.1, -0.01, 0.1, False),  # more harm
+        (-0.1, -0.01, 1.0, True),  # more harm, within the margin
+        (-0.1, -0.01, 1.01, False),
+        (-0.1, -0.01, np.nan, False),
+        (np.nan, -0.01, 0.0, False),
+        (-0.1, np.nan, 0.0, False),
         (-0.1, 0.01, 0.0, False),  # the interval holds 0
         (-0.1, 0.0, 0.0, False),
         (0.1, 0.2, 0.0, False),
     ],
 )
-def test_beating_needs_a_lower_median_a_clear_interval_and_no_more_harm(value, hi, harm, beats):
-    assert Comparison(Interval(value, value - 0.2, hi), harm).beats is beats
+def test_beating_needs_a_lower_median_clearly_and_non_inferior_harm(value, hi, harm, beats):
+    harm_interval = Interval(harm - 0.5, harm - 1, harm)
+    assert Comparison(Interval(value, value - 0.2, hi), harm_interval).beats is beats
 
 
 def test_pairs_tell_what_single_intervals_cannot():
@@ -54,21 +59,24 @@ def test_a_better_median_bought_with_harm_does_not_beat():
     ours = np.where(np.arange(100) < 3, 0.5, -0.9)
     found = compare(scores_of(ours), scores_of(theirs), Bootstrap.over(np.arange(100)))
     assert found.difference.hi < 0
-    assert found.harm == pytest.approx(3)
-    assert not found.beats
+    assert found.harm.value == pytest.approx(3)
+    assert found.harm.hi > 3
+    assert found.word == "even"  # nor is it beaten
 
 
 def test_no_mitigation_has_an_l1rc_of_0_and_does_no_harm():
+    """It is compared with by the same rule as any other."""
     ours = np.where(np.arange(100) < 3, 0.5, -0.9)
     found = compare(scores_of(ours), None, Bootstrap.over(np.arange(100)))
-    assert (found.difference.value, found.harm) == pytest.approx((-0.9, 3))
-    assert found.beats
+    assert (found.difference.value, found.harm.value) == pytest.approx((-0.9, 3))
+    assert not found.beats
+    assert found == compare(scores_of(ours), scores_of(0 * ours), Bootstrap.over(np.arange(100)))
 
 
 def test_a_circuit_without_noisy_error_is_left_out():
     values = np.array([np.nan, -0.5, -0.6, -0.7])
     resampled = Resampled.of([scores_of(values)] * 2, Bootstrap.over(np.arange(4)))
-    assert resampled.median == pytest.approx(-0.6)
+    assert resampled.figures == pytest.approx([-0.6, 0])
     assert np.nanmin(resampled.replicates) >= -0.7
 
 

@@ -152,20 +152,25 @@ def test_texts_of_numbers():
     [
         (
             -0.6,
-            "ours beats theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +0.00 %",
+            "ours beats theirs: in pairs, median L1RC -0.100 [-0.100, -0.100] is below 0, and",
             "It beats theirs.",
         ),
         (
             -0.4,
-            "ours does not beat theirs: median L1RC 0.100 [0.100, 0.100] in pairs",
-            "It is worse than theirs.",
+            "ours does not beat theirs: in pairs, median L1RC +0.100 [+0.100, +0.100] is not all",
+            "It is beaten by theirs.",
         ),
         (
             None,
-            "ours does not beat theirs: median L1RC -0.100 [-0.100, -0.100] in pairs, harmed +5",
-            "It has a lower median L1RC than theirs, but harms more circuits.",
+            "ours does not beat theirs: in pairs, median L1RC -0.100 [-0.100, -0.100] is below 0, "
+            "and the harmed share +5.00 [+0.00, +15.00] % points is not within the margin of 1.",
+            "It does not beat theirs: the harmed share is not within the margin.",
         ),
-        (-0.5, "ours does not beat theirs: median L1RC 0.000", "It can't be told from theirs."),
+        (
+            -0.5,
+            "ours does not beat theirs: in pairs, median L1RC +0.000 [+0.000, +0.000] is not all",
+            "It does not beat theirs: the difference of the median L1RC is not all below 0.",
+        ),
     ],
     ids=["better", "worse", "harmful", "even"],
 )
@@ -174,11 +179,16 @@ def test_verdicts(ours, verdict, summary):
     change = np.full(20, -0.6 if ours is None else ours)
     if ours is None:
         change[0] = 0.5
-    theirs = unstored_run("theirs", scores_of(np.full(20, -0.5)), "baseline")
-    board = Leaderboard.of([theirs, unstored_run("ours", scores_of(change))])
-    (found,) = verdicts(board)
-    assert found.startswith(verdict)
-    assert summary_verdicts(board)[-1] == summary
+    for kind in ("baseline", "train"):
+        theirs = unstored_run("theirs", scores_of(np.full(20, -0.5)), kind, validation=(-0.1,))
+        ours = unstored_run("ours", scores_of(change), validation=(-0.2,))
+        board = Leaderboard.of([theirs, ours])
+        if kind == "baseline":
+            (sentence,) = verdicts(board)
+            assert sentence.startswith(verdict)
+            assert summary_verdicts(board)[-1] == sentence
+        else:
+            assert summary_verdicts(board)[-1] == summary
 
 
 def test_pairs_are_a_matrix_that_is_antisymmetric():

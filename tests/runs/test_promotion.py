@@ -82,9 +82,9 @@ def test_nobody_beats_itself() -> None:
 def test_more_harm_is_no_victory() -> None:
     theirs = drawn(1, -0.5, 0.1)
     ours = theirs - 0.3
-    ours[7] = 0.06
+    ours[7:13] = 0.06
     assert not judge(scored(ours), scored(theirs)).beats
-    theirs[11] = 0.06
+    theirs[7:13] = 0.06
     assert judge(scored(ours), scored(theirs)).beats
 
 
@@ -165,6 +165,8 @@ def test_the_better_one_becomes_champion_and_the_worse_one_only_by_force(
     assert (now.number, now.run_id, before.aliases) == (1, worse, ())
     assert now.tags["promotion.forced"] == "true"
     assert now.tags["promotion.beats"] == "false"
+    lo, value, hi = (float(now.tags[f"promotion.harmed_pct{end}"]) for end in ("_lo", "", "_hi"))
+    assert lo <= value <= hi
     assert now.tags["promotion.against"] == "2"
     assert float(now.tags["promotion.l1rc_median"]) > 0
     assert float(now.tags["promotion.l1rc_median_lo"]) > 0

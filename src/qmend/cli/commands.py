@@ -162,10 +162,11 @@ COMMANDS: tuple[Command, ...] = (
         "qmend models promote RUN_ID",
         notes=(
             "The alias champion moves to the run's network if that has a lower median L1RC on the",
-            "same test circuits, with the 95 % interval of the paired difference below 0, and",
-            "harms no larger share. Without a champion it must improve on no mitigation, with",
-            "the interval below 0. A champion scored on other data is first scored on the run's",
-            "test split. checkpoint=models:/qmend@champion loads it.",
+            "same test circuits, with the 95 % interval of the paired difference below 0, and the",
+            "interval of the harmed share's difference ends at 1 % point at most. Without a",
+            "champion it must beat no mitigation, by the same rule. A champion scored on other",
+            "data is first scored on the run's test split. checkpoint=models:/qmend@champion",
+            "loads it.",
         ),
         options=(
             Option(

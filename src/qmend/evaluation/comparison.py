@@ -8,72 +8,89 @@ from dataclasses import dataclass
 import numpy as np
 
 from qmend.evaluation.scores import Scores
-from qmend.metrics import Bootstrap, Interval, median_l1rc
+from qmend.metrics import Bootstrap, Interval, harmed_pct, median_l1rc
 from qmend.types import FloatArray
 
-#: Non-inferiority margin: more harmed circuits than the other's by this, per cent points, are no
-#: defeat.
-HARM_MARGIN = 0.0
+#: Non-inferiority margin of the harmed share, per cent points: the upper end of the 95 % interval
+#: of its difference may reach this. One circuit in a hundred: with 2,000 circuits, 1 % of them
+#: harmed by either of two mitigators, chance alone moves the difference by 0.6, so that a narrower
+#: margin would refuse equals on usual test splits.
+HARM_MARGIN = 1.0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One mitigator against another on the same circuits.
+    """One mitigator against another on the same circuits; the rule for who beats whom.
 
     Attributes:
         difference: of the median L1RC, ours minus theirs; below 0 is better.
-        harm: difference of the share of harmed circuits, per cent points.
-        margin: of the harm.
+        harm: of the share of harmed circuits, ours minus theirs, per cent points.
     """
 
     difference: Interval
-    harm: float
-    margin: float = HARM_MARGIN
+    harm: Interval
 
     @property
-    def word(self) -> str:
-        """``better`` or ``worse`` where the interval excludes 0, else ``even``."""
-        if self.difference.value < 0 and self.difference.hi < 0:
-            return "better"
-        return "worse" if self.difference.lo > 0 else "even"
+    def lower(self) -> bool:
+        """The median L1RC is lower, its interval all below 0; NaN is not."""
+        return self.difference.value < 0 and self.difference.hi < 0
+
+    @property
+    def harmless(self) -> bool:
+        """The harmed share is non-inferior by :data:`HARM_MARGIN`; NaN is not."""
+        return self.harm.hi <= HARM_MARGIN
 
     @property
     def beats(self) -> bool:
-        """The median L1RC is ``better`` and the harm within the margin."""
-        return self.word == "better" and self.harm <= self.margin
+        """A lower median L1RC that is not bought with harm."""
+        return self.lower and self.harmless
+
+    @property
+    def beaten(self) -> bool:
+        """The other beats ours."""
+        return Comparison(-self.difference, -self.harm).beats
+
+    @property
+    def word(self) -> str:
+        """``better`` where ours beats the other, ``worse`` where it is beaten, else ``even``."""
+        return "better" if self.beats else "worse" if self.beaten else "even"
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """Median L1RC of a mitigator and its bootstrap replicates, means over seeds.
+    """Two figures of a mitigator and their bootstrap replicates, means over seeds.
 
     Attributes:
-        replicates: (R,) the same circuits are drawn for every mitigator.
-        harmed_pct: share of harmed circuits.
+        figures: (2,) median L1RC; share of harmed circuits, per cent.
+        replicates: (R, 2) the same circuits are drawn for every mitigator.
+        left_out: (N,) share of the seeds that have no L1RC of a circuit.
     """
 
-    median: float
+    figures: FloatArray
     replicates: FloatArray
-    harmed_pct: float
+    left_out: FloatArray
 
     @staticmethod
     def of(seeds: Sequence[Scores], bootstrap: Bootstrap) -> Resampled:
         """Resample the scores of each seed; the seeds themselves are not resampled."""
-        samples = bootstrap.samples()
-        replicates = [[median_l1rc(s.l1rc[index]) for s in seeds] for index in samples]
+        replicates = [_mean_figures([s.l1rc[i] for s in seeds]) for i in bootstrap.samples()]
         return Resampled(
-            float(np.mean([scores.median for scores in seeds])),
-            np.array(replicates).mean(axis=1),
-            float(np.mean([scores.harmed_pct for scores in seeds])),
+            _mean_figures([scores.l1rc for scores in seeds]),
+            np.array(replicates),
+            np.mean([np.isnan(scores.l1rc) for scores in seeds], axis=0),
         )
 
-    def minus(self, theirs: Resampled, margin: float = HARM_MARGIN) -> Comparison:
-        """Compare with another that was resampled by the same bootstrap."""
-        drawn = self.replicates - theirs.replicates
-        drawn = drawn[~np.isnan(drawn)]
-        lo, hi = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-        difference = Interval(self.median - theirs.median, float(lo), float(hi))
-        return Comparison(difference, self.harmed_pct - theirs.harmed_pct, margin)
+    def minus(self, theirs: Resampled) -> Comparison:
+        """Compare with another that was resampled by the same bootstrap.
+
+        All is NaN, which beats nothing, where the two leave out different circuits.
+        """
+        value, drawn = self.figures - theirs.figures, self.replicates - theirs.replicates
+        drawn = drawn[~np.isnan(drawn).any(axis=1)]
+        if not len(drawn) or not np.array_equal(self.left_out, theirs.left_out):
+            return Comparison(*[Interval(np.nan, np.nan, np.nan)] * 2)
+        ends = np.percentile(drawn, [2.5, 97.5], axis=0)
+        return Comparison(*(Interval(*map(float, each)) for each in zip(value, *ends, strict=True)))
 
 
 def compare(ours: Scores, theirs: Scores | None, bootstrap: Bootstrap) -> Comparison:
@@ -81,10 +98,15 @@ def compare(ours: Scores, theirs: Scores | None, bootstrap: Bootstrap) -> Compar
 
     Args:
         theirs: of the same circuits in the same order; None: no mitigation, whose L1RC is 0.
-            That never harms, so that the harm decides nothing.
     """
     resampled = Resampled.of([ours], bootstrap)
     if theirs is not None:
         return resampled.minus(Resampled.of([theirs], bootstrap))
-    nothing = Resampled(0.0, np.zeros(bootstrap.replicates), 0.0)
-    return resampled.minus(nothing, margin=np.inf)
+    nothing = np.zeros_like(resampled.figures), np.zeros_like(resampled.replicates)
+    return resampled.minus(Resampled(*nothing, resampled.left_out))
+
+
+def _mean_figures(seeds: Sequence[FloatArray]) -> FloatArray:
+    """(2,) means over seeds of the median L1RC and of the harmed share."""
+    figures: FloatArray = np.mean([(median_l1rc(s), harmed_pct(s)) for s in seeds], axis=0)
+    return figures

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
+from qmend.evaluation.comparison import Comparison
 from qmend.reporting.numbers import (
     count_text,
     interval_text,
@@ -13,6 +14,7 @@ from qmend.reporting.numbers import (
     signed_text,
 )
 from qmend.reporting.table import Cell, Column, Row, Table
+from qmend.reporting.verdict import verdict
 from qmend.runs.configurations import Configuration
 from qmend.runs.leaderboard import Leaderboard
 
@@ -145,7 +147,7 @@ def verdicts(board: Leaderboard) -> list[str]:
     """List which baselines the best beats, and which models simulate, in sentences."""
     lines = [
         f"{c.name} simulates its circuits: from the uniform distribution alone it recovers "
-        f"{_value(c, 'uniform_l1rc', 3)}; it is out of the running"
+        f"{_value(c, 'uniform_l1rc', 3)}; it is out of the running."
         for c in board.models
         if c.simulates
     ]
@@ -153,38 +155,34 @@ def verdicts(board: Leaderboard) -> list[str]:
     for baseline in board.baselines:
         if best is None or baseline is best or not baseline.eligible:
             continue
-        comparison = board.compare(best, baseline)
-        word = "beats" if comparison.beats else "does not beat"
-        lines.append(
-            f"{best.name} {word} {baseline.name}: median L1RC "
-            f"{interval_text(comparison.difference)} in pairs, harmed {comparison.harm:+.2f} %"
-        )
+        lines.append(verdict(best.name, baseline.name, board.compare(best, baseline)))
     return lines
 
 
 def summary_verdicts(board: Leaderboard) -> list[str]:
-    """Compare the best with all others in a few sentences."""
+    """Compare the best with each baseline, and with the other models in a few sentences."""
     best = board.best
     if best is None:
         return ["All of them simulate their circuits: none can be the best."]
     chosen = "best on the validation split" if best.validation < math.inf else "lowest median L1RC"
     lines = [f"{best.name} is compared with the others: {chosen} among the models."]
-    others: dict[str, list[str]] = {"beats": [], "harms": [], "even": [], "worse": []}
+    lines += verdicts(board)
+    others: dict[str, list[str]] = {}
     for c in board.ranked:
-        if c.eligible and c is not best:
-            comparison = board.compare(best, c)
-            harms = comparison.word == "better" and not comparison.beats
-            word = "beats" if comparison.beats else "harms" if harms else comparison.word
-            others[word].append(c.name)
-    for word, sentence in (
-        ("beats", "It beats {}."),
-        ("harms", "It has a lower median L1RC than {}, but harms more circuits."),
-        ("even", "It can't be told from {}."),
-        ("worse", "It is worse than {}."),
-    ):
-        if others[word]:
-            lines.append(sentence.format(listing(others[word])))
-    return lines
+        if c.eligible and c is not best and c.kind != "baseline":
+            others.setdefault(_grouped(board.compare(best, c)), []).append(c.name)
+    return lines + [sentence.format(listing(names)) for sentence, names in others.items()]
+
+
+def _grouped(comparison: Comparison) -> str:
+    """Choose the sentence for all that the best compares with alike."""
+    if comparison.beats:
+        return "It beats {}."
+    if comparison.beaten:
+        return "It is beaten by {}."
+    if comparison.lower:
+        return "It does not beat {}: the harmed share is not within the margin."
+    return "It does not beat {}: the difference of the median L1RC is not all below 0."
 
 
 def pairs_table(board: Leaderboard) -> Table | None:

@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from qmend.reporting.numbers import interval_text
 from qmend.reporting.table import Column, Row, Table
+from qmend.reporting.verdict import verdict
 from qmend.tracking.finding import logged_figure
 from qmend.tracking.registry import Version
 from qmend.tracking.store import Store
@@ -21,16 +22,10 @@ def promotion_sentences(promotion: Promotion) -> list[str]:
     """Say what a promotion did, and why."""
     previous, comparison, reason = promotion.previous, promotion.comparison, promotion.reason
     version = f"Version {promotion.version}"
-    other = "no mitigation" if previous is None else f"version {previous.number}"
+    other = "none" if previous is None else f"version {previous.number}"
     lines = []
     if comparison is not None:
-        word = "beats" if comparison.beats else "does not beat"
-        harms = comparison.word == "better" and not comparison.beats
-        because = ": it harms more circuits" if harms else ""
-        lines.append(
-            f"{version} {word} {other}: median L1RC {interval_text(comparison.difference)} in "
-            f"pairs, harmed {comparison.harm:+.2f} %{because}."
-        )
+        lines.append(verdict(version, other, comparison))
     elif promotion.forced:
         lines.append(f"Not compared: {reason}")
     if promotion.champion:

@@ -12,9 +12,10 @@ def interval_text(interval: Interval) -> str:
     return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
 
 
-def signed_text(interval: Interval) -> str:
+def signed_text(interval: Interval, digits: int = 3) -> str:
     """Write a difference with its interval: ``+0.023 [+0.021, +0.026]``."""
-    return f"{interval.value:+.3f} [{interval.lo:+.3f}, {interval.hi:+.3f}]"
+    value, lo, hi = (f"{x:+.{digits}f}" for x in (interval.value, interval.lo, interval.hi))
+    return f"{value} [{lo}, {hi}]"
 
 
 def count_text(count: int) -> str:

@@ -222,7 +222,7 @@ def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
     columns = (
         Column.text("run", "fold"),
         Column.number("median L1RC [95 %]"),
-        Column.number("harmed, % points"),
+        Column.number("harmed, % points [95 %]"),
         Column.text(""),
     )
     baseline, *challengers = board.configurations
@@ -230,8 +230,8 @@ def paired_table(scored: Sequence[ScoredRun]) -> Table | None:
     for run, configuration in zip(comparable[1:], challengers, strict=True):
         comparison = board.compare(configuration, baseline)
         name = f"{run.name} {run.run_id[:_SHORT_ID]}"
-        figures = signed_text(comparison.difference), f"{comparison.harm:+.2f}", comparison.word
-        rows.append(Row.of([name, *figures]))
+        figures = signed_text(comparison.difference), signed_text(comparison.harm, 2)
+        rows.append(Row.of([name, *figures, comparison.word]))
     title = f"Paired: each minus {first.name}, on the same circuits"
     return Table(columns, (tuple(rows),), title)
 

@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from qmend.evaluation.comparison import HARM_MARGIN
 from qmend.plots.style import COLOURS, STYLE
 from qmend.reporting import figures, run_figures
 from qmend.reporting.html import inline, write_page
@@ -119,6 +120,7 @@ def _board(board: Leaderboard, number: int, plots: _Plots) -> dict[str, Any]:
         "reference": board.reference is not None,
         "best": board.best.name if board.best else None,
         "verdicts": summary_verdicts(board),
+        "harm_margin": f"{HARM_MARGIN:g}",
         "pairs": pairs_table(board),
         "cost": plots.inline(
             f"cost_{number}",

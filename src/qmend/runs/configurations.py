@@ -50,6 +50,14 @@ class Configuration:
         return any(run.simulates for run in self.runs)
 
     @property
+    def networks(self) -> set[str]:
+        """Ids of its networks' trainings; those of an ensemble joined by ``+``."""
+        return {
+            run.tags.get("checkpoint_run", "") if run.kind == "evaluation" else run.run_id
+            for run in self.runs
+        }
+
+    @property
     def eligible(self) -> bool:
         """A practical method, no simulation and no reference: it may win."""
         return not self.simulates and self.kind != "reference"

@@ -70,10 +70,14 @@ class Leaderboard:
     def best(self) -> Configuration | None:
         """The eligible model that is best on the validation split.
 
-        The others are compared with it. The scored split decides between equals only. A baseline
-        where there is no model.
+        The others are compared with it. The scored split decides between equals only. A network
+        that an ensemble on the board averages is not chosen: the ensemble stands for it. A
+        baseline where there is no model.
         """
         models = [c for c in self.models if c.eligible]
+        ensembles = (ids for c in models for ids in c.networks if "+" in ids)
+        averaged = {run_id for ids in ensembles for run_id in ids.split("+")}
+        models = [c for c in models if not c.networks <= averaged]
         baselines = [c for c in self.baselines if c.eligible]
         return min(models or baselines, key=lambda c: (c.validation, c.median), default=None)
 

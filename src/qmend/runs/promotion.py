@@ -114,14 +114,16 @@ def _tags(
     tags["promotion.dataset_sha"] = run.data.tags["dataset_sha"]
     if comparison is None:
         return {**tags, "promotion.beats": "not compared"}
-    difference = comparison.difference
+    difference, harm = comparison.difference, comparison.harm
     return {
         **tags,
         "promotion.beats": str(comparison.beats).lower(),
         "promotion.l1rc_median": f"{difference.value:.6f}",
         "promotion.l1rc_median_lo": f"{difference.lo:.6f}",
         "promotion.l1rc_median_hi": f"{difference.hi:.6f}",
-        "promotion.harmed_pct": f"{comparison.harm:.6f}",
+        "promotion.harmed_pct": f"{harm.value:.6f}",
+        "promotion.harmed_pct_lo": f"{harm.lo:.6f}",
+        "promotion.harmed_pct_hi": f"{harm.hi:.6f}",
     }
 
 

@@ -103,7 +103,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
 
     from qmend.datasets.table import load_dataset
     from qmend.evaluation.scores import reference
-    from qmend.reporting.leaderboard import leaderboard_table
+    from qmend.reporting.leaderboard import leaderboard_table, summary_verdicts
     from qmend.runs.leaderboard import Leaderboard
     from qmend.runs.scoring import dataset_tags
     from qmend.workflows.generate import generate
@@ -141,6 +141,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
                 notes += [f"{name}: {note}" for note in evaluation.notes]
         for name, board in boards.items():
             write_leaderboard(study, board, config.output, name)
+            notes += [f"{name}: {sentence}" for sentence in summary_verdicts(board)]
     tables = tuple(leaderboard_table(board, title=name) for name, board in boards.items())
     notes.append(f"Tables: {config.output}")
     return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
