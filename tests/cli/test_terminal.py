@@ -32,3 +32,44 @@ def test_so_is_one_beside_a_progress_bar(name):
     with console.capture() as captured:
         console.print(shown)
     assert captured.get().count(name) == 2
+
+
+def started(stage, more: bool = True) -> list[str]:
+    """Lines that are printed before anything of a stage is done."""
+    with console.capture() as captured, stage as update:
+        if more:
+            update(0, 8000)
+        said = captured_so_far()
+    assert captured.get().startswith("".join(said))
+    return said
+
+
+def captured_so_far() -> list[str]:
+    text = "".join(segment.text for segment in console._buffer)
+    return text.splitlines(keepends=True)
+
+
+def test_a_log_shows_each_stage_as_it_starts():
+    """Bars are no part of a log until they end, which may be hours later."""
+    observer = TerminalObserver()
+    assert started(observer.circuits()) == ["  circuits: 0 of 8,000 ...\n"]
+    assert started(observer.training("rnn l1", 30), False) == ["  rnn l1: at most 30 epochs ...\n"]
+    assert started(observer.search(5, 1000), False) == ["  5 trials of at most 1,000 epochs ...\n"]
+
+
+def test_a_stage_without_work_is_not_announced():
+    with console.capture() as captured, TerminalObserver().circuits() as update:
+        update(300, 300)
+    assert "..." not in captured.get()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_terminal_and_workers_have_no_such_lines(apart, monkeypatch):
+    """A terminal shows bars; workers leave the log to the driver."""
+    if apart:
+        monkeypatch.setattr(terminal, "_bars", [])
+    else:
+        monkeypatch.setattr(console, "_force_terminal", True)
+    with console.capture() as captured:
+        TerminalObserver().stage("scoring none")
+    assert captured.get() == ""

@@ -66,13 +66,17 @@ def _bar() -> Iterator[Progress]:
 
 
 class TerminalObserver(Observer):
-    """Print messages, and show progress bars where there is a terminal."""
+    """Print messages; show progress bars in a terminal, else a line for each stage's start."""
 
     def message(self, sentence: str) -> None:
         console.print(f"  {sentence}")
 
     def step(self, title: str) -> None:
         console.print(title, style="bold")
+
+    def stage(self, name: str) -> None:
+        if _bars and not console.is_terminal:  # where there is one, a bar shows it
+            console.print(f"  {name} ...")
 
     @contextmanager
     def circuits(self, title: str = "circuits") -> Iterator[Callable[[int, int], None]]:
@@ -81,6 +85,8 @@ class TerminalObserver(Observer):
 
             def update(done: int, total: int) -> None:
                 if not bars:
+                    if done < total:
+                        self.stage(f"{title}: {done:,} of {total:,}")
                     bars.append(progress.add_task(title, total=total, note=""))
                 progress.update(bars[0], completed=done, total=total)
 
@@ -88,6 +94,7 @@ class TerminalObserver(Observer):
 
     @contextmanager
     def training(self, name: str, epochs: int) -> Iterator[TrainingObserver]:
+        self.stage(f"{name}: at most {epochs:,} epochs")
         with _bar() as progress:
             bar = progress.add_task(f"{name} epochs", total=epochs, note="")
 
@@ -103,6 +110,7 @@ class TerminalObserver(Observer):
 
         board = TrialBoard(trials, epochs)
         if not console.is_terminal:
+            self.stage(f"{trials} trials of at most {epochs:,} epochs")
             yield board.watch
             return
         with Live(board.table(), console=console, refresh_per_second=4, transient=True) as live:

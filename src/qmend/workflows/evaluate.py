@@ -57,6 +57,7 @@ def evaluate(
     Raises:
         QmendError: if a network can't be read, does not fit the data, or may have seen them.
     """
+    observer = observer or Observer()
     store = open_store(config.tracking.root)
     checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoint))
     config = config.model_copy(update={"checkpoint": checkpoints})
@@ -75,7 +76,8 @@ def evaluate(
         dataset, notes = load_dataset(config.dataset_folder), []
     with _parent(store, config, networks, dataset, cell) as parent:
         context = Context(store, dataset, config.scored_split, parent)
-        runs = list(_score(config, context, networks, _baselines(config, dataset, notes)))
+        mitigators = _baselines(config, dataset, notes)
+        runs = list(_score(config, context, networks, mitigators, observer))
         leaderboard = Leaderboard.of(runs, reference(context.scored))
     for network in networks:
         if network.provenance.get("dataset_sha") != dataset.manifest.dataset_sha:
@@ -108,6 +110,7 @@ def _score(
     context: Context,
     networks: Sequence[LoadedNetwork],
     baselines: Sequence[Mitigator],
+    observer: Observer,
 ) -> Iterator[ScoredRun]:
     """Score each mitigator in a run whose config is that of its evaluation alone."""
 
@@ -119,11 +122,13 @@ def _score(
     imported = isinstance(config.dataset, ImportedDatasetConfig)
     filling = config.checkpoint[:1] if imported else ()
     for baseline in baselines:
+        observer.stage(f"scoring {baseline.name}")
         plain = alone(baselines=(baseline.name,), checkpoint=filling)
         tags = {"kind": "baseline", "architecture": baseline.name}
         earlier = _earlier(config, context, plain, baseline.name, **tags)
         yield earlier or run_baseline(context, baseline, plain)
     for network, checkpoint in zip(networks, config.checkpoint, strict=True):
+        observer.stage(f"scoring {network.name}")
         plain = alone(checkpoint=(checkpoint,))
         trained = str(network.provenance.get("run_id", "unknown"))
         tags = {"kind": "evaluation", "checkpoint_run": trained}
@@ -134,6 +139,7 @@ def _score(
     if config.ensemble:
         plain = alone(checkpoint=config.checkpoint, ensemble=True)
         name = f"ensemble of {len(networks)}"
+        observer.stage(f"scoring the {name}")
         members = [(network.model, network.provenance) for network in networks]
         earlier = _earlier(config, context, plain, name, kind="evaluation")
         yield earlier or run_ensemble(context, members, plain)

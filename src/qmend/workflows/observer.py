@@ -22,6 +22,9 @@ class Observer:
     def step(self, title: str) -> None:
         """Take the title of a step that begins."""
 
+    def stage(self, name: str) -> None:
+        """Take the name of a stage that begins inside a step, for a log."""
+
     @contextmanager
     def circuits(self, title: str = "circuits") -> Iterator[Progress]:
         """Observe circuits being made or read."""
