@@ -12,7 +12,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from qmend.cli.multirun import Sweep, varying_overrides
-from qmend.cli.terminal import console
+from qmend.cli.terminal import TerminalObserver, console
 from qmend.config.compose import expand_sweep
 from qmend.processes import process_identity
 from qmend.reporting.run_tables import cells_table
@@ -21,13 +21,16 @@ from qmend.runs.sweeps import log_cells, open_parent, read_record
 from qmend.tracking.run import Run
 from qmend.tracking.store import PROCESS_TAG, Store, explain_errors, open_store, reconcile
 from qmend.types import QmendError
+from qmend.workflows.observer import announce_new
 
 
 class Multirun:
     """The open parent run, from the first cell to the table at the end."""
 
     def __init__(self, config: DictConfig) -> None:
-        self.store = open_store(Path(config.tracking.root))
+        root = Path(config.tracking.root)
+        announce_new(TerminalObserver(), "Runs", root)
+        self.store = open_store(root)
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         texts = [f"{key}={value}" for key, value in params.items()]
         self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])

@@ -15,7 +15,7 @@ from qmend.runs.cells import Cell, CellRecord, FailedCellsError, Outcome, failur
 from qmend.types import QmendError
 from qmend.workflows.compose import COMMAND_CONFIGS, compose_as
 from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # torch, MLflow, matplotlib
     from qmend.reporting.table import Table
@@ -140,6 +140,7 @@ def open_study(
     from qmend.runs.sweeps import log_cells, open_parent
     from qmend.tracking.store import open_store
 
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     tags = {"kind": "study", **tags}
     parent = open_parent(store, title, tags, config.plain(), resume=True)

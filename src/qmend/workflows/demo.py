@@ -20,7 +20,7 @@ from qmend.tracking.store import open_store
 from qmend.training.environment import choose_accelerator
 from qmend.workflows.configs import DemoConfig
 from qmend.workflows.generate import generate
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def demo(config: DemoConfig, observer: Observer | None = None) -> Demo:
     for parts in config.trainings.values():
         choose_accelerator(parts.trainer)  # refused before any work
     check_writable(config.output)
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     device = load_device(config.device)
     _describe(device, observer)

@@ -28,7 +28,7 @@ from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import resolve_checkpoint
 from qmend.workflows.configs import EvaluateConfig, each_once
 from qmend.workflows.generate import generate
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def evaluate(
         QmendError: if a network can't be read, does not fit the data, or may have seen them.
     """
     observer = observer or Observer()
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoint))
     config = config.model_copy(update={"checkpoint": checkpoints})

@@ -6,7 +6,7 @@ from qmend.generation.generate import Generation
 from qmend.generation.generate import generate as generate_dataset
 from qmend.ray_cluster import cluster_address
 from qmend.workflows.configs import CommonConfig
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 
 def generate(
@@ -21,6 +21,7 @@ def generate(
         QmendError: if its directory holds another dataset or a damaged one, or a label is wrong.
     """
     observer = observer or Observer()
+    announce_new(observer, "Data", config.data.root)
     with observer.circuits() as progress:
         generation = generate_dataset(
             config.simulated,

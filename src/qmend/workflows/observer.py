@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qmend.training.observer import TrainingObserver
@@ -39,3 +40,9 @@ class Observer:
     def search(self, trials: int, epochs: int) -> Iterator[Callable[[Trial], None]]:
         """Observe a search: a trial is reported whenever it changes."""
         yield lambda trial: None
+
+
+def announce_new(observer: Observer, what: str, root: Path) -> None:
+    """Say where data or runs will be kept, once: where the directory is not there yet."""
+    if not root.exists():
+        observer.message(f"{what} are kept in {root.resolve()}, a new directory.")

@@ -28,7 +28,7 @@ from qmend.training.online import choose_noise
 from qmend.types import QmendError
 from qmend.workflows.configs import TrainConfig
 from qmend.workflows.generate import generate
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ def train(
     observer = observer or Observer()
     if not config.resume:  # a finished run may come from another machine
         choose_accelerator(config.trainer)  # refused before any work
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     parent = None
     if config.checkpoint is not None:

@@ -17,7 +17,7 @@ from qmend.tuning.running import CompleteSearch, run_search
 from qmend.tuning.search import Search, SearchPlan
 from qmend.workflows.configs import TrainConfig, TuneCommandConfig
 from qmend.workflows.generate import generate
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ def tune(config: TuneCommandConfig, observer: Observer | None = None) -> Tuning:
     check_writable(best_config)
     training = {key: value for key, value in config.plain().items() if key != "tune"}
     plan = SearchPlan.of(training, config.tune, TrainConfig.model_validate, address)
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     generate(config, observer)
     context = Context(store, load_dataset(config.dataset_folder))
