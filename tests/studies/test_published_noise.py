@@ -18,8 +18,19 @@ PUBLISHED = Statistics(tv=0.529, hellinger=0.519, rmse=0.0612)
 
 
 def study(folder: Path, *overrides: str):
-    few = ["dataset=tiny", "dataset/noise=surrogate_hardware", "fit_jobs=8", "trainer=tiny"]
-    few += ["model.width=8", "trainer.max_epochs=1", "trainer.threads=1", "~hypotheses"]
+    few = [
+        "dataset=tiny",
+        "dataset.circuits=1500",
+        "dataset/noise=surrogate_hardware",
+        "fit_jobs=8",
+    ]
+    few += [
+        "trainer=tiny",
+        "model.width=8",
+        "trainer.max_epochs=1",
+        "trainer.threads=1",
+        "~hypotheses",
+    ]
     few += [f"data.root={folder}", "data.workers=1", f"tracking.root={folder}/mlruns"]
     return compose_study("published_noise", [*few, *overrides])
 

@@ -13,7 +13,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.transpiler import CouplingMap, generate_preset_pass_manager
 from qiskit.transpiler.passmanager import StagedPassManager
 
-from qmend.circuits.angles import from_steps, round_circuit, to_steps
+from qmend.circuits.angles import from_steps, to_steps
 from qmend.circuits.families import SourceCircuit
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import Instruction
@@ -99,6 +99,8 @@ class QiskitCompiler:
     def __call__(self, source: QuantumCircuit) -> CompiledCircuit:
         """Compile one source circuit, all its qubits measured into the bit of their number.
 
+        Its angles must be rounded, see :func:`qmend.circuits.angles.round_circuit`.
+
         Raises:
             QmendError: if the circuit has more qubits than the chain.
         """
@@ -108,7 +110,7 @@ class QiskitCompiler:
                 "choose a longer layout."
             )
         circuit = QuantumCircuit(self.n_qubits, source.num_qubits)
-        circuit.compose(round_circuit(source), qubits=range(source.num_qubits), inplace=True)
+        circuit.compose(source, qubits=range(source.num_qubits), inplace=True)
         circuit.measure(range(source.num_qubits), range(source.num_qubits))
         isa_circuit = self._passes.run(circuit)
         instructions: list[Instruction] = []
