@@ -51,19 +51,19 @@ def test_a_model_scores_as_it_did_after_its_training(
 def test_no_such_run(demo: Tracked, here: Command) -> None:
     nothing = "0123456789abcdef" * 2
     here("evaluate", f"{KEY}={nothing}", "dataset=tiny", folder=demo.folder).refused(
-        nothing, "qmend ui"
+        nothing, "qmend runs list"
     )
 
 
 def test_a_run_without_a_model(demo: Tracked, here: Command) -> None:
     (run, *_) = demo.kind("baseline")
     here("evaluate", f"{KEY}={run.info.run_id}", "dataset=tiny", folder=demo.folder).refused(
-        run.info.run_id, "qmend ui"
+        run.info.run_id, "qmend runs list"
     )
 
 
 def test_neither_a_run_nor_a_folder(here: Command) -> None:
-    here("evaluate", f"{KEY}=no_model", "dataset=tiny").refused("no_model", "folder", "qmend ui")
+    here("evaluate", f"{KEY}=no_model", "dataset=tiny").refused("no_model", "qmend runs list")
 
 
 def test_a_folder_without_a_checkpoint(here: Command, tmp_path: Path) -> None:
