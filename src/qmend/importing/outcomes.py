@@ -64,6 +64,6 @@ def _number(key: str, registers: Sequence[int], order: Order) -> int:
 
 
 def _are_registers(sizes: Sequence[int], registers: Sequence[int], order: Order) -> bool:
-    """Whether each group of bits is one register, in the order that they are said to have."""
+    """Check that each group of bits is one register, in their stated order."""
     groups = [sorted(order[k] for k in positions) for positions in register_bits(sizes)]
     return sorted(groups) == [list(bits) for bits in register_bits(registers) if bits]

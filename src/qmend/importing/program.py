@@ -33,7 +33,7 @@ Registers = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class Reading:
-    """What a program does.
+    """Steps and measurements of a program.
 
     Attributes:
         steps: on qubits as the program numbers them.

@@ -1,8 +1,8 @@
-"""Prove imported labels: the program and the stored instructions give the ideal values.
+"""Prove imported labels: the program and the stored instructions give the same ideal values.
 
-The ideal values are computed by Qiskit, from its reading of the program. Here they are computed
-again by this package's own code, which shares nothing with it: from its own reading of the
-program, and from the compiled instructions.
+They are computed by Qiskit, from its reading of the program, and here by this package's own code,
+which shares nothing with it: from its own reading of the program, and from the compiled
+instructions. The last are stored, on the grid of probabilities.
 """
 
 from __future__ import annotations
