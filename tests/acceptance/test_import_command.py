@@ -115,6 +115,15 @@ def test_a_model_is_scored_on_the_rows_that_it_can_take(
     assert len(runs.kind("baseline")) == 5
 
 
+def test_a_model_of_another_size_is_refused(demo: Tracked, here: Command, given: Path) -> None:
+    here("data", "import", "given.jsonl", "--name", "lab").succeeded()
+    lab = ("dataset=hardware_public", "dataset.name=lab", "scored_split=all")
+    network = model(demo, "blind_mlp")
+    here("evaluate", f"checkpoint={network}", *lab).refused(
+        "blind_mlp was trained on 5 qubits", "data/lab are on 2", "model=walsh_operator"
+    )
+
+
 def test_a_model_that_has_no_place_for_the_gates(demo: Tracked, here: Command) -> None:
     here(
         "evaluate",

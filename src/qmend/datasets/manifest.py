@@ -91,7 +91,8 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.exists():
         raise QmendError(
             f"{folder} holds no complete dataset (no {MANIFEST}); make it with "
-            f"`qmend data generate`, which also resumes a generation that was stopped."
+            "`qmend data generate`, which also resumes a generation that was stopped, or of "
+            "measurements with `qmend data import`."
         )
     try:
         data = json.loads(path.read_text())

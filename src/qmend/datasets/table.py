@@ -219,6 +219,30 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     )
 
 
+def loadable_sizes(folder: Path) -> dict[int, int]:
+    """Count the rows that :func:`load_dataset` can take, by number of qubits, most rows first.
+
+    Raises:
+        QmendError: if the dataset can't be read.
+    """
+    manifest = read_manifest(folder)
+    check_files(folder, manifest)
+    shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
+    sizes = np.zeros(0, dtype=np.int64)
+    if shards:
+        sizes, whole, dense = _sizes(read_rows(folder, shards))
+        sizes = sizes[whole & dense]
+    counts = zip(*np.unique(sizes, return_counts=True), strict=True)
+    return {int(size): int(count) for size, count in sorted(counts, key=lambda pair: -pair[1])}
+
+
+def _sizes(table: pa.Table) -> tuple[IntArray, AnyArray, AnyArray]:
+    """(N,) number of qubits of each row, whether all are measured, whether the counts are dense."""
+    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
+    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
+    return sizes, whole, np.asarray(pc.is_null(table["outcomes"]))
+
+
 def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
     """Make a calibration without values for rows that have none."""
     two = circuits.second >= 0
@@ -231,9 +255,7 @@ def _loadable(
     table: pa.Table, folder: Path, n_qubits: int | None
 ) -> tuple[pa.Table, dict[str, int]]:
     """Select the rows that fit one batch; count the others by reason."""
-    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
-    dense = np.asarray(pc.is_null(table["outcomes"]))
+    sizes, whole, dense = _sizes(table)
     present, usable = sorted(set(sizes.tolist())), sorted(set(sizes[whole & dense].tolist()))
     if n_qubits is None and len(present) > 1:
         raise QmendError(

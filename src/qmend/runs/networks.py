@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qmend.datasets.circuits import fill_missing
-from qmend.datasets.table import Dataset, load_dataset
+from qmend.datasets.table import Dataset, load_dataset, loadable_sizes
 from qmend.encodings import ENCODINGS
 from qmend.gates import GATES
 from qmend.models.trained import TrainedModel
@@ -56,24 +56,17 @@ def readable_rows(
     """Read the rows that all networks take, with notes on others.
 
     Args:
-        networks: none: all rows are read.
-        n_qubits: of the rows; None: as many as the first model was trained on.
+        networks: none: rows of any size are taken.
+        n_qubits: of the rows; None: the size of most rows among those that all networks take.
 
     Raises:
-        QmendError: if a model can't take such rows.
+        QmendError: if a network can't take such rows.
     """
-    if not networks:
-        return load_dataset(folder, n_qubits), []
-    first = networks[0]
-    n_qubits = n_qubits or first.model.dimensions.n_qubits
-    for network in networks:
-        if not network.model.mitigates(n_qubits):
-            own = network.model.dimensions.n_qubits
-            raise QmendError(
-                f"{network.name} was trained on {own} qubits and can't take rows of {n_qubits}; "
-                f"choose n_qubits={own} where the data have such circuits, or another model."
-            )
+    n_qubits, notes = _choose_size(folder, networks, n_qubits)
     dataset = load_dataset(folder, n_qubits)
+    if not networks:
+        return dataset, notes
+    first = networks[0]
     for encoding in dict.fromkeys(network.model.encoding.name for network in networks):
         taken = set(ENCODINGS[encoding].gates)
         gates = dataset.rows.circuits.instructions.count(*set(GATES) - taken)
@@ -85,7 +78,7 @@ def readable_rows(
                 "encoding=token."
             )
         dataset = dataset.select(readable, f"gates that the {encoding} encoding lacks")
-    notes = [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
+    notes += [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
     filled = fill_missing(dataset.rows.circuits, first.model.encoding.mean_calibration)
     if filled.rows:
         whose = "the model's" if len(networks) == 1 else f"the {first.name}'s"
@@ -94,3 +87,32 @@ def readable_rows(
             f"rows are not known: means of {whose} training data stand in for them."
         )
     return replace(dataset, rows=replace(dataset.rows, circuits=filled.circuits)), notes
+
+
+def _choose_size(
+    folder: Path, networks: Sequence[LoadedNetwork], n_qubits: int | None
+) -> tuple[int | None, list[str]]:
+    """Choose the number of qubits of the scored rows; note the others that could be."""
+    sizes = loadable_sizes(folder)
+    fixed = next((n for n in networks if not n.model.network.any_size), None)
+    if fixed is not None:  # all fixed ones are of one size
+        own = fixed.model.dimensions.n_qubits
+        trained = f"{fixed.name} was trained on {own} qubits"
+        if n_qubits not in (None, own):
+            raise QmendError(
+                f"{trained} and can't take rows of {n_qubits}; choose n_qubits={own} where the "
+                "data have such circuits, or another model."
+            )
+        if sizes and own not in sizes:
+            raise QmendError(
+                f"{trained} and takes no others, but the circuits of {folder} are on "
+                f"{', '.join(map(str, sorted(sizes)))}; score a network trained on as many, or one "
+                "that takes any number (model=walsh_operator)."
+            )
+        return own, []
+    if n_qubits is not None or not sizes:
+        return n_qubits, []
+    size, *others = sizes
+    further = [f"n_qubits={other} scores {sizes[other]:,}" for other in others]
+    note = f"Scored are the circuits on {size} qubits, the most; {', '.join(further)}."
+    return size, [note] if further else []

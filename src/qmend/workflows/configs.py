@@ -139,8 +139,8 @@ class EvaluateConfig(CommonConfig):
         scored_split: what is scored; ``all`` only of data that the model can't have seen.
         baselines: names of those beside the models; ``all``: every one that can run.
         ensemble: score the average of the models too.
-        n_qubits: of the rows of an imported dataset; null: as many as the first model was trained
-            on. Another number is for models that take circuits of any size.
+        n_qubits: of the rows of an imported dataset; null: the number of most rows, among those
+            that all models take.
         resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 
