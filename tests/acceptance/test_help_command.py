@@ -9,7 +9,6 @@ import pytest
 from commandline import COMMAND, Command, environment
 
 from qmend.cli.command import Command as Described
-from qmend.cli.command import HydraCommand
 from qmend.cli.commands import COMMANDS
 from qmend.cli.main import run
 from qmend.types import QmendError
@@ -33,17 +32,6 @@ def test_every_command_has_help_with_an_example(here: Command, command: Describe
     assert out.startswith(f"qmend {command.words}: ")
     assert f"  {command.example}\n" in out + "\n"
     assert command.example.startswith(f"qmend {command.words}")
-
-
-@pytest.mark.parametrize(
-    "command",
-    [c for c in COMMANDS if isinstance(c, HydraCommand)],
-    ids=lambda c: c.words,
-)
-def test_the_example_of_every_command_composes(here: Command, command: Described) -> None:
-    words = [w for w in command.example.split()[1:] if w != "-m"]
-    words = [w.split(",")[0] for w in words]  # the first of a multirun's values
-    assert "tracking:" in here(*words, "--cfg", "job").succeeded().out
 
 
 def test_the_composed_config_is_shown_and_nothing_is_done(here: Command, tmp_path: Path) -> None:

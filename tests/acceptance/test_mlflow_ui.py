@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import psutil
 import pytest
-from commandline import DEADLINE, end_tree, start, wait_until
+from commandline import DEADLINE, end_tree, free_port, start, wait_until
 from mlflow.entities import Run
-from test_ui_command import answer, free_port
+from test_ui_command import answer
 
 from qmend.datasets.table import Dataset
 from qmend.mitigation.baselines import STANDARD_BASELINES

@@ -33,9 +33,9 @@ def made(store, tiny, tmp_path_factory) -> tuple[Path, dict[str, str]]:
     return folder, ids
 
 
-def test_the_report_of_the_latest_runs(shell: Command, made) -> None:
+def test_the_report_of_the_latest_runs(here: Command, made) -> None:
     folder, _ = made
-    said = shell("report", folder=folder).succeeded().out
+    said = here("report", folder=folder).succeeded().out
     assert (
         "good is compared with the others: best on the validation split among the models." in said
     )

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
-from commandline import DEADLINE, Command, Tracked, end_tree, start, wait_until
+from commandline import (
+    DEADLINE,
+    Command,
+    Tracked,
+    end_tree,
+    free_port,
+    start,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -18,12 +26,6 @@ def taken() -> Iterator[int]:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         yield listener.getsockname()[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def answer(url: str) -> str:

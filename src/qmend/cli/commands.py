@@ -66,7 +66,7 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "qmend.cli.demo:run_demo",
         "dataset, four trainings, five baselines, a table and a report, in a few minutes",
-        "qmend demo device=hanoi dataset.name=demo output=reports/hanoi.html",
+        "qmend demo device=hanoi output=reports/hanoi.html",
         config="demo",
     ),
     HydraCommand(
@@ -129,7 +129,7 @@ COMMANDS: tuple[Command, ...] = (
         "train",
         "qmend.cli.train:train_network",
         "train one network and score it; -m trains every combination",
-        "qmend train -m model=blind_mlp,physics_perceiver loss=l1,relative_l1 seed=0,1",
+        "qmend train -m model=blind_mlp,walsh_operator seed=0,1 hydra/launcher=joblib resume=true",
         config="train",
         notes=(
             "Many at once (-m): one parent run, one run per combination, a table at the end.",
@@ -143,7 +143,7 @@ COMMANDS: tuple[Command, ...] = (
         "tune",
         "qmend.cli.tune:tune_network",
         "search for an architecture's best config, or resume a search",
-        "qmend tune experiment=pauli_perceiver tune.trials=50",
+        "qmend tune experiment=walsh_operator dataset=small tune.trials=50",
         config="tune",
     ),
     HydraCommand(

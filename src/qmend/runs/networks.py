@@ -113,6 +113,6 @@ def _choose_size(
     if n_qubits is not None or not sizes:
         return n_qubits, []
     size, *others = sizes
-    further = [f"n_qubits={other} scores {sizes[other]:,}" for other in others]
-    note = f"Scored are the circuits on {size} qubits, the most; {', '.join(further)}."
+    further = [f"n_qubits={other} ({sizes[other]:,})" for other in others]
+    note = f"Scored: circuits on {size} qubits, as most rows are. Others: {', '.join(further)}."
     return size, [note] if further else []

@@ -1,0 +1,342 @@
+"""README, docs and help do what they say: their commands run as they stand, in one clone.
+
+The tables below state all that differs from the pages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from commandline import Command, Outcome, free_port
+from documentation import (
+    PAGES,
+    ROOT,
+    Documented,
+    Piece,
+    help_examples,
+    inline_code,
+    page_commands,
+    pieces,
+    repository_files,
+)
+from dvc.cli import main as dvc
+from mlflow.db import commands as mlflow_db
+from qiskit_ibm_runtime.fake_provider import FakeAlgiers
+
+from qmend.cli.command import PlainCommand
+from qmend.cli.commands import COMMANDS
+from qmend.config.compose import compose_config
+from qmend.config.paths import conf_dir, config_groups
+from qmend.datasets.manifest import read_manifest
+from qmend.datasets.table import read_rows
+from qmend.tracking.store import open_store
+
+#: Words of a command -> what it printed.
+Run = Callable[[list[str]], str]
+
+#: Added to the commands that a pattern matches: small sizes, and a port that is free.
+SMALLER = {
+    # Circuits are made in this process: a worker of its own would cost its start.
+    r"qmend (data generate|train|tune|evaluate|study (architectures|known_noise))"
+    r"(?!.*=hardware_public)": "dataset.circuits=30 dataset.job_size=1 data.workers=1",
+    r"qmend (train|tune|study published_noise)": "trainer.max_epochs=2",
+    r"qmend .* online=": "online.circuits=20 trainer.batch_size=20",
+    r"qmend .*launcher=joblib": "hydra.launcher.n_jobs=1",
+    r"qmend tune": "tune.trials=2 tune.parallel=1",
+    r"qmend study architectures": """
+        seeds=[0] train_circuits=20 baselines=[none] ~cells ~other_data
+        '+cells.blind_mlp_l1=["model=blind_mlp","trainer.max_epochs=1"]'
+        '+cells.walsh_operator_relative_l1=["experiment=walsh_operator","trainer.max_epochs=1"]'
+        '+other_data.hardware_public=["dataset=hardware_public","n_qubits=4","baselines=none"]'
+        """,
+    r"qmend study known_noise": """
+        train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
+        """,
+    r"qmend study noise_fidelity": "iterations=1 replicates=40",
+    r"qmend study published_noise": """
+        dataset.circuits=100 fit_jobs=4 data.workers=1 ~hypotheses
+        '+hypotheses.exact={gadgets:exact,value:3.0}'
+        """,
+    r"qmend data verify": "sample=3",
+    r"qmend data collect": "dataset.circuits=12 dataset.job_size=2",
+    r"qmend ui": "--port PORT",
+    r"dvc repro( data/paper/dvc.yaml| pauli_twirled|$)": "--dry",  # hours of simulation
+}
+#: Not run: only the config is composed or the arguments parsed, the recipe or the name looked up.
+NOT_RUN = {
+    r"make": "installs packages, then starts commands that are run here",
+    r"pip install": "needs a network",
+    r"qmend demo": "test_demo_command.py runs it with little data",
+    r"qmend bench": "test_bench_command.py runs each with few circuits",
+}
+#: Stands for the id of a training in the store: the newest, or the one before.
+RUNS = {"RUN_ID": 0, "RUN_A": 0, "RUN_B": 1, "3fb03150": 0, "9a01c4": 1}
+#: Stands for another word.
+WORDS = {"COMMAND": "data generate", "<name>": "known_noise"}
+#: Measurements that the pages import: three qubits, as no network is trained on here.
+IMPORTED = ("results.jsonl", "measured.jsonl")
+BELL_AND_ONE = """OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3];
+    h q[0]; cx q[0],q[1]; ry(0.{}) q[2]; measure q -> c;"""
+
+#: Commands that an earlier page has run.
+DONE: set[tuple[str, ...]] = set()
+EVERYTHING = [*(c for page in PAGES for c in page_commands(page)), *help_examples()]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What git has of this checkout, with files to import."""
+    folder = tmp_path_factory.mktemp("clone")
+    for file in repository_files():
+        # Of the code, stages of dvc.yaml depend on one file.
+        if file.parts[0] not in ("docs", "src", "tests") or file.name == "schema.py":
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / file, folder / file)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    counts = {"000": 450, "011": 440, "100": 50, "010": 20, "101": 40}
+    common = {"circuit_stage": "submitted", "device": "lab", "counts": counts}
+    lines = [json.dumps({**common, "qasm": BELL_AND_ONE.format(k)}) for k in range(1, 9)]
+    for name in IMPORTED:
+        (folder / name).write_text("\n".join(lines))
+    return folder
+
+
+@pytest.fixture
+def run(
+    clone: Path, here: Command, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Runs a command in the clone; what it printed."""
+    monkeypatch.chdir(clone)
+
+    def call(words: list[str]) -> str:
+        program, *rest = words
+        if program == "dvc":
+            capfd.readouterr()
+            code = dvc(rest)
+            outcome = Outcome(code, *capfd.readouterr())
+            assert code == 0, outcome
+            return outcome.out
+        outcome = here(*rest, folder=clone)
+        if rest[0] == "ui":  # MLflow takes its place, which test_ui_command.py looks at
+            assert "would have replaced the process" in outcome.err, outcome
+            return outcome.out
+        return outcome.succeeded().out
+
+    if not (clone / "mlruns" / "mlflow.db").exists():  # whichever page comes first
+        call(completed(("qmend", "train", "-m", "experiment=walsh_operator", "seed=0,1")))
+    return call
+
+
+def completed(words: tuple[str, ...]) -> list[str]:
+    """The words of a command with what is stated above added."""
+    text = shlex.join(words)
+    added = (more for pattern, more in SMALLER.items() if re.match(pattern, text))
+    return [*words, *shlex.split(" ".join(added))]
+
+
+def filled(words: list[str], clone: Path) -> list[str]:
+    """Words with ids of the clone's store where something stands for them."""
+    store = open_store(clone / "mlruns")
+    trained = store.runs("tags.kind = 'train' and tags.architecture = 'walsh_operator'")
+    (parent, *_) = store.runs("tags.kind = 'multirun'")
+    values = {
+        "parent=RUN_ID": f"parent={parent.info.run_id}",
+        **{name: trained[k].info.run_id for name, k in RUNS.items()},
+        **WORDS,
+        "PORT": str(free_port()),
+    }
+    text = shlex.join(words)
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return shlex.split(text)
+
+
+def check_name(command: Documented) -> None:
+    """Find what a sentence names in the program's own list."""
+    program, *rest = command.name or ("", "")
+    if program == "make":
+        check_recipe(command)
+    elif program == "dvc":
+        with pytest.raises(SystemExit, match=r"^0$"):
+            dvc([*rest, "--help"])
+    elif program == "mlflow":
+        assert rest[0] == mlflow_db.name
+        assert rest[1] in mlflow_db.commands
+    else:
+        assert program == "qmend", f"{command.place}: there is no {command.text}"
+
+
+def check_recipe(command: Documented) -> None:
+    """Let make print what it would do."""
+    words = [command.words[0], "--dry-run", *command.words[1:]]
+    assert subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def check_parts(command: Documented, run: Run) -> None:
+    """Look at a command that is not run."""
+    if command.words[0] == "make":
+        check_recipe(command)
+    elif command.words[0] == "qmend":
+        (described,) = [c for c in COMMANDS if ("qmend", *c.words.split()) == command.name]
+        if isinstance(described, PlainCommand):
+            described.parser.read(list(command.words[len(command.name) :]))
+        else:
+            run([*command.words, "--cfg", "job"])
+
+
+def check_commands(commands: list[Documented], run: Run, clone: Path) -> None:
+    remotes = clone / ".dvc" / "config"
+    before = remotes.read_text()
+    for command in commands:
+        words = completed(command.words)
+        if command.is_name:
+            check_name(command)
+        elif any(re.match(pattern, command.text) for pattern in NOT_RUN):
+            check_parts(command, run)
+        elif tuple(words) not in DONE:
+            try:
+                said = run(filled(words, clone))
+            except AssertionError as error:
+                error.add_note(f"{command.place}: {shlex.join(words)}")
+                raise
+            DONE.add(tuple(words))
+            for circuits in re.findall(r"[\d,]+ circuits", command.comment):
+                assert circuits in said or words != [*command.words], f"{command.place}: {said}"
+            remotes.write_text(before)  # the pages' further remotes are each an example
+
+
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # in DVC
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_commands_of_a_page_run_in_order(page: Path, run: Run, clone: Path) -> None:
+    check_commands(list(page_commands(page)), run, clone)
+
+
+def test_the_examples_of_the_help_run(run: Run, clone: Path) -> None:
+    check_commands(list(help_examples()), run, clone)
+
+
+def test_nothing_is_stated_that_no_page_needs() -> None:
+    texts = [command.text for command in EVERYTHING if not command.is_name]
+    for pattern in (*SMALLER, *NOT_RUN):
+        assert any(re.match(pattern, text) for text in texts), pattern
+    for name in (*RUNS, *WORDS, *IMPORTED):
+        assert any(name in text for text in texts), name
+
+
+def test_the_python_of_the_pages_runs_and_prints_only_what_it_asks_for(
+    run: Run, clone: Path, made: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(made, clone / "data" / made.name)
+    names: dict[str, object] = {}
+
+    def said(block: Piece) -> str:
+        capfd.readouterr()
+        exec(compile(block.text, block.place, "exec"), names)
+        return capfd.readouterr().out
+
+    blocks = {page: [p for p in pieces(page) if p.language == "python"] for page in PAGES}
+    readme, page = (blocks.pop(ROOT / name) for name in ("README.md", "docs/python.md"))
+    assert not any(blocks.values())
+    trained, evaluated, watched, asked, readout, zne = map(said, page)
+    assert re.fullmatch(
+        r"walsh_operator relative_l1 seed 0 [0-9a-f]{32}\nInterval\(.*\)\n", trained
+    )
+    assert "tiny_algiers 300" in evaluated
+    assert re.search(r"^none 0\.0$", evaluated, re.MULTILINE)
+    assert "data/tiny_algiers: reused; 300 rows" in watched
+    for shown in (asked, readout, zne):
+        assert re.match(r"\{'00000': 0\.\d+", shown)
+    names.update(counts={"00000": 431, "11111": 391}, circuit=names["ghz"], backend=FakeAlgiers())
+    assert [said(block) for block in readme] == [""]
+    assert names["better"].probabilities.sum() == pytest.approx(1)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / file for file in repository_files("*.md")):
+        for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                path, _, anchor = target.partition("#")
+                file = (page.parent / path).resolve() if path else page
+                assert file.exists(), f"{page}: {target}"
+                assert not anchor or anchor in anchors(file), f"{page}: {target}"
+
+
+#: Paths that pages name and that a command makes which is not run here.
+MADE = {".venv/bin/qmend", "reports/demo.html", "ledger.jsonl"}
+_PATH = re.compile(
+    r"\.?[a-z][\w.-]*/[\w./-]*|[\w-]+\.(py|yaml|toml|lock|md|jsonl?|txt|safetensors)"
+)
+
+
+def test_every_path_is_a_file_or_a_metric(run: Run, clone: Path) -> None:
+    """In the repository, or left by the training with which the clone began."""
+    files = [*repository_files(), *(p.relative_to(clone) for p in clone.glob("mlruns/**/*"))]
+    known = {f"/{path}" for file in files for path in (file, *file.parents)}
+    metrics = open_store(clone / "mlruns").runs("tags.kind = 'train'")[0].data.metrics
+    for page in PAGES:
+        for piece in pieces(page):
+            codes = inline_code(piece) if piece.language == "prose" else []
+            for code in filter(_PATH.fullmatch, codes):
+                there = any(path.endswith(f"/{code.rstrip('/')}") for path in known)
+                assert there or code in metrics or code in MADE, f"{piece.place}: {code}"
+
+
+def text(name: str) -> str:
+    return " ".join((ROOT / name).read_text().split())
+
+
+def rows(name: str) -> list[list[str]]:
+    """The cells of all tables of a page."""
+    lines = (ROOT / name).read_text().splitlines()
+    return [[c.strip() for c in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+
+
+@pytest.mark.parametrize("name", ["hardware_public", "algiers_trotter"])
+def test_figures_of_measured_data_are_those_of_the_files(name: str) -> None:
+    manifest = read_manifest(ROOT / "data" / name)
+    table = read_rows(ROOT / "data" / name, manifest.shards)
+    split = Counter(table["split"].to_pylist())
+    jobs = len(set(table["job_id"].to_pylist()))
+    page = text("docs/datasets/hardware_public.md")
+    assert f"train {split['train']}" in page
+    assert f"validation {split['val']}, test {split['test']}" in page
+    assert f"{jobs} jobs" in page
+    for place in ("docs/datasets/hardware_public.md", "docs/data.md", "dvc.yaml"):
+        assert f"{manifest.rows:,} " in text(place)
+
+
+def test_presets_are_as_large_as_the_page_says() -> None:
+    presets = {path.stem for path in (conf_dir() / "dataset").glob("*.yaml")}
+    sizes = {row[0].strip("`"): row[1] for row in rows("docs/data.md")}
+    assert presets <= sizes.keys()
+    for name in presets - {"hardware_public", "algiers_trotter"}:
+        circuits = compose_config("generate", [f"dataset={name}"])["dataset"]["circuits"]
+        if sizes[name][0].isdigit():  # others are the same circuits
+            assert sizes[name].startswith(f"{circuits:,}"), name
+
+
+def test_every_choice_of_a_dataset_s_parts_is_named() -> None:
+    groups = config_groups(conf_dir())
+    for row in rows("docs/data.md"):
+        for choice in groups.get(row[1].strip("`"), []):
+            assert f"`{choice}`" in row[2], f"{row[1]}={choice}"
+
+
+def test_the_table_of_rooms_has_every_part_of_the_package() -> None:
+    first = " ".join(row[0] for row in rows("docs/architecture.md"))
+    named = set(re.findall(r"`(\w+)`", first))
+    parts = {path.stem for path in (ROOT / "src" / "qmend").iterdir() if path.suffix in ("", ".py")}
+    assert parts - {"__init__", "__pycache__", "version"} <= named
