@@ -13,6 +13,8 @@ import psutil
 import pytest
 from commandline import Command, Outcome, Tracked, end_tree, outcome, start, tracked, wait_until
 
+from qmend.training.state import read_state
+
 #: Trains until it is stopped.
 ENDLESS = (
     "dataset=tiny",
@@ -101,7 +103,7 @@ def stopped(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
             processes[name] = start("train", *ENDLESS, *more, folder=folders[name])
         for name, (number, _) in ways.items():
             database = folders[name] / "mlruns" / "mlflow.db"
-            wait_until(lambda db=database: trains(db), f"an epoch ({name})", processes[name])
+            wait_until(lambda db=database: trains(db), f"some epochs ({name})", processes[name])
             processes[name].send_signal(number)
             results[name] = outcome(processes[name])
     finally:
@@ -111,12 +113,12 @@ def stopped(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
 
 
 def trains(database: Path) -> bool:
-    """Whether an epoch has been logged; reads only, as the store may be about to be made."""
+    """Whether epochs have been logged; reads only, as the store may be about to be made."""
     query = "select count(*) from metrics where key = 'train/loss'"
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         with contextlib.closing(connection):
-            return bool(connection.execute(query).fetchone()[0])
+            return bool(connection.execute(query).fetchone()[0] >= 3)
     except sqlite3.OperationalError:
         return False
 
@@ -131,6 +133,19 @@ def test_an_interrupted_training_is_killed_at_once(stopped: dict[str, Tracked]) 
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM in a multirun"])
 def test_an_interrupted_command_says_so(stopped: dict[str, Tracked], how: str) -> None:
     stopped[how].result.refused("interrupted", code=130)
+
+
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM in a multirun"])
+def test_an_interrupted_training_is_saved_at_once(stopped: dict[str, Tracked], how: str) -> None:
+    """The next regular writing of the state was half a minute away."""
+    left = stopped[how]
+    (folder,) = (left.folder / "mlruns" / "unfinished").iterdir()
+    state = read_state(folder).state
+    assert state is not None
+    assert f"Saved after epoch {state['epochs']} of 1000000." in left.result.out
+    (run,) = left.kind("train")
+    logged = left.client.get_metric_history(run.info.run_id, "train/loss")
+    assert state["epochs"] >= len(logged) - 1
 
 
 def test_an_interrupted_multirun_is_killed_with_its_cell(stopped: dict[str, Tracked]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+import qmend.training.state as state_module
 import qmend.training.train as train_module
 from qmend.training.config import TrainingConfig
 from qmend.training.data import encode
@@ -41,14 +42,16 @@ class StoppedError(Exception):
     """Raised in the middle of a training."""
 
 
-def train(data, state: Path | None = None, stop_after: int = 0, said=None, **fields):
+def train(
+    data, state: Path | None = None, stop_after: int = 0, said=None, error=StoppedError, **fields
+):
     """Train for 8 epochs, or break off after some."""
     epochs = []
 
     def progress(done: int, total: int, values: dict[str, float]) -> None:
         epochs.append(done)
         if done == stop_after:
-            raise StoppedError
+            raise error
 
     optimizer = {k: fields.pop(k) for k in ("lr", "schedule") if k in fields}
     seed = fields.pop("seed", 0)
@@ -96,6 +99,20 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(tiny, tmp_path, ca
         assert len(epochs) < 30
     if case == "plateau":
         assert read_state(tmp_path).state["optimizer"]["param_groups"][0]["lr"] < 0.3
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, StoppedError])
+def test_an_interrupt_or_error_saves_up_to_the_last_whole_epoch(tiny, tmp_path, monkeypatch, error):
+    """However long ago the state was written: here never."""
+    monkeypatch.setattr(state_module, "_COPY_PAUSE", 0)
+    fields = {**CASES["average and one cycle"], "save_every_seconds": 1000.0}
+    said: list[str] = []
+    with pytest.raises(error):
+        train(tiny, tmp_path, stop_after=6, said=said, error=error, **fields)
+    assert said == (["Saved after epoch 5 of 8."] if error is KeyboardInterrupt else [])
+    resumed, rest = train(tiny, tmp_path, **fields)
+    assert rest == [6, 7, 8]
+    assert_same(resumed, train(tiny, **fields)[0])
 
 
 def test_a_finished_training_is_not_trained_again(tiny, tmp_path):

@@ -71,7 +71,7 @@ class TrainerConfig(ConfigModel):
             trained network is scored in 32 bits.
         deterministic: only operations that give the same bits each time; the slower ones of a GPU.
         save_every_seconds: the state of a training that can be resumed is written after an epoch,
-            if this long has passed since it was last written.
+            if this long has passed since it was last written, and at an interrupt.
     """
 
     max_epochs: int = Field(ge=1)
