@@ -177,6 +177,16 @@ def test_another_multirun_takes_finished_cells_over_whatever_ran_them(
         assert run.data.tags.get("reused_by") == (parent.info.run_id if taken else None)
     assert "2 reused" in result.out
 
+    shown = here("runs", "list", folder=folder).succeeded().out.partition("multirun seed=1,2")[2]
+    assert [line.split()[:3] for line in shown.splitlines()[1:3]] == [
+        [f"seed={seed}", "train", "reused"] for seed in (1, 2)
+    ]
+    chosen = f"runs=parent={parent.info.run_id}"
+    report = here("report", chosen, "output=page.html", folder=folder).succeeded().out
+    taken = {run.info.run_name: run for run in found.kind("train")}
+    medians = [taken[f"seed={seed}"].data.metrics["test/l1rc_median"] for seed in (1, 2)]
+    assert " ".join(f"{median:.3f}" for median in medians) in report
+
     alone = here("train", *QUICK, "resume=true", "seed=1", folder=folder).succeeded()
     assert "has finished it" in alone.out
     assert ids(tracked(folder, alone).kind("train")) == ids(found.kind("train"))

@@ -12,12 +12,13 @@ import pytest
 from test_html import Page
 
 from qmend.reporting import run_figures
-from qmend.reporting.leaderboard import SIMULATES, summary_verdicts
+from qmend.reporting.leaderboard import SIMULATES, leaderboard_table, summary_verdicts
 from qmend.reporting.numbers import age_text, interval_text
 from qmend.reporting.run_figures import Coordinate
-from qmend.reporting.run_tables import indented, paired_table, sparkline
+from qmend.reporting.run_tables import indented, list_table, paired_table, sparkline
 from qmend.reporting.runs_page import figures_folder, write_runs_page
 from qmend.reporting.runs_report import RunsReport, read_report
+from qmend.runs.sweeps import mark_reused
 from qmend.tracking.finding import all_runs, select
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
@@ -229,8 +230,43 @@ def test_ages(seconds, text):
 def test_children_stand_below_their_parent(store, family):
     runs = list(select(store, [family]).all)
     lines = indented(runs[::-1])
-    assert lines[0][1].info.run_id == family
-    assert [depth for depth, _ in lines] == [0, *[1] * 7]
+    assert lines[0].run.info.run_id == family
+    assert [line.depth for line in lines] == [0, *[1] * 7]
+    assert not any(line.reused for line in lines)
+
+
+def test_a_reused_run_stands_below_each_run_that_reused_it(store, family):
+    chosen = select(store, [family])
+    run = next(run for run in chosen.runs if run.info.run_name == "wide seed 0")
+    with start_run(store, "later", {"kind": "multirun"}, {}) as later:
+        mark_reused(store, run.info.run_id, later.run_id)
+    lines = indented(all_runs(store))
+    ids = [line.run.info.run_id for line in lines]
+    place = ids.index(later.run_id)
+    assert (lines[place + 1].run.info.run_id, lines[place + 1].depth) == (run.info.run_id, 1)
+    assert lines[place + 1].reused
+    own = [line for line in lines if line.run.info.run_id == run.info.run_id and not line.reused]
+    assert [line.depth for line in own] == [1]
+    below = indented(all_runs(store), later.run_id)
+    assert [line.run.info.run_id for line in below] == [run.info.run_id]
+    row = list_table(lines[place : place + 2], 0).rows[1]
+    assert [cell.text for cell in row.cells][:3] == ["  wide seed 0", "train", "reused"]
+
+
+def test_one_seed_beside_two_is_told(store):
+    tags = {"dataset_sha": "e" * 16}
+    ids = [
+        scored_run(store, f"{name} seed {seed}", made_up_scores(mean, seed), seed=seed,
+                   config={"model": {"name": name}}, **tags)
+        for name, mean, seeds in (("wide", -0.7, (0, 1)), ("slim", -0.6, (0,)))
+        for seed in seeds
+    ]  # fmt: skip
+    sentence = "rows differ in their number of seeds: wide has 0 and 1; slim has 0"
+    report = report_of(store, ids)
+    assert [note for note in report.notes if sentence in note]
+    assert sentence in leaderboard_table(report.boards[0]).caption
+    even = report_of(store, [ids[0], ids[2]])
+    assert not [note for note in even.notes if "seeds" in note]
 
 
 def test_runs_on_other_circuits_are_not_paired(report):

@@ -144,6 +144,22 @@ def test_seeds_are_one_configuration_and_repeats_are_left_out(store):
     assert len(found["none"].repeats) == 1
 
 
+def test_seeds_of_earlier_spellings_and_other_threads_are_one_configuration(store):
+    """As a resumed multirun reuses them: their configs have equivalent hashes."""
+    model = {"name": "rnn", "head": "correction"}
+    configs = [
+        {"model": {"name": "rnn", "output": "correction"}, "trainer": {"threads": 2}},
+        {"model": model, "trainer": {"threads": 1}, "train_circuits": None},
+    ]
+    ids = [
+        scored_run(store, f"rnn seed {k}", made_up_scores(-0.5, k), seed=k, config=config)
+        for k, config in enumerate(configs)
+    ]
+    (group,) = leaderboards(read(store, *ids))
+    (one,) = group.configurations
+    assert list(one.run_ids) == ids
+
+
 def test_evaluations_of_seeds_of_one_training_are_one_configuration(store):
     config, ids, trained = {"model": {"width": 8}}, [], []
     for seed in (0, 1):

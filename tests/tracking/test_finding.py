@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from qmend.runs.sweeps import mark_reused
 from qmend.tracking.finding import all_runs, children_of, find_run, select
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store
@@ -86,6 +87,26 @@ def test_selections(tree):
     assert names(select(own, "tag=kind:multirun").all) == {"middle", "leaf"}
     assert names(select(own, [ids["alone"], ids["leaf"][:10]]).all) == {"alone", "leaf"}
     assert names(select(own, ids["alone"]).all) == {"alone"}
+
+
+def test_a_reused_run_belongs_to_each_sweep_that_reused_it(store, tmp_path):
+    own = blank_store(store, tmp_path / "mlruns")
+    first = run_of(own, "first", kind="multirun")
+    cell = run_of(own, "cell", first)
+    for name in ("second", "third"):
+        with start_run(own, name, {"kind": "multirun"}, {}) as sweep:
+            mark_reused(own, cell, sweep.run_id)
+            mark_reused(own, cell, sweep.run_id)
+    runs = all_runs(own)
+    for parent in ("first", "second", "third"):
+        chosen = select(own, f"parent={find_run_named(runs, parent)}")
+        assert (names(chosen.parents), names(chosen.runs)) == ({parent}, {"cell"})
+    assert select(own, "latest").title == "third"
+    assert names(children_of(runs, first)) == {"cell"}
+
+
+def find_run_named(runs, name: str) -> str:
+    return next(run.info.run_id for run in runs if run.info.run_name == name)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from qmend.runs.sweeps import mark_reused
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
 from qmend.tracking.views import prepare_views
@@ -102,6 +103,21 @@ def test_a_view_finds_its_runs_and_no_others(empty):
         "Leaderboard of other on ibm_algiers": ["elsewhere"],
         "search": ["trial 2", "trial 1", "trial 0"],
     }
+
+
+def test_a_view_finds_the_runs_that_its_sweep_reused(empty):
+    first = log_family(empty, [model(8), model(16)], "first")
+    with start_run(empty, "second", {"kind": "multirun"}, {}) as second:
+        log(empty, "new", -0.5, model(32), second.run_id)
+        log(empty, "none", 0.3, {"baseline": "none"}, second.run_id, kind="baseline")
+    (reused,) = empty.runs(f"tags.mlflow.parentRunId = '{first}' and params.`model.width` = '8'")
+    mark_reused(empty, reused.info.run_id, second.run_id)
+    found = {}
+    for view in prepare_views(empty):
+        runs = empty.runs(view.state["searchFilter"])
+        found[view.title.partition(",")[0]] = {run.info.run_name for run in runs}
+    assert found["second"] == {"new", "trial 0"}
+    assert found["first"] == {"trial 0", "trial 1"}
 
 
 def test_axes_are_params_that_differ_and_that_every_run_has_a_place_on(empty):

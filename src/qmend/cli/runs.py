@@ -13,7 +13,7 @@ from qmend.reporting import run_tables
 from qmend.reporting.numbers import size_text
 from qmend.reporting.table import Table, facts_table
 from qmend.runs.reading import history, read_scored
-from qmend.tracking.finding import all_runs, children_of, find_run, kind_of, name_of, status_of
+from qmend.tracking.finding import all_runs, find_run, kind_of, name_of, status_of
 from qmend.tracking.store import Store, open_store
 from qmend.types import QmendError, nearest
 
@@ -86,9 +86,8 @@ def show_run(options: Namespace) -> None:
     for title, pairs in parts:
         if pairs:
             _print(facts_table(title, pairs))
-    below = children_of(all_runs(store), run.info.run_id)
-    if below:
-        lines = run_tables.indented(below)
+    lines = run_tables.indented(all_runs(store), below=run.info.run_id)
+    if lines:
         _print(run_tables.list_table(lines[:20], now, console.width))
         if len(lines) > 20:
             console.print(f"20 of {len(lines)} runs below it.", style="dim")

@@ -75,6 +75,20 @@ def current_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]
     return translated
 
 
+def current_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Translate the logged params of a run, as :func:`current_form` translates its config."""
+    translated = {}
+    for name, value in params.items():
+        key = present_key(name)
+        translated[key] = _renamed_values(key).get(value, value)
+    sections = {"", *(key.rpartition(".")[0] for key in translated)}
+    for (place, key), before in ADDED.items():
+        for section in sections:
+            if section.rpartition(".")[2] == place:
+                translated.setdefault(f"{section}.{key}".lstrip("."), str(before))
+    return translated
+
+
 def stable_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """Translate a present config to first names, keys left out where they change nothing.
 
@@ -106,6 +120,12 @@ def present_key(key: str) -> str:
     return ".".join(parts)
 
 
+def _renamed_values(key: str) -> dict[str, str]:
+    """Return first value -> present value of a dotted key in its present spelling."""
+    section, _, last = key.rpartition(".")
+    return RENAMED_VALUES.get((section.rpartition(".")[2], last), {})
+
+
 def spelling_sentence(override: str) -> str | None:
     """Return one sentence on an override in an old spelling, or None if its spelling holds.
 
@@ -117,9 +137,7 @@ def spelling_sentence(override: str) -> str | None:
         return None
     prefix, key, assigned, value = (part or "" for part in match.groups())
     new = RENAMED_GROUPS[key] if key in RENAMED_GROUPS else present_key(key)
-    section, _, last = new.rpartition(".")
-    values = RENAMED_VALUES.get((section.rpartition(".")[2], last), {})
-    values = values if section else RENAMED_OPTIONS.get(last, {})
+    values = _renamed_values(new) if "." in new else RENAMED_OPTIONS.get(new, {})
     present = ",".join(values.get(part, part) for part in value.split(","))
     if (new, present) == (key, value):
         return None

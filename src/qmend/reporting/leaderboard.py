@@ -58,7 +58,7 @@ def leaderboard_table(
         return "" if trained_before else seconds_text(c.seconds)
 
     def seeds(c: Configuration) -> str:
-        return " ".join(f"{value:.3f}" for value in c.seeds) if len(c.seeds) > 1 else ""
+        return " ".join(f"{value:.3f}" for value in c.seeds) if c.runs[0].seed.isdigit() else ""
 
     def mark(c: Configuration) -> str:
         return "best" if c is winner else "simulates" if c.simulates else ""
@@ -138,9 +138,28 @@ def caption(board: Leaderboard) -> str:
             "with several seeds: means, and the interval from the lowest lower to the highest "
             "upper end of theirs"
         )
+    if uneven := uneven_seeds(board):
+        parts.append(uneven)
     if any(c.simulates for c in board.configurations):
         parts.append(f"{SIMULATES} simulates its circuits, can't win")
     return "; ".join(parts)
+
+
+def uneven_seeds(board: Leaderboard) -> str:
+    """Say which seeds each trained row has, if some have more than others; else nothing."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for c in board.configurations:
+        seeds = tuple(run.seed for run in c.runs)
+        if seeds[0].isdigit():
+            names.setdefault(seeds, []).append(c.name)
+    if len({len(seeds) for seeds in names}) < 2:
+        return ""
+    most = sorted(names.items(), key=lambda item: -len(item[0]))
+    rows = [
+        f"{listing(these)} {'has' if len(these) == 1 else 'have'} {listing(list(seeds))}"
+        for seeds, these in most
+    ]
+    return f"rows differ in their number of seeds: {'; '.join(rows)}"
 
 
 def verdicts(board: Leaderboard) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mlflow.entities import Run as MlflowRun
@@ -30,6 +30,7 @@ from qmend.tracking.finding import (
     logged_figure,
     name_of,
     parent_of,
+    parents_of,
     status_of,
 )
 
@@ -38,6 +39,8 @@ WIDE = 100
 _BARS = "▁▂▃▄▅▆▇█"
 _CURVE = 32
 _SHORT_ID = 8
+#: Params in which runs of one configuration may differ.
+_RESULT_KEPT = ("trainer.threads", "seed")
 #: A name and its value.
 Pair = tuple[str, str | Cell]
 
@@ -58,34 +61,50 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def indented(runs: Sequence[MlflowRun]) -> list[tuple[int, MlflowRun]]:
-    """Order runs with their depths: newest first, children below their parent.
+@dataclass(frozen=True)
+class Line:
+    """A run in a list.
 
-    Children are ordered from oldest to newest.
+    Attributes:
+        depth: below the first run's.
+        reused: the run above has reused it, and another command has made it.
+    """
+
+    run: MlflowRun
+    depth: int = 0
+    reused: bool = False
+
+
+def indented(runs: Sequence[MlflowRun], below: str | None = None) -> list[Line]:
+    """Order runs as a tree: newest first, children below their parent from oldest to newest.
+
+    A reused run stands below each run that reused it, too.
+
+    Args:
+        below: id of the only run whose children are wanted.
     """
     ids = {run.info.run_id for run in runs}
-    below: dict[str, list[MlflowRun]] = {}
-    top = []
+    children: dict[str, list[MlflowRun]] = {}
     for run in runs:
-        parent = parent_of(run)
-        if parent in ids and parent is not None:
-            below.setdefault(parent, []).append(run)
-        else:
-            top.append(run)
+        for parent in parents_of(run):
+            children.setdefault(parent, []).append(run)
 
-    def tree(run: MlflowRun, depth: int) -> list[tuple[int, MlflowRun]]:
-        children = sorted(below.get(run.info.run_id, []), key=lambda r: r.info.start_time)
-        return [(depth, run), *(line for child in children for line in tree(child, depth + 1))]
+    def tree(parent: str, depth: int) -> Iterator[Line]:
+        for run in sorted(children.get(parent, ()), key=lambda run: run.info.start_time):
+            yield Line(run, depth, parent_of(run) != parent)
+            yield from tree(run.info.run_id, depth + 1)
 
+    if below is not None:
+        return list(tree(below, 0))
+    top = [run for run in runs if parent_of(run) not in ids]
     newest = sorted(top, key=lambda run: -run.info.start_time)
-    return [line for run in newest for line in tree(run, 0)]
+    return [line for run in newest for line in (Line(run), *tree(run.info.run_id, 1))]
 
 
-def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int = WIDE) -> Table:
+def list_table(lines: Sequence[Line], now: int, width: int = WIDE) -> Table:
     """List runs, one a line, with fewer columns on a terminal narrower than :data:`WIDE`.
 
     Args:
-        lines: depth below the first run's, and the run.
         now: milliseconds since the epoch.
     """
     wide = width >= WIDE
@@ -104,12 +123,13 @@ def list_table(lines: Sequence[tuple[int, MlflowRun]], now: int, width: int = WI
         Column(None, "id", words=True),
     )
     rows = []
-    for depth, run in lines:
-        status, change = status_of(run), logged_figure(run)
+    for line in lines:
+        run = line.run
+        status, change = "reused" if line.reused else status_of(run), logged_figure(run)
         harmed, seconds = logged_figure(run, "harmed_pct"), run.data.metrics.get("cost/seconds")
         mark = SIMULATES if run.data.tags.get("simulates") == "true" else ""
         cells = [
-            "  " * depth + name_of(run),
+            "  " * line.depth + name_of(run),
             kind_of(run),
             Cell(status, status),
             run.data.tags.get("dataset", "")[:15],
@@ -144,10 +164,9 @@ def fact_pairs(run: MlflowRun, now: int) -> list[Pair]:
     ended = info.end_time or now
     took = age_text(ended - info.start_time)
     pairs.append(("took", f"{took}, ended {age_text(now - ended)} ago"))
-    parent = parent_of(run)
-    if parent is not None:
-        pairs.append(("parent", parent))
-    return pairs
+    own = parent_of(run)
+    parents = parents_of(run)
+    return pairs + [("parent" if parent == own else "reused by", parent) for parent in parents]
 
 
 def _without_ends(metrics: Mapping[str, float]) -> list[str]:
@@ -196,8 +215,7 @@ def side_by_side(runs: Sequence[MlflowRun]) -> list[Table]:
     columns = (Column.text(""), *(Column(head, head, long="fold") for head in heads))
     params = [run.data.params for run in runs]
     keys = differing(params)
-    if len({each.get("seed") for each in params}) > 1:
-        keys.append("seed")
+    keys += [key for key in _RESULT_KEPT if len({each.get(key) for each in params}) > 1]
     rows = [Row.of([key, *(each.get(key, "-") for each in params)]) for key in keys]
     none = Row.of(["none", *("" for _ in runs)])
     logged = [run.data.metrics for run in runs]

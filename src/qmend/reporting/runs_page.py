@@ -19,7 +19,7 @@ from qmend.reporting.leaderboard import (
     pairs_table,
     summary_verdicts,
 )
-from qmend.reporting.run_tables import list_table
+from qmend.reporting.run_tables import Line, list_table
 from qmend.reporting.runs_report import RunsReport, SearchPart, training_curves, varied_params
 from qmend.reporting.table import Column, Row, Table
 from qmend.runs.leaderboard import Leaderboard
@@ -69,7 +69,7 @@ def write_runs_page(path: Path, report: RunsReport) -> list[Path]:
         notes=report.notes,
         searches=searches,
         boards=boards,
-        runs=list_table([(0, run) for run in report.selection.all], now=0),
+        runs=list_table([Line(run) for run in report.selection.all], now=0),
     )
     return saved
 

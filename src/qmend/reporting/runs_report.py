@@ -10,6 +10,7 @@ from mlflow.entities import Run as MlflowRun
 
 from qmend.metrics import Interval
 from qmend.reporting.figures import Curves
+from qmend.reporting.leaderboard import board_title, uneven_seeds
 from qmend.reporting.numbers import seconds_text
 from qmend.reporting.search_table import outcomes_text
 from qmend.runs.configurations import compared_params, differing
@@ -173,6 +174,9 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
             f"{repeats} older runs of the same configuration and seed are left out of the tables: "
             "the newest counts."
         )
+    for board in boards:
+        if uneven := uneven_seeds(board):
+            notes.append(f"{board_title(board)}: {uneven}.")
     if len(boards) > 1:
         notes.append("Only runs that were scored on the same circuits share a table.")
     return RunsReport(selection, boards, searches, notes)

@@ -11,11 +11,22 @@ from typing import Any
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
+from qmend.config.spellings import current_params
 from qmend.metrics import Interval
 from qmend.runs.reading import ScoredRun
 
 #: Params of place, speed and random numbers.
-_INCIDENTAL = ("tracking.", "data.", "ray.", "report", "resume", "output", "seed")
+_INCIDENTAL = (
+    "tracking.",
+    "data.",
+    "ray.",
+    "report",
+    "resume",
+    "output",
+    "seed",
+    "trainer.threads",
+    "trainer.save_every_seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -186,8 +197,9 @@ def _qualifier(run: ScoredRun, namesakes: Sequence[ScoredRun]) -> str:
 
 
 def compared_params(params: Mapping[str, str]) -> dict[str, str]:
-    """Select the params that decide a result, apart from the seed."""
-    return {key: value for key, value in params.items() if not key.startswith(_INCIDENTAL)}
+    """Select the params that decide a result, apart from the seed, in present spelling."""
+    current = current_params(params)
+    return {key: value for key, value in current.items() if not key.startswith(_INCIDENTAL)}
 
 
 def differing(params: Sequence[Mapping[str, str]]) -> list[str]:

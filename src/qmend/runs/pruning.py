@@ -13,7 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
 from qmend.runs.training import RUN_FILE, UNFINISHED
-from qmend.tracking.finding import all_runs, artifact_path, kind_of, name_of, parent_of
+from qmend.tracking.finding import all_runs, artifact_path, kind_of, name_of, parent_of, parents_of
 from qmend.tracking.store import Store, explain_errors
 from qmend.training.state import claim, read_state
 
@@ -74,7 +74,8 @@ def plan_pruning(store: Store, days: float, now: int) -> Pruning:
     registered = _registered(store)
     children: dict[str, list[MlflowRun]] = {}
     for run in runs:
-        children.setdefault(parent_of(run) or "", []).append(run)
+        for parent in parents_of(run):
+            children.setdefault(parent, []).append(run)
     kept: Counter[str] = Counter()
     reasons = {run.info.run_id: _reason(run, days, now, registered, resumable) for run in runs}
 
@@ -85,14 +86,14 @@ def plan_pruning(store: Store, days: float, now: int) -> Pruning:
     by_id = {run.info.run_id: run for run in runs}
     removed = []
     for run in runs:
-        parent = by_id.get(parent_of(run) or "")
+        search = by_id.get(parent_of(run) or "")
         if run.info.status not in _ENDED_BADLY:
             continue
         if reasons[run.info.run_id]:
             kept[reasons[run.info.run_id]] += 1
         elif not goes(run):
             kept["has runs below it that are kept"] += 1
-        elif kind_of(run) == "trial" and parent is not None and not goes(parent):
+        elif kind_of(run) == "trial" and search is not None and not goes(search):
             kept["belongs to a search that is kept"] += 1
         else:
             removed.append(run)

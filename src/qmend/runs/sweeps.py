@@ -13,15 +13,13 @@ from dataclasses import asdict
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.runs.cells import CellRecord, Outcome
+from qmend.tracking.finding import REUSED_TAG, parents_of
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
-#: Tag of a finished run that later commands reused: the ids of those commands' runs.
-REUSED_TAG = "reused_by"
 _MAX_NAME = 200
 #: First words of the metrics that a record keeps.
 _KEPT = ("test/l1rc_median", "test/improved_pct", "test/harmed_pct", "cost/seconds")
@@ -57,10 +55,10 @@ def mark_reused(store: Store, run_id: str, parent: str) -> None:
     It stays the child of the run that made it, which would lose it else.
     """
     with explain_errors(store.root):
-        tags = store.client.get_run(run_id).data.tags
-    reused_by = tags.get(REUSED_TAG, "").split()
-    if tags.get(MLFLOW_PARENT_RUN_ID) != parent and parent not in reused_by:
-        Run(store, run_id).tags({REUSED_TAG: " ".join([*reused_by, parent])})
+        run = store.client.get_run(run_id)
+    if parent not in parents_of(run):
+        reused_by = f"{run.data.tags.get(REUSED_TAG, '')} {parent}".strip()
+        Run(store, run_id).tags({REUSED_TAG: reused_by})
 
 
 def take_over(

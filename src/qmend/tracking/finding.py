@@ -19,6 +19,8 @@ from qmend.types import QmendError
 #: More runs than any store of this kind holds.
 _EVERY = 50_000
 _SHOWN = 5
+#: Tag of a finished run that later commands reused: the ids of those commands' runs.
+REUSED_TAG = "reused_by"
 #: Splits that a run can have been scored on, the one that counts first.
 SCORED_SPLITS = ("test", "all", "val", "train")
 #: Forms of a selection, for messages and help.
@@ -45,6 +47,12 @@ def parent_of(run: MlflowRun) -> str | None:
     """Return the id of the parent run, or None."""
     parent = run.data.tags.get(MLFLOW_PARENT_RUN_ID)
     return None if parent is None else str(parent)
+
+
+def parents_of(run: MlflowRun) -> list[str]:
+    """List the ids of all runs that a run belongs to: its parent, and those that reused it."""
+    own = parent_of(run)
+    return [*([] if own is None else [own]), *run.data.tags.get(REUSED_TAG, "").split()]
 
 
 def scored_split(run: MlflowRun) -> str | None:
@@ -102,19 +110,18 @@ def find_run(runs: Sequence[MlflowRun], text: str) -> MlflowRun:
 
 
 def children_of(runs: Sequence[MlflowRun], parent: str) -> list[MlflowRun]:
-    """Collect the runs below a parent at any depth, oldest first."""
+    """Collect the runs below a parent at any depth, those it reused among them, oldest first."""
     by_parent: dict[str, list[MlflowRun]] = {}
     for run in runs:
-        above = parent_of(run)
-        if above is not None:
+        for above in parents_of(run):
             by_parent.setdefault(above, []).append(run)
-    below: list[MlflowRun] = []
+    below: dict[str, MlflowRun] = {}
     waiting = [parent]
     while waiting:
         children = by_parent.pop(waiting.pop(), [])
-        below += children
+        below |= {run.info.run_id: run for run in children}
         waiting += [run.info.run_id for run in children]
-    return sorted(below, key=lambda run: (run.info.start_time, run.info.run_id))
+    return sorted(below.values(), key=lambda run: (run.info.start_time, run.info.run_id))
 
 
 @dataclass(frozen=True)
@@ -189,7 +196,7 @@ def _no_such_tag(runs: Sequence[MlflowRun], key: str, value: str) -> str:
 def _latest(runs: Sequence[MlflowRun]) -> MlflowRun:
     """Return the newest top-level run with children or figures, else the newest."""
     ids = {run.info.run_id for run in runs}
-    parents = {parent_of(run) for run in runs}
+    parents = {parent for run in runs for parent in parents_of(run)}
     top = [run for run in runs if parent_of(run) not in ids]
     informative = (run for run in top if run.info.run_id in parents or run.data.metrics)
     return next(informative, top[0])
@@ -199,7 +206,7 @@ def _selection(title: str, chosen: list[MlflowRun], runs: Sequence[MlflowRun]) -
     members = {run.info.run_id: run for run in chosen}
     for run in chosen:
         members |= {child.info.run_id: child for child in children_of(runs, run.info.run_id)}
-    above = {parent_of(run) for run in members.values()}
+    above = {parent for run in members.values() for parent in parents_of(run)}
     order = sorted(members.values(), key=lambda run: (run.info.start_time, run.info.run_id))
     return Selection(
         title,

@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from qmend.tracking.finding import SCORED_SPLITS, scored_split
+from qmend.tracking.finding import SCORED_SPLITS, parent_of, parents_of, scored_split
 from qmend.tracking.store import Store, explain_errors
 
 _TAG = "mlflow.sharedViewState."
@@ -27,6 +27,8 @@ _TAG = "mlflow.sharedViewState."
 _OURS = "qmend-"
 #: MLflow takes at most 40 views of an experiment, people's own among them.
 _LEADERBOARDS, _FAMILIES = 4, 6
+#: Runs that a view can name one by one.
+_MOST_IDS = 300
 #: Characters that an experiment's tag may have.
 _LONGEST = 20_000
 #: Kind of the experiment in MLflow's words; else it opens as one of generative AI.
@@ -153,7 +155,8 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
     for run in runs:
         # Baselines and evaluations elsewhere have no config of a model.
         if _IS_TRAINING in run.data.params and "dataset_sha" in run.data.tags:
-            children.setdefault(run.data.tags.get(MLFLOW_PARENT_RUN_ID, ""), []).append(run)
+            for parent_id in parents_of(run):
+                children.setdefault(parent_id, []).append(run)
     shown = 0
     for parent in runs:
         family = children.get(parent.info.run_id, [])
@@ -175,9 +178,7 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
             f"{_OURS}family-{parent.info.run_id}",
             f"{(parent.info.run_name or parent.info.run_id)[:100]}, {started:%Y-%m-%d %H:%M}",
             _state(
-                search=f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent.info.run_id}' and "
-                f"tags.dataset_sha = '{sha}' and params.`{_IS_TRAINING}` LIKE '%' and "
-                f"metrics.`{objective}` < 1000",
+                search=_family_search(parent, members, sha, objective),
                 objective=objective,
                 columns=[
                     *_columns("metrics", (*figures, *_COSTS)),
@@ -189,6 +190,22 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
             ),
             charts=True,
         )
+
+
+def _family_search(
+    parent: MlflowRun, members: Sequence[MlflowRun], sha: str, objective: str
+) -> str:
+    """Write the filter for the members of a family, by id where it reused runs of others.
+
+    MLflow's filters have no OR. More runs than a view has room for are found by their parent.
+    """
+    reused = any(parent_of(run) != parent.info.run_id for run in members)
+    if reused and len(members) <= _MOST_IDS:
+        return f"attributes.run_id IN ({', '.join(repr(run.info.run_id) for run in members)})"
+    return (
+        f"tags.{MLFLOW_PARENT_RUN_ID} = '{parent.info.run_id}' and tags.dataset_sha = '{sha}' and "
+        f"params.`{_IS_TRAINING}` LIKE '%' and metrics.`{objective}` < 1000"
+    )
 
 
 def _objective(family: Sequence[MlflowRun]) -> str | None:
