@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -49,6 +50,14 @@ def is_gone(identity: str) -> bool:
         return other or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def terminate(identity: str) -> None:
+    """Send SIGTERM to a process, if it is still there and on this host."""
+    host, pid, _ = identity.rsplit(":", 2)
+    if host == socket.gethostname() and not is_gone(identity):
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGTERM)
 
 
 @functools.cache

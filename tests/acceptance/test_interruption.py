@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import signal
 import sqlite3
@@ -13,8 +14,10 @@ import psutil
 import pytest
 from commandline import Command, Outcome, Tracked, end_tree, outcome, start, tracked, wait_until
 
+from qmend.runs.training import RUN_FILE
 from qmend.training.state import read_state
 
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 #: Trains until it is stopped.
 ENDLESS = (
     "dataset=tiny",
@@ -91,7 +94,8 @@ def stopped(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
     ways = {
         "SIGINT": (signal.SIGINT, ()),
         "SIGKILL": (signal.SIGKILL, ()),
-        "SIGTERM in a multirun": (signal.SIGTERM, ("seed=0,1", "-m")),
+        # More cells than processes.
+        "SIGTERM in a multirun": (signal.SIGTERM, ("-m", *JOBLIB, "seed=0,1,2")),
     }
     folders = {}
     processes = {}
@@ -103,7 +107,10 @@ def stopped(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
             processes[name] = start("train", *ENDLESS, *more, folder=folders[name])
         for name, (number, _) in ways.items():
             database = folders[name] / "mlruns" / "mlflow.db"
-            wait_until(lambda db=database: trains(db), f"some epochs ({name})", processes[name])
+            cells = 2 if "multirun" in name else 1
+            wait_until(
+                lambda db=database, n=cells: trains(db, n), f"some epochs ({name})", processes[name]
+            )
             processes[name].send_signal(number)
             results[name] = outcome(processes[name])
     finally:
@@ -112,13 +119,13 @@ def stopped(made: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, T
     return {name: tracked(folders[name], results[name]) for name in ways}
 
 
-def trains(database: Path) -> bool:
-    """Whether epochs have been logged; reads only, as the store may be about to be made."""
-    query = "select count(*) from metrics where key = 'train/loss'"
+def trains(database: Path, runs: int) -> bool:
+    """Whether so many have logged epochs; reads only, as the store may be about to be made."""
+    query = "select count(*) from metrics where key = 'train/loss' group by run_uuid"
     try:
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         with contextlib.closing(connection):
-            return bool(connection.execute(query).fetchone()[0] >= 3)
+            return sum(count >= 3 for (count,) in connection.execute(query)) == runs
     except sqlite3.OperationalError:
         return False
 
@@ -139,21 +146,41 @@ def test_an_interrupted_command_says_so(stopped: dict[str, Tracked], how: str) -
 def test_an_interrupted_training_is_saved_at_once(stopped: dict[str, Tracked], how: str) -> None:
     """The next regular writing of the state was half a minute away."""
     left = stopped[how]
-    (folder,) = (left.folder / "mlruns" / "unfinished").iterdir()
-    state = read_state(folder).state
-    assert state is not None
-    assert f"Saved after epoch {state['epochs']} of 1000000." in left.result.out
-    (run,) = left.kind("train")
-    logged = left.client.get_metric_history(run.info.run_id, "train/loss")
-    assert state["epochs"] >= len(logged) - 1
+    runs = {run.info.run_id for run in left.kind("train")}
+    for folder in (left.folder / "mlruns" / "unfinished").iterdir():
+        state = read_state(folder).state
+        assert state is not None
+        assert f"Saved after epoch {state['epochs']} of 1000000." in left.result.out
+        run_id = (folder / RUN_FILE).read_text()
+        logged = left.client.get_metric_history(run_id, "train/loss")
+        assert state["epochs"] >= len(logged) - 5  # they take milliseconds
+        runs.remove(run_id)
+    assert runs == set()
 
 
-def test_an_interrupted_multirun_is_killed_with_its_cell(stopped: dict[str, Tracked]) -> None:
+def test_an_interrupted_multirun_is_killed_with_its_cells(stopped: dict[str, Tracked]) -> None:
     left = stopped["SIGTERM in a multirun"]
-    (parent,), (cell,) = left.kind("multirun"), left.kind("train")
-    assert cell.info.status == "KILLED"
-    assert parent.info.status == "KILLED"
-    assert parent.data.tags["error"] == "interrupted"
+    (parent,), cells = left.kind("multirun"), left.kind("train")
+    for run in (parent, *cells):
+        assert run.info.status == "KILLED"
+        assert run.data.tags["error"] == "interrupted"
+    assert {run.info.run_name for run in cells} == {"seed=0", "seed=1"}
+
+
+def test_an_interrupted_multirun_says_what_became_of_each_cell(
+    stopped: dict[str, Tracked],
+) -> None:
+    left = stopped["SIGTERM in a multirun"]
+    out = left.result.out
+    assert out.startswith("3 cells, 2 at once: seed=0,1,2\n")
+    assert out.index("cell 1/3 starts: seed=0") < out.index("cell 1/3 interrupted: seed=0")
+    assert "cell 3/3" not in out
+    assert "3 cells: 2 interrupted, 1 not started" in out
+    assert "resume=true" in out
+    (parent,) = left.kind("multirun")
+    records = json.loads(left.artifacts(parent, "cells.json").read_text())
+    assert [record["status"] for record in records] == ["interrupted"] * 2 + ["not started"]
+    assert {record["error"] for record in records} == {""}
 
 
 def test_the_next_command_ends_a_run_whose_process_was_killed(

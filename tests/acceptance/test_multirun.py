@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import sqlite3
 from dataclasses import dataclass
@@ -98,6 +99,22 @@ def test_cells_that_need_the_same_dataset_make_it_once(swept: Interrupted) -> No
     assert "Another process" not in out
 
 
+def test_a_log_shows_each_start_and_end_with_counts(swept: Interrupted) -> None:
+    lines = swept.resumed.result.out.splitlines()
+    assert lines[0] == "4 cells, 2 at once: seed=0,1,2,-1"
+    for number, seed in enumerate((0, 1, 2, -1), 1):
+        (started,) = [line for line in lines if f"cell {number}/4 starts: seed={seed} (" in line]
+        (ended,) = [
+            line
+            for line in lines
+            if re.match(rf"  cell {number}/4 (finished|reused|failed): seed={seed};", line)
+        ]
+        assert lines.index(started) < lines.index(ended)
+        assert re.search(r"\(\d of 4 ended(, \d \w+)*, \d running\)$", started)
+        assert re.search(r" s; \d of 4 ended(, \d \w+)*\)$", ended)
+    assert any("4 of 4 ended, 1 failed" in line for line in lines)
+
+
 def test_a_killed_multirun_goes_on_under_its_own_parent(swept: Interrupted) -> None:
     (before,), (after,) = swept.killed.kind("multirun"), swept.resumed.kind("multirun")
     assert before.info.status == "RUNNING"  # as it was killed; the next command saw to it
@@ -182,10 +199,11 @@ def test_another_multirun_takes_finished_cells_over_whatever_ran_them(
         [f"seed={seed}", "train", "reused"] for seed in (1, 2)
     ]
     chosen = f"runs=parent={parent.info.run_id}"
-    report = here("report", chosen, "output=page.html", folder=folder).succeeded().out
+    here("report", chosen, "output=page.html", folder=folder).succeeded()
     taken = {run.info.run_name: run for run in found.kind("train")}
     medians = [taken[f"seed={seed}"].data.metrics["test/l1rc_median"] for seed in (1, 2)]
-    assert " ".join(f"{median:.3f}" for median in medians) in report
+    page = (folder / "page.html").read_text()
+    assert " ".join(f"{median:.3f}" for median in medians) in page
 
     alone = here("train", *QUICK, "resume=true", "seed=1", folder=folder).succeeded()
     assert "has finished it" in alone.out

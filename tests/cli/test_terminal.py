@@ -3,8 +3,7 @@
 import pytest
 from rich.console import Group
 
-from qmend.cli import terminal
-from qmend.cli.terminal import TerminalObserver, console, warn
+from qmend.cli.terminal import TerminalObserver, console, progress_bars, warn
 from qmend.reporting.table import Column, Row, Table, facts_table
 
 NAMES = ["model=[rnn]", "a[/b]", "[bold]loud", ":warning: x", "C:\\[x]", "[link=file:///]y"]
@@ -26,7 +25,7 @@ def test_a_name_with_brackets_is_shown_whole(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_so_is_one_beside_a_progress_bar(name):
-    with terminal._bar() as progress:
+    with progress_bars() as progress:
         progress.add_task(f"{name} epochs", total=2, note=name)
         shown = progress.get_renderable()
     with console.capture() as captured:
@@ -63,13 +62,9 @@ def test_a_stage_without_work_is_not_announced():
     assert "..." not in captured.get()
 
 
-@pytest.mark.parametrize("apart", [True, False])
-def test_a_terminal_and_workers_have_no_such_lines(apart, monkeypatch):
-    """A terminal shows bars; workers leave the log to the driver."""
-    if apart:
-        monkeypatch.setattr(terminal, "_bars", [])
-    else:
-        monkeypatch.setattr(console, "_force_terminal", True)
+def test_a_terminal_has_no_such_lines(monkeypatch):
+    """It shows bars."""
+    monkeypatch.setattr(console, "_force_terminal", True)
     with console.capture() as captured:
         TerminalObserver().stage("scoring none")
     assert captured.get() == ""

@@ -103,6 +103,22 @@ def test_both_signals_wait_and_go_by_the_handlers_before():
             signal.signal(number, handler)
 
 
+def test_one_that_is_ignored_hides_no_other():
+    """As in a worker, whose terminal sends ctrl-C to all while its driver sends SIGTERM."""
+    came = []
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+        with held_back():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_the_block_itself_may_fail_and_nothing_is_left_changed():
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     with pytest.raises(ZeroDivisionError), held_back():

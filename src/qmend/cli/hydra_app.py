@@ -18,8 +18,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from qmend.cli.main import explain
-from qmend.cli.multirun import current_cell, end_multirun, reraise_callback_error
-from qmend.cli.terminal import console
+from qmend.cli.multirun import (
+    current_cell,
+    end_multirun,
+    is_stopping,
+    reraise_callback_error,
+)
 from qmend.config.errors import CONFIG_ERRORS, hydra_sentence, unknown_space, validate
 from qmend.config.model import CommandConfig
 from qmend.config.paths import conf_dir, config_groups
@@ -49,7 +53,13 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             hydra_config = HydraConfig.get()
             overrides = list(hydra_config.overrides.task)
             choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
+            if is_stopping():
+                return None
             return task(validate(kind, composed, name).composed(overrides, choices))
+        except KeyboardInterrupt:
+            if is_stopping():
+                return Outcome("interrupted")
+            raise
         except CONFIG_ERRORS as error:
             failed.append(QmendError(hydra_sentence(error, folder, name)))
         except Exception as error:
@@ -75,10 +85,11 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
 def _outcome(error: Exception, driver: int) -> Outcome | None:
     """Report a failed job; return its outcome where it is the cell of a multirun."""
     _, sentence = explain(error)
+    if is_stopping():  # such as an interrupt in the middle of an import
+        return Outcome("interrupted")
     if current_cell() is not None:
         if os.environ.get("QMEND_DEBUG"):
             traceback.print_exception(error)
-        console.print(f"  {sentence}")
         return Outcome("failed", error=sentence)
     if os.getpid() != driver:  # of a multirun without a run: nothing else tells the driver
         raise QmendError(sentence)

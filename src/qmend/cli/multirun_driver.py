@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import ExitStack, suppress
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 from joblib import effective_n_jobs
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from qmend.cli.multirun import Sweep, varying_overrides
+from qmend.cli.multirun import STOP, Sweep, varying_overrides
+from qmend.cli.multirun_board import Board, CellState
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.config.compose import expand_sweep
-from qmend.processes import process_identity
+from qmend.processes import is_gone, process_identity, terminate
 from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
 from qmend.runs.sweeps import log_cells, open_parent, read_record
@@ -23,19 +27,25 @@ from qmend.tracking.store import PROCESS_TAG, Store, explain_errors, open_store,
 from qmend.types import QmendError
 from qmend.workflows.observer import announce_new
 
+#: Seconds that interrupted cells get to save their state, and between two looks at them.
+_PATIENCE, _CHECK_SECONDS = 20.0, 0.1
+
 
 class Multirun:
     """The open parent run, from the first cell to the table at the end."""
 
     def __init__(self, config: DictConfig) -> None:
         root = Path(config.tracking.root)
-        announce_new(TerminalObserver(), "Runs", root)
-        self.store = open_store(root)
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         texts = [f"{key}={value}" for key, value in params.items()]
         self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])
         varying = tuple(text.partition("=")[0] for text in swept)
-        _limit_processes(config, len(self.cells))
+        processes = _limit_processes(config, len(self.cells))
+        at_once = "one after the other" if processes is None else f"{processes} at once"
+        counted = "1 cell" if len(self.cells) == 1 else f"{len(self.cells)} cells, {at_once}"
+        console.print(f"{counted}: {' '.join(swept)}", style="bold")
+        announce_new(TerminalObserver(), "Runs", root)
+        self.store = open_store(root)
         # Hydra's relative directories are relative to the directory that the command runs in.
         folder = Path(config.hydra.sweep.dir).resolve()
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,44 +58,95 @@ class Multirun:
         self.stack = ExitStack()
         self.run: Run = self.stack.enter_context(parent)
         self.sweep = Sweep(self.run.run_id, folder, varying, process_identity())
+        names = [" ".join(varying_overrides(cell, varying)) for cell in self.cells]
+        elsewhere = not str(config.hydra.launcher._target_).endswith("BasicLauncher")
+        self.board = Board(folder, names, watching=elsewhere)
+        if elsewhere:
+            self.stack.enter_context(self._stopping_at_signals())
+
+    @contextmanager
+    def _stopping_at_signals(self) -> Iterator[None]:
+        """Let cells in other processes save their state when this one is interrupted."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        handlers = [signal.getsignal(number) for number in signals]
+
+        def stop(*_: Any) -> None:
+            for number, handler in zip(signals, handlers, strict=True):
+                signal.signal(number, handler)  # a second one ends the command at once
+            running = len(self.board.running())
+            console.print(f"  Interrupted: {running} running cells save their state.")
+            self._stop_cells()
+            raise KeyboardInterrupt
+
+        for number in signals:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in zip(signals, handlers, strict=True):
+                signal.signal(number, handler)
+
+    def _stop_cells(self) -> None:
+        """Start no further cell, interrupt those that run, and wait until they have saved."""
+        (self.sweep.folder / STOP).touch()
+        told: set[int] = set()
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            running = [cell for cell in self.board.running() if not is_gone(cell.process)]
+            if not running:
+                return
+            for cell in running:
+                if cell.number not in told:
+                    terminate(cell.process)
+                    told.add(cell.number)
+            time.sleep(_CHECK_SECONDS)
 
     def end(self, error: BaseException | None) -> None:
         """End the run with the status that belongs to the error and the outcomes."""
         _end_workers(self.store, self.run.run_id)
+        self.board.close()
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         records = [
             read_record(
                 self.store,
                 varying_overrides(overrides, self.sweep.varying),
-                self._outcome(number),
+                ended_as(state, interrupted),
             )
-            for number, overrides in enumerate(self.cells)
+            for overrides, state in zip(self.cells, self.board.cells, strict=True)
         ]
         if isinstance(error, BrokenProcessPool):
-            error = None  # the rows of unfinished cells show it
+            error = None  # the rows of cells that failed show it
         error = error or failure(
             records, "The same command with resume=true tries the failed ones again."
         )
         with suppress(QmendError):  # the store's error must not hide the cells'
             log_cells(self.run, records)
-        if any(record.status != "not finished" for record in records):
+        if any(record.status != "not started" for record in records):
             console.print(cells_table(records, "multirun", self.run.run_id).terminal())
-        if isinstance(error, KeyboardInterrupt):
-            console.print("  With resume=true the same command skips finished cells.")
+        if interrupted:
+            console.print(
+                "  With resume=true the same command skips finished cells and resumes the others."
+            )
         # Marked here; the error itself is raised by the command.
         with suppress(QmendError, KeyboardInterrupt, SystemExit):
             self.stack.__exit__(type(error) if error else None, error, None)
         if isinstance(error, FailedCellsError):
             raise error from None
 
-    def _outcome(self, number: int) -> Outcome:
-        try:
-            return Outcome(**json.loads((self.sweep.folder / f"{number}.json").read_text()))
-        except (OSError, ValueError, TypeError):
-            return Outcome("not finished", error="its process ended before it did.")
+
+def ended_as(cell: CellState, interrupted: bool) -> Outcome:
+    """Return how a cell ended, which it may not have been able to report."""
+    if cell.outcome is not None:
+        return cell.outcome
+    if not cell.process:
+        return Outcome("not started")
+    if interrupted:
+        return Outcome("interrupted")
+    return Outcome("failed", error="its process ended before it did.")
 
 
-def _limit_processes(config: DictConfig, cells: int) -> None:
-    """Limit the launcher's processes to the number of cells.
+def _limit_processes(config: DictConfig, cells: int) -> int | None:
+    """Limit the launcher's processes to the number of cells, and return it; None without any.
 
     Raises:
         QmendError: if the number of processes is none.
@@ -93,15 +154,17 @@ def _limit_processes(config: DictConfig, cells: int) -> None:
     launcher = config.hydra.launcher
     asked = OmegaConf.select(launcher, "n_jobs")
     if asked is None:
-        return
+        return None
     if not isinstance(asked, int) or isinstance(asked, bool) or asked == 0:
         raise QmendError(
             f"hydra.launcher.n_jobs is {asked!r}; give a number of processes, or -1 for one a "
             "processor."
         )
+    processes = min(int(effective_n_jobs(asked)), cells)
     with read_write(config), open_dict(config):
-        launcher.n_jobs = min(effective_n_jobs(asked), cells)
+        launcher.n_jobs = processes
         launcher.batch_size, launcher.pre_dispatch = "1", "n_jobs"  # none waits behind a long one
+    return processes
 
 
 def _end_workers(store: Store, parent: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,17 +42,13 @@ def warn(sentence: str) -> None:
     console.print(Text.assemble("  ", ("Warning", "bold red"), f": {sentence}"))
 
 
-_bars = [True]
+def progress_bars(*, transient: bool = False) -> Progress:
+    """Make bars with a description, counts, times and a note each.
 
-
-def without_bars() -> None:
-    """Show no progress bars from now on: this process is not alone in the terminal."""
-    _bars.clear()
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    with Progress(
+    Args:
+        transient: they disappear at the end.
+    """
+    return Progress(
         TextColumn("  {task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
@@ -60,9 +56,13 @@ def _bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
-        disable=not _bars,
-    ) as progress:
-        yield progress
+        transient=transient,
+    )
+
+
+def epoch_note(values: Mapping[str, float]) -> str:
+    """Write an epoch's figure beside a bar."""
+    return f"val L1RC {values['val/l1rc_median']:+.3f}"
 
 
 class TerminalObserver(Observer):
@@ -75,12 +75,12 @@ class TerminalObserver(Observer):
         console.print(title, style="bold")
 
     def stage(self, name: str) -> None:
-        if _bars and not console.is_terminal:  # where there is one, a bar shows it
+        if not console.is_terminal:  # where there is one, a bar shows it
             console.print(f"  {name} ...")
 
     @contextmanager
     def circuits(self, title: str = "circuits") -> Iterator[Callable[[int, int], None]]:
-        with _bar() as progress:
+        with progress_bars() as progress:
             bars: list[TaskID] = []  # none before the config has proved possible
 
             def update(done: int, total: int) -> None:
@@ -95,12 +95,11 @@ class TerminalObserver(Observer):
     @contextmanager
     def training(self, name: str, epochs: int) -> Iterator[TrainingObserver]:
         self.stage(f"{name}: at most {epochs:,} epochs")
-        with _bar() as progress:
+        with progress_bars() as progress:
             bar = progress.add_task(f"{name} epochs", total=epochs, note="")
 
             def update(done: int, total: int, values: dict[str, float]) -> None:
-                note = f"val L1RC {values['val/l1rc_median']:+.3f}"
-                progress.update(bar, completed=done, total=total, note=note)
+                progress.update(bar, completed=done, total=total, note=epoch_note(values))
 
             yield TrainingObserver(update, self.message)
 

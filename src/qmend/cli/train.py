@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmend.cli.multirun import current_cell
+from qmend.cli.multirun import cell_observer, current_cell
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.reporting.numbers import interval_text
 from qmend.runs.cells import Outcome
@@ -12,13 +12,15 @@ from qmend.workflows.train import train
 
 def train_network(config: TrainConfig) -> Outcome:
     """Train one network, or one cell of a multirun."""
-    training = train(config, TerminalObserver(), cell=current_cell())
+    cell = current_cell()
+    training = train(config, cell_observer() or TerminalObserver(), cell=cell)
     if training.reused or training.scored is None:
         return Outcome("reused", training.run_id)
     figures = training.scored.figures
-    console.print(
-        f"  {training.name}: test median L1RC {interval_text(figures['l1rc_median'])}, improved "
-        f"{figures['improved_pct'].value:.1f} %, harmed {figures['harmed_pct'].value:.1f} %; "
-        f"run {training.run_id}",
+    result = (
+        f"test median L1RC {interval_text(figures['l1rc_median'])}, improved "
+        f"{figures['improved_pct'].value:.1f} %, harmed {figures['harmed_pct'].value:.1f} %"
     )
-    return Outcome("finished", training.run_id)
+    if cell is None:  # a multirun prints those of its cells
+        console.print(f"  {training.name}: {result}; run {training.run_id}")
+    return Outcome("finished", training.run_id, result=result)

@@ -29,11 +29,13 @@ class Outcome:
     Attributes:
         status: ``reused``: finished by an earlier command, whose run it is.
         error: one sentence where it failed.
+        result: its figures in a few words.
     """
 
-    status: Literal["finished", "reused", "failed", "not finished"]
+    status: Literal["finished", "reused", "failed", "interrupted", "not started"]
     run_id: str | None = None
     error: str = ""
+    result: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class CellRecord:
         overrides: ``key=value`` of each key that varies.
         status: of its :class:`Outcome`.
         run_id: its run; None where it got none.
-        error: one sentence where it did not finish.
+        error: one sentence where it failed.
         metrics: of its run, by the run contract.
     """
 
@@ -60,7 +62,7 @@ class CellRecord:
 
     @property
     def failed(self) -> bool:
-        return self.status not in ("finished", "reused")
+        return self.status == "failed"
 
 
 class FailedCellsError(QmendError):
@@ -79,7 +81,8 @@ def failure(records: Sequence[CellRecord], advice: str) -> FailedCellsError | No
     if not failed:
         return None
     first = failed[0]
-    return FailedCellsError(
-        f"{len(failed)} of {len(records)} cells failed, the first ({first.name}): {first.error} "
-        f"{advice}"
-    )
+    counted = f"{len(failed)} of {len(records)} cells failed"
+    not_started = sum(record.status == "not started" for record in records)
+    if not_started:
+        counted += f" and {not_started} did not start"
+    return FailedCellsError(f"{counted}, the first ({first.name}): {first.error} {advice}")

@@ -39,8 +39,8 @@ def held_back() -> Iterator[None]:
             signal.signal(signal.SIGTERM, terminate)
     finally:
         signal.signal(signal.SIGINT, interrupt)
-        if came:
-            signal.raise_signal(came[0])
+        for number in dict.fromkeys(came):  # the first may be one that this process ignores
+            signal.raise_signal(number)
 
 
 class SteadyClient(MlflowClient):
