@@ -40,10 +40,15 @@ def _started(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
 
 
+def same_host(identity: str) -> bool:
+    """Tell whether a process is or was one of this host."""
+    return identity.rsplit(":", 2)[0] == socket.gethostname()
+
+
 def is_gone(identity: str) -> bool:
     """Tell whether a process has ended; False on another host, where it is unknown."""
-    host, pid, started = identity.rsplit(":", 2)
-    if host != socket.gethostname():
+    _, pid, started = identity.rsplit(":", 2)
+    if not same_host(identity):
         return False
     try:
         other = abs(_started(int(pid)) - float(started)) > 0.05

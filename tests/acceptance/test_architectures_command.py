@@ -7,8 +7,7 @@ from pathlib import Path
 
 from commandline import Command
 
-from qmend.tracking.finding import artifact_path
-from qmend.tracking.store import open_store
+from qmend.tracking.store import artifact_folder, open_store
 
 SMALL = ("model=blind_mlp", "model.width=8", "trainer=tiny", "trainer.threads=1")
 FEW = (
@@ -55,7 +54,7 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
     trained = store.runs("tags.kind = 'train'")
     assert len(trained) == 8
     assert {run.data.tags["mlflow.parentRunId"] for run in trained} == {parent.info.run_id}
-    cells = json.loads(artifact_path(parent, "cells.json").read_text())
+    cells = json.loads((artifact_folder(parent) / "cells.json").read_text())
     assert {cell["status"] for cell in cells} == {"finished"}
     assert ["cell=small_l1", "seed=1"] in [cell["overrides"] for cell in cells]
 
@@ -63,7 +62,7 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
     again = here("study", "architectures", *FEW).succeeded()
     assert "walsh_operator_relative_l1 average of 2" in again.out
     assert {run.info.run_id for run in store.runs()} == before
-    cells = json.loads(artifact_path(parent, "cells.json").read_text())
+    cells = json.loads((artifact_folder(parent) / "cells.json").read_text())
     assert {c["status"] for c in cells if "seed=-" not in c["overrides"]} == {"reused"}
 
     # The cells are runs of `qmend train`: found and run again as such.
@@ -89,7 +88,7 @@ def test_a_stopped_study_repeats_no_finished_cell(here: Command, tmp_path: Path)
     assert "small" in failed.out
     (parent,) = store.runs("tags.kind = 'study'")
     assert parent.info.status == "FAILED"
-    records = json.loads(artifact_path(parent, "cells.json").read_text())
+    records = json.loads((artifact_folder(parent) / "cells.json").read_text())
     statuses = {record["overrides"][1]: record["status"] for record in records[:2]}
     assert statuses == {"seed=0": "finished", "seed=1": "reused"}
     assert records[1]["run_id"] == first.info.run_id

@@ -34,6 +34,17 @@ def test_every_command_has_help_with_an_example(here: Command, command: Describe
     assert command.example.startswith(f"qmend {command.words}")
 
 
+def test_only_experiments_that_fit_are_offered(here: Command) -> None:
+    offered = {
+        name: here(name, "--help").succeeded().out.partition("  experiment: ")[2].split("\n")[0]
+        for name in ("demo", "train", "tune")
+    }
+    assert offered["demo"] == "demo_tiny"
+    assert offered["train"] == offered["tune"]
+    assert "walsh_operator" in offered["train"]
+    assert "demo_tiny" not in offered["train"]
+
+
 def test_the_composed_config_is_shown_and_nothing_is_done(here: Command, tmp_path: Path) -> None:
     out = here("train", "model=perceiver", "model.width=32", "--cfg", "job").succeeded().out
     assert "  name: perceiver\n" in out

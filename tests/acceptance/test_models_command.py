@@ -12,9 +12,7 @@ from commandline import Command, Tracked, tracked
 @pytest.fixture
 def networks(demo: Tracked, data: Path, tmp_path: Path) -> dict[str, str]:
     """Architecture -> run of the demo's trainings, in a copy of its store."""
-    (tmp_path / "mlruns").mkdir()
-    for path in (demo.folder / "mlruns").glob("mlflow.db*"):
-        shutil.copy(path, tmp_path / "mlruns")
+    shutil.copytree(demo.folder / "mlruns", tmp_path / "mlruns")
     return {r.data.tags["architecture"]: r.info.run_id for r in demo.kind("train")}
 
 

@@ -119,9 +119,7 @@ def two(tmp_path_factory: pytest.TempPathFactory, tiny: Dataset, trainings) -> d
 @pytest.fixture
 def own(two: dict[str, str], tmp_path: Path) -> Store:
     """A copy with a registry of its own."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(Path(two["root"]) / "mlflow.db", tmp_path / "mlruns")
-    return open_store(tmp_path / "mlruns")
+    return open_store(Path(shutil.copytree(two["root"], tmp_path / "mlruns")))
 
 
 @pytest.fixture
@@ -221,7 +219,7 @@ def test_a_champion_of_other_data_is_scored_on_the_challenger_s(
     challenger = trained(own, other, trainings["blind_mlp"])
 
     moved = folder.rename(tmp_path / "moved")
-    with pytest.raises(QmendError, match=r"dataset other .* is not in .*/other any more"):
+    with pytest.raises(QmendError, match=r"dataset other .* is not in .*/other or data any more"):
         promote(own, challenger)
     assert len(versions(own)) == 1
     moved.rename(folder)

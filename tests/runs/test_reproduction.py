@@ -15,7 +15,7 @@ from qmend.mitigation.baselines.path_inversion import PathInversion
 from qmend.runs.reproduction import compare_runs, reproduce
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training
-from qmend.tracking.finding import artifact_path
+from qmend.tracking.store import artifact_folder
 from qmend.training.config import TrainingConfig
 from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
@@ -70,7 +70,7 @@ def test_a_baseline_comes_out_the_same(store, tiny, tmp_path):
 
 def test_another_seed_does_not_agree_to_the_bit(store, tiny, original):
     other = trained(store, tiny, seed=6)
-    found = compare_runs(original, other)
+    found = compare_runs(store, original, other)
     assert not found.equal
     low, high = (original.data.metrics[f"test/l1rc_median{end}"] for end in ("_lo", "_hi"))
     inside = low <= other.data.metrics["test/l1rc_median"] <= high
@@ -82,19 +82,19 @@ def test_another_seed_does_not_agree_to_the_bit(store, tiny, original):
 def test_far_figures_do_not_agree(store, tiny, original):
     changed = trained(store, tiny, model={"name": "blind_mlp", "width": 2})
     store.client.log_metric(changed.info.run_id, "test/l1rc_median", 7.0)
-    found = compare_runs(original, store.client.get_run(changed.info.run_id))
+    found = compare_runs(store, original, store.client.get_run(changed.info.run_id))
     assert not found.agrees
     assert "do not agree" in found.verdict
 
 
 def test_other_packages_and_commits_are_told(store, tiny, original):
     other = trained(store, tiny)
-    path = artifact_path(other, "environment.txt")
+    path = artifact_folder(other) / "environment.txt"
     text = path.read_text()
     version = next(line for line in text.splitlines() if line.startswith("numpy=="))
     path.write_text(text.replace(version, "numpy==0.1"))
     store.client.set_tag(other.info.run_id, "git_sha", "f" * 40)
-    found = compare_runs(store.client.get_run(other.info.run_id), original)
+    found = compare_runs(store, store.client.get_run(other.info.run_id), original)
     commit, packages = found.differences
     assert commit.startswith(f"Commit {'f' * 12} then")
     assert packages == f"Packages differ: numpy 0.1 -> {version.partition('==')[2]}."
@@ -120,7 +120,7 @@ def test_what_is_no_training_or_baseline_is_refused(store, board, original, tmp_
     parent = store.runs("tags.kind = 'demo'")[0]
     with pytest.raises(QmendError, match="is of kind demo: only trainings and baselines"):
         reproduce(store, parent, [tmp_path], watch)
-    path = artifact_path(original, "config.yaml")
+    path = artifact_folder(original) / "config.yaml"
     text = path.read_text()
     try:
         config = yaml.safe_load(text)

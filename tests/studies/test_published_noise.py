@@ -9,8 +9,7 @@ import pytest
 from qmend.studies import compose_study
 from qmend.studies.published_noise import Statistics, run
 from qmend.studies.strength_fit import deviation, fit_value, statistics
-from qmend.tracking.finding import artifact_path
-from qmend.tracking.store import open_store
+from qmend.tracking.store import artifact_folder, open_store
 from qmend.types import QmendError
 from qmend.workflows.observer import Observer
 
@@ -63,7 +62,7 @@ def test_a_known_strength_is_ours_again(tmp_path, permuted):
     store = open_store(tmp_path / "mlruns")
     (trained,) = store.runs("tags.kind = 'train'")
     assert trained.info.status == "FINISHED"
-    assert "hypothesis" in artifact_path(trained, "config.yaml").read_text()
+    assert "hypothesis" in (artifact_folder(trained) / "config.yaml").read_text()
 
     # The target is of the test jobs, the fit of other circuits: equal but for their scatter.
     tv, hellinger, rmse = map(float, row[2:5])

@@ -6,12 +6,12 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from qmend.cli import main
-from qmend.cli.arguments import root_option
-from qmend.cli.command import PlainCommand
+from qmend.cli.commands import COMMANDS
 from qmend.processes import process_identity
 from qmend.tracking.interrupts import held_back
 from qmend.tracking.run import start_run
@@ -157,7 +157,8 @@ def interrupted_command(options) -> None:
 
 def test_an_interrupted_command_ends_a_run_that_it_does_not_know_yet(tmp_path, monkeypatch, capsys):
     function = f"{__name__}:{interrupted_command.__name__}"
-    command = PlainCommand("stop", function, "summary", "example", options=(root_option(),))
+    (listing,) = (command for command in COMMANDS if command.words == "models list")
+    command = replace(listing, words="stop", function=function)
     monkeypatch.setattr(main, "COMMANDS", (command,))
     assert main.run(["stop", "--root", str(tmp_path)]) == 130
     (run,) = open_store(tmp_path).runs()

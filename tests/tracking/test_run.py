@@ -1,6 +1,7 @@
 """One tracked run: everything of the run contract, and a status that is true."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -8,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
+import mlflow
 import pytest
 import yaml
 
@@ -306,3 +308,9 @@ def test_runs_that_log_the_same_new_dataset_at_once_all_have_it(store):
     for run_id in runs:
         inputs = store.client.get_run(run_id).inputs.dataset_inputs
         assert sorted(each.dataset.digest for each in inputs) == [f"{k:016x}" for k in range(5)]
+
+
+def test_a_training_leaves_the_process_its_own_tracking_uri(board, store):
+    """A notebook's own MLflow, and the next command, go on where they were."""
+    assert os.environ.get("MLFLOW_TRACKING_URI") != store.uri
+    assert mlflow.get_tracking_uri() != store.uri

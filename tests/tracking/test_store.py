@@ -18,8 +18,17 @@ import mlflow
 import pytest
 
 from qmend.processes import process_identity
+from qmend.tracking import heartbeat
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, Store, end_own_runs, open_store, reconcile
+from qmend.tracking.store import (
+    ALIVE_TAG,
+    PROCESS_TAG,
+    SILENCE,
+    Store,
+    end_own_runs,
+    open_store,
+    reconcile,
+)
 from qmend.types import QmendError
 
 CHILD = """
@@ -117,6 +126,42 @@ def test_only_runs_of_processes_known_to_be_gone_are_ended(store):
     assert status == {ours: "RUNNING", reused: "KILLED", elsewhere: "RUNNING", foreign: "RUNNING"}
     for run_id in (ours, elsewhere, foreign):
         store.client.set_terminated(run_id, "FINISHED")
+
+
+def test_a_silent_run_of_another_host_is_ended(store):
+    """Nobody here can look at its process; its signs of life say whether it works on."""
+    host, pid, started = process_identity().rsplit(":", 2)
+    ids = {}
+    for name, age in (("silent", SILENCE + 60), ("alive", SILENCE / 2)):
+        ids[name] = running(store, f"{host}-other:{pid}:{started}")
+        store.client.set_tag(ids[name], ALIVE_TAG, f"{time.time() - age:.0f}")
+    assert reconcile(store) == [ids["silent"]]
+    ended = store.client.get_run(ids["silent"])
+    assert ended.info.status == "KILLED"
+    assert ended.data.tags["error"] == "no sign of life for 11 minutes"
+    store.client.set_terminated(ids["alive"], "FINISHED")
+
+
+def test_an_open_run_gives_signs_of_life(store, monkeypatch):
+    monkeypatch.setattr(heartbeat, "PERIOD", 0.02)
+
+    def sign(run_id: str) -> str:
+        return store.client.get_run(run_id).data.tags[ALIVE_TAG]
+
+    with start_run(store, "long", {"kind": "train"}, {}) as run:
+        store.client.set_tag(run.run_id, ALIVE_TAG, "0")
+        deadline = time.monotonic() + 30
+        while sign(run.run_id) == "0" and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert abs(float(sign(run.run_id)) - time.time()) < 60
+        # A laptop that was asleep: others took its run for dead, and it goes on.
+        store.client.set_tag(run.run_id, "error", "no sign of life for 11 minutes")
+        store.client.set_terminated(run.run_id, "KILLED")
+    ended = store.client.get_run(run.run_id)
+    assert (ended.info.status, ended.data.tags.get("error")) == ("FINISHED", None)
+    store.client.set_tag(run.run_id, ALIVE_TAG, "0")
+    time.sleep(0.1)
+    assert sign(run.run_id) == "0"
 
 
 def test_runs_are_found_by_tag_newest_first(store):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from qmend.types import QmendError, nearest
@@ -16,12 +15,6 @@ class Option:
 
     def __init__(self, *names: str, **settings: Any) -> None:
         self.names, self.settings = names, settings
-
-
-def root_option(default: str = "mlruns", help_text: str = "the tracking store") -> Option:
-    """Make the option ``--root``."""
-    text = f"{help_text}, default %(default)s"
-    return Option("--root", type=Path, default=Path(default), metavar="DIR", help=text)
 
 
 def at_least(least: float, kind: type[int] | type[float] = int) -> Callable[[str], float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from qmend.cli.arguments import Option, at_least, root_option
+from qmend.cli.arguments import Option, at_least
 from qmend.cli.command import Command, HydraCommand, PlainCommand, StudyCommand
 from qmend.config.paths import study_configs
-from qmend.config.quoting import quoted
+from qmend.config.quoting import quoted, quoted_ids
+from qmend.tracking.location import store_root
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
 BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
@@ -34,17 +34,6 @@ def _folder_first(arguments: list[str]) -> list[str]:
     return [f"folder={quoted(first)}", *arguments[1:]]
 
 
-def _quoted_ids(arguments: list[str]) -> list[str]:
-    """``runs=parent=ID`` and ``checkpoint=[ID,ID]`` in Hydra's quotes, never read as numbers."""
-    override = re.compile(r"(\+*(?:runs|checkpoint)=)([^'\"]+)")
-    text = re.compile(r"(?<![^\[,])(\w+=[^\[\],]+|[0-9a-f]+)(?![^\],])")
-    prepared = []
-    for argument in arguments:
-        match = override.fullmatch(argument)
-        prepared.append(match[1] + text.sub(r"'\1'", match[2]) if match else argument)
-    return prepared
-
-
 def _study_commands() -> Iterator[Command]:
     """List the studies; the first lines of each one's config say what it does."""
     for path in study_configs():
@@ -59,7 +48,13 @@ def _study_commands() -> Iterator[Command]:
 
 
 _RUN = Option("run", metavar="RUN", help="first digits of a run's id")
-_ROOT = root_option()
+_ROOT = Option(
+    "--root",
+    type=store_root,
+    metavar="DIR|URL",
+    help="tracking store: a directory or an MLflow server's address; default: "
+    "MLFLOW_TRACKING_URI, else mlruns",
+)
 
 COMMANDS: tuple[Command, ...] = (
     HydraCommand(
@@ -101,7 +96,13 @@ COMMANDS: tuple[Command, ...] = (
         options=(
             Option("file", type=Path, metavar="FILE", help="JSON lines or Parquet"),
             Option("--name", required=True, help="of the dataset"),
-            root_option("data", "parent directory of the dataset"),
+            Option(
+                "--root",
+                type=Path,
+                default=Path("data"),
+                metavar="DIR",
+                help="parent directory of the dataset, default %(default)s",
+            ),
             Option(
                 "--bit-order",
                 default="qiskit",
@@ -137,7 +138,7 @@ COMMANDS: tuple[Command, ...] = (
             "  resume=true             skip finished runs, by the hashes of config and data",
             "Exit status 3 if some failed.",
         ),
-        prepare=_quoted_ids,
+        prepare=quoted_ids,
     ),
     HydraCommand(
         "tune",
@@ -152,7 +153,7 @@ COMMANDS: tuple[Command, ...] = (
         "score a trained model beside the baselines on a dataset's test split",
         "qmend evaluate checkpoint=RUN_ID device=hanoi",
         config="evaluate",
-        prepare=_quoted_ids,
+        prepare=quoted_ids,
     ),
     *_study_commands(),
     PlainCommand(
@@ -200,7 +201,7 @@ COMMANDS: tuple[Command, ...] = (
             "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
             "Plots go beside the page as PNG and SVG.",
         ),
-        prepare=_quoted_ids,
+        prepare=quoted_ids,
     ),
     PlainCommand(
         "runs list",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from qmend.cli.terminal import TerminalObserver, console
 from qmend.reporting.leaderboard import leaderboard_table, verdicts
+from qmend.tracking.location import store_root
 from qmend.workflows.configs import DemoConfig
 from qmend.workflows.demo import demo
 
@@ -20,7 +20,7 @@ def run_demo(config: DemoConfig) -> None:
     for line in verdicts(board):
         console.print(f"  {line}")
     root = config.tracking.root
-    option = "" if root == Path("mlruns") else f" --root {root}"
+    option = "" if root == store_root() else f" --root {root}"
     console.print()
     console.print(f"Report: {config.output.resolve()}")
     console.print(f"Runs:   qmend ui{option}  (in a checkout: make ui)")

@@ -24,6 +24,7 @@ from qmend.cli.terminal import console
 from qmend.config.paths import conf_dir
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
+from qmend.tracking.location import store_root
 from qmend.types import QmendError
 from qmend.version import __version__
 
@@ -80,9 +81,8 @@ def findings() -> Iterator[Finding]:
         except PackageNotFoundError:
             yield Finding(package, "fail", f"not installed; pip install {package}")
     yield _checked("configs", lambda: str(conf_dir()))
-    for name, folder in (("data root", Path("data")), ("tracking root", Path("mlruns"))):
-        yield _checked(name, partial(_writable, folder))
-    yield _checked("tracking store", partial(_store, Path("mlruns")))
+    yield _checked("data root", partial(_writable, Path("data")))
+    yield _checked("tracking store", _store)
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     enough = free >= _LEAST_FREE_GIB
     yield Finding(
@@ -117,9 +117,15 @@ def _writable(folder: Path) -> str:
     return str(folder.resolve())
 
 
-def _store(root: Path) -> str:
+def _store() -> str:
+    root = store_root()
+    if isinstance(root, str):
+        from qmend.tracking.server import check_server  # imports MLflow
+
+        return f"MLflow {check_server(root)} at {root}"
+    where = _writable(root)
     if not (root / "mlflow.db").exists():
-        return "not made yet; the first run makes it"
+        return f"{where}, not made yet; the first run makes it"
     database = root / "mlflow.db"
     try:
         with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5)) as opened:

@@ -30,6 +30,7 @@ from qmend.config.paths import conf_dir, config_groups
 from qmend.config.quoting import words_sentence
 from qmend.config.spellings import spelling_sentence
 from qmend.runs.cells import Outcome
+from qmend.tracking.server import check_server
 from qmend.types import QmendError
 
 Config = TypeVar("Config", bound=CommandConfig)
@@ -55,7 +56,9 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
             choices = {str(k): str(v) for k, v in hydra_config.runtime.choices.items()}
             if is_stopping():
                 return None
-            return task(validate(kind, composed, name).composed(overrides, choices))
+            config = validate(kind, composed, name).composed(overrides, choices)
+            _check_tracking(config)
+            return task(config)
         except KeyboardInterrupt:
             if is_stopping():
                 return Outcome("interrupted")
@@ -80,6 +83,13 @@ def run_hydra(name: str, kind: type[Config], task: Task[Config], arguments: list
         end_multirun(sys.exc_info()[1])
     if failed:
         raise failed[0]
+
+
+def _check_tracking(config: CommandConfig) -> None:
+    """Refuse a server that does not answer, before seconds of imports."""
+    root = getattr(getattr(config, "tracking", None), "root", None)
+    if isinstance(root, str):
+        check_server(root)
 
 
 def _outcome(error: Exception, driver: int) -> Outcome | None:

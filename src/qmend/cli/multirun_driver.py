@@ -22,6 +22,7 @@ from qmend.processes import is_gone, process_identity, terminate
 from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
 from qmend.runs.sweeps import log_cells, open_parent, read_record
+from qmend.tracking.location import store_root
 from qmend.tracking.run import Run
 from qmend.tracking.store import PROCESS_TAG, Store, explain_errors, open_store, reconcile
 from qmend.types import QmendError
@@ -35,7 +36,7 @@ class Multirun:
     """The open parent run, from the first cell to the table at the end."""
 
     def __init__(self, config: DictConfig) -> None:
-        root = Path(config.tracking.root)
+        root = store_root(config.tracking.root)
         params = OmegaConf.select(config, "hydra.sweeper.params") or {}
         texts = [f"{key}={value}" for key, value in params.items()]
         self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])

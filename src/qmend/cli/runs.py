@@ -81,7 +81,7 @@ def show_run(options: Namespace) -> None:
         ("Metrics", run_tables.metric_pairs(run)),
         ("Config", [(key, run.data.params[key]) for key in sorted(run.data.params)]),
         ("Tags", run_tables.tag_pairs(run)),
-        ("Artifacts", run_tables.artifact_pairs(run)),
+        ("Artifacts", run_tables.artifact_pairs(store, run)),
     ]
     for title, pairs in parts:
         if pairs:

@@ -7,13 +7,23 @@ import socket
 import sys
 from argparse import Namespace
 
+from qmend.tracking.location import store_root
 from qmend.tracking.store import Store, open_store
 from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
 
 def serve_ui(options: Namespace) -> None:
-    """Serve MLflow's UI on this machine; replaces this process."""
+    """Serve MLflow's UI on this machine; replaces this process.
+
+    A store that is a server has a UI already: only the links to its views are printed.
+    """
+    root = store_root(options.root)
+    if isinstance(root, str):
+        store = open_store(root)
+        print(f"MLflow UI on {root}")
+        _print_views(store, root)
+        return
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -22,13 +32,13 @@ def serve_ui(options: Namespace) -> None:
             raise QmendError(
                 f"Port {options.port} is taken or out of range; choose another with --port."
             ) from None
-    store = open_store(options.root)
+    store = open_store(root)
     address = f"http://127.0.0.1:{options.port}"
     print(f"MLflow UI on {address} (ctrl-C ends it)")
     _print_views(store, address)
     sys.stdout.flush()
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
-    command += ["--default-artifact-root", str(store.root / "artifacts")]
+    command += ["--default-artifact-root", str(store.folder / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
     # Its job runners are not needed here, and outlive the server.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")

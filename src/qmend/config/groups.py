@@ -14,23 +14,42 @@ from qmend.types import nearest
 
 #: Commands that a message names as the owners of a key.
 _NAMED = 3
+#: Group of configs that change any part of a command's.
+_EXPERIMENT = "experiment"
 
 
 def command_groups(name: str, folder: Path) -> dict[str, list[str]]:
     """Map each group that ``conf/<name>.yaml`` takes to its options.
 
-    A group with a package, such as ``model@trainings.perceiver.model``, has it in its name.
+    A group with a package, such as ``model@trainings.perceiver.model``, has it in its name. Of the
+    experiments, those that change only what the command has.
     """
     options = config_groups(folder)
     groups: dict[str, list[str]] = {}
-    for entry in _root(folder / f"{name}.yaml").get("defaults", []):
+    root = _root(folder / f"{name}.yaml")
+    for entry in root.get("defaults", []):
         for key in entry if isinstance(entry, dict) else ():
             group = re.sub(r"^(optional )?/?", "", key)
             path = group.partition("@")[0]
             if path in options:
                 groups[group] = options[path]
                 groups |= {g: options[g] for g in options if g.startswith(f"{path}/")}
+    if _EXPERIMENT in groups:
+        packages = {group.partition("@")[2].partition(".")[0] for group in groups}
+        known = {*root, *groups, *packages}
+        paths = {option: folder / _EXPERIMENT / f"{option}.yaml" for option in groups[_EXPERIMENT]}
+        groups[_EXPERIMENT] = [o for o, path in paths.items() if _changed(path) <= known]
     return groups
+
+
+def _changed(path: Path) -> set[str]:
+    """List the keys and groups that an experiment changes."""
+    experiment = _root(path)
+    entries = experiment.get("defaults", [])
+    overridden = (
+        re.sub(r"^override /", "", key) for e in entries if isinstance(e, dict) for key in e
+    )
+    return {*experiment, *overridden} - {"defaults"}
 
 
 def unknown_key(key: str, value: str, known: list[str], name: str, folder: Path) -> str:

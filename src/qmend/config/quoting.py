@@ -22,6 +22,17 @@ def quoted(value: str) -> str:
     return f'"{inner}"'
 
 
+def quoted_ids(overrides: Sequence[str]) -> list[str]:
+    """Put ``runs=parent=ID`` and ``checkpoint=[ID,ID]`` into quotes: an id is no number."""
+    override = re.compile(r"(\+*(?:runs|checkpoint)=)([^'\"]+)")
+    text = re.compile(r"(?<![^\[,])(\w+=[^\[\],]+|[0-9a-f]+)(?![^\],])")
+    prepared = []
+    for each in overrides:
+        match = override.fullmatch(each)
+        prepared.append(match[1] + text.sub(r"'\1'", match[2]) if match else each)
+    return prepared
+
+
 def written(value: Any) -> str:
     """Write a plain value as Hydra reads it in an override."""
     if isinstance(value, Mapping):

@@ -25,7 +25,6 @@ from qmend.runs.configurations import differing
 from qmend.runs.leaderboard import Leaderboard, align_circuits
 from qmend.runs.reading import ScoredRun
 from qmend.tracking.finding import (
-    artifact_path,
     kind_of,
     logged_figure,
     name_of,
@@ -33,6 +32,7 @@ from qmend.tracking.finding import (
     parents_of,
     status_of,
 )
+from qmend.tracking.store import Store
 
 #: Fewer characters leave no room for intervals and data.
 WIDE = 100
@@ -196,11 +196,9 @@ def curve_pairs(history: Mapping[str, Sequence[float]]) -> list[Pair]:
     ]
 
 
-def artifact_pairs(run: MlflowRun) -> list[Pair]:
+def artifact_pairs(store: Store, run: MlflowRun) -> list[Pair]:
     """List files and their sizes."""
-    root = artifact_path(run)
-    files = sorted(path for path in root.rglob("*") if path.is_file())
-    return [(str(path.relative_to(root)), size_text(path.stat().st_size)) for path in files]
+    return [(name, size_text(size)) for name, size in store.artifacts(run)]
 
 
 def tag_pairs(run: MlflowRun) -> list[Pair]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +9,11 @@ import numpy as np
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from qmend.datasets.table import Dataset, load_dataset
 from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
 from qmend.metrics import Bootstrap
 from qmend.runs.evaluation import check_unseen, run_evaluation
+from qmend.runs.logged_dataset import logged_dataset
 from qmend.runs.scoring import Context
 from qmend.tracking.registry import Version, champion, crown, promoting, register
 from qmend.tracking.store import Store, explain_errors
@@ -22,6 +21,8 @@ from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
 
 _SCORES = "scores/test.parquet"
+#: Where datasets lie, beside where they lay.
+_DATASETS = (Path("data"),)
 
 
 def judge(ours: Scores, theirs: Scores | None) -> Comparison:
@@ -98,11 +99,20 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
             reason = str(error)
         wins = comparison is not None and comparison.beats
         forced = force and not wins
+        if _number(champion(store)) != _number(previous):  # by another host, on a server
+            raise QmendError(
+                "Another network became champion meanwhile; promote this one again, to compare it "
+                "with that."
+            )
         tags = _tags(run, previous, comparison, forced)
         version = register(store, run_id, tags)
         if wins or forced:
             crown(store, version)
     return Promotion(version, wins or forced, previous, comparison, reason, forced)
+
+
+def _number(version: Version | None) -> int | None:
+    return None if version is None else version.number
 
 
 def _tags(
@@ -150,13 +160,12 @@ def _candidate(store: Store, run_id: str) -> MlflowRun:
 
 
 def _scores(store: Store, run_id: str) -> Scores:
-    try:
-        path = store.client.download_artifacts(run_id, _SCORES)
-    except (MlflowException, OSError):
+    path = store.artifact(store.client.get_run(run_id), _SCORES)
+    if not path.exists():
         raise QmendError(
             f"Run {run_id} has no {_SCORES}; only networks scored on a test split can be compared."
-        ) from None
-    return Scores.read(Path(path))
+        )
+    return Scores.read(path)
 
 
 def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun) -> Scores | None:
@@ -188,7 +197,13 @@ def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun
 
 
 def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> Scores:
-    dataset = _dataset(candidate, version)
+    try:
+        dataset = logged_dataset(store, candidate, _DATASETS)
+    except QmendError as error:
+        raise QmendError(
+            f"The champion, version {version.number}, was scored on other data than run "
+            f"{candidate.info.run_id}, and {error}"
+        ) from None
     model, provenance = load_checkpoint(checkpoint_folder(store, version.run_id))
     try:
         check_unseen(model, provenance, dataset.manifest.recipe["dataset"])
@@ -199,27 +214,3 @@ def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> Scores:
     config = {"checkpoint": version.run_id, "challenger": candidate.info.run_id}
     context = Context(store, dataset)
     return run_evaluation(context, model, provenance, config).scores
-
-
-def _dataset(candidate: MlflowRun, version: Version) -> Dataset:
-    """Load the data that the candidate was trained on.
-
-    Raises:
-        QmendError: if they are not where they were.
-    """
-    wanted = candidate.data.tags["dataset_sha"]
-    used = candidate.inputs.dataset_inputs if candidate.inputs else []
-    sources = {json.loads(entry.dataset.source)["uri"] for entry in used}
-    for source in sorted(sources):
-        try:
-            dataset = load_dataset(Path(source))
-        except QmendError:
-            continue
-        if dataset.manifest.dataset_sha == wanted:
-            return dataset
-    raise QmendError(
-        f"The champion, version {version.number}, was scored on other data than run "
-        f"{candidate.info.run_id}, whose dataset {candidate.data.tags['dataset']} (hash {wanted}) "
-        f"is not in {' or '.join(sorted(sources)) or 'any known folder'} any more; generate it "
-        "there again with `qmend data generate`."
-    )

@@ -13,8 +13,8 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
 from qmend.runs.training import RUN_FILE, UNFINISHED
-from qmend.tracking.finding import all_runs, artifact_path, kind_of, name_of, parent_of, parents_of
-from qmend.tracking.store import Store, explain_errors
+from qmend.tracking.finding import all_runs, kind_of, name_of, parent_of, parents_of
+from qmend.tracking.store import Store, artifact_folder, explain_errors
 from qmend.training.state import claim, read_state
 
 _DAY = 24 * 3600 * 1000
@@ -167,8 +167,14 @@ def _deleted(store: Store) -> list[MlflowRun]:
 
 
 def _own(store: Store, run: MlflowRun) -> Path | None:
-    """Find the run's directory of artifacts, if it exists inside this very store."""
-    folder = artifact_path(run).parent
+    """Find the run's directory of artifacts, if it exists inside this very store.
+
+    A server removes its own: ``mlflow gc``.
+    """
+    artifacts = artifact_folder(run)
+    if artifacts is None or isinstance(store.root, str):
+        return None
+    folder = artifacts.parent
     inside = folder.parent == store.root / "artifacts" and folder.name == run.info.run_id
     real = inside and folder.is_dir() and folder.resolve() == folder
     return folder if real else None
@@ -176,7 +182,7 @@ def _own(store: Store, run: MlflowRun) -> Path | None:
 
 def _states(store: Store) -> list[tuple[Path, str]]:
     """List directories of unfinished trainings with their runs' ids, or ""."""
-    root = store.root / UNFINISHED
+    root = store.folder / UNFINISHED
     folders = [p for p in sorted(root.glob("*")) if re.fullmatch(r"[0-9a-f]{16}-\w+", p.name)]
     return [(folder, _owner(folder)) for folder in folders if folder.is_dir()]
 

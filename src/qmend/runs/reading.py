@@ -12,7 +12,7 @@ from mlflow.entities import Run as MlflowRun
 
 from qmend.evaluation.scores import Scores, Summary
 from qmend.metrics import Interval
-from qmend.tracking.finding import artifact_path, name_of, scored_split
+from qmend.tracking.finding import name_of, scored_split
 from qmend.tracking.store import Store, explain_errors
 from qmend.types import FloatArray, QmendError
 
@@ -144,7 +144,7 @@ def read_scored(store: Store, run: MlflowRun) -> ScoredRun | None:
     if split is None:
         return None
     try:
-        scores = Scores.read(artifact_path(run, f"scores/{split}.parquet"))
+        scores = Scores.read(store.artifact(run, f"scores/{split}.parquet"))
     except QmendError:
         return None
     return ScoredRun.of(run, split, scores, history(store, run))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,14 +14,13 @@ import yaml
 from mlflow.entities import Run as MlflowRun
 
 from qmend.config.spellings import current_form
-from qmend.datasets.manifest import MANIFEST, read_manifest
-from qmend.datasets.table import Dataset, load_dataset
 from qmend.metrics import Interval
 from qmend.mitigation.runnable import runnable_baselines
+from qmend.runs.logged_dataset import logged_dataset
 from qmend.runs.reading import read_scored
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training
-from qmend.tracking.finding import artifact_path, kind_of, logged_figure, name_of, scored_split
+from qmend.tracking.finding import kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.training.config import TrainingConfig
@@ -112,24 +110,26 @@ def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch)
             f"run {run.info.run_id[:12]} ({name_of(run)}) is {run.info.status} and has no figures "
             "to agree with; choose one that finished and was scored (of a search, its best trial)."
         )
-    config = read_config(run)
-    dataset = _dataset(store, run, config, roots)
+    config = read_config(store, run)
+    size = config.get("n_qubits")
+    dataset = logged_dataset(store, run, roots, size if isinstance(size, int) else None)
+    dataset = dataset.shortened(config.get("train_circuits"))
     context = Context(store, dataset, split, tags={"reproduces": run.info.run_id})  # type: ignore[arg-type]
     _check_circuits(store, run, context)
     if kind in BASELINES:
         again = _baseline(context, run, config)
     else:
         again = _training(context, run, config, watch)
-    return compare_runs(run, store.client.get_run(again))
+    return compare_runs(store, run, store.client.get_run(again))
 
 
-def read_config(run: MlflowRun) -> dict[str, Any]:
+def read_config(store: Store, run: MlflowRun) -> dict[str, Any]:
     """Read the resolved config that a run logged.
 
     Raises:
         QmendError: if it is missing or damaged.
     """
-    path = artifact_path(run, "config.yaml")
+    path = store.artifact(run, "config.yaml")
     try:
         config = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError):
@@ -139,7 +139,7 @@ def read_config(run: MlflowRun) -> dict[str, Any]:
     return current_form(config)
 
 
-def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:
+def compare_runs(store: Store, original: MlflowRun, again: MlflowRun) -> Reproduction:
     """Compare the figures of two finished runs, and list their other differences."""
     before, after = original.data.metrics, again.data.metrics
     figures = {
@@ -149,16 +149,17 @@ def compare_runs(original: MlflowRun, again: MlflowRun) -> Reproduction:
     }
     interval = logged_figure(original)
     assert interval is not None
-    return Reproduction(original, again, figures, interval, list(_differences(original, again)))
+    differences = list(_differences(store, original, again))
+    return Reproduction(original, again, figures, interval, differences)
 
 
-def _differences(original: MlflowRun, again: MlflowRun) -> Iterator[str]:
+def _differences(store: Store, original: MlflowRun, again: MlflowRun) -> Iterator[str]:
     commits = [str(run.data.tags.get("git_sha", "none")) for run in (original, again)]
     if commits[0] != commits[1]:
         yield f"Commit {_commit(commits[0])} then, {_commit(commits[1])} now."
     elif commits[0].endswith("-dirty"):
         yield f"Both were run on changed files of commit {_commit(commits[0])}."
-    then, now = (packages(run) for run in (original, again))
+    then, now = (packages(store, run) for run in (original, again))
     if not then:
         yield "The packages of the first run were not logged."
         return
@@ -177,43 +178,15 @@ def _commit(sha: str) -> str:
     return f"{head[:12]}{dash}{dirty}"
 
 
-def packages(run: MlflowRun) -> dict[str, str]:
+def packages(store: Store, run: MlflowRun) -> dict[str, str]:
     """Read the installed versions by name, the interpreter among them; empty if not logged."""
     try:
-        lines = artifact_path(run, "environment.txt").read_text().splitlines()
+        lines = store.artifact(run, "environment.txt").read_text().splitlines()
     except OSError:
         return {}
     versions = dict(line.split("==", 1) for line in lines if "==" in line)
     python = [line.removeprefix("# python ") for line in lines if line.startswith("# python ")]
     return versions | {"python": python[0]} if python else versions
-
-
-def _dataset(
-    store: Store, run: MlflowRun, config: Mapping[str, Any], roots: Sequence[Path]
-) -> Dataset:
-    sha, name = (str(run.data.tags.get(key, "?")) for key in ("dataset_sha", "dataset"))
-    inputs = store.client.get_run(run.info.run_id).inputs
-    logged = inputs.dataset_inputs if inputs else []
-    folders = [Path(json.loads(each.dataset.source).get("uri", ".")) for each in logged]
-    for root in roots:
-        folders += sorted(path.parent for path in root.glob(f"*/{MANIFEST}"))
-    for folder in dict.fromkeys(folders):
-        if not (folder / MANIFEST).exists() or read_manifest(folder).dataset_sha != sha:
-            continue
-        size = config.get("n_qubits")
-        dataset = load_dataset(folder, size if isinstance(size, int) else None)
-        return dataset.shortened(config.get("train_circuits"))
-    device = config.get("device")
-    where = device.get("name", "...") if isinstance(device, Mapping) else "..."
-    raise QmendError(
-        f"the dataset {name} with the hash {sha} is not in {_listed(roots)}; make it with "
-        f"`dvc repro`, or with `qmend data generate dataset={name} device={where}` where that is "
-        "its config, then run this again."
-    )
-
-
-def _listed(roots: Sequence[Path]) -> str:
-    return " or ".join(str(root) for root in roots)
 
 
 def _check_circuits(store: Store, run: MlflowRun, context: Context) -> None:

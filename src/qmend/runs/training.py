@@ -92,7 +92,7 @@ RUN_FILE = "run_id"
 
 def unfinished(store: Store, config: Mapping[str, Any], dataset_sha: str) -> Path:
     """Return the directory of a training's state until it is finished."""
-    return store.root / UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
+    return store.folder / UNFINISHED / f"{config_sha(config)}-{dataset_sha}"
 
 
 def _unfinished_run(store: Store, folder: Path, message: Message) -> str | None:

@@ -6,10 +6,8 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.metrics import Interval
@@ -64,12 +62,6 @@ def scored_split(run: MlflowRun) -> str | None:
 def logged_figure(run: MlflowRun, name: str = "l1rc_median") -> Interval | None:
     """Read a figure of the scored split; None where the run did not log it."""
     return Interval.read(run.data.metrics, f"{scored_split(run)}/{name}")
-
-
-def artifact_path(run: MlflowRun, name: str = "") -> Path:
-    """Return the path of a run's artifact, which may be missing."""
-    folder: str = local_file_uri_to_path(run.info.artifact_uri)  # type: ignore[no-untyped-call]
-    return Path(folder) / name
 
 
 def all_runs(store: Store) -> list[MlflowRun]:

@@ -52,7 +52,8 @@ class SteadyClient(MlflowClient):
 
     def __init__(self, tracking_uri: str) -> None:
         with held_back():
-            super().__init__(tracking_uri=tracking_uri)
+            # Else MLFLOW_REGISTRY_URI would keep models in another store than their runs.
+            super().__init__(tracking_uri=tracking_uri, registry_uri=tracking_uri)
 
     def __getattribute__(self, name: str) -> Any:
         value = super().__getattribute__(name)

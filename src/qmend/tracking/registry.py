@@ -107,7 +107,8 @@ def crown(store: Store, number: int) -> None:
 @contextmanager
 def promoting(store: Store) -> Iterator[None]:
     """Hold the lock of promotions: each is compared with the present champion."""
-    with lock(store.root / ".promotion.lock"):
+    store.folder.mkdir(parents=True, exist_ok=True)
+    with lock(store.folder / ".promotion.lock"):
         yield
 
 

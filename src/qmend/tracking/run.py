@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import getpass
 import hashlib
 import json
 import platform
@@ -19,13 +20,15 @@ from typing import Any
 import yaml
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME, MLFLOW_USER
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
 from qmend.processes import process_identity
-from qmend.tracking.store import PROCESS_TAG, Store, explain_errors
+from qmend.tracking.heartbeat import heartbeat, sign
+from qmend.tracking.store import ALIVE_TAG, PROCESS_TAG, Store, explain_errors
+from qmend.types import QmendError
 
 #: Keys that change where and how fast a result is made: left out of ``config_sha``.
 _INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "output")
@@ -119,7 +122,11 @@ def start_run(
     run = begin_run(store, name, tags, config, parent, unfinished)
     with _ended_by_errors(run):
         yield run
+        heartbeat.end(run.run_id)
         with explain_errors(store.root):
+            # Another host took the owner for dead, such as a laptop that was asleep.
+            if "error" in store.client.get_run(run.run_id).data.tags:
+                store.client.delete_tag(run.run_id, "error")
             store.client.set_terminated(run.run_id, "FINISHED")
 
 
@@ -134,7 +141,9 @@ def begin_run(
     """Open a run, as :func:`start_run`, that :func:`end_run` ends."""
     extra = {
         MLFLOW_RUN_NAME: name,
+        MLFLOW_USER: _user(),
         PROCESS_TAG: process_identity(),
+        ALIVE_TAG: sign(),
         "config_sha": config_sha(config),
         "git_sha": git_sha(),
     }
@@ -142,12 +151,14 @@ def begin_run(
         extra[MLFLOW_PARENT_RUN_ID] = parent
     if unfinished:
         run = _reopened(store, unfinished, {**tags, **extra})
+        heartbeat.begin(store, run.run_id)
         with _ended_by_errors(run):
             run.text(_environment(), "environment.txt")
         return run
     with explain_errors(store.root):
         created = store.client.create_run(store.experiment_id, tags={**tags, **extra})
     run = Run(store, created.info.run_id)
+    heartbeat.begin(store, run.run_id)
     with _ended_by_errors(run):
         run.config(config)
         run.text(_environment(), "environment.txt")
@@ -181,11 +192,21 @@ def _reopened(store: Store, run_id: str, tags: Mapping[str, str]) -> Run:
 
 def end_run(run: Run, status: str, error: str = "") -> None:
     """End a run with its true status; ``error``: why, where it is not FINISHED."""
+    heartbeat.end(run.run_id)
     # A store that can't be written must not hide the error itself; the next command ends the run.
-    with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
+    with contextlib.suppress(QmendError, MlflowException, SQLAlchemyError, OSError):
+        run.store.check()
         if error:
             run.store.client.set_tag(run.run_id, "error", error[:1000])
         run.store.client.set_terminated(run.run_id, status)
+
+
+def _user() -> str:
+    """Return who runs this process; ``unknown`` where the system has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def config_sha(config: Mapping[str, Any]) -> str:

@@ -1,36 +1,48 @@
-"""The project's MLflow store: one SQLite file and one directory of artifacts."""
+"""The project's MLflow store: a directory with a database, or a server that people share."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import logging
 import os
+import re
 import shlex
 import shutil
 import sqlite3
+import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import mlflow
-from alembic.script import ScriptDirectory
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.uri import is_local_uri
 from sqlalchemy.exc import SQLAlchemyError
 
 from qmend.files import lock
-from qmend.processes import is_gone, process_identity
+from qmend.processes import is_gone, process_identity, same_host
+from qmend.tracking.directory import database_uri, prepare_directory
 from qmend.tracking.interrupts import SteadyClient
+from qmend.tracking.location import local_folder, store_root
+from qmend.tracking.server import check_artifacts, check_server
 from qmend.types import QmendError
 
 EXPERIMENT = "qmend"
-#: Tag that names the process which owns a run: whether it was killed can be checked.
+#: Tag that names the process which owns a run: whether it was killed can be checked on its host.
 PROCESS_TAG = "qmend.process"
+#: Tag with the time of the owner's last sign of life, seconds since the epoch.
+ALIVE_TAG = "qmend.alive"
+#: Seconds of silence after which the owner of a run on another host is taken for dead.
+SILENCE = 600.0
 #: Opened by this process.
-_opened: dict[Path, Store] = {}
+_opened: dict[Path | str, Store] = {}
 
 
 @dataclass(frozen=True)
@@ -38,12 +50,12 @@ class Store:
     """An opened store.
 
     Attributes:
-        root: directory with ``mlflow.db`` and ``artifacts/``.
+        root: directory with ``mlflow.db`` and ``artifacts/``, or the address of a server.
         uri: MLflow's tracking URI.
         experiment, experiment_id: where all runs go.
     """
 
-    root: Path
+    root: Path | str
     uri: str
     experiment: str
     experiment_id: str
@@ -51,6 +63,20 @@ class Store:
     @property
     def client(self) -> MlflowClient:
         return _client(self.uri)
+
+    @property
+    def folder(self) -> Path:
+        """Directory of this machine's own files: states of what is unfinished, and locks."""
+        return local_folder(self.root)
+
+    def check(self) -> None:
+        """Check that the store answers, in seconds where MLflow tries for minutes.
+
+        Raises:
+            QmendError: if it is a server that does not.
+        """
+        if isinstance(self.root, str):
+            check_server(self.root)
 
     def runs(self, query: str = "", limit: int = 1000) -> list[MlflowRun]:
         """Search runs by an MLflow filter, newest first."""
@@ -63,28 +89,89 @@ class Store:
             )
         )
 
+    def artifacts(self, run: MlflowRun) -> list[tuple[str, int]]:
+        """List a run's files with their sizes in bytes."""
+        files: list[tuple[str, int]] = []
+        waiting: list[str | None] = [None]
+        with explain_errors(self.root):
+            while waiting:
+                for entry in self.client.list_artifacts(run.info.run_id, waiting.pop()):
+                    if entry.is_dir:
+                        waiting.append(entry.path)
+                    else:
+                        files.append((str(entry.path), int(entry.file_size or 0)))
+        return sorted(files)
+
+    def artifact(self, run: MlflowRun, name: str) -> Path:
+        """Return the path of a run's file or directory, which is missing where it has none.
+
+        A server's is downloaded; the copy goes with this process.
+
+        Raises:
+            QmendError: if the server does not give it.
+        """
+        folder = artifact_folder(run)
+        if folder is not None:
+            return folder / name
+        path: Path = _downloads() / run.info.run_id
+        with explain_errors(self.root):
+            listed = self.client.list_artifacts(run.info.run_id, name.rpartition("/")[0] or None)
+            if any(entry.path == name for entry in listed):
+                path.mkdir(exist_ok=True)
+                return Path(self.client.download_artifacts(run.info.run_id, name, str(path)))
+        return path / name
+
+
+def artifact_folder(run: MlflowRun) -> Path | None:
+    """Return the directory of a run's files; None where a server has them."""
+    uri = run.info.artifact_uri
+    if not is_local_uri(uri):  # type: ignore[no-untyped-call]
+        return None
+    return Path(local_file_uri_to_path(uri))  # type: ignore[no-untyped-call]
+
 
 @functools.cache
-def _client(uri: str) -> SteadyClient:
-    return SteadyClient(uri)
+def _downloads() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="qmend-artifacts-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
-def open_store(root: Path) -> Store:
+@functools.cache
+def _client(uri: str) -> MlflowClient:
+    # A server ends a write by itself, and one that is down would hold an interrupt for minutes.
+    is_server = isinstance(store_root(uri), str)
+    return MlflowClient(uri, registry_uri=uri) if is_server else SteadyClient(uri)
+
+
+def open_store(root: Path | str | None = None) -> Store:
     """Open or make the store, and end runs whose process is gone.
 
-    The database is migrated and the experiment made under a lock, before any other process
-    may write.
+    A directory's database is made under a lock, before any other process may write, and is at home
+    wherever the directory lies now.
+
+    Args:
+        root: see :func:`qmend.tracking.location.store_root`.
 
     Raises:
         QmendError: if the directory can't be written, the database is locked, damaged or of
-            another MLflow, or the experiment is deleted.
+            another MLflow, the server does not answer, or the experiment is deleted.
     """
-    root = root.resolve()
+    root = store_root(root)
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     # Its errors are raised, and become one sentence.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # MLflow keeps them by run; a copied store has the same runs.
+    _artifact_repos_cache.clear()
+    store = _open_server(root) if isinstance(root, str) else _open_directory(root.resolve())
+    _opened[store.root] = store
+    return store
+
+
+def _open_directory(root: Path) -> Store:
     try:
         (root / "artifacts").mkdir(parents=True, exist_ok=True)
         (root / ".lock").touch()
@@ -93,102 +180,105 @@ def open_store(root: Path) -> Store:
             f"Can't write to the tracking store {root} ({error.strerror}); choose another "
             "tracking.root."
         ) from None
-    uri = f"sqlite:///{root / 'mlflow.db'}"
     with lock(root / ".lock"), explain_errors(root):
-        if not (root / "mlflow.db").exists():
-            _make_database(root / "mlflow.db")
-        _check_database(root / "mlflow.db")
-        _check_schema(root / "mlflow.db", uri)
-        client = SteadyClient(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None and experiment.lifecycle_stage != "active":
-            raise QmendError(
-                f"The experiment {EXPERIMENT} of the tracking store {root} is deleted, and all its "
-                f"runs with it; restore them with `MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow "
-                f"experiments restore --experiment-id {experiment.experiment_id}`, or choose "
-                "another tracking.root."
-            )
-        experiment_id = (
-            experiment.experiment_id
-            if experiment
-            else client.create_experiment(EXPERIMENT, artifact_location=str(root / "artifacts"))
-        )
-        store = Store(root, uri, EXPERIMENT, str(experiment_id))
+        prepare_directory(root, EXPERIMENT)
+        store = _with_experiment(root, database_uri(root), str(root / "artifacts"))
         reconcile(store)
-    _opened[root] = store
     return store
 
 
-def _make_database(path: Path) -> None:
-    """Make a database beside its place, then move it there.
-
-    A kill leaves none half made.
-    """
-    beside = path.with_name(".making")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir()
-    SteadyClient(f"sqlite:///{beside / path.name}").search_experiments()
-    (beside / path.name).rename(path)
-    shutil.rmtree(beside)
+def _open_server(address: str) -> Store:
+    check_server(address)
+    with explain_errors(address):
+        store = _with_experiment(address, address, None)
+        location = store.client.get_experiment(store.experiment_id).artifact_location
+        check_artifacts(address, location)
+        reconcile(store)
+    return store
 
 
-def _check_database(path: Path) -> None:
-    """Take the write lock for a moment, to fail at once without it."""
-    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        connection.rollback()
+def _with_experiment(root: Path | str, uri: str, artifacts: str | None) -> Store:
+    """Find or make the experiment of all runs.
 
-
-def _check_schema(path: Path, uri: str) -> None:
-    """Refuse a database of an older or newer MLflow.
-
-    MLflow itself brings some older ones up to date without a word, and calls newer ones older.
+    Args:
+        artifacts: where a new experiment keeps files; None: the server decides.
 
     Raises:
-        QmendError: with the command that makes them fit each other.
+        QmendError: if it is deleted.
     """
-    with contextlib.closing(sqlite3.connect(path, timeout=5)) as connection:
-        tables = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
-        query = "SELECT version_num FROM alembic_version"
-        rows = connection.execute(query).fetchall() if tables.fetchone() else []
-    migrations = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-    found = {str(revision) for (revision,) in rows}
-    if not found or found == set(migrations.get_heads()):
-        return
-    if found <= {script.revision for script in migrations.walk_revisions()}:
-        age, way_out = "an older", f"copy the file, then run `mlflow db upgrade {shlex.quote(uri)}`"
-    else:
-        age, way_out = "a newer", "install that with `pip install --upgrade mlflow`"
-    raise QmendError(
-        f"The tracking store {path} was written by {age} MLflow than the installed "
-        f"{mlflow.__version__}; {way_out}, or choose another tracking.root."
-    )
+    client = _client(uri)
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        try:
+            client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise  # else somebody else made it at the same moment
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert experiment is not None
+    if experiment.lifecycle_stage != "active":
+        raise QmendError(
+            f"The experiment {EXPERIMENT} of the tracking store {root} is deleted, and all its "
+            f"runs with it; restore them with `MLFLOW_TRACKING_URI={shlex.quote(uri)} mlflow "
+            f"experiments restore --experiment-id {experiment.experiment_id}`, or choose "
+            "another tracking.root."
+        )
+    return Store(root, uri, EXPERIMENT, str(experiment.experiment_id))
 
 
 @contextlib.contextmanager
-def explain_errors(root: Path) -> Iterator[None]:
-    """Turn the database's errors into one sentence."""
+def explain_errors(root: Path | str) -> Iterator[None]:
+    """Turn errors of the database or the server into one sentence."""
     try:
         yield
     except (SQLAlchemyError, sqlite3.Error, MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        closing = "close the program that holds it, or " if "locked" in reason else ""
-        raise QmendError(
-            f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); {closing}choose "
-            "another tracking.root."
-        ) from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if isinstance(root, str):
+            advice = "check it"
+            if re.search(r"\b40[13]\b", reason):
+                advice = (
+                    "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                    "MLFLOW_TRACKING_TOKEN, or let the server allow this address"
+                )
+            sentence = (
+                f"The tracking server {root} fails ({reason[:200]}); {advice}, or choose another"
+            )
+        else:
+            closing = "close the program that holds it, or " if "locked" in reason else ""
+            sentence = (
+                f"The tracking store {root / 'mlflow.db'} can't be used ({reason}); "
+                f"{closing}choose another"
+            )
+        raise QmendError(f"{sentence} tracking.root.") from None
 
 
 def reconcile(store: Store) -> list[str]:
-    """End the RUNNING runs of processes that are gone; return their ids."""
+    """End the RUNNING runs of processes that are gone; return their ids.
+
+    A process of another host is gone if it has given no sign of life for ten minutes.
+    """
     ended = []
     for run in store.runs("attributes.status = 'RUNNING'"):
-        tags: dict[str, Any] = run.data.tags
-        identity = tags.get(PROCESS_TAG)
-        if identity and is_gone(identity):
-            _kill(store, run, "the process was killed")
+        identity = run.data.tags.get(PROCESS_TAG)
+        if not identity:
+            continue
+        if same_host(identity):
+            error = "the process was killed" if is_gone(identity) else ""
+        else:
+            silent = time.time() - _last_sign(run)
+            error = f"no sign of life for {silent / 60:.0f} minutes" if silent > SILENCE else ""
+        if error:
+            _kill(store, run, error)
             ended.append(run.info.run_id)
     return ended
+
+
+def _last_sign(run: MlflowRun) -> float:
+    """Return the owner's last sign of life, seconds since the epoch."""
+    try:
+        return float(run.data.tags[ALIVE_TAG])
+    except (KeyError, ValueError):
+        return float(run.info.start_time) / 1000
 
 
 def end_own_runs(error: str) -> None:
@@ -197,7 +287,8 @@ def end_own_runs(error: str) -> None:
     A run ends itself, unless an interrupt came after MLflow made it and before it was opened here.
     """
     for store in _opened.values():
-        with contextlib.suppress(MlflowException, SQLAlchemyError, OSError):
+        with contextlib.suppress(QmendError, MlflowException, SQLAlchemyError, OSError):
+            store.check()
             for run in store.runs("attributes.status = 'RUNNING'"):
                 if run.data.tags.get(PROCESS_TAG) == process_identity():
                     _kill(store, run, error)

@@ -127,9 +127,12 @@ def checkpoint_folder(store: Store, model: str) -> Path:
             "registered model (models:/qmend@champion); `qmend runs list` lists the runs."
         )
     try:
-        return Path(store.client.download_artifacts(model, "model"))
-    except (MlflowException, OSError):
+        folder = store.artifact(store.client.get_run(model), "model")
+    except MlflowException:
+        folder = None
+    if folder is None or not folder.is_dir():
         raise QmendError(
             f"The store {store.root} has no run {model} with a model; `qmend runs list` "
             "lists the runs."
-        ) from None
+        )
+    return folder

@@ -15,7 +15,7 @@ from typing import Literal
 from mlflow.entities import Run as MlflowRun
 from pydantic import ValidationError
 
-from qmend.tracking.finding import artifact_path, kind_of, parent_of
+from qmend.tracking.finding import kind_of, parent_of
 from qmend.tracking.store import Store
 from qmend.tuning.space import Parameter, SearchSpace, Value
 from qmend.types import QmendError
@@ -104,7 +104,7 @@ def read_search(store: Store, parent: MlflowRun, runs: Sequence[MlflowRun]) -> S
     Raises:
         QmendError: if its search space can't be read.
     """
-    path = artifact_path(parent, SEARCH_SPACE)
+    path = store.artifact(parent, SEARCH_SPACE)
     try:
         stored = json.loads(path.read_text())
         space = SearchSpace({key: Parameter.model_validate(v) for key, v in stored.items()})

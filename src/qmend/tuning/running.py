@@ -57,13 +57,18 @@ def run_search(
         QmendError: if another process runs the same search, or no trial finished.
     """
     key = f"{config_sha(plan.identity)}-{context.dataset.manifest.dataset_sha}"
-    with claim(context.store.root / _SEARCHES / key) as folder:
+    with claim(context.store.folder / _SEARCHES / key) as folder:
         if folder is None:
             raise QmendError(
-                f"Another process runs this search ({context.store.root / _SEARCHES / key}); "
+                f"Another process runs this search ({context.store.folder / _SEARCHES / key}); "
                 "wait for it, or change tune.seed for another one."
             )
         parent = _parent(context, key)
+        if parent is not None and parent.info.status == "RUNNING":
+            raise QmendError(
+                f"Another computer runs this search (run {parent.info.run_id[:12]} of "
+                f"{context.store.root}); wait for it, or change tune.seed for another one."
+            )
         if parent is not None:
             search = Search(context, plan, folder, parent.info.run_id, watch)
             count = len(search.trials)

@@ -10,7 +10,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from qmend.runs.scoring import Context
-from qmend.tracking.finding import artifact_path
+from qmend.tracking.store import Store
 from qmend.training.config import TrainingConfig
 
 _KINDS = ("train", "trial", "cell")
@@ -45,15 +45,15 @@ def best_earlier(
             if history:
                 values.append((min(entry.value for entry in history), run))
     for _, run in sorted(values, key=lambda pair: pair[0]):
-        config = _config(run)
+        config = _config(context.store, run)
         if config is not None:
             return run.info.run_id, config
     return None
 
 
-def _config(run: MlflowRun) -> Mapping[str, Any] | None:
+def _config(store: Store, run: MlflowRun) -> Mapping[str, Any] | None:
     try:
-        config = yaml.safe_load(artifact_path(run, "config.yaml").read_text())
+        config = yaml.safe_load(store.artifact(run, "config.yaml").read_text())
     except (OSError, yaml.YAMLError):
         return None
     return config if isinstance(config, dict) else None

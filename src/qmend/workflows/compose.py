@@ -10,6 +10,7 @@ from omegaconf import open_dict
 from qmend.config.compose import compose_choices
 from qmend.config.errors import validate
 from qmend.config.model import CommandConfig
+from qmend.config.quoting import quoted_ids
 from qmend.types import QmendError, nearest
 from qmend.workflows import configs
 
@@ -64,6 +65,7 @@ def compose_as(
     Raises:
         QmendError: naming the key or value that is wrong.
     """
+    overrides = quoted_ids(overrides)
     composed, choices = compose_choices(command, overrides)
     with open_dict(composed):
         for key, value in (sections or {}).items():

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from qmend.config.errors import OUTLINE
 from qmend.config.model import CommandConfig, ConfigModel
 from qmend.datasets.config import CollectionConfig, DatasetConfig, ImportedDatasetConfig
 from qmend.devices.device import DeviceConfig
+from qmend.tracking.location import store_root
 from qmend.training.config import FitConfig, TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.types import QmendError, nearest
@@ -41,9 +42,9 @@ class RayConfig(ConfigModel):
 
 
 class TrackingConfig(ConfigModel):
-    """Folder of the MLflow store."""
+    """The MLflow store: a directory, or the address of a server."""
 
-    root: Path
+    root: Annotated[Path | str, BeforeValidator(store_root)]
 
 
 class CommonConfig(CommandConfig):

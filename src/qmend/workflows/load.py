@@ -9,13 +9,14 @@ from qmend.mitigation.learned import LearnedMitigator
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 
 
-def load(name: str | Path, root: str | Path = "mlruns") -> CountsMitigator:
+def load(name: str | Path, root: str | Path | None = None) -> CountsMitigator:
     """Load a trained network as a mitigator for counts of Qiskit circuits.
 
     Args:
         name: a registered model (``models:/qmend@champion``), first digits of a run's id, or a
             directory with ``model.safetensors`` and ``model.json``.
-        root: directory of the tracking store; not needed for a directory.
+        root: directory or server of the tracking store, by default where ``MLFLOW_TRACKING_URI``
+            says, else ``mlruns``; not needed for a directory.
 
     Raises:
         QmendError: if there is no such network, or it can't be read.
@@ -24,6 +25,6 @@ def load(name: str | Path, root: str | Path = "mlruns") -> CountsMitigator:
     if not folder.is_dir():
         from qmend.tracking.store import open_store  # imports MLflow
 
-        folder = checkpoint_folder(open_store(Path(root)), str(name))
+        folder = checkpoint_folder(open_store(root), str(name))
     model, provenance = load_checkpoint(folder)
     return CountsMitigator(LearnedMitigator(model), provenance)

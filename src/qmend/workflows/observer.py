@@ -42,7 +42,11 @@ class Observer:
         yield lambda trial: None
 
 
-def announce_new(observer: Observer, what: str, root: Path) -> None:
-    """Say where data or runs will be kept, once: where the directory is not there yet."""
-    if not root.exists():
+def announce_new(observer: Observer, what: str, root: Path | str) -> None:
+    """Say where data or runs will be kept, once: where the directory is not there yet.
+
+    Args:
+        root: a directory, or a server's address, which is no news.
+    """
+    if isinstance(root, Path) and not root.exists():
         observer.message(f"{what} are kept in {root.resolve()}, a new directory.")
