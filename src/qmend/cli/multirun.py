@@ -24,6 +24,7 @@ from qmend.cli.terminal import epoch_note
 from qmend.processes import end_with, process_identity
 from qmend.runs.cells import Cell, Outcome
 from qmend.training.observer import TrainingObserver
+from qmend.types import QmendError
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:
@@ -168,6 +169,18 @@ def end_multirun(error: BaseException | None) -> None:
     _cell.clear()
     while _open:
         _open.pop().end(error)
+
+
+class SeparateData(Callback):
+    """Hydra's callback that refuses a multirun whose cells would replace each other's data."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        from qmend.cli.swept_data import check_swept_data
+
+        try:
+            check_swept_data(config)
+        except QmendError as error:
+            raise CallbackError(error) from None
 
 
 class ParentRun(Callback):

@@ -16,8 +16,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from qmend.cli.multirun import STOP, Sweep, varying_overrides
 from qmend.cli.multirun_board import Board, CellState
+from qmend.cli.swept_data import expand_cells
 from qmend.cli.terminal import TerminalObserver, console
-from qmend.config.compose import expand_sweep
 from qmend.processes import is_gone, process_identity, terminate
 from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
@@ -37,9 +37,7 @@ class Multirun:
 
     def __init__(self, config: DictConfig) -> None:
         root = store_root(config.tracking.root)
-        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-        texts = [f"{key}={value}" for key, value in params.items()]
-        self.cells, swept = expand_sweep([*texts, *config.hydra.overrides.task])
+        self.cells, swept = expand_cells(config)
         varying = tuple(text.partition("=")[0] for text in swept)
         processes = _limit_processes(config, len(self.cells))
         at_once = "one after the other" if processes is None else f"{processes} at once"

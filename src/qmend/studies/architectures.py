@@ -22,6 +22,7 @@ from qmend.studies.base import (
 )
 from qmend.types import QmendError, nearest
 from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow
@@ -100,6 +101,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         )
         for name, overrides in config.other_data.items()
     }
+    check_directories([each.plain() for each in (config, *others.values())])
 
     from qmend.datasets.table import load_dataset
     from qmend.evaluation.scores import reference

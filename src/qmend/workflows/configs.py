@@ -47,6 +47,13 @@ class TrackingConfig(ConfigModel):
     root: Annotated[Path | str, BeforeValidator(store_root)]
 
 
+def dataset_folder(plain: Mapping[str, Any]) -> Path:
+    """Name the directory of the dataset of a whole config."""
+    dataset, device = plain["dataset"], plain["device"]
+    suffix = "" if "imported" in dataset else f"_{device['name']}"
+    return Path(plain["data"]["root"]) / f"{dataset['name']}{suffix}"
+
+
 class CommonConfig(CommandConfig):
     """What every command with data has."""
 
@@ -82,9 +89,7 @@ class CommonConfig(CommandConfig):
     @property
     def dataset_folder(self) -> Path:
         """``<data.root>/<dataset.name>_<device.name>``, without a device where imported."""
-        if isinstance(self.dataset, ImportedDatasetConfig):
-            return self.data.root / self.dataset.name
-        return self.data.root / f"{self.dataset.name}_{self.device.name}"
+        return dataset_folder(self.plain())
 
 
 class GenerateConfig(CommonConfig):
