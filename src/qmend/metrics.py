@@ -134,6 +134,11 @@ class Interval:
         return Interval(*(metrics[k] for k in keys)) if all(k in metrics for k in keys) else None
 
 
+def interval_text(interval: Interval) -> str:
+    """Write a figure with its interval: ``-0.853 [-0.861, -0.846]``."""
+    return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
+
+
 def interval_keys(metrics: Mapping[str, float]) -> list[str]:
     """List the metrics that have an interval, in alphabetical order."""
     return sorted(key for key in metrics if f"{key}_lo" in metrics and f"{key}_hi" in metrics)

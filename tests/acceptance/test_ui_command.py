@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -46,8 +47,10 @@ def test_it_serves_and_ends_with_all_that_it_started(demo: Tracked) -> None:
         assert "<html" in answer(f"{url}/")
         family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        out, _ = process.communicate(timeout=DEADLINE)
+        out, err = process.communicate(timeout=DEADLINE)
         assert url in out
+        assert err == ""  # no warnings
+        assert not re.search(r"GET /|HTTP/1|INFO|\[MLflow\]", out)
         _, left = psutil.wait_procs(family, timeout=DEADLINE)
         assert left == []
     finally:

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from qmend.metrics import interval_text
 from qmend.reporting.demo_page import write_demo_page
 from qmend.reporting.leaderboard import leaderboard_table
-from qmend.reporting.numbers import interval_text
 from qmend.runs.leaderboard import Leaderboard
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from qmend.metrics import Interval
+from qmend.metrics import Interval, interval_text
 from qmend.reporting import numbers
 from qmend.reporting.leaderboard import (
     SIMULATES,
@@ -17,8 +17,12 @@ from qmend.reporting.leaderboard import (
     summary_verdicts,
     verdicts,
 )
+from qmend.reporting.run_tables import cells_table
+from qmend.reporting.search_table import running_table
 from qmend.reporting.table import Cell, Column, Row, Table
+from qmend.runs.cells import CellRecord
 from qmend.runs.leaderboard import Leaderboard
+from qmend.tuning.record import Trial
 from tracked_runs import made_up_scores, scores_of, unstored_run
 
 
@@ -41,7 +45,7 @@ def test_rows_are_baselines_models_and_last_the_reference(printed, board):
     last = [k for k, line in enumerate(printed) if line.startswith("shot-noise reference")]
     assert len(last) == 1
     assert last[0] > max(k for k, line in enumerate(printed) if line.split()[0] in names)
-    assert numbers.interval_text(board.reference) in printed[last[0]]
+    assert interval_text(board.reference) in printed[last[0]]
 
 
 def test_ranked_rows_are_below_the_reference(board):
@@ -56,7 +60,7 @@ def test_figures_of_each_row(printed, board):
         figures = entry.figures
         shares = [f"{figures[name].value:.2f}" for name in ("improved_pct", "harmed_pct")]
         expected = [
-            *numbers.interval_text(figures["l1rc_median"]).split(),
+            *interval_text(figures["l1rc_median"]).split(),
             *shares,
             f"{figures['tv'].value:.3f}",
         ]
@@ -99,6 +103,25 @@ def test_it_fits_a_terminal_of_100_columns(board):
             assert {e.name for e in shown.runs} <= {line.split()[0] for line in lines}
 
 
+def test_every_column_of_a_sweep_and_a_search_is_whole_on_120_columns():
+    settings = ("model=physics_perceiver", "optimizer.lr=0.001", "optimizer.weight_decay=0.0001",
+                "loss=relative_l1", "seed=1", "dataset.seed=2")  # fmt: skip
+    figures = {f"test/l1rc_median{end}": -0.75 for end in ("", "_lo", "_hi")}
+    figures |= {"test/improved_pct": 100.0, "test/harmed_pct": 0.0, "cost/seconds": 1234.5}
+    cell = CellRecord(settings, "not finished", "ab" * 16, "", figures)
+    values = dict.fromkeys(("model.latents", "model.width", "trainer.batch_size"), 123456)
+    values |= dict.fromkeys(("optimizer.weight_decay", "trainer.gradient_clip"), 1.23e-5)
+    trial = Trial(12, "tpe", "", values, [-0.7123] * 123, "finished", 1234.5)
+    sweep = lines_of(cells_table([cell, cell], "multirun", "f" * 32), 120)
+    search = lines_of(running_table([trial], 150), 120)
+    assert {"model", "lr", "loss", "seed", "status", "run"} <= set(" ".join(sweep[:3]).split())
+    for lines, whole in (
+        (sweep, "-0.750 [-0.750, -0.750] 100.00 0.00 1234.5 not finished abababab"),
+        (search, "12 finished 123/150 -0.7123 1234.5 latents=123456"),
+    ):
+        assert any(whole in " ".join(line.split()) for line in lines), lines
+
+
 def test_shots_are_shown_where_they_differ_and_simulation_is_marked(board):
     first, second, *others = board.runs
     assert "shots" not in leaderboard_table(board).headings
@@ -136,7 +159,7 @@ def test_one_that_simulates_is_neither_marked_best_nor_compared(board):
 
 
 def test_texts_of_numbers():
-    assert numbers.interval_text(Interval(-0.85349, -0.8611, -0.8456)) == "-0.853 [-0.861, -0.846]"
+    assert interval_text(Interval(-0.85349, -0.8611, -0.8456)) == "-0.853 [-0.861, -0.846]"
     assert numbers.seconds_text(12.34) == "12.3"
     assert numbers.seconds_text(0.01) == "<0.1"
     assert [numbers.count_text(n) for n in (3, 12_345, 1_234_567, 98_765_432)] == [

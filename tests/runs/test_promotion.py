@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -163,11 +164,13 @@ def test_the_better_one_becomes_champion_and_the_worse_one_only_by_force(
     assert (now.number, now.run_id, before.aliases) == (1, worse, ())
     assert now.tags["promotion.forced"] == "true"
     assert now.tags["promotion.beats"] == "false"
-    lo, value, hi = (float(now.tags[f"promotion.harmed_pct{end}"]) for end in ("_lo", "", "_hi"))
-    assert lo <= value <= hi
+    harmed, change = (
+        [float(text) for text in re.findall(r"-?\d+\.\d{3}", now.tags[f"promotion.{name}"])]
+        for name in ("harmed_pct", "l1rc_median")
+    )
+    assert harmed[1] <= harmed[0] <= harmed[2]
+    assert 0 < change[1] <= change[0] <= change[2]
     assert now.tags["promotion.against"] == "2"
-    assert float(now.tags["promotion.l1rc_median"]) > 0
-    assert float(now.tags["promotion.l1rc_median_lo"]) > 0
     assert registered_run(own, "models:/qmend/2") == better
     assert checkpoint_folder(own, "models:/qmend/2").joinpath("model.json").exists()
 
@@ -241,6 +244,24 @@ def test_a_champion_of_other_data_is_scored_on_the_challenger_s(
 
     promote(own, challenger)
     assert len(own.runs("tags.kind = 'evaluation'")) == 1
+
+
+def test_a_version_says_what_it_is_and_how_good_and_keeps_what_a_person_writes(
+    own: Store, better: str, worse: str
+) -> None:
+    run = own.client.get_run(better).data
+    number = str(promote(own, better).version)
+    version = own.client.get_model_version("qmend", number)
+    change = f"{run.metrics['test/l1rc_median']:.3f} [{run.metrics['test/l1rc_median_lo']:.3f}, "
+    assert version.tags["L1RC"] == f"{run.metrics['test/l1rc_median']:.3f}"
+    assert version.tags["harmed"] == f"{run.metrics['test/harmed_pct']:.2f} %"
+    for part in (run.tags["architecture"], run.tags["dataset"], run.tags["device"], change):
+        assert part in version.description
+    assert "noise" in own.client.get_registered_model("qmend").description
+    own.client.update_model_version("qmend", number, "ours")
+    promote(own, worse, force=True)
+    promote(own, better, force=True)
+    assert own.client.get_model_version("qmend", number).description == "ours"
 
 
 def test_force_needs_no_comparison_and_says_that_there_was_none(

@@ -8,11 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from qmend.encodings import ENCODINGS
+from qmend.metrics import interval_text
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.scoring import Context, dataset_tags
 from qmend.runs.training import run_training
+from qmend.tracking.display import axis_metrics
 from qmend.tracking.run import start_run
 from qmend.training.checkpoint import load_checkpoint
 from qmend.training.config import TrainingConfig
@@ -44,6 +46,19 @@ def test_every_entry_has_a_finished_run_with_its_figures(board, store):
         assert run.data.metrics["cost/seconds"] == pytest.approx(entry.seconds)
         assert run.data.metrics["cost/parameters"] == entry.parameters
     assert len(parents) == 1
+
+
+def test_figures_are_tags_too_rounded_and_axes_for_mlflow_metrics(board, store):
+    for entry in board.runs:
+        logged = store.client.get_run(entry.run_id).data
+        figures = entry.summary.figures
+        assert logged.tags["L1RC"] == interval_text(figures["l1rc_median"])
+        for name in ("improved", "harmed"):
+            assert logged.tags[name] == f"{figures[f'{name}_pct'].value:.2f} %"
+        assert logged.metrics["minus/test/l1rc_median"] == -logged.metrics["test/l1rc_median"]
+    rates = {"optimizer.lr": "0.001", "optimizer.weight_decay": "0.0"}
+    axes = axis_metrics(rates, "tune/best", -0.5)
+    assert axes == {"log10/lr": pytest.approx(-3), "minus/tune/best": 0.5}
 
 
 def test_tags_name_data_method_and_seed(board, store, tiny):

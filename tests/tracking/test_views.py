@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from qmend.metrics import Interval
 from qmend.runs.sweeps import mark_reused
+from qmend.tracking.display import axis_metrics, figure_tags
 from qmend.tracking.run import start_run
 from qmend.tracking.store import open_store
 from qmend.tracking.views import prepare_views
@@ -32,6 +34,16 @@ def log(store, name, median, config, parent=None, split="test", **tags):
     with start_run(store, name, {"kind": "train", **DATA, **tags}, config, parent) as run:
         run.metrics({**figures, "cost/seconds": 1.0})
     return run.run_id
+
+
+def log_scored(store, name, median, config, parent=None, **tags):
+    """A training as it is logged with what MLflow shows."""
+    shown = figure_tags(Interval(median, median, median), 100.0, 0.0)
+    run_id = log(store, name, median, config, parent, loss="l1", **shown, **tags)
+    run = store.client.get_run(run_id)
+    for key, value in axis_metrics(run.data.params, "test/l1rc_median", median).items():
+        store.client.log_metric(run_id, key, value)
+    return run_id
 
 
 def log_family(store, configs, name="search", **tags):
@@ -137,6 +149,54 @@ def test_axes_are_params_that_differ_and_that_every_run_has_a_place_on(empty):
     columns = [c for c in family.state["selectedColumns"] if c.startswith("params.")]
     names = ("model.depth", "model.patience", "model.width", "loss.name")
     assert columns == [f"params.`{name}`" for name in names]
+
+
+def test_rates_are_on_log_axes_and_more_is_better_on_the_last(empty):
+    with start_run(empty, "multirun", {"kind": "multirun"}, {}) as parent:
+        for k, lr in enumerate((1e-4, 1e-2)):
+            config = {**model(8 + k), "optimizer": {"lr": lr, "weight_decay": k * 1e-3}}
+            log_scored(empty, f"lr {lr}", -0.1 * k, config, parent.run_id)
+    (parallel,) = charts(prepare_views(empty)[1], "PARALLEL")
+    # A rate of zero has no logarithm.
+    assert parallel["selectedParams"] == ["model.width", "optimizer.weight_decay"]
+    assert parallel["selectedMetrics"] == ["log10/lr", "minus/test/l1rc_median"]
+
+
+def test_columns_begin_with_the_rounded_objective_and_the_method(empty):
+    log_scored(empty, "new", -0.5, model(8), architecture="mlp")
+    method = [f"tags.`{name}`" for name in ("architecture", "loss", "seed")]
+    (board,) = prepare_views(empty)
+    columns = board.state["selectedColumns"]
+    assert columns[:6] == ["tags.`L1RC`", *method, "tags.`improved`", "tags.`harmed`"]
+    assert "metrics.`test/l1rc_median`" in columns
+    assert len(set(columns)) == len(columns)
+    log(empty, "of an older version", -0.4, model(8))
+    (board,) = prepare_views(empty)
+    columns = board.state["selectedColumns"]
+    assert columns[:5] == ["metrics.`test/l1rc_median`", *method, "metrics.`test/improved_pct`"]
+    assert board.state["columnWidths"][columns[0]] >= 19 * 7  # every digit
+
+
+def test_a_search_is_no_row_beside_its_best_trial(empty):
+    """One of an older version has its figures too."""
+    with start_run(empty, "search", {**DATA, "kind": "tune"}, {}) as parent:
+        log(empty, "trial 0", -0.5, model(8), parent.run_id, kind="trial")
+        figures = {f"test/l1rc_median{end}": -0.5 for end in ("", "_lo", "_hi")}
+        parent.metrics(figures)
+    (board,) = prepare_views(empty)
+    found = empty.client.search_runs([empty.experiment_id], board.state["searchFilter"])
+    assert [run.info.run_name for run in found] == ["trial 0"]
+
+
+def test_views_of_one_name_are_told_apart(empty):
+    first = log_family(empty, [model(8), model(16)], dataset_sha="cc33dd44")
+    second = log_family(empty, [model(8), model(16)], dataset_sha="ee55ff66")
+    titles = [view.title for view in prepare_views(empty)]
+    assert len(set(titles)) == 4
+    marks = {title.rpartition(", ")[2] for title in titles}
+    minutes = {title.rpartition(", ")[2] for title in titles if title.startswith("search")}
+    assert {"cc33dd", "ee55ff"} <= marks
+    assert minutes == {first[:6], second[:6]} or len(minutes) == 2  # begun in two minutes
 
 
 def test_trials_that_were_not_scored_are_compared_by_the_search_s_own_figure(empty):

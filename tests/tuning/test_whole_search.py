@@ -270,7 +270,8 @@ def test_the_parent_says_what_was_searched_and_what_came_out(ran: Ran) -> None:
     outcomes = [metrics[f"tune/{name}"] for name in ("finished", "pruned", "failed")]
     assert sum(outcomes) == TRIALS + 2
     assert metrics["tune/best"] == ran.more.result.best.trial.best
-    assert metrics["test/l1rc_median"] == ran.more.result.best.test.value
+    # Its best trial has them, and is a row of the tables itself.
+    assert not any(key.startswith("test/") for key in metrics)
     space = ran.context.store.client.download_artifacts(parent.info.run_id, "search_space.json")
     read = json.loads(Path(space).read_text())
     assert set(read) == set(SPACE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qmend.cli.multirun import cell_observer, current_cell
 from qmend.cli.terminal import TerminalObserver, console
-from qmend.reporting.numbers import interval_text
+from qmend.metrics import interval_text
 from qmend.runs.cells import Outcome
 from qmend.workflows.configs import TrainConfig
 from qmend.workflows.train import train

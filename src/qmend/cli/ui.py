@@ -12,6 +12,10 @@ from qmend.tracking.store import Store, open_store
 from qmend.tracking.views import prepare_views
 from qmend.types import QmendError
 
+#: MLflow's own command, without its notices of options that `qmend ui` does not have. Errors are
+#: written in other ways, and pass.
+_MLFLOW = "import click, mlflow.cli; click.echo = lambda *_, **__: None; mlflow.cli.cli()"
+
 
 def serve_ui(options: Namespace) -> None:
     """Serve MLflow's UI on this machine; replaces this process.
@@ -34,12 +38,14 @@ def serve_ui(options: Namespace) -> None:
             ) from None
     store = open_store(root)
     address = f"http://127.0.0.1:{options.port}"
-    print(f"MLflow UI on {address} (ctrl-C ends it)")
+    print(f"MLflow UI on {address}, in a few seconds (ctrl-C ends it)")
     _print_views(store, address)
     sys.stdout.flush()
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store.uri]
+    command = [sys.executable, "-c", _MLFLOW, "ui", "--backend-store-uri", store.uri]
     command += ["--default-artifact-root", str(store.folder / "artifacts")]
     command += ["--host", "127.0.0.1", "--port", str(options.port), "--workers", "1"]
+    command += ["--uvicorn-opts", "--log-level warning"]
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of libraries, about each other
     # Its job runners are not needed here, and outlive the server.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, command)

@@ -15,7 +15,8 @@ from qmend.config.compose import compose_choices
 from qmend.config.nested import flatten
 from qmend.config.paths import conf_dir, config_groups
 from qmend.config.quoting import written
-from qmend.reporting.numbers import count_text, interval_text, seconds_text
+from qmend.metrics import interval_text
+from qmend.reporting.numbers import count_text, seconds_text
 from qmend.tuning.result import SearchResult
 from qmend.tuning.search import Search
 from qmend.tuning.space import SECTIONS, with_values

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 
 from qmend.evaluation.comparison import Comparison
+from qmend.metrics import interval_text
 from qmend.reporting.numbers import (
     count_text,
-    interval_text,
     listing,
     seconds_text,
     signed_text,

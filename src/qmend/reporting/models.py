@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlflow.exceptions import MlflowException
 
-from qmend.reporting.numbers import interval_text
+from qmend.metrics import interval_text
 from qmend.reporting.table import Column, Row, Table
 from qmend.reporting.verdict import verdict
 from qmend.tracking.finding import logged_figure

@@ -7,11 +7,6 @@ import math
 from qmend.metrics import Interval
 
 
-def interval_text(interval: Interval) -> str:
-    """Write a figure with its interval: ``-0.853 [-0.861, -0.846]``."""
-    return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
-
-
 def signed_text(interval: Interval, digits: int = 3) -> str:
     """Write a difference with its interval: ``+0.023 [+0.021, +0.026]``."""
     value, lo, hi = (f"{x:+.{digits}f}" for x in (interval.value, interval.lo, interval.hi))

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from mlflow.entities import Run as MlflowRun
 
-from qmend.metrics import Interval, interval_keys
+from qmend.metrics import Interval, interval_keys, interval_text
 from qmend.reporting.leaderboard import SIMULATES
 from qmend.reporting.numbers import (
     age_text,
-    interval_text,
     number_text,
     seconds_text,
     signed_text,
@@ -259,9 +258,11 @@ def cells_table(cells: Sequence[CellRecord], kind: str, parent: str) -> Table:
         kind, parent: kind and id of the run above them.
     """
     keys = [text.partition("=")[0] for text in cells[0].overrides]
+    names = [key.rpartition(".")[2] for key in keys]
+    headings = [n if names.count(n) == 1 else key for n, key in zip(names, keys, strict=True)]
     columns = (
         Column.number(""),
-        *(Column.text(key, "fold") for key in keys),
+        *(Column.text(heading, "fold") for heading in headings),
         Column.number("median L1RC [95 %]"),
         Column("improved %", "improved\n%"),
         Column("harmed %", "harmed\n%"),
@@ -280,7 +281,8 @@ def cells_table(cells: Sequence[CellRecord], kind: str, parent: str) -> Table:
             seconds = seconds_text(cell.metrics["cost/seconds"])
             figures = [interval_text(median), *(f"{share:.2f}" for share in shares), seconds]
         settings = [text.partition("=")[2] for text in cell.overrides]
-        texts = [str(number), *settings, *figures, cell.status, cell.run_id or "-"]
+        run_id = (cell.run_id or "-")[:_SHORT_ID]
+        texts = [str(number), *settings, *figures, cell.status, run_id]
         rows.append(Row.of(texts, "failed" if cell.error else "best" if best else ""))
     problems = [f"{k}: {cell.error}" for k, cell in enumerate(cells, 1) if cell.error]
     statuses = [cell.status for cell in cells]

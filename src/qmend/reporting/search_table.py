@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from qmend.reporting.numbers import interval_text, seconds_text
+from qmend.metrics import interval_text
+from qmend.reporting.numbers import seconds_text
 from qmend.reporting.table import Column, Row, Table
 from qmend.tuning.record import OUTCOMES, Trial
 from qmend.tuning.result import ScoredTrial, SearchResult

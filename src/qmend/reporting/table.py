@@ -24,8 +24,8 @@ _STYLES = {
 }
 #: With more columns than this, gaps on a terminal are narrow.
 _LOOSE = 8
-#: Least width of a text that may be cut or folded, in characters.
-_NARROW = 14
+#: Least width of a text that may be cut or folded, in characters; with many columns, and else.
+_NARROWEST, _NARROW = 8, 14
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class Table:
             show_header=any(heading for _, _, heading in columns),
             expand=any(column.long == "ellipsis" for _, column, _ in columns),
         )
+        narrow = _NARROWEST if len(columns) > _LOOSE else _NARROW
         for k, column, heading in columns:
             texts = [heading or "", *(row.cells[k].text for row in self.rows)]
             drawn.add_column(
@@ -134,7 +135,7 @@ class Table:
                 justify="left" if column.words else "right",
                 overflow="fold" if column.long == "whole" else column.long,
                 no_wrap=column.long != "fold",
-                min_width=None if column.long == "whole" else min(_NARROW, max(map(len, texts))),
+                min_width=None if column.long == "whole" else min(narrow, max(map(len, texts))),
                 ratio=1 if column.long == "ellipsis" else None,
             )
         for section in self.sections:

@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
-from qmend.metrics import Bootstrap
+from qmend.metrics import Bootstrap, interval_text
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.logged_dataset import logged_dataset
 from qmend.runs.scoring import Context
@@ -124,16 +124,11 @@ def _tags(
     tags["promotion.dataset_sha"] = run.data.tags["dataset_sha"]
     if comparison is None:
         return {**tags, "promotion.beats": "not compared"}
-    difference, harm = comparison.difference, comparison.harm
     return {
         **tags,
         "promotion.beats": str(comparison.beats).lower(),
-        "promotion.l1rc_median": f"{difference.value:.6f}",
-        "promotion.l1rc_median_lo": f"{difference.lo:.6f}",
-        "promotion.l1rc_median_hi": f"{difference.hi:.6f}",
-        "promotion.harmed_pct": f"{harm.value:.6f}",
-        "promotion.harmed_pct_lo": f"{harm.lo:.6f}",
-        "promotion.harmed_pct_hi": f"{harm.hi:.6f}",
+        "promotion.l1rc_median": interval_text(comparison.difference),
+        "promotion.harmed_pct": interval_text(comparison.harm),
     }
 
 

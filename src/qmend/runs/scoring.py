@@ -16,6 +16,7 @@ from qmend.metrics import Bootstrap, median_l1rc, uniform_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.runs.reading import ScoredRun
+from qmend.tracking.display import axis_metrics, figure_tags
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
 from qmend.types import FloatArray, Split
@@ -88,16 +89,29 @@ def score_run(
     summary = summarise(scores, Bootstrap.over(data.job_id))
     constant = median_l1rc(uniform_l1rc(data.ideal, context.constant))
     simulating = mitigator.simulates or simulates(summary, constant)
+    change = summary.figures["l1rc_median"]
+    params = context.store.client.get_run(run.run_id).data.params
     run.metrics(
         {
             **summary.metrics(f"{context.split}/"),
+            **axis_metrics(params, f"{context.split}/l1rc_median", change.value),
             f"{context.split}/uniform_l1rc_constant": constant,
             "cost/seconds": seconds,
             "cost/parameters": float(mitigator.parameters),
             "cost/shots_factor": mitigator.shots_factor,
         }
     )
-    run.tags({"bootstrap_unit": summary.unit, "simulates": str(simulating).lower()})
+    run.tags(
+        {
+            "bootstrap_unit": summary.unit,
+            "simulates": str(simulating).lower(),
+            **figure_tags(
+                change,
+                summary.figures["improved_pct"].value,
+                summary.figures["harmed_pct"].value,
+            ),
+        }
+    )
     with run.artifact_folder("scores") as folder:
         scores.write(folder / f"{context.split}.parquet", data)
     with run.artifact_folder("figures") as folder:

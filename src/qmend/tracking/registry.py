@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import (
@@ -18,6 +19,8 @@ from mlflow.protos.databricks_pb2 import (
 )
 
 from qmend.files import lock
+from qmend.tracking.display import figure_tags
+from qmend.tracking.finding import logged_figure, scored_split
 from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
@@ -25,6 +28,10 @@ from qmend.types import QmendError
 MODEL = "qmend"
 #: Alias of the version that nothing has beaten yet.
 CHAMPION = "champion"
+_DESCRIPTION = (
+    "Networks that undo hardware noise in measured distributions. "
+    f"The alias {CHAMPION} marks the version that none has beaten."
+)
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 
 
@@ -47,21 +54,53 @@ class Version:
 def register(store: Store, run_id: str, tags: Mapping[str, str] | None = None) -> int:
     """Register a run's network, unless it has a version; return that.
 
+    The version gets the run's figures as tags, and a description unless a person wrote one.
+
     Args:
-        tags: set on the version, new or not.
+        tags: further ones, set on the version, new or not.
 
     Raises:
         QmendError: if the store can't be used.
     """
     with explain_errors(store.root):
+        run = store.client.get_run(run_id)
         version = _version_of(store, run_id)
         if version is None:
             _make_model(store)
-            source = f"{store.client.get_run(run_id).info.artifact_uri}/model"
-            version = store.client.create_model_version(MODEL, source, run_id)
-        for key, value in (tags or {}).items():
-            store.client.set_model_version_tag(MODEL, version.version, key, value)
+            version = store.client.create_model_version(
+                MODEL, f"{run.info.artifact_uri}/model", run_id
+            )
+        figures = _figures(run)
+        if not version.description:
+            store.client.update_model_version(MODEL, version.version, _description(run, figures))
+        if figures:  # MLflow's list cuts tags after 25 characters; the description has the rest
+            figures["L1RC"] = figures["L1RC"].partition(" ")[0]
+        for key, value in {**figures, **(tags or {})}.items():
+            if version.tags.get(key) != value:
+                store.client.set_model_version_tag(MODEL, version.version, key, value)
     return int(version.version)
+
+
+def _figures(run: MlflowRun) -> dict[str, str]:
+    """Write the figures of a run; empty if it was not scored."""
+    each = [logged_figure(run, name) for name in ("l1rc_median", "improved_pct", "harmed_pct")]
+    change, improved, harmed = each
+    if change is None or improved is None or harmed is None:
+        return {}
+    return figure_tags(change, improved.value, harmed.value)
+
+
+def _description(run: MlflowRun, figures: Mapping[str, str]) -> str:
+    tags = run.data.tags
+    network = [tags.get("architecture", "unknown architecture")]
+    network += [f"{key} {tags[key]}" for key in ("loss", "seed") if key in tags]
+    text = f"{', '.join(network)}; trained on {tags.get('dataset')} of {tags.get('device')}."
+    if figures:
+        text += (
+            f" On the {scored_split(run)} split: median L1RC {figures['L1RC']}, "
+            f"{figures['improved']} of the circuits improved, {figures['harmed']} harmed."
+        )
+    return text
 
 
 def versions(store: Store) -> list[Version]:
@@ -145,7 +184,7 @@ def _version_of(store: Store, run_id: str) -> ModelVersion | None:
 
 def _make_model(store: Store) -> None:
     try:
-        store.client.create_registered_model(MODEL)
+        store.client.create_registered_model(MODEL, description=_DESCRIPTION)
     except MlflowException as error:
         if not _is(error, RESOURCE_ALREADY_EXISTS):
             raise

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -19,12 +19,11 @@ from urllib.parse import urlencode
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from qmend.tracking.finding import SCORED_SPLITS, parent_of, parents_of, scored_split
+from qmend.tracking.finding import parent_of, parents_of, scored_split
 from qmend.tracking.store import Store, explain_errors
+from qmend.tracking.view_state import OURS, list_columns, make_state
 
 _TAG = "mlflow.sharedViewState."
-#: Begins the key of every view that is made here.
-_OURS = "qmend-"
 #: MLflow takes at most 40 views of an experiment, people's own among them.
 _LEADERBOARDS, _FAMILIES = 4, 6
 #: Runs that a view can name one by one.
@@ -38,15 +37,8 @@ _SETTINGS = {
 }
 #: Metrics to compare runs of one parent by: the first that most of them have.
 _OBJECTIVES = ("tune/best", "test/l1rc_median", "all/l1rc_median", "val/l1rc_median")
-#: Beside the figures of the scored split.
-_COSTS = ("cost/parameters", "cost/seconds")
-_CURVES = ("val/l1rc_median", "val/loss")
-#: Tags that say what a scored run is.
-_METHOD = ("kind", "architecture", "head", "loss", "seed", "simulates")
 #: Param that every training has, and no other run.
 _IS_TRAINING = "model.name"
-_NAME_COLUMN = "attributes.`Run Name`"
-_AXES = 10
 #: Groups of params in the order of their axes; others come between these and the seed.
 _PARAM_GROUPS = ("model.", "loss.", "optimizer.", "trainer.", "online.")
 _NO_PARAMS = ("tracking.", "data.", "report", "output", "resume", "hydra.")
@@ -59,12 +51,14 @@ class View:
     Attributes:
         key: names it in links, never changes.
         title: what a person reads in the menu `Views`.
+        mark: tells it from others of that title.
         state: of table and charts, as MLflow serialises it.
         charts: open the charts, not the table.
     """
 
     key: str
     title: str
+    mark: str
     state: Mapping[str, Any]
     charts: bool = False
 
@@ -93,7 +87,7 @@ def prepare_views(store: Store, most: int = 1000) -> list[View]:
         tags = store.client.get_experiment(store.experiment_id).tags
         wanted = {key: value for key, value in _SETTINGS.items() if key not in tags}
         views: list[View] = []
-        for view in (*_leaderboards(runs), *_families(runs)):
+        for view in _distinct([*_leaderboards(runs), *_families(runs)]):
             envelope = _envelope(view, len(views))
             if len(envelope) <= _LONGEST:
                 wanted[_TAG + view.key] = envelope
@@ -102,7 +96,7 @@ def prepare_views(store: Store, most: int = 1000) -> list[View]:
             if tags.get(key) != value:
                 store.client.set_experiment_tag(store.experiment_id, key, value)
         for key in tags:
-            if key.startswith(_TAG + _OURS) and key not in wanted:
+            if key.startswith(_TAG + OURS) and key not in wanted:
                 store.client.delete_experiment_tag(store.experiment_id, key)
     return views
 
@@ -112,6 +106,15 @@ def _envelope(view: View, place: int) -> str:
     time = 1_000_000 - place
     state = json.dumps(view.state, separators=(",", ":"))
     return json.dumps({"name": view.title, "createdAt": time, "updatedAt": time, "state": state})
+
+
+def _distinct(views: Sequence[View]) -> list[View]:
+    """Give views of one title their marks."""
+    counts = Counter(view.title for view in views)
+    return [
+        replace(view, title=f"{view.title}, {view.mark}") if counts[view.title] > 1 else view
+        for view in views
+    ]
 
 
 # Which runs belong together
@@ -129,20 +132,22 @@ def _leaderboards(runs: Sequence[MlflowRun]) -> Iterator[View]:
         members = [
             run
             for run in runs
-            if run.data.tags.get("dataset_sha") == sha and objective in run.data.metrics
+            if run.data.tags.get("dataset_sha") == sha
+            and run.data.tags.get("kind") != "tune"
+            and objective in run.data.metrics
         ]
         tags = members[0].data.tags
         where = "" if split == "test" else f", {split}"
         yield View(
-            f"{_OURS}leaderboard-{sha}-{split}",
+            f"{OURS}leaderboard-{sha}-{split}",
             f"Leaderboard of {tags['dataset']} on {tags['device']}{where}",
-            _state(
-                search=f"tags.dataset_sha = '{sha}' and metrics.`{objective}` < 1000",
+            sha[:6],
+            make_state(
+                # A search of an older version repeats the figures of its best trial.
+                search=f"tags.dataset_sha = '{sha}' and tags.kind != 'tune' and "
+                f"metrics.`{objective}` < 1000",
                 objective=objective,
-                columns=[
-                    *_columns("metrics", (*_figures(split), *_COSTS)),
-                    *_columns("tags", _METHOD),
-                ],
+                columns=list(list_columns(objective, members)),
                 members=members,
                 params=_varying(members),
             ),
@@ -170,21 +175,15 @@ def _families(runs: Sequence[MlflowRun]) -> Iterator[View]:
         if len(members) < 2 or not params:
             continue
         shown += 1
-        split = objective.partition("/")[0]
-        figures = _figures(split) if split in SCORED_SPLITS else (objective,)
-        outcome = ("outcome",) if any("outcome" in run.data.tags for run in members) else ()
         started = datetime.fromtimestamp(parent.info.start_time / 1000, UTC)
         yield View(
-            f"{_OURS}family-{parent.info.run_id}",
+            f"{OURS}family-{parent.info.run_id}",
             f"{(parent.info.run_name or parent.info.run_id)[:100]}, {started:%Y-%m-%d %H:%M}",
-            _state(
+            parent.info.run_id[:6],
+            make_state(
                 search=_family_search(parent, members, sha, objective),
                 objective=objective,
-                columns=[
-                    *_columns("metrics", (*figures, *_COSTS)),
-                    *_columns("tags", outcome),
-                    *_columns("params", params),
-                ],
+                columns=list(list_columns(objective, members, params)),
                 members=members,
                 params=params,
             ),
@@ -214,11 +213,6 @@ def _objective(family: Sequence[MlflowRun]) -> str | None:
     return next((name for name in _OBJECTIVES if 2 * counts[name] > len(family)), None)
 
 
-def _figures(split: str) -> tuple[str, ...]:
-    names = ("l1rc_median", "l1rc_median_lo", "l1rc_median_hi", "improved_pct", "harmed_pct")
-    return tuple(f"{split}/{name}" for name in (*names, "tv", "kl"))
-
-
 def _varying(runs: Sequence[MlflowRun]) -> list[str]:
     """List params that differ or that only some runs have, the model's first."""
     values: dict[str, set[str | None]] = {}
@@ -232,125 +226,3 @@ def _varying(runs: Sequence[MlflowRun]) -> list[str]:
         return (groups or [last])[0], not name.endswith(".name"), name
 
     return sorted((name for name, found in values.items() if len(found) > 1), key=place)
-
-
-def _is_axis(values: Sequence[str | None]) -> bool:
-    """Tell whether every run has a place on an axis.
-
-    MLflow leaves out runs without a value, and those with a word among numbers.
-    """
-    return None not in values and len({_is_number(value) for value in values}) == 1
-
-
-def _is_number(value: str | None) -> bool:
-    try:
-        return isinstance(float(value or ""), float)
-    except ValueError:
-        return False
-
-
-# What MLflow shows of them
-
-
-def _columns(kind: str, names: Sequence[str]) -> list[str]:
-    return [f"{kind}.`{name}`" for name in names]
-
-
-def _width(column: str) -> int:
-    """Compute the width in pixels of a column whose title is readable."""
-    return max(90, 6 * len(column.split("`")[1]) + 22)
-
-
-def _state(
-    search: str,
-    objective: str,
-    columns: Sequence[str],
-    members: Sequence[MlflowRun],
-    params: Sequence[str],
-) -> dict[str, Any]:
-    """Make the state of a list of runs, lowest objective first, and their charts."""
-    sections: list[dict[str, Any]] = []
-    charts: list[dict[str, Any]] = []
-
-    def begin(name: str, **more: object) -> str:
-        key = f"{_OURS}{len(sections)}"
-        sections.append({"uuid": key, "name": name, "isReordered": True, "deleted": False, **more})
-        return key
-
-    for name, across, height, drawn in _sections(objective, members, params):
-        section = begin(name, isGenerated=False, display=True, columns=across, cardHeight=height)
-        for chart in drawn:
-            charts.append(
-                {
-                    "uuid": f"{_OURS}chart-{len(charts)}",
-                    "metricSectionId": section,
-                    "deleted": False,
-                    "isGenerated": False,
-                    "runsCountToCompare": len(members),
-                    **chart,
-                }
-            )
-    # MLflow adds a chart of every metric: closed, below.
-    for prefix in sorted({n.rpartition("/")[0] for run in members for n in run.data.metrics}):
-        begin(prefix or "Model metrics", isGenerated=True, display=False)
-    return {
-        "searchFilter": search,
-        "orderByKey": f"metrics.`{objective}`",
-        "orderByAsc": True,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": list(columns),
-        "columnOrder": [_NAME_COLUMN, *columns, "runDateAndNestInfo", "duration"],
-        "columnWidths": {_NAME_COLUMN: 270, **{column: _width(column) for column in columns}},
-        "runsHiddenMode": "SHOW_ALL",
-        "compareRunCharts": charts,
-        "compareRunSections": sections,
-        "isAccordionReordered": True,
-        "hideEmptyCharts": True,
-    }
-
-
-def _sections(
-    objective: str, members: Sequence[MlflowRun], params: Sequence[str]
-) -> Iterator[tuple[str, int, int, list[dict[str, Any]]]]:
-    """List sections: name, charts side by side, their height, the charts."""
-    logged = {name for run in members for name in run.data.metrics}
-    axes = [name for name in params if _is_axis([run.data.params.get(name) for run in members])]
-    if axes:
-        parallel = {
-            "type": "PARALLEL",
-            "displayName": f"Params and {objective}",
-            "selectedParams": axes[:_AXES],
-            "selectedMetrics": [objective],
-            "showAllRuns": True,
-        }
-        yield "Parallel coordinates", 1, 420, [parallel]
-    bars = {"type": "BAR", "displayName": objective, "metricKey": objective}
-    scatters = [
-        {
-            "type": "SCATTER",
-            "displayName": f"{objective} against {cost}",
-            "xaxis": {"key": cost, "type": "METRIC"},
-            "yaxis": {"key": objective, "type": "METRIC"},
-        }
-        for cost in _COSTS
-        if cost in logged
-    ]
-    curves = [
-        {"type": "LINE", "displayName": f"{curve} by epoch", "metricKey": curve}
-        for curve in _CURVES
-        if curve in logged
-    ]
-    yield "Quality, cost and learning", 2, 380, [bars, *curves, *scatters]
-    difference = {
-        "type": "DIFFERENCE",
-        "displayName": "What differs",
-        "chartName": "What differs",
-        "compareGroups": ["Parameters", "Model metrics"],
-        "showDifferencesOnly": True,
-        "showChangeFromBaseline": True,
-        "baselineColumnUuid": "",
-    }
-    yield "What differs", 1, 600, [difference]

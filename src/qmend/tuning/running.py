@@ -144,9 +144,6 @@ def _log(run: Run, search: Search, result: SearchResult, best_config: str) -> No
             "tune/best": best.trial.best,
             "cost/seconds": math.fsum(trial.seconds for trial in trials),
             "cost/parameters": float(best.trial.parameters),
-            **best.test.logged("test/l1rc_median"),
-            "test/improved_pct": best.improved_pct,
-            "test/harmed_pct": best.harmed_pct,
         }
     )
     run.tags({"best_run": best.trial.run_id, "best_trial": str(best.trial.number)})

@@ -17,6 +17,7 @@ from qmend.config.errors import validation_sentence
 from qmend.config.nested import flatten
 from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
+from qmend.tracking.display import axis_metrics
 from qmend.tracking.run import Run, begin_run, end_run
 from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
@@ -179,15 +180,18 @@ class Search:
         trial.outcome, trial.parameters, trial.error = outcome, parameters, error
         trial.seconds = trial.seconds if seconds is None else seconds
         figures = {"cost/seconds": trial.seconds, "tune/epochs": float(trial.epochs)}
+        tags = {"outcome": str(outcome)} | ({"error": error[:1000]} if error else {})
+        logged = self.context.store.client.get_run(trial.run_id).data
         if math.isfinite(trial.best):
             figures["tune/best"] = trial.best
+            figures |= axis_metrics(logged.params, "tune/best", trial.best)
+            tags["reached"] = f"{trial.best:.4f}"  # MLflow's tables show a metric's every digit
         if parameters:
             figures["cost/parameters"] = float(parameters)
         run = self.run(trial)
         # A kill may have left some of them.
-        logged = self.context.store.client.get_run(trial.run_id).data.metrics
-        run.metrics({k: v for k, v in figures.items() if logged.get(k) != v})
-        run.tags({"outcome": outcome} | ({"error": error[:1000]} if error else {}))
+        run.metrics({k: v for k, v in figures.items() if logged.metrics.get(k) != v})
+        run.tags(tags)
         end_run(run, _STATUS[outcome])
         self.watch(trial)
 
