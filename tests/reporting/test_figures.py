@@ -2,6 +2,7 @@
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def test_training_curves_are_the_history(trained, colour_of):
         assert list(line.get_xdata()) == [1, 2, 3]
         assert list(line.get_ydata()) == entry.history["val/l1rc_median"]
         assert line.get_color() == colour_of[entry.name]
+
+
+def test_epochs_are_whole_numbers_and_a_bad_start_does_not_flatten_the_rest(trained):
+    history = {"train/loss": [2.0, 1.0], "val/l1rc_median": [2.3, -0.5]}
+    short = replace(trained[0], history=history)
+    loss, change = figures.training_curves([short], {}).axes
+    for axes in (loss, change):
+        shown = [t for t in axes.get_xticks() if axes.get_xlim()[0] <= t <= axes.get_xlim()[1]]
+        assert shown == [1, 2]
+    assert change.get_ylim()[1] == 0.3
+    worse = replace(short, history={**history, "val/l1rc_median": [2.3, 1.0]})
+    assert figures.training_curves([worse], {}).axes[1].get_ylim()[1] > 1.0
 
 
 def test_curves_without_a_colour_are_grey_and_have_no_legend(trained):

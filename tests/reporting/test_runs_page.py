@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from test_html import Page
 
+from qmend.metrics import interval_text
 from qmend.reporting import run_figures
 from qmend.reporting.leaderboard import SIMULATES, leaderboard_table, summary_verdicts
-from qmend.reporting.numbers import age_text, interval_text
+from qmend.reporting.numbers import age_text
 from qmend.reporting.run_figures import Coordinate
 from qmend.reporting.run_tables import indented, list_table, paired_table, sparkline
 from qmend.reporting.runs_page import figures_folder, write_runs_page
@@ -179,6 +184,53 @@ def test_costs_are_those_of_the_rows(report):
         assert found == expected
 
 
+def drawn_labels(figure: Figure, axes: Axes) -> list[Bbox]:
+    """Boxes of the labels on the horizontal axis, from the left."""
+    figure.draw_without_rendering()
+    ticks = [*axes.xaxis.get_major_ticks(), *axes.xaxis.get_minor_ticks()]
+    low, high = axes.get_xlim()
+    shown = [t.label1 for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()]
+    return sorted((label.get_window_extent() for label in shown), key=lambda box: box.x0)
+
+
+@pytest.mark.parametrize("seconds", [(0.71, 0.77), (0.4, 1.5), (2.0, 31.0), (0.004, 9000.0)])
+def test_times_have_labels_that_leave_each_other_room(report, seconds):
+    (board,) = report.boards
+    rows = [
+        replace(
+            row, runs=(replace(row.runs[0], metrics=row.runs[0].metrics | {"cost/seconds": s}),)
+        )
+        for row, s in zip(board.ranked, seconds, strict=False)
+    ]
+    figure = run_figures.cost_against_quality(rows)
+    boxes = drawn_labels(figure, figure.axes[1])
+    assert len(boxes) >= 2
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+
+
+def test_no_legend_is_among_the_points_of_a_plot(report):
+    (board,) = report.boards
+    figure = run_figures.cost_against_quality(board.ranked)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    for axes in figure.axes:
+        assert axes.get_legend() is None
+        assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+
+
+def test_the_number_of_runs_is_that_of_the_list(report, written):
+    text = Page(written.read_text()).text
+    assert f"runs {len(report.selection.all)} " in " ".join(text.split())
+    assert f"All {len(report.selection.all)} runs" in text
+
+
+def test_a_parameter_that_no_trial_has_is_no_axis(store, report):
+    record = report.searches[0].search
+    trials = [t for t in record.valued if "model.depth" not in t.values]
+    axes = [axis.label for axis in run_figures.search_coordinates(record, trials)]
+    assert axes == [key for key in record.space.parameters if key != "model.depth"]
+
+
 def test_parallel_coordinates_run_through_the_values():
     coordinates = [
         Coordinate("lr", (1e-4, 1e-2, 1e-3), log=True),
@@ -201,12 +253,20 @@ def test_parallel_coordinates_run_through_the_values():
     [
         (["1", "2", "3"], (1.0, 2.0, 3.0), False),
         (["0.001", "1", None], (0.001, 1.0, None), True),
+        (["0.001", "0.006"], (0.001, 0.006), False),
         (["1", "kl", "2"], ("1", "kl", "2"), False),
     ],
 )
 def test_params_are_numbers_where_all_are(texts, values, log):
     found = Coordinate.of_texts("x", texts)
     assert (found.values, found.log) == (values, log)
+    rate = Coordinate.of_texts("optimizer.lr", texts)
+    assert rate.log == all(isinstance(value, float | None) for value in values)
+
+
+def test_labels_of_near_values_do_not_overprint():
+    _, ticks = Coordinate("width", (64.0, 65.0, 512.0, 510.0)).places()
+    assert [text for _, text in ticks] == ["64", "512"]
 
 
 # Tables on a terminal

@@ -109,6 +109,30 @@ def find_run_named(runs, name: str) -> str:
     return next(run.info.run_id for run in runs if run.info.run_name == name)
 
 
+def test_a_search_or_a_single_run_is_selected_beside_what_was_scored_on_its_data(store, tmp_path):
+    own = blank_store(store, tmp_path / "mlruns")
+
+    def scored(name: str, parent: str | None = None, sha: str = "aa", **tags: str) -> str:
+        with start_run(own, name, {"kind": "train", "dataset_sha": sha, **tags}, {}, parent) as run:
+            run.metrics({f"test/l1rc_median{end}": -0.5 for end in ("", "_lo", "_hi")})
+        return run.run_id
+
+    demo = scored("demo", kind="demo")
+    scored("none", demo, kind="baseline")
+    assert names(select(own, "latest").all) == {"demo", "none"}
+    scored("elsewhere", sha="bb")
+    assert names(select(own, "latest").all) == {"elsewhere"}
+    scored("alone")
+    latest = select(own, "latest")
+    assert names(latest.all) == {"alone", "demo", "none"}
+    assert latest.title == "alone, beside 2 runs on the same data"
+    for name in ("first search", "second search"):
+        scored(f"trial of the {name}", scored(name, kind="tune"), kind="trial")
+    trials = {"trial of the first search", "trial of the second search"}
+    found = names(select(own, "latest").all)
+    assert found == {"second search", *trials, "alone", "demo", "none"}
+
+
 @pytest.mark.parametrize(
     ("which", "says"),
     [

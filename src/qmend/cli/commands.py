@@ -197,8 +197,9 @@ COMMANDS: tuple[Command, ...] = (
         "qmend report runs=parent=RUN_ID output=reports/search.html",
         config="report",
         notes=(
-            "runs is latest (the newest run with children, with them, or with figures),",
-            "parent=RUN, tag=KEY:VALUE, or a list [RUN,RUN]; RUN is the first digits of an id.",
+            "runs is latest (the newest run with children, with them, or with figures; a search or",
+            "a single run beside all that was scored on the same data), parent=RUN, tag=KEY:VALUE,",
+            "or a list [RUN,RUN]; RUN is the first digits of an id.",
             "Plots go beside the page as PNG and SVG.",
         ),
         prepare=quoted_ids,

@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qmend.datasets.table import LabelledCircuits
 from qmend.plots.quartiles import binned_quartiles
@@ -60,8 +61,8 @@ class Curves:
     history: Mapping[str, Sequence[float]]
 
 
-#: With more curves than this the legend is outside the plot.
-_FEW = 4
+#: Learning curves show median L1RC up to this, and all last values.
+_WORST = 0.3
 #: Colour of curves whose name has none of its own.
 _OTHERS = "#9AA5B1"
 
@@ -96,15 +97,20 @@ def training_curves(trainings: Sequence[Curves], colour_of: Mapping[str, str]) -
             for axes, metric, style in [*curves, (change, "val/l1rc_median", "-")]:
                 values = entry.history.get(metric, [])
                 axes.plot(np.arange(1, len(values) + 1), values, linestyle=style, **look)
+        for axes in (loss, change):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         loss.set(xlabel="epoch", ylabel="loss (each its own)", yscale="log")
         loss.set_title("Loss: training solid, validation dashed", fontsize=10)
         change.set(xlabel="epoch", ylabel="median L1RC")
         change.set_title("Validation median L1RC", fontsize=10)
         change.axhline(0, color="grey", linewidth=0.8)
-        if len(labelled) > _FEW:
+        # A bad start would flatten all that follows.
+        ends = [line.get_ydata()[-1] for line in change.lines if len(line.get_ydata())]
+        worst = max(_WORST, 1.1 * float(np.nanmax(ends)))
+        if change.get_ylim()[1] > worst:
+            change.set_ylim(top=worst)
+        if labelled:
             change.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        elif labelled:
-            change.legend()
     return figure
 
 
@@ -165,5 +171,6 @@ def example_circuits(data: LabelledCircuits, run: ScoredRun) -> Figure:
             ticks = np.arange(0, 2**n, max(1, 2**n // 8))
             axes.set_xticks(ticks, [f"{t:0{n}b}" for t in ticks], rotation=45)
             axes.set_xlabel("outcome (chain order, position 0 rightmost)")
-        grid[0].legend()
+        handles, labels = grid[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
     return figure

@@ -11,10 +11,12 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from qmend.plots.style import COLOURS, STYLE
 from qmend.runs.configurations import Configuration
+from qmend.tracking.display import RATES
 from qmend.tuning.importance import Importance
 from qmend.tuning.record import SearchRecord, Trial
 from qmend.tuning.space import Parameter
@@ -27,6 +29,10 @@ _FASTEST = 0.01
 MAX_AXES = 9
 #: Numeric params that span more than this factor get a log axis.
 _WIDE = 30.0
+#: Least distance of two labels of numbers on an axis, in parts of its height.
+_APART = 0.05
+#: Colours of lines from the best to the worst: to be told from paper, ink and the best line.
+_SHADES = (0.3, 0.85)
 #: Height at which a line passes an axis on which it has no value.
 _NOWHERE = -0.14
 
@@ -34,7 +40,7 @@ _NOWHERE = -0.14
 def cost_against_quality(rows: Sequence[Configuration]) -> Figure:
     """Draw median L1RC with its interval against parameters and seconds, numbered as the rows."""
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 4.2), layout="constrained")
+        figure = Figure(figsize=(10, 4.2), layout=ConstrainedLayoutEngine(wspace=0.06))
         left, right = figure.subplots(1, 2, sharey=True)
         for axes in (left, right):
             by_parameters = axes is left
@@ -43,17 +49,31 @@ def cost_against_quality(rows: Sequence[Configuration]) -> Figure:
         left.set_xlim(-0.4, 4 * max(1, *(row.parameters for row in rows)))
         left.set(xlabel="parameters", ylabel="median L1RC")
         left.xaxis.set_minor_locator(NullLocator())
-        right.set_xscale("log")
-        right.set_xlabel("seconds of training or fitting")
+        _set_seconds(right)
         left.set_title("Quality against size", fontsize=10)
         right.set_title("Quality against time", fontsize=10)
         values = [row.figures["l1rc_median"].value for row in rows]
         if max(values) > 0.3:  # those far worse than nothing would flatten all others
             left.set_ylim(min(values) - 0.06, 0.3)
-        handles, labels = right.get_legend_handles_labels()
+        handles, labels = left.get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
-        right.legend(once.values(), once.keys(), loc="best", fontsize=9)
+        # Inside, its markers would be read as points.
+        figure.legend(
+            once.values(), once.keys(), loc="outside lower center", ncols=len(once), fontsize=9
+        )
     return figure
+
+
+def _set_seconds(axes: Axes) -> None:
+    """Scale the time with labels that leave each other room, however near the times are."""
+    axes.set(xscale="log", xlabel="seconds of training or fitting")
+    low, high = axes.get_xlim()
+    if high < 10 * low:
+        low, high = low / 2, high * 2
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1,) if high > 300 * low else (1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _scatter(axes: Axes, rows: Sequence[Configuration], by_parameters: bool) -> None:
@@ -112,7 +132,7 @@ def importance_bars(shares: Sequence[Importance]) -> Figure:
                 color=COLOURS[5],
                 label="finished trials alone",
             )
-            axes.legend(loc="lower right")
+            figure.legend(loc="outside upper right", ncols=2, fontsize=9)
         axes.set_yticks(places, [each.key for each in shares])
         axes.set_xlabel("share of the objective's variance, %")
         axes.grid(axis="y", visible=False)
@@ -134,13 +154,13 @@ class Coordinate:
 
     @staticmethod
     def of_texts(label: str, texts: Sequence[str | None]) -> Coordinate:
-        """Read numbers where all are, on a log axis where they span orders of magnitude."""
+        """Read numbers where all are; rates, and what spans orders of magnitude, on a log axis."""
         numbers = [None if text is None else _number(text) for text in texts]
         values = [number for number in numbers if number is not None]
         if len(values) < sum(text is not None for text in texts) or not values:
             return Coordinate(label, tuple(texts))
-        wide = min(values) > 0 and max(values) / min(values) > _WIDE
-        return Coordinate(label, tuple(numbers), wide)
+        log = min(values) > 0 and (label in RATES or max(values) / min(values) > _WIDE)
+        return Coordinate(label, tuple(numbers), log)
 
     def places(self) -> tuple[FloatArray, list[tuple[float, str]]]:
         """Compute the place of each line and tick on the axis.
@@ -164,10 +184,13 @@ class Coordinate:
             marks = distinct
         else:
             marks = [float(10**v if self.log else v) for v in np.linspace(low, high, 5)]
-        ticks = [
-            (((math.log10(v) if self.log else v) - low) / (high - low), f"{v:.3g}") for v in marks
-        ]
-        return (scaled - low) / (high - low), ticks
+        places = [((math.log10(v) if self.log else v) - low) / (high - low) for v in marks]
+        kept = [0]
+        for k in range(1, len(places) - 1):  # the ends stay, what would overprint goes
+            if places[k] - places[kept[-1]] > _APART and 1 - places[k] > _APART:
+                kept.append(k)
+        kept.append(len(places) - 1)
+        return (scaled - low) / (high - low), [(places[k], f"{marks[k]:.3g}") for k in kept]
 
 
 def _in_order(text: str) -> tuple[bool, float, str]:
@@ -200,7 +223,8 @@ def parallel_coordinates(
     """
     result = np.array(values, dtype=float)
     order = np.argsort(np.argsort(result))
-    shades = mpl.colormaps["viridis"](0.85 * order / max(len(result) - 1, 1))
+    first, last = _SHADES
+    shades = mpl.colormaps["viridis"](first + (last - first) * order / max(len(result) - 1, 1))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.4))
         figure.subplots_adjust(left=0.02, right=0.99, top=0.95, bottom=0.17)
@@ -272,10 +296,11 @@ def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Co
         own = trial.values[key]
         return str(own) if parameter.type == "categorical" else own
 
-    return [
+    axes = [
         Coordinate(key, tuple(value(trial, key, parameter) for trial in trials), parameter.log)
-        for key, parameter in list(search.space.parameters.items())[:MAX_AXES]
+        for key, parameter in search.space.parameters.items()
     ]
+    return [axis for axis in axes if any(value is not None for value in axis.values)][:MAX_AXES]
 
 
 def run_coordinates(texts: Sequence[dict[str, str]], keys: Sequence[str]) -> list[Coordinate]:

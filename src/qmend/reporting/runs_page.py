@@ -97,10 +97,10 @@ def _save(folder: Path, drawn: dict[str, Figure]) -> list[Path]:
 def _facts(report: RunsReport) -> list[tuple[str, str]]:
     selection = report.selection
     parents = [f"{name_of(run)} ({run.info.run_id[:12]})" for run in selection.parents]
-    facts = [("runs", f"{len(selection.runs)}")]
+    facts = [("runs", f"{len(selection.all)}")]
     if parents:
         shown = "; ".join(parents[:4]) + (f"; and {len(parents) - 4} more" if parents[4:] else "")
-        facts.append(("below", shown))
+        facts.append(("parents among them", shown))
     return facts
 
 
@@ -176,7 +176,7 @@ def _best(search: SearchRecord) -> Table | None:
         Row.of([key, _value_text(params.get(key)), _space_text(parameter)])
         for key, parameter in search.space.parameters.items()
     )
-    columns = (Column.text("parameter"), Column.number("best value"), Column.number("drawn from"))
+    columns = (Column.text("parameter"), Column.number("best value"), Column.text("drawn from"))
     return Table(columns, (rows,))
 
 

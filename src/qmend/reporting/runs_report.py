@@ -171,8 +171,8 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
     repeats = sum(len(c.repeats) for board in boards for c in board.configurations)
     if repeats:
         notes.append(
-            f"{repeats} older runs of the same configuration and seed are left out of the tables: "
-            "the newest counts."
+            "Of runs of the same configuration and seed the newest counts: older ones are left "
+            f"out of the tables, {repeats} in all."
         )
     for board in boards:
         if uneven := uneven_seeds(board):

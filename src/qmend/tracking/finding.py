@@ -140,8 +140,9 @@ def select(store: Store, which: str | Sequence[str]) -> Selection:
 
     Args:
         which: ``latest``: the newest run that has children, with them, or that has figures of
-            its own; ``parent=RUN``; ``tag=KEY:VALUE``, with the children of those that have any;
-            or runs by the heads of their ids.
+            its own, a search or a single run beside all others scored on the same data;
+            ``parent=RUN``; ``tag=KEY:VALUE``, with the children of those that have any; or runs
+            by the heads of their ids.
 
     Raises:
         QmendError: if that names no run.
@@ -156,7 +157,9 @@ def select(store: Store, which: str | Sequence[str]) -> Selection:
     word, _, rest = which.partition("=")
     if which == "latest":
         newest = _latest(runs)
-        return _selection(name_of(newest), [newest], runs)
+        others = _beside(newest, runs)
+        beside = f", beside {len(others)} runs on the same data" if others else ""
+        return _selection(name_of(newest) + beside, [newest, *others], runs)
     if word == "parent" and rest:
         parent = find_run(runs, rest)
         return _selection(name_of(parent), [parent], runs)
@@ -192,6 +195,22 @@ def _latest(runs: Sequence[MlflowRun]) -> MlflowRun:
     top = [run for run in runs if parent_of(run) not in ids]
     informative = (run for run in top if run.info.run_id in parents or run.data.metrics)
     return next(informative, top[0])
+
+
+def _beside(newest: MlflowRun, runs: Sequence[MlflowRun]) -> list[MlflowRun]:
+    """Collect what a search or a single run, which say little alone, can be compared with."""
+    own = {newest.info.run_id} | {r.info.run_id for r in children_of(runs, newest.info.run_id)}
+    sha = newest.data.tags.get("dataset_sha")
+    if sha is None or (len(own) > 1 and kind_of(newest) != "tune"):
+        return []
+    return [
+        run
+        for run in runs
+        if run.data.tags.get("dataset_sha") == sha
+        and run.info.run_id not in own
+        and kind_of(run) != "tune"
+        and scored_split(run) is not None
+    ]
 
 
 def _selection(title: str, chosen: list[MlflowRun], runs: Sequence[MlflowRun]) -> Selection:
