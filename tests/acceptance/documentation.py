@@ -12,7 +12,12 @@ from pathlib import Path
 from qmend.cli.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+#: All that is written by hand, but for the history.
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *(ROOT / folder / "README.md" for folder in ("data/raw", "mlruns", "docker")),
+]
 _PROGRAMS = {"qmend", "make", "dvc", "pip", "mlflow"}
 _PIECE = re.compile(
     r"^```(?P<language>\w*)\n(?P<fenced>(?:.*\n)*?)```$"
