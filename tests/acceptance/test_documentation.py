@@ -10,12 +10,13 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from commandline import Command, Outcome, free_port
+from commandline import Command, Outcome, end_tree, environment, free_port, wait_until
 from documentation import (
     PAGES,
     ROOT,
@@ -30,6 +31,7 @@ from documentation import (
 from dvc.cli import main as dvc
 from mlflow.db import commands as mlflow_db
 from qiskit_ibm_runtime.fake_provider import FakeAlgiers
+from test_ui_command import answer
 
 from qmend.cli.command import PlainCommand
 from qmend.cli.commands import COMMANDS
@@ -68,6 +70,7 @@ SMALLER = {
     r"qmend data verify": "sample=3",
     r"qmend data collect": "dataset.circuits=12 dataset.job_size=2",
     r"qmend ui": "--port PORT",
+    r"mlflow server": "--port SERVER --workers 1",
     r"dvc repro( data/paper/dvc.yaml| pauli_twirled|$)": "--dry",  # hours of simulation
 }
 #: Not run: only the config is composed or the arguments parsed, the recipe or the name looked up.
@@ -80,12 +83,18 @@ NOT_RUN = {
 #: Stands for the id of a training in the store: the newest, or the one before.
 RUNS = {"RUN_ID": 0, "RUN_A": 0, "RUN_B": 1, "3fb03150": 0, "9a01c4": 1}
 #: Stands for another word.
-WORDS = {"COMMAND": "data generate", "<name>": "known_noise"}
+WORDS = {
+    "COMMAND": "data generate",
+    "<name>": "known_noise",
+    "http://127.0.0.1:5000": "http://127.0.0.1:SERVER",
+}
 #: Measurements that the pages import: three qubits, as no network is trained on here.
 IMPORTED = ("results.jsonl", "measured.jsonl")
 BELL_AND_ONE = """OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3];
     h q[0]; cx q[0],q[1]; ry(0.{}) q[2]; measure q -> c;"""
 
+#: Port of MLflow's server.
+SERVER = free_port()
 #: Commands that an earlier page has run.
 DONE: set[tuple[str, ...]] = set()
 EVERYTHING = [*(c for page in PAGES for c in page_commands(page)), *help_examples()]
@@ -109,9 +118,37 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def serve(clone: Path) -> Iterator[Callable[[list[str]], None]]:
+    """Starts MLflow's server in the clone, as in another terminal."""
+    started: list[subprocess.Popen[str]] = []
+
+    def call(words: list[str]) -> None:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            cwd=clone,
+            env=environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"),  # they outlive the server
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        health = f"http://127.0.0.1:{SERVER}/health"
+        wait_until(lambda: answer(health), "the server answers", process)
+
+    yield call
+    for process in started:
+        end_tree(process)
+
+
 @pytest.fixture
 def run(
-    clone: Path, here: Command, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[[list[str]], None],
+    clone: Path,
+    here: Command,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Run:
     """Runs a command in the clone; what it printed."""
     monkeypatch.chdir(clone)
@@ -124,6 +161,9 @@ def run(
             outcome = Outcome(code, *capfd.readouterr())
             assert code == 0, outcome
             return outcome.out
+        if program == "mlflow":
+            serve(words)
+            return ""
         outcome = here(*rest, folder=clone)
         if rest[0] == "ui":  # MLflow takes its place, which test_ui_command.py looks at
             assert "would have replaced the process" in outcome.err, outcome
@@ -152,6 +192,7 @@ def filled(words: list[str], clone: Path) -> list[str]:
         **{name: trained[k].info.run_id for name, k in RUNS.items()},
         **WORDS,
         "PORT": str(free_port()),
+        "SERVER": str(SERVER),
     }
     text = shlex.join(words)
     for name, value in values.items():
@@ -208,8 +249,9 @@ def check_commands(commands: list[Documented], run: Run, clone: Path) -> None:
                 error.add_note(f"{command.place}: {shlex.join(words)}")
                 raise
             DONE.add(tuple(words))
-            for circuits in re.findall(r"[\d,]+ circuits", command.comment):
-                assert circuits in said or words != [*command.words], f"{command.place}: {said}"
+            stated = re.findall(r"[\d,]+ circuits|\"[^\"]+\"", command.comment)
+            for part in stated if words == [*command.words] else ():
+                assert part.strip('"') in said, f"{command.place}: {said}"
             remotes.write_text(before)  # the pages' further remotes are each an example
 
 
@@ -234,6 +276,7 @@ def test_nothing_is_stated_that_no_page_needs() -> None:
 def test_the_python_of_the_pages_runs_and_prints_only_what_it_asks_for(
     run: Run, clone: Path, made: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.rmtree(clone / "data" / made.name, ignore_errors=True)  # an earlier page's is smaller
     shutil.copytree(made, clone / "data" / made.name)
     names: dict[str, object] = {}
 
@@ -291,7 +334,7 @@ def test_every_path_is_a_file_or_a_metric(run: Run, clone: Path) -> None:
         for piece in pieces(page):
             codes = inline_code(piece) if piece.language == "prose" else []
             for code in filter(_PATH.fullmatch, codes):
-                if "..." in code:
+                if re.search(r"\.\.\.|/[A-Z_]+$", code):  # stands for others
                     continue
                 there = any(path.endswith(f"/{code.rstrip('/')}") for path in known)
                 assert there or code in metrics or code in MADE, f"{piece.place}: {code}"
