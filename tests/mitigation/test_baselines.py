@@ -33,7 +33,9 @@ def labelled(circuits: CircuitBatch, ideal: np.ndarray) -> LabelledCircuits:
     return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
 
 
-def depolarized(algiers, seed: int, shots: int | None = None, count: int = 120):
+def depolarized(
+    algiers, seed: int, shots: int | None = None, count: int = 120, rates=RATES
+) -> LabelledCircuits:
     """Circuits under global depolarizing noise with survival exp(-(a + b CX + c SX)).
 
     SX and X count alike; RZ and ID have no noise, however many there are.
@@ -45,7 +47,7 @@ def depolarized(algiers, seed: int, shots: int | None = None, count: int = 120):
         gates = [("cx", 0, 1, 0.0)] * cx + [("sx", 2, -1, 0.0)] * sx + [("x", 3, -1, 0.0)] * x
         gates += [("rz", 4, -1, 0.3)] * rz + [("id", 4, -1, 0.0)] * int(rng.integers(0, 50))
         circuits.append([gates[k] for k in rng.permutation(len(gates))])
-        survival.append(np.exp(-(RATES[0] + RATES[1] * cx + RATES[2] * (sx + x))))
+        survival.append(np.exp(-(rates[0] + rates[1] * cx + rates[2] * (sx + x))))
     ideal = rng.dirichlet(np.full(32, 0.1), size=count)
     s = np.array(survival)[:, None]
     noisy = s * ideal + (1 - s) / 32
@@ -80,6 +82,23 @@ def test_depolarizing_inversion_under_shot_noise(algiers):
     np.testing.assert_allclose(mitigator.rates[2], RATES[2], atol=3e-4)
     change = metrics.l1rc(test.ideal, test.circuits.noisy, mitigator.mitigate(test.circuits))
     assert metrics.median_l1rc(change) < -0.8
+
+
+def test_no_rate_of_the_depolarizing_inversion_is_negative(algiers):
+    """Where signal seems to grow with SX gates: the others of one fit without signs are kept."""
+    train = depolarized(algiers, 0, rates=(0.2, 0.012, -0.002))
+    mitigator = DepolarizingInversion().fit(train)
+    assert mitigator.rates[2] == pytest.approx(0, abs=1e-5)
+    assert (mitigator.rates >= 0).all()
+    np.testing.assert_allclose(mitigator.rates[:2], (0.14, 0.012), rtol=0.2)
+
+
+def test_circuits_of_several_sizes_are_fitted_together(algiers):
+    """As all at once where they are of one size."""
+    whole = depolarized(algiers, 0, 1000)
+    parts = (whole.select(np.arange(50)), whole.select(np.arange(50, 120)))
+    together = DepolarizingInversion().fit(*parts)
+    np.testing.assert_allclose(together.rates, DepolarizingInversion().fit(whole).rates)
 
 
 def test_depolarizing_inversion_fits_better_than_its_start_alone(algiers, tiny):

@@ -14,6 +14,7 @@ from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.mitigation.baselines import DepolarizingInversion, PathInversion
 from qmend.mitigation.baselines.calibration_inversion import CalibrationInversion
+from qmend.mitigation.baselines.path_inversion_biased import PathInversionBiased
 from qmend.noise.paths import FEATURES, path_features
 from qmend.types import QmendError
 
@@ -66,8 +67,13 @@ def test_any_angles_are_undone_but_for_the_interference_of_paths(
     assert errors_l1["path_inversion"] < 0.3 * errors_l1["calibration_inversion"]
 
 
-def lossy(tiny, rates: tuple[float, float, float], part: str) -> LabelledCircuits:
-    """Circuits of tiny under the noise that the method assumes, without readout error."""
+def lossy(tiny, rates: tuple[float, ...], part: str, bias: float = 0.0) -> LabelledCircuits:
+    """Circuits of tiny under the noise that the methods assume, without readout error.
+
+    Args:
+        rates: of gates, idle time, two-qubit gates, and perhaps of measured qubits.
+        bias: <Z> of each qubit of the state that the rest decays to.
+    """
     data = tiny.part(part)
     plain = data.circuits.calibrations[0].model_dump(mode="json")
     for item in plain["qubits"]:
@@ -75,14 +81,16 @@ def lossy(tiny, rates: tuple[float, float, float], part: str) -> LabelledCircuit
     calibration = Calibration.parse(plain, "x")
     (layout,) = data.circuits.layouts
     met = path_features(data.circuits.instructions, calibration, layout)
-    lost = sum(r * met[:, :, FEATURES.index(k)] for r, k in zip(rates, NAMES, strict=True))
+    names = (*NAMES, "weight")[: len(rates)]
+    lost = sum(r * met[:, :, FEATURES.index(k)] for r, k in zip(rates, names, strict=True))
     sign = np.array([[(-1.0) ** (s & x).bit_count() for x in range(32)] for s in range(32)])
-    noisy = (np.exp(-lost) * (data.ideal @ sign)) @ sign / 32
+    decayed = bias ** np.array([s.bit_count() for s in range(32)])
+    noisy = (decayed + np.exp(-lost) * (data.ideal @ sign - decayed)) @ sign / 32
     # Factors of their own may take a distribution below zero, which no device measures.
     kept = np.flatnonzero(noisy.min(axis=1) >= 0)
-    noisy = np.maximum(noisy, 0)
+    data, noisy = data.select(kept), noisy[kept]
     circuits = replace(data.circuits, calibrations=(calibration,), noisy=noisy)
-    return replace(data, circuits=circuits).select(kept)
+    return replace(data, circuits=circuits)
 
 
 def test_the_three_numbers_are_found_again(tiny):
@@ -94,6 +102,29 @@ def test_the_three_numbers_are_found_again(tiny):
     np.testing.assert_allclose(mitigator.rates, rates, rtol=0.02)
     assert metrics.l1(test.circuits.noisy, test.ideal).min() > 0.05
     np.testing.assert_allclose(mitigator.mitigate(test.circuits), test.ideal, atol=1e-3)
+
+
+def test_the_bias_and_the_losses_are_found_again(tiny):
+    """A fifth of a qubit's <Z> is left in the decayed state; without it much error stays."""
+    rates, bias = (1.3, 0.7, 0.004, 0.03), 0.2
+    train, test = lossy(tiny, rates, "train", bias), lossy(tiny, rates, "test", bias)
+    assert len(train) > 20
+    assert len(test) > 2
+    mitigator = PathInversionBiased().fit(train)
+    np.testing.assert_allclose(mitigator.numbers[-1], bias, rtol=0.05)
+    np.testing.assert_allclose(mitigator.numbers[:4], rates, rtol=0.1)
+    biased = metrics.l1(mitigator.mitigate(test.circuits), test.ideal)
+    plain = metrics.l1(PathInversion().fit(train).mitigate(test.circuits), test.ideal)
+    assert biased.max() < 0.01 < plain.min()
+
+
+def test_no_bias_is_found_where_there_is_none(tiny):
+    """Nor one that leans to |1>, which no relaxation does."""
+    rates = (1.3, 0.7, 0.004)
+    for bias in (0.0, -0.2):
+        numbers = PathInversionBiased().fit(lossy(tiny, rates, "train", bias)).numbers
+        assert numbers[-1] == pytest.approx(0, abs=0.01)
+        assert (numbers >= 0).all()
 
 
 def test_before_any_fit_the_calibration_alone(tiny):

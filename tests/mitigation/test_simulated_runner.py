@@ -124,4 +124,7 @@ def test_imported_data_have_no_train_split_to_fit_to(tiny):
         "readout_inversion",
         "mthree",
         "calibration_inversion",
+        "bayesian_unfolding",
+        "hammer_like",
+        "qbeep_like",
     }

@@ -30,8 +30,12 @@ class Mitigator(ABC):
     #: Whether it simulates the circuit that it mitigates: a reference, no practical method.
     simulates: bool = False
 
-    def fit(self, train: LabelledCircuits) -> Mitigator:
-        """Learn from labelled circuits; by default there is nothing to learn."""
+    def fit(self, *train: LabelledCircuits) -> Mitigator:
+        """Learn from labelled circuits; by default there is nothing to learn.
+
+        Args:
+            train: the circuits of each number of qubits.
+        """
         return self
 
     @abstractmethod

@@ -27,13 +27,15 @@ def apply_readout(probabilities: FloatArray, matrices: FloatArray) -> FloatArray
 
     Args:
         probabilities: (..., 2^n) with bit k of the index the qubit k.
-        matrices: (n, 2, 2); their inverses undo the error.
+        matrices: (n, 2, 2), or (..., n, 2, 2) with matrices of each distribution's own; their
+            inverses undo the error.
     """
     out = probabilities
-    for qubit, matrix in enumerate(matrices):
+    for qubit in range(matrices.shape[-3]):
         # Sums of products rather than a matrix product, whose rounding depends on the batch.
-        split = out.reshape(-1, 2, 2**qubit)
-        zero, one = split[:, 0], split[:, 1]
-        rows = [matrix[k, 0] * zero + matrix[k, 1] * one for k in (0, 1)]
-        out = np.stack(rows, axis=1)
-    return out.reshape(probabilities.shape)
+        split = out.reshape(*out.shape[:-1], -1, 2, 2**qubit)
+        zero, one = split[..., 0, :], split[..., 1, :]
+        entry = matrices[..., qubit, :, :, None, None]
+        rows = [entry[..., k, 0, :, :] * zero + entry[..., k, 1, :, :] * one for k in (0, 1)]
+        out = np.stack(rows, axis=-2).reshape(probabilities.shape)
+    return out

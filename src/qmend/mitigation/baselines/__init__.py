@@ -7,7 +7,8 @@ from qmend.mitigation.baselines.path_inversion import PathInversion
 from qmend.mitigation.baselines.readout_inversion import ReadoutInversion
 from qmend.mitigation.baselines.uniform import Uniform
 
-#: Those that stand beside every trained network: no further shots, nothing simulated.
+#: Those that stand beside every trained network: no further shots, nothing simulated. Few, for the
+#: demo's table and time; ``baselines=all`` has the others.
 STANDARD_BASELINES: tuple[type[Mitigator], ...] = (
     NoMitigation,
     Uniform,

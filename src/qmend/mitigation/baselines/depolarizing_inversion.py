@@ -10,7 +10,7 @@ from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.gates import TWO_QUBIT
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.mitigation.baselines.survival import undo_depolarizing
+from qmend.mitigation.baselines.survival import refine_rates, undo_depolarizing
 from qmend.types import FloatArray, QmendError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ class DepolarizingInversion(Mitigator):
     """Invert global depolarizing noise of three fitted numbers.
 
     noisy = s ideal + (1 - s) uniform with s = exp(-(a + b CX + c SX)) and the counts of
-    two-qubit and SX (and X) gates. The numbers minimise the mean L1 error of the mitigated training
-    circuits, from a least-squares start.
+    two-qubit and SX (and X) gates. The numbers a, b, c >= 0 minimise the mean L1 error of the
+    mitigated training circuits, from a least-squares start.
     """
 
     name = "depolarizing_inversion"
@@ -32,29 +32,30 @@ class DepolarizingInversion(Mitigator):
     def __init__(self) -> None:
         self.rates: FloatArray | None = None
 
-    def fit(self, train: LabelledCircuits) -> Mitigator:
-        from scipy.optimize import minimize
+    def fit(self, *train: LabelledCircuits) -> Mitigator:
+        from scipy.optimize import lsq_linear
 
-        counts = _gate_counts(train.circuits)
-        uniform = 1.0 / train.ideal.shape[1]
-        signal, seen = train.ideal - uniform, train.circuits.noisy - uniform
-        weight = (signal**2).sum(axis=1)
-        informative = weight > 1e-12
-        survival = np.clip(
-            (signal * seen).sum(axis=1)[informative] / weight[informative], 0.01, 1.0
-        )
-        start = np.linalg.lstsq(counts[informative], -np.log(survival), rcond=None)[0]
+        counts = [_gate_counts(part.circuits) for part in train]
+        regressors, losses = [], []
+        for part, count in zip(train, counts, strict=True):
+            uniform = 1.0 / part.ideal.shape[1]
+            signal, seen = part.ideal - uniform, part.circuits.noisy - uniform
+            weight = (signal**2).sum(axis=1)
+            informative = weight > 1e-12
+            survival = (signal * seen).sum(axis=1)[informative] / weight[informative]
+            regressors.append(count[informative])
+            losses.append(-np.log(np.clip(survival, 0.01, 1.0)))
+        rows, lost = np.concatenate(regressors), np.concatenate(losses)
+        start = lsq_linear(rows, lost, bounds=(0, np.inf)).x if len(rows) else np.zeros(3)
 
         def error(rates: FloatArray) -> float:
-            mitigated = _invert(train.circuits.noisy, counts, rates)
-            return float(metrics.l1(mitigated, train.ideal).mean())
+            errors = [
+                metrics.l1(_invert(part.circuits.noisy, count, rates), part.ideal)
+                for part, count in zip(train, counts, strict=True)
+            ]
+            return float(np.concatenate(errors).mean())
 
-        # Nelder-Mead's own first simplex is useless for values near zero: 20 % steps instead.
-        simplex = np.vstack([start, start + np.diag(0.2 * np.abs(start) + 1e-4)])
-        fit_result = minimize(
-            error, start, method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-6}
-        )
-        self.rates = fit_result.x
+        self.rates = refine_rates(error, start, 1e-4, (1e-6, 1e-4))
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:

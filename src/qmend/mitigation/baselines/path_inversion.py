@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from qmend import metrics
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
-from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
+from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, refine_rates
 from qmend.mitigation.simplex import project_to_simplex
 from qmend.types import FloatArray
 from qmend.walsh import walsh_hadamard
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
 
 #: Features of a parity that the three fitted numbers weigh.
 _WEIGHED = ("survival_rate", "idle_rate", "two_qubit_gates")
-#: Training circuits that the fit looks at; three numbers need no more.
+#: Training circuits of each number of qubits that a fit looks at; a few numbers need no more.
 _FITTED = 4000
+
+#: (seen, losses, numbers) -> the noiseless parities, see :func:`fit_parities`.
+Inverse = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 
 
 @BASELINES.register("path_inversion")
@@ -43,44 +47,30 @@ class PathInversion(Mitigator):
     def __init__(self) -> None:
         self.rates: FloatArray = np.array([1.0, 0.0, 0.0])
 
-    def fit(self, train: LabelledCircuits) -> Mitigator:
-        from scipy.optimize import least_squares, minimize
+    def fit(self, *train: LabelledCircuits) -> Mitigator:
+        def forward(true: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
+            noisy: FloatArray = np.exp(-losses @ rates) * true
+            return noisy
 
-        count = len(train.circuits)
-        rows = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64))
-        circuits, ideal = train.circuits.select(rows), train.ideal[rows]
-        losses, seen, true = _losses(circuits), _parities(circuits), walsh_hadamard(ideal)
-
-        def residuals(rates: FloatArray) -> FloatArray:
-            left: FloatArray = (np.exp(-losses @ rates) * true - seen).reshape(-1)
-            return left
-
-        start = least_squares(residuals, self.rates, bounds=(0, np.inf)).x
-
-        def error(rates: FloatArray) -> float:
-            return float(metrics.l1(_invert(seen, losses, rates), ideal).mean())
-
-        simplex = np.vstack([start, start + np.diag(0.2 * start + 1e-3)])
-        fit_result = minimize(
-            error,
-            start,
-            method="Nelder-Mead",
-            bounds=[(0, None)] * 3,
-            options={"initial_simplex": simplex, "xatol": 1e-4, "fatol": 1e-7},
-        )
-        self.rates = fit_result.x
+        self.rates = fit_parities(train, _WEIGHED, forward, _invert, self.rates)
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        return _invert(_parities(circuits), _losses(circuits), self.rates)
+        losses = path_losses(circuits, _WEIGHED)
+        return to_distributions(_invert(measured_parities(circuits), losses, self.rates))
 
 
-def _losses(circuits: CircuitBatch) -> FloatArray:
-    """Return the features that the numbers weigh, (N, 2^n, 3)."""
+def _invert(seen: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
+    inverted: FloatArray = seen / np.maximum(np.exp(-losses @ rates), LEAST_SURVIVAL)
+    return inverted
+
+
+def path_losses(circuits: CircuitBatch, names: Sequence[str]) -> FloatArray:
+    """(N, 2^n, len(names)) features of each parity, by their names in ``noise.paths``."""
     from qmend.noise.paths import FEATURES, path_features
 
-    columns = [FEATURES.index(name) for name in _WEIGHED]
-    losses = np.zeros((len(circuits), 2**circuits.n_qubits, len(_WEIGHED)))
+    columns = [FEATURES.index(name) for name in names]
+    losses = np.zeros((len(circuits), 2**circuits.n_qubits, len(names)))
     for k, chain in enumerate(circuits.chains):
         rows = np.flatnonzero(circuits.calibration_index == k)
         if len(rows):
@@ -89,11 +79,58 @@ def _losses(circuits: CircuitBatch) -> FloatArray:
     return losses
 
 
-def _parities(circuits: CircuitBatch) -> FloatArray:
+def measured_parities(circuits: CircuitBatch) -> FloatArray:
     """Compute the measured <Z_s> (N, 2^n) with the readout error undone."""
     return walsh_hadamard(undo_readout(circuits, circuits.noisy))
 
 
-def _invert(seen: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
-    survival = np.maximum(np.exp(-losses @ rates), LEAST_SURVIVAL)
-    return project_to_simplex(walsh_hadamard(seen / survival) / seen.shape[1])
+def to_distributions(parities: FloatArray) -> FloatArray:
+    """(N, 2^n) the distributions nearest to those with such parities."""
+    return project_to_simplex(walsh_hadamard(parities) / parities.shape[1])
+
+
+def fit_parities(
+    train: Sequence[LabelledCircuits],
+    names: Sequence[str],
+    forward: Inverse,
+    inverse: Inverse,
+    start: FloatArray,
+    upper: Sequence[float | None] | None = None,
+) -> FloatArray:
+    """Fit numbers >= 0 of a noise model of parities to training circuits.
+
+    They minimise the mean L1 error of the mitigated circuits, from the least-squares fit of the
+    measured parities.
+
+    Args:
+        train: the circuits of each number of qubits.
+        names: of the losses, see :func:`path_losses`.
+        forward: (true parities, losses, numbers) -> the noisy ones.
+        inverse: (measured parities, losses, numbers) -> the true ones.
+        start: numbers of the least-squares fit's start.
+        upper: greatest value of each number, None where there is none; None: of all.
+    """
+    from scipy.optimize import least_squares
+
+    parts = []
+    for part in train:
+        count = len(part)
+        rows = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64))
+        circuits, ideal = part.circuits.select(rows), part.ideal[rows]
+        losses, seen = path_losses(circuits, names), measured_parities(circuits)
+        parts.append((losses, seen, ideal, walsh_hadamard(ideal)))
+
+    def residuals(numbers: FloatArray) -> FloatArray:
+        left = [forward(true, losses, numbers) - seen for losses, seen, _, true in parts]
+        return np.concatenate([each.reshape(-1) for each in left])
+
+    def error(numbers: FloatArray) -> float:
+        errors = [
+            metrics.l1(to_distributions(inverse(seen, losses, numbers)), ideal)
+            for losses, seen, ideal, _ in parts
+        ]
+        return float(np.concatenate(errors).mean())
+
+    most = [np.inf if value is None else value for value in upper or [None] * len(start)]
+    first = least_squares(residuals, start, bounds=(0, most)).x
+    return refine_rates(error, first, 1e-3, (1e-4, 1e-7), upper)
