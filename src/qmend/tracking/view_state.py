@@ -24,7 +24,7 @@ _NAME_COLUMN, _TIME_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo"
 #: MLflow gives its assistant a quarter.
 _WIDTHS = {
     _NAME_COLUMN: 230,
-    _TIME_COLUMN: 125,
+    _TIME_COLUMN: 140,
     "tags.`L1RC`": 155,
     "tags.`architecture`": 125,
     "tags.`loss`": 105,
