@@ -264,6 +264,12 @@ def test_params_are_numbers_where_all_are(texts, values, log):
     assert rate.log == all(isinstance(value, float | None) for value in values)
 
 
+def test_labels_of_whole_numbers_are_whole():
+    _, ticks = Coordinate("blocks", (2.0, 3.0, 4.0, 5.0, 6.0, 8.0)).places()
+    assert [text for _, text in ticks] == ["2", "4", "5", "6", "8"]
+    assert [place for place, _ in ticks] == pytest.approx([0, 1 / 3, 0.5, 2 / 3, 1])
+
+
 def test_labels_of_near_values_do_not_overprint():
     _, ticks = Coordinate("width", (64.0, 65.0, 512.0, 510.0)).places()
     assert [text for _, text in ticks] == ["64", "512"]

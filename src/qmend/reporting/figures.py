@@ -19,6 +19,9 @@ from qmend.plots.quartiles import binned_quartiles
 from qmend.plots.style import COLOURS, STYLE
 from qmend.runs.reading import ScoredRun
 
+#: Nearly white: what lies over lines, in the colour of the page.
+PAPER = "#fefefe"
+
 
 def colours(names: list[str]) -> dict[str, str]:
     """Give each mitigator a colour, the same in every plot of a report."""
@@ -37,7 +40,7 @@ def svg(figure: Figure) -> str:
 def themed(text: str) -> str:
     """Let an SVG take text colour and background from its page."""
     text = re.sub(r"(fill|stroke): ?#000000", r"\1: currentColor", text)
-    text = re.sub(r"fill: ?#ffffff", "fill: none", text)
+    text = re.sub(r"fill: ?#ffffff", "fill: none", text).replace(PAPER, "var(--paper)")
     return text.replace("<svg ", '<svg fill="currentColor" ', 1)
 
 

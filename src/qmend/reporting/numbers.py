@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from qmend.metrics import Interval
 
@@ -42,6 +43,13 @@ def size_text(size: int) -> str:
 def number_text(value: float) -> str:
     """Write a number with six significant digits, or a whole one in full."""
     return f"{value:,.0f}" if value == int(value if math.isfinite(value) else 0) else f"{value:.6g}"
+
+
+def value_text(value: Any) -> str:
+    """Write a value of a config: four significant digits, ``none`` for None."""
+    if value is None:
+        return "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def listing(names: list[str]) -> str:

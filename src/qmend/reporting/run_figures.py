@@ -15,6 +15,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from qmend.plots.style import COLOURS, STYLE
+from qmend.reporting.figures import PAPER
+from qmend.reporting.numbers import value_text
 from qmend.runs.configurations import Configuration
 from qmend.tracking.display import RATES
 from qmend.tuning.importance import Importance
@@ -184,6 +186,8 @@ class Coordinate:
             marks = distinct
         else:
             marks = [float(10**v if self.log else v) for v in np.linspace(low, high, 5)]
+            if all(value.is_integer() for value in distinct):
+                marks = [float(round(mark)) for mark in marks]
         places = [((math.log10(v) if self.log else v) - low) / (high - low) for v in marks]
         kept = [0]
         for k in range(1, len(places) - 1):  # the ends stay, what would overprint goes
@@ -275,7 +279,7 @@ def _tick(text: str) -> str:
 
 def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bool) -> None:
     axes.plot([place, place], [0, 1], color="#000000", linewidth=0.8, zorder=1)
-    marks = [*ticks, *([(_NOWHERE, "none")] if absent else [])]
+    marks = [*ticks, *([(_NOWHERE, "not set")] if absent else [])]
     for height, text in marks:
         axes.annotate(
             _tick(text),
@@ -284,6 +288,7 @@ def _axis(axes: Axes, place: int, ticks: Sequence[tuple[float, str]], absent: bo
             textcoords="offset points",
             fontsize=7.5,
             zorder=4,
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.7, "pad": 0.6},
         )
 
 
@@ -294,7 +299,7 @@ def search_coordinates(search: SearchRecord, trials: Sequence[Trial]) -> list[Co
         if key not in trial.values:
             return None
         own = trial.values[key]
-        return str(own) if parameter.type == "categorical" else own
+        return value_text(own) if parameter.type == "categorical" else own
 
     axes = [
         Coordinate(key, tuple(value(trial, key, parameter) for trial in trials), parameter.log)

@@ -19,6 +19,7 @@ from qmend.reporting.leaderboard import (
     pairs_table,
     summary_verdicts,
 )
+from qmend.reporting.numbers import value_text
 from qmend.reporting.run_tables import Line, list_table
 from qmend.reporting.runs_report import RunsReport, SearchPart, training_curves, varied_params
 from qmend.reporting.table import Column, Row, Table
@@ -173,21 +174,15 @@ def _best(search: SearchRecord) -> Table | None:
         return None
     params = search.best.values
     rows = tuple(
-        Row.of([key, _value_text(params.get(key)), _space_text(parameter)])
+        Row.of([key, value_text(params.get(key)), _space_text(parameter)])
         for key, parameter in search.space.parameters.items()
     )
     columns = (Column.text("parameter"), Column.number("best value"), Column.text("drawn from"))
     return Table(columns, (rows,))
 
 
-def _value_text(value: Any) -> str:
-    if value is None:
-        return "none"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
 def _space_text(parameter: Parameter) -> str:
     if parameter.type == "categorical":
-        return ", ".join(map(_value_text, parameter.choices or ()))
+        return ", ".join(map(value_text, parameter.choices or ()))
     scale = ", log" if parameter.log else ""
     return f"{parameter.low:g} to {parameter.high:g}{scale}"
