@@ -115,7 +115,10 @@ def same_search(found: Tracked, expected: Tracked) -> None:
 def test_a_search_ends_with_a_table_and_a_config_that_trains(whole: Tracked, here: Command) -> None:
     found = whole
     out = found.result.out
-    assert len([line for line in out.splitlines() if line.startswith("  trial ")]) == TRIALS
+    lines = [line for line in out.splitlines() if line.startswith("  trial ")]
+    assert [line.split()[2] for line in lines].count("starts:") == TRIALS == len(lines) // 2
+    assert lines[0].endswith("default config (0 ended, 1 running of 5)")
+    assert lines[-1].endswith(" (5 ended, 0 running of 5)")
     assert "test median L1RC" in out
     assert "Ray" not in out
     outcomes = [run.data.tags["outcome"] for run in found.kind("trial")]
@@ -125,7 +128,15 @@ def test_a_search_ends_with_a_table_and_a_config_that_trains(whole: Tracked, her
 
     again = here(*SEARCH, folder=found.folder).succeeded()
     assert "nothing to train" in again.out
+    best = Path("reports/tune/blind_mlp_tiny_algiers/experiment/best.yaml")
+    before = (found.folder / best).read_text()
+    changed = (*SEARCH, "trainer.max_epochs=13", f"tune.output={best.parents[1]}")
+    (parent,) = found.kind("tune")
+    here(*changed, folder=found.folder).refused(str(best), parent.info.run_id[:12], "tune.output")
+    assert (found.folder / best).read_text() == before
     assert len(tracked(found.folder, again).runs) == len(found.runs)
+    for run in found.kind("trial"):
+        assert run.info.run_name.startswith(f"blind_mlp trial {run.data.tags['trial']} ")
 
     (command,) = [line for line in out.splitlines() if "qmend train --config-dir" in line]
     words = shlex.split(command.partition("qmend ")[2])

@@ -52,7 +52,7 @@ def best_of(
     training = {key: value for key, value in config.plain().items() if key != "tune"}
     plan = SearchPlan.of(training, config.tune, TrainConfig.model_validate)
     trial = Trial(3, "tpe", "", VALUES, [0.5], "finished")
-    search: Any = SimpleNamespace(plan=plan, trials=[trial])
+    search: Any = SimpleNamespace(plan=plan, trials=[trial], parent="a" * 32)
     search.resolved = lambda trial: Search.resolved(search, trial)
     best = ScoredTrial(trial, Interval(-0.1, -0.2, 0.0), 60.0, 10.0)
     result = SearchResult(best, None, 1)

@@ -13,22 +13,28 @@ from qmend.tuning.record import Trial
 
 
 class TrialBoard:
-    """Trials as they run: a table in a terminal, else a line for each that ended."""
+    """Trials as they run: a table in a terminal, else a line for each that starts or ends."""
 
     def __init__(self, wanted: int, epochs: int) -> None:
         self.wanted, self.epochs = wanted, epochs
         self.trials: dict[int, Trial] = {}
-        self.printed: set[int] = set()
+        self.ended: set[int] = set()
         self.started = time.monotonic()
         self.live: Live | None = None
 
     def watch(self, trial: Trial) -> None:
+        new = trial.number not in self.trials
         self.trials[trial.number] = trial
         if self.live is not None:
             self.live.update(self.table())
-        elif trial.outcome is not None and trial.number not in self.printed:
-            self.printed.add(trial.number)
-            console.print(f"  {trial_line(trial, self.epochs)}")
+            return
+        ended = trial.outcome is not None and trial.number not in self.ended
+        if ended:
+            self.ended.add(trial.number)
+        if new or ended:
+            running = len(self.trials) - len(self.ended)
+            counts = f"{len(self.ended)} ended, {running} running of {self.wanted}"
+            console.print(f"  {trial_line(trial, self.epochs)} ({counts})", soft_wrap=True)
 
     def table(self) -> Group:
         """Tabulate running trials, the best that ended, and the search's progress."""

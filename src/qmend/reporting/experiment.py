@@ -21,6 +21,9 @@ from qmend.tuning.result import SearchResult
 from qmend.tuning.search import Search
 from qmend.tuning.space import SECTIONS, with_values
 
+#: Begins the line of an experiment file that names the run of its search.
+SEARCH_LINE = "# Search: run "
+
 
 def experiment_text(search: Search, result: SearchResult, choices: Mapping[str, Any]) -> str:
     """Write the best trial's config as YAML, its figures and costs in the head.
@@ -99,6 +102,7 @@ def _head(search: Search, result: SearchResult, choices: Mapping[str, Any]) -> s
     best, trials, metric = result.best, search.trials, search.plan.options.metric
     lines = [
         "# @package _global_",
+        f"{SEARCH_LINE}{search.parent}",
         f"# The best of {len(trials)} trials of {choices['model']} on dataset={choices['dataset']} "
         f"device={choices['device']} (qmend tune).",
         f"# Reaches: {metric} {best.trial.best:.4f}; test median L1RC {interval_text(best.test)}, "

@@ -61,13 +61,18 @@ def trial_cells(trial: Trial, epochs: int) -> list[str]:
         f"{trial.epochs}/{epochs}",
         f"{trial.best:+.4f}" if math.isfinite(trial.best) else "",
         seconds_text(trial.seconds) if trial.seconds else "",
-        trial.error or values_text(trial),
+        trial.error
+        or ("default config" if trial.source == "default" else "")
+        or values_text(trial.values),
     ]
 
 
 def trial_line(trial: Trial, epochs: int) -> str:
-    """Write an ended trial as a line, for an output that is no terminal."""
+    """Write a trial that starts or has ended as a line, for an output that is no terminal."""
     number, state, epoch, best, seconds, values = trial_cells(trial, epochs)
+    if trial.outcome is None:
+        after = f" after epoch {trial.epochs}" if trial.epochs else ""
+        return f"trial {number} {'resumes' if trial.epochs else 'starts'}{after}: {values}"
     return f"trial {number} {state} at epoch {epoch}, best {best or 'none'}, {seconds} s: {values}"
 
 

@@ -12,10 +12,12 @@ from mlflow.entities import Run as MlflowRun
 from qmend.processes import process_identity
 from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
+from qmend.tracking.finding import name_of
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.training.data import encode_splits
 from qmend.training.observer import Message
 from qmend.training.state import claim
+from qmend.tuning.naming import name_search
 from qmend.tuning.ray_trials import run_trials
 from qmend.tuning.record import OUTCOMES, SEARCH_SPACE
 from qmend.tuning.result import SearchResult, conclude
@@ -42,6 +44,8 @@ class CompleteSearch:
 
 #: (the search, its result) -> text of the best config, written as an artifact.
 WriteBest = Callable[[Search, SearchResult], str]
+#: (name of a search, id of its run or None) -> whether its best config may be written.
+Free = Callable[[str, str | None], bool]
 
 
 def run_search(
@@ -50,6 +54,7 @@ def run_search(
     write_best: WriteBest,
     watch: Watch = lambda trial: None,
     say: Message = lambda sentence: None,
+    free: Free = lambda name, run_id: True,
 ) -> CompleteSearch:
     """Run a search to its end, or resume one that was stopped.
 
@@ -77,7 +82,13 @@ def run_search(
                 return CompleteSearch(search, conclude(search), 0)
             unfinished = sum(trial.outcome is None for trial in search.trials)
             say(f"Resumes a search of {count} trials, {unfinished} of them unfinished.")
-        name = f"tune {plan.training.model.name} {context.dataset.folder.name}"
+            name = name_of(parent)
+            free(name, parent.info.run_id)
+        else:
+            named = name_search(context, plan, lambda name: free(name, None))
+            name = named.name
+            if named.sentence:
+                say(named.sentence)
         tags = {
             "kind": "tune",
             "search": key,

@@ -18,6 +18,7 @@ from qmend.config.nested import flatten
 from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
 from qmend.tracking.display import axis_metrics
+from qmend.tracking.finding import name_of
 from qmend.tracking.run import Run, begin_run, end_run
 from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
@@ -95,6 +96,7 @@ class Search:
     Attributes:
         folder: of unfinished trials' training states.
         parent: id of the search's own run.
+        name: of that run.
     """
 
     context: Context
@@ -102,10 +104,12 @@ class Search:
     folder: Path
     parent: str
     watch: Watch = lambda trial: None
+    name: str = field(init=False)
     trials: list[Trial] = field(init=False)
     _waiting: list[Trial] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.name = name_of(self.context.store.client.get_run(self.parent))
         query = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}' and tags.kind = 'trial'"
         runs = self.context.store.runs(query, limit=_MOST_TRIALS)
         for run in runs:
@@ -240,7 +244,7 @@ class Search:
         store, dataset = self.context.store, self.context.dataset
         own = {"kind": "trial", "trial": str(trial.number), "trial_source": trial.source}
         tags = {**own, **dataset_tags(dataset), **tags}
-        new, name = not trial.run_id, trial_name(trial)
+        new, name = not trial.run_id, self.trial_name(trial)
         run = begin_run(store, name, tags, config, self.parent, trial.run_id or None)
         if new:
             trial.run_id = run.run_id
@@ -248,6 +252,14 @@ class Search:
         elif not trial.epochs:  # perhaps killed before its config was stored as a file
             run.config(config)
         log_dataset(run, dataset, "train", "val")
+
+    def trial_name(self, trial: Trial) -> str:
+        """Name a trial: architecture, what tells the search from others, number, values."""
+        different = self.name.removeprefix(stem_of(self.plan, self.context)).strip()
+        words = [self.plan.training.model.name, different, f"trial {trial.number}"]
+        if trial.source == "default":
+            words.append("default config")
+        return " ".join(word for word in (*words, values_text(trial.values)) if word)[:250]
 
     def _mend_status(self, trial: Trial, run: MlflowRun) -> None:
         """Bring the status of a run into line with its outcome, where a kill came in between."""
@@ -259,17 +271,15 @@ class Search:
             end_run(self.run(trial), status)
 
 
-def trial_name(trial: Trial) -> str:
-    """Name a trial by its number and values."""
-    return f"trial {trial.number} {values_text(trial)}"[:250]
+def stem_of(plan: SearchPlan, context: Context) -> str:
+    """Begin the names of all searches of an architecture on a dataset."""
+    return f"tune {plan.training.model.name} {context.dataset.folder.name}"
 
 
-def values_text(trial: Trial) -> str:
+def values_text(values: Mapping[str, Value]) -> str:
     """Write a trial's values with short keys."""
-    if trial.source == "default":
-        return "default config"
     texts = {
         key.rpartition(".")[2]: f"{value:.3g}" if isinstance(value, float) else value
-        for key, value in trial.values.items()
+        for key, value in values.items()
     }
     return " ".join(f"{key}={'null' if text is None else text}" for key, text in texts.items())
