@@ -20,6 +20,7 @@ import pytest
 from commandline import Command, Outcome, Tracked, end_tree, outcome, start, tracked, wait_until
 
 from qmend.tracking.store import open_store
+from qmend.training.state import read_state
 
 MOMENTS = int(os.environ.get("QMEND_KILL_MOMENTS", "1"))
 TRIALS = 5
@@ -28,7 +29,7 @@ SEARCH = (
     "dataset=tiny",
     "trainer=tiny",
     "trainer.max_epochs=12",
-    "trainer.save_every_seconds=0",
+    "trainer.save_every_seconds=1000",  # only at an interrupt
     "model=blind_mlp",
     "model.width=8",
     "tune.space.model.width.low=4",
@@ -117,8 +118,8 @@ def test_a_search_ends_with_a_table_and_a_config_that_trains(whole: Tracked, her
     out = found.result.out
     lines = [line for line in out.splitlines() if line.startswith("  trial ")]
     assert [line.split()[2] for line in lines].count("starts:") == TRIALS == len(lines) // 2
-    assert lines[0].endswith("default config (0 ended, 1 running of 5)")
-    assert lines[-1].endswith(" (5 ended, 0 running of 5)")
+    assert lines[0].endswith("default config (0 of 5 ended, 1 running)")
+    assert lines[-1].endswith(" (5 of 5 ended)")
     assert "test median L1RC" in out
     assert "Ray" not in out
     outcomes = [run.data.tags["outcome"] for run in found.kind("trial")]
@@ -168,6 +169,14 @@ def test_stopped_at_any_moment_it_ends_as_if_nothing_had_been(
     runs = tracked(tmp_path, stopped).runs
     assert {run.info.status for run in runs} == {"KILLED"}
     wait_until(lambda: not alive(tmp_path), "the workers' end")
+    assert "Interrupted: the running trials save their states." in stopped.out
+    (unfinished,) = [
+        r for r in runs if "outcome" not in r.data.tags and r.data.tags["kind"] == "trial"
+    ]
+    (folder,) = (tmp_path / "mlruns").glob(f"searches/*/{unfinished.info.run_id}")
+    state = read_state(folder).state
+    assert state is not None
+    assert state["epochs"] >= histories(tracked(tmp_path, stopped))["0"]["train/loss"][-1][0] / 20
 
     generator = random.Random(MOMENTS)
     for number in range(MOMENTS):

@@ -33,7 +33,8 @@ class TrialBoard:
             self.ended.add(trial.number)
         if new or ended:
             running = len(self.trials) - len(self.ended)
-            counts = f"{len(self.ended)} ended, {running} running of {self.wanted}"
+            counts = f"{len(self.ended)} of {self.wanted} ended"
+            counts += f", {running} running" if running else ""
             console.print(f"  {trial_line(trial, self.epochs)} ({counts})", soft_wrap=True)
 
     def table(self) -> Group:

@@ -6,7 +6,9 @@ import logging
 import math
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,10 +31,11 @@ from ray.tune.search import Searcher
 
 from qmend.processes import is_gone, process_identity
 from qmend.ray_cluster import ray_cluster
+from qmend.training.observer import Message
 from qmend.tuning.config import ResourcesConfig
 from qmend.tuning.record import Trial
 from qmend.tuning.search import Search
-from qmend.tuning.worker import Shared, train_trial
+from qmend.tuning.worker import STOP, Shared, train_trial
 from qmend.types import QmendError
 
 #: Keys of ASHA's own result.
@@ -44,6 +47,8 @@ _WAY_OUT = (
     "check ray.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
     "it local"
 )
+#: Seconds that interrupted trials get to end their epoch and save their state.
+_PATIENCE = 20.0
 #: Fields of a trial's last result.
 _END = ("outcome", "seconds", "parameters", "error")
 #: Prefix of the directories of Ray's files, and the file in each that names the search's process.
@@ -123,6 +128,8 @@ class SearchScheduler(_RayPart, FIFOScheduler):
             self.search.end(ended, "failed", error=f"the trial's process died: {reason}")
 
     def _take(self, trial: Trial, result: dict[str, Any]) -> bool:
+        if "interrupted" in result:
+            return True
         if "outcome" in result:
             self.search.end(trial, **{name: result[name] for name in _END if name in result})
         elif result[_EPOCH] > trial.epochs:  # else repeated since the last state
@@ -148,7 +155,9 @@ class SearchScheduler(_RayPart, FIFOScheduler):
 
 
 class SearchSearcher(_RayPart, Searcher):
-    """Ray's searcher, which gives out the trials of a search."""
+    """Ray's searcher, which gives out the trials of a search until it is stopping."""
+
+    stopping = False
 
     def __init__(self, search: Search) -> None:
         super().__init__(metric=_BEST, mode="min")
@@ -156,7 +165,7 @@ class SearchSearcher(_RayPart, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         with self.keep_error():
-            trial = self.search.next()
+            trial = None if self.stopping else self.search.next()
             if trial is None:
                 return Searcher.FINISHED
             return {
@@ -173,8 +182,10 @@ class SearchSearcher(_RayPart, Searcher):
         """Do nothing: the store holds all."""
 
 
-def run_trials(search: Search, shared: Shared) -> None:
+def run_trials(search: Search, shared: Shared, say: Message) -> None:
     """Run the trials that are still wanted, several at a time.
+
+    At an interrupt the running ones save their states.
 
     Raises:
         QmendError: if no cluster answers, or none of its machines has what one trial needs.
@@ -214,13 +225,54 @@ def run_trials(search: Search, shared: Shared) -> None:
                 ),
             )
             try:
-                tuner.fit()
+                with _stopping_at_signals(searcher, shared.folder / STOP, say):
+                    tuner.fit()
             except ray.tune.TuneError as error:
+                if searcher.stopping:  # such as a SIGTERM to Ray's processes, too
+                    raise KeyboardInterrupt from None
                 own = scheduler.error or searcher.error
                 if own is not None:
                     raise own from None
                 reason = str(error).strip().splitlines()[-1]
                 raise QmendError(f"Ray stopped the search ({reason}); start it again.") from None
+
+
+@contextmanager
+def _stopping_at_signals(searcher: SearchSearcher, stop: Path, say: Message) -> Iterator[None]:
+    """Let an interrupt end the running trials, and be raised when they have saved their states.
+
+    A second interrupt is raised at once, and so is the first when its time is over.
+    """
+    stop.unlink(missing_ok=True)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # such as a notebook's
+        return
+    handlers = [signal.getsignal(number) for number in signals]
+    patience = threading.Timer(_PATIENCE, os.kill, (os.getpid(), signal.SIGINT))
+    patience.daemon = True
+
+    def restore() -> None:
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)
+
+    def interrupt(*_: Any) -> None:
+        restore()
+        searcher.stopping = True
+        stop.touch()
+        patience.start()
+        say("Interrupted: the running trials save their states.")
+
+    for number in signals:
+        signal.signal(number, interrupt)
+    try:
+        yield
+        if searcher.stopping:
+            raise KeyboardInterrupt
+    finally:
+        patience.cancel()
+        restore()
+        stop.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def run_search(
             search = Search(context, plan, folder, run.run_id, watch)
             new = search.wanted
             if new:
-                _run(search)
+                _run(search, say)
             result = conclude(search)
             _log(run, search, result, write_best(search, result))
         return CompleteSearch(search, result, new)
@@ -114,10 +114,13 @@ def _parent(context: Context, key: str) -> MlflowRun | None:
     return runs[0] if runs else None
 
 
-def _run(search: Search) -> None:
+def _run(search: Search, say: Message) -> None:
     """Run the trials that are wanted; leave none of their runs RUNNING."""
+    for trial in search.trials:
+        if trial.outcome is not None:
+            search.watch(trial)
     try:
-        run_trials(search, _shared(search))
+        run_trials(search, _shared(search), say)
         search.remove_states()
     except (KeyboardInterrupt, SystemExit):
         search.interrupt("interrupted")

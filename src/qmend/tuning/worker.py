@@ -25,6 +25,10 @@ from qmend.training.train import train
 from qmend.tuning.record import SECONDS
 from qmend.tuning.space import SECTIONS
 
+#: File in a search's directory; where it is, trials end with their present epoch, to be resumed.
+STOP = "stop"
+#: Result of such a trial.
+INTERRUPTED = {"interrupted": True}
 #: Seconds between two attempts to lock a trial's state.
 _RETRY_SECONDS = 0.5
 
@@ -60,8 +64,14 @@ def train_trial(config: dict[str, Any], shared: Shared) -> None:
     end_with(shared.owner)
     try:
         tune.report(_train(config, shared))
+    except _InterruptedError:
+        tune.report(INTERRUPTED)
     except Exception as error:  # the search continues without this trial
         tune.report({"outcome": "failed", "error": f"{type(error).__name__}: {error}"})
+
+
+class _InterruptedError(Exception):
+    """Ends a training, which saves its state."""
 
 
 def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
@@ -76,6 +86,8 @@ def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         logger.log_metrics({**values, SECONDS: seconds}, logger.step)
         tune.report({"epoch": done, "value": values[metric], "seconds": seconds})
+        if (shared.folder / STOP).exists():
+            raise _InterruptedError
 
     with _state(shared.folder / run.run_id) as folder:
         observer = TrainingObserver(progress, loggers=(logger,))
