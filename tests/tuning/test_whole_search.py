@@ -205,7 +205,7 @@ def test_params_are_the_resolved_config_and_names_say_what_was_sampled(ran: Ran)
         assert run.data.params == expected
         for key, value in trial.values.items():
             assert run.data.params["loss.name" if key == "loss" else key] == str(value)
-        assert run.info.run_name.startswith(f"trial {trial.number} ")
+        assert run.info.run_name.startswith(f"blind_mlp trial {trial.number} ")
         if trial.source == "tpe":
             assert set(trial.values) == set(SPACE)
             assert f"width={trial.values['model.width']}" in run.info.run_name
