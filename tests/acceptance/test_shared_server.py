@@ -110,6 +110,7 @@ def test_a_multirun_and_a_search_of_processes_log_to_it(
 ) -> None:
     root = f"tracking.root={server.address}"
     here("train", "-m", *SHORT, "seed=1,2", root, folder=desks[0]).succeeded()
+    assert not (desks[0] / "http:").exists()
     store = server.store
     (parent,) = store.runs("tags.kind = 'multirun'")
     cells = json.loads(store.artifact(parent, "cells.json").read_text())

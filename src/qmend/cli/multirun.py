@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from qmend.cli.terminal import epoch_note
 from qmend.processes import end_with, process_identity
 from qmend.runs.cells import Cell, Outcome
+from qmend.tracking.location import local_folder, store_root
 from qmend.training.observer import TrainingObserver
 from qmend.types import QmendError
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:
     from qmend.cli.multirun_driver import Multirun
+
+# For ``hydra.sweep.dir``: a server's address is no directory.
+OmegaConf.register_new_resolver(
+    "store_folder", lambda root: str(local_folder(store_root(root))), replace=True
+)
 
 #: File in a sweep's directory; where it is, no further cell starts.
 STOP = "stop"
