@@ -134,9 +134,10 @@ class Interval:
         return Interval(*(metrics[k] for k in keys)) if all(k in metrics for k in keys) else None
 
 
-def interval_text(interval: Interval) -> str:
+def interval_text(interval: Interval, digits: int = 3) -> str:
     """Write a figure with its interval: ``-0.853 [-0.861, -0.846]``."""
-    return f"{interval.value:.3f} [{interval.lo:.3f}, {interval.hi:.3f}]"
+    value, lo, hi = (f"{each:.{digits}f}" for each in (interval.value, interval.lo, interval.hi))
+    return f"{value} [{lo}, {hi}]"
 
 
 def interval_keys(metrics: Mapping[str, float]) -> list[str]:

@@ -56,6 +56,7 @@ SMALLER = {
     r"qmend study known_noise": """
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
+    r"qmend study hardware": "left_out=false replicates=2 baselines=[none]",
     r"qmend study noise_fidelity": "iterations=1 replicates=40",
     r"qmend study published_noise": """
         dataset.circuits=100 fit_jobs=4 data.workers=1 ~hypotheses

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qmend import metrics
@@ -129,3 +131,14 @@ def test_names_and_costs():
     )
     assert all(BASELINES[kind.name] is kind for kind in STANDARD_BASELINES)
     assert all(not kind.simulates and kind.shots_factor == 1 for kind in STANDARD_BASELINES)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k.takes_unmeasured], ids=lambda k: k.name)
+def test_unmeasured_qubits_stay_uniform(kind, tiny):
+    """Two of five, whose outcomes nobody knows."""
+    test = tiny.part("test")
+    seen = test.circuits.noisy.reshape(-1, 2, 2, 2, 2, 2)  # the first qubit is the last axis
+    unknown = np.broadcast_to(seen.mean(axis=(2, 4), keepdims=True), seen.shape).reshape(-1, 32)
+    circuits = replace(test.circuits, noisy=np.ascontiguousarray(unknown))
+    out = fitted(kind, tiny).mitigate(circuits).reshape(seen.shape)
+    np.testing.assert_allclose(out, np.broadcast_to(out.mean((2, 4), keepdims=True), out.shape))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from qmend.cli.terminal import TerminalObserver, console
@@ -9,7 +10,7 @@ from qmend.studies import run_study
 
 
 def show_study(name: str, config: Any) -> None:
-    """Run a study and print its tables.
+    """Run a study and print its tables; last, its figures, if any, as one JSON object.
 
     Raises:
         FailedCellsError: if cells failed; the others are in the tables.
@@ -20,5 +21,7 @@ def show_study(name: str, config: Any) -> None:
     for note in result.notes:
         console.print(f"  {note}")
     console.print(f"  Run {result.run_id}")
+    if result.figures is not None:
+        print(json.dumps(result.figures))
     if result.failure is not None:
         raise result.failure

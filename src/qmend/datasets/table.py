@@ -37,7 +37,7 @@ class LabelledCircuits:
         circuit_id, job_id: (N,) strings.
         job: (N,) number of the job.
         n_two_qubit, depth: (N,).
-        measured: (N, n) chain position behind each classical bit.
+        measured: (N, bits) chain position behind each classical bit.
     """
 
     circuits: CircuitBatch
@@ -156,6 +156,27 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     Raises:
         QmendError: if a file is missing, altered or of another schema, or no row can be taken.
     """
+    manifest, stored = read_distributions(folder)
+    table, skipped = _loadable(stored, folder, n_qubits)
+    rows = labelled_rows(table, folder)
+    return Dataset(
+        folder=folder,
+        manifest=manifest,
+        family=_common(table, "family"),
+        device=_common(table, "device"),
+        source=_common(table, "source"),
+        rows=rows,
+        split=np.array(table["split"].to_pylist()),
+        skipped=skipped,
+    )
+
+
+def read_distributions(folder: Path) -> tuple[Manifest, pa.Table]:
+    """Read the manifest and all rows with counts of a dataset whose files match their hashes.
+
+    Raises:
+        QmendError: if a file is missing, altered or of another schema, or no row has counts.
+    """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
@@ -163,9 +184,24 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         raise QmendError(
             f"{folder} holds expectation values, no distributions; read it with load_expectations."
         )
-    table, skipped = _loadable(read_rows(folder, shards), folder, n_qubits)
+    return manifest, read_rows(folder, shards)
+
+
+def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
+    """Convert stored rows of one number of qubits, and of one number of measured ones.
+
+    The outcomes of qubits that are not measured are uniform, and independent of the others.
+
+    Args:
+        table: of :func:`read_rows`.
+        folder: the dataset's directory, which has the calibrations.
+
+    Raises:
+        QmendError: if a row's counts or its ideal distribution are none.
+    """
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
-    instructions = instruction_table(table["instructions"], int(table["n_qubits"][0].as_py()))
+    n_qubits = int(table["n_qubits"][0].as_py())
+    instructions = instruction_table(table["instructions"], n_qubits)
     layouts = [tuple(row) for row in matrix(table["layout"]).tolist()]
     # One entry for each calibration on each layout it is used with.
     names, devices = table["calibration_id"].to_pylist(), table["device"].to_pylist()
@@ -178,14 +214,14 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     if (counts < 0).any() or (counts.sum(axis=1) != shots).any():
         row = int(np.flatnonzero((counts < 0).any(axis=1) | (counts.sum(axis=1) != shots))[0])
         raise QmendError(f"{folder}: the counts of row {row} do not add up to its shots.")
-    ideal = to_chain_order(matrix(table["ideal"]), measured)
+    ideal = _to_chain(matrix(table["ideal"]), measured, n_qubits)
     check_distributions(ideal, "ideal")
     exact = table["noisy_exact"]
     if not np.isfinite(np.asarray(exact.combine_chunks().flatten())).all():
         raise QmendError(f"{folder}: an exact noisy distribution is not finite.")
     circuits = CircuitBatch(
         instructions=instructions,
-        noisy=to_chain_order(counts / shots[:, None], measured),
+        noisy=_to_chain(counts / shots[:, None], measured, n_qubits),
         shots=shots,
         layouts=tuple(layout for *_, layout in position),
         calibrations=tuple(
@@ -196,10 +232,10 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         ),
         calibration_index=calibration_index,
     )
-    rows = LabelledCircuits(
+    return LabelledCircuits(
         circuits=circuits,
         ideal=ideal,
-        noisy_exact=None if exact.null_count else to_chain_order(matrix(exact), measured),
+        noisy_exact=None if exact.null_count else _to_chain(matrix(exact), measured, n_qubits),
         circuit_id=np.array(table["circuit_id"].to_pylist()),
         job_id=np.array(table["job_id"].to_pylist()),
         job=np.asarray(table["job"]).astype(np.int64),
@@ -207,16 +243,17 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         depth=np.asarray(table["depth"]).astype(np.int64),
         measured=measured,
     )
-    return Dataset(
-        folder=folder,
-        manifest=manifest,
-        family=_common(table, "family"),
-        device=_common(table, "device"),
-        source=_common(table, "source"),
-        rows=rows,
-        split=np.array(table["split"].to_pylist()),
-        skipped=skipped,
-    )
+
+
+def _to_chain(source: FloatArray, measured: IntArray, n_qubits: int) -> FloatArray:
+    """Convert (N, 2^bits) distributions to (N, 2^n) in chain order."""
+    bits = measured.shape[1]
+    if bits == n_qubits:
+        return to_chain_order(source, measured)
+    seen = (np.arange(2**n_qubits)[:, None] >> measured[:, None, :]) & 1
+    outcome = seen @ (1 << np.arange(bits))
+    spread: FloatArray = np.take_along_axis(source, outcome, axis=1) / 2 ** (n_qubits - bits)
+    return spread
 
 
 def loadable_sizes(folder: Path) -> dict[int, int]:

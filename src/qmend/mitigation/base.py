@@ -29,6 +29,9 @@ class Mitigator(ABC):
     noiseless_error: float = 1e-6
     #: Whether it simulates the circuit that it mitigates: a reference, no practical method.
     simulates: bool = False
+    #: Whether uniform outcomes of unmeasured qubits stay so, and the others are mitigated as by
+    #: their own distribution.
+    takes_unmeasured: bool = False
 
     def fit(self, *train: LabelledCircuits) -> Mitigator:
         """Learn from labelled circuits; by default there is nothing to learn.

@@ -36,12 +36,14 @@ class StudyResult:
     Attributes:
         notes: sentences below the tables.
         failure: tells the cells that failed; None if none did.
+        figures: of the rows by name, for programs; None: the tables are all.
     """
 
     run_id: str
     tables: tuple[Table, ...]
     notes: tuple[str, ...] = ()
     failure: FailedCellsError | None = None
+    figures: Mapping[str, Any] | None = None
 
 
 @dataclass

@@ -22,6 +22,7 @@ class BayesianUnfolding(Mitigator):
     """
 
     name = "bayesian_unfolding"
+    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return unfold(circuits.noisy, calibrated_readout(circuits))

@@ -6,7 +6,8 @@ import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.types import FloatArray
+from qmend.types import AnyArray, FloatArray
+from qmend.walsh import uniform_bits
 
 
 @BASELINES.register("hammer_like")
@@ -22,6 +23,7 @@ class HammerLike(Mitigator):
     """
 
     name = "hammer_like"
+    takes_unmeasured = True
     noiseless_error = 0.3
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
@@ -29,14 +31,26 @@ class HammerLike(Mitigator):
 
 
 def reweight(noisy: FloatArray) -> FloatArray:
-    """Reweight distributions (N, 2^n) as :class:`HammerLike`."""
-    size = noisy.shape[1]
-    n_qubits, outcomes = size.bit_length() - 1, np.arange(size)
+    """Reweight distributions (N, 2^n) as :class:`HammerLike`.
+
+    Bits that are uniform and independent of the others are none of the n.
+    """
+    reweighted = np.empty_like(noisy)
+    unmeasured = uniform_bits(noisy)
+    for bits in np.unique(unmeasured, axis=0):
+        rows = (unmeasured == bits).all(axis=1)
+        reweighted[rows] = _reweight(noisy[rows], bits)
+    return reweighted
+
+
+def _reweight(noisy: FloatArray, unmeasured: AnyArray) -> FloatArray:
+    outcomes = np.arange(noisy.shape[1])
     distance = np.bitwise_count(outcomes)
+    counted = outcomes & int(unmeasured @ (1 << np.arange(len(unmeasured)))) == 0
     support = noisy.copy()
-    for d in range(1, (n_qubits + 1) // 2):
+    for d in range(1, (np.count_nonzero(~unmeasured) + 1) // 2):
         strength, less_probable = np.zeros(len(noisy)), np.zeros_like(noisy)
-        for mask in np.flatnonzero(distance == d):
+        for mask in np.flatnonzero(counted & (distance == d)):
             neighbour = noisy[:, outcomes ^ mask]
             strength += np.where(noisy > 0, neighbour, 0.0).sum(axis=1)
             less_probable += np.where(noisy > neighbour, neighbour, 0.0)

@@ -24,8 +24,8 @@ _WEIGHED = ("survival_rate", "idle_rate", "two_qubit_gates")
 #: Training circuits of each number of qubits that a fit looks at; a few numbers need no more.
 _FITTED = 4000
 
-#: (seen, losses, numbers) -> the noiseless parities, see :func:`fit_parities`.
-Inverse = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+#: (parities, features, numbers) -> parities, see :func:`fit_parities`.
+ParityMap = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
 
 
 @BASELINES.register("path_inversion")
@@ -42,6 +42,7 @@ class PathInversion(Mitigator):
     """
 
     name = "path_inversion"
+    takes_unmeasured = True
     parameters = 3
 
     def __init__(self) -> None:
@@ -52,12 +53,16 @@ class PathInversion(Mitigator):
             noisy: FloatArray = np.exp(-losses @ rates) * true
             return noisy
 
-        self.rates = fit_parities(train, _WEIGHED, forward, _invert, self.rates)
+        self.rates = fit_parities(train, _losses, forward, _invert, self.rates)
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        losses = path_losses(circuits, _WEIGHED)
-        return to_distributions(_invert(measured_parities(circuits), losses, self.rates))
+        seen = measured_parities(circuits)
+        return to_distributions(_invert(seen, _losses(circuits), self.rates))
+
+
+def _losses(circuits: CircuitBatch) -> FloatArray:
+    return path_losses(circuits, _WEIGHED)
 
 
 def _invert(seen: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
@@ -91,9 +96,9 @@ def to_distributions(parities: FloatArray) -> FloatArray:
 
 def fit_parities(
     train: Sequence[LabelledCircuits],
-    names: Sequence[str],
-    forward: Inverse,
-    inverse: Inverse,
+    features: Callable[[CircuitBatch], FloatArray],
+    forward: ParityMap,
+    inverse: ParityMap,
     start: FloatArray,
     upper: Sequence[float | None] | None = None,
 ) -> FloatArray:
@@ -104,9 +109,9 @@ def fit_parities(
 
     Args:
         train: the circuits of each number of qubits.
-        names: of the losses, see :func:`path_losses`.
-        forward: (true parities, losses, numbers) -> the noisy ones.
-        inverse: (measured parities, losses, numbers) -> the true ones.
+        features: circuits -> (N, 2^n, K) of each parity, such as its losses.
+        forward: (true parities, features, numbers) -> the noisy ones.
+        inverse: (measured parities, features, numbers) -> the true ones.
         start: numbers of the least-squares fit's start.
         upper: greatest value of each number, None where there is none; None: of all.
     """
@@ -117,17 +122,17 @@ def fit_parities(
         count = len(part)
         rows = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64))
         circuits, ideal = part.circuits.select(rows), part.ideal[rows]
-        losses, seen = path_losses(circuits, names), measured_parities(circuits)
-        parts.append((losses, seen, ideal, walsh_hadamard(ideal)))
+        known, seen = features(circuits), measured_parities(circuits)
+        parts.append((known, seen, ideal, walsh_hadamard(ideal)))
 
     def residuals(numbers: FloatArray) -> FloatArray:
-        left = [forward(true, losses, numbers) - seen for losses, seen, _, true in parts]
+        left = [forward(true, known, numbers) - seen for known, seen, _, true in parts]
         return np.concatenate([each.reshape(-1) for each in left])
 
     def error(numbers: FloatArray) -> float:
         errors = [
-            metrics.l1(to_distributions(inverse(seen, losses, numbers)), ideal)
-            for losses, seen, ideal, _ in parts
+            metrics.l1(to_distributions(inverse(seen, known, numbers)), ideal)
+            for known, seen, ideal, _ in parts
         ]
         return float(np.concatenate(errors).mean())
 

@@ -16,6 +16,7 @@ from qmend.mitigation.baselines.path_inversion import (
 )
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.types import FloatArray
+from qmend.walsh import uniform_bits
 
 if TYPE_CHECKING:
     from qmend.datasets.table import LabelledCircuits
@@ -34,10 +35,11 @@ class PathInversionBiased(Mitigator):
     is lost decays to a product state with <Z> = z on each qubit, as relaxation does, in place of
     the uniform distribution (z = 0). d is a loss per measured qubit, beyond the readout error of
     the calibration, which is undone first. a, b, c, d >= 0 and 0 <= z <= 1 are fitted as there.
-    Before the fit a = 1, the others are 0.
+    Before the fit a = 1, the others are 0. Parities of qubits that were not measured stay 0.
     """
 
     name = "path_inversion_biased"
+    takes_unmeasured = True
     parameters = 5
 
     def __init__(self) -> None:
@@ -45,32 +47,39 @@ class PathInversionBiased(Mitigator):
 
     def fit(self, *train: LabelledCircuits) -> Mitigator:
         upper = (None, None, None, None, 1.0)
-        self.numbers = fit_parities(train, _WEIGHED, _decay, _invert, self.numbers, upper)
+        self.numbers = fit_parities(train, _features, _decay, _invert, self.numbers, upper)
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        losses = path_losses(circuits, _WEIGHED)
-        return to_distributions(_invert(measured_parities(circuits), losses, self.numbers))
+        seen = measured_parities(circuits)
+        return to_distributions(_invert(seen, _features(circuits), self.numbers))
 
 
-def _decay(true: FloatArray, losses: FloatArray, numbers: FloatArray) -> FloatArray:
-    survival, decayed = _survival(losses, numbers), _decayed(losses, numbers)
-    noisy: FloatArray = decayed + survival * (true - decayed)
+def _features(circuits: CircuitBatch) -> FloatArray:
+    """(N, 2^n, 5) losses of each parity, then whether all its qubits were measured."""
+    unmeasured = uniform_bits(circuits.noisy)
+    qubits = (np.arange(2**circuits.n_qubits)[:, None] >> np.arange(circuits.n_qubits)) & 1
+    measured = (unmeasured @ qubits.T == 0)[:, :, None]
+    return np.concatenate([path_losses(circuits, _WEIGHED), measured], axis=2)
+
+
+def _decay(true: FloatArray, features: FloatArray, numbers: FloatArray) -> FloatArray:
+    survival, decayed, measured = _channel(features, numbers)
+    noisy: FloatArray = measured * (decayed + survival * (true - decayed))
     return noisy
 
 
-def _invert(seen: FloatArray, losses: FloatArray, numbers: FloatArray) -> FloatArray:
-    survival, decayed = _survival(losses, numbers), _decayed(losses, numbers)
-    inverted: FloatArray = decayed + (seen - decayed) / np.maximum(survival, LEAST_SURVIVAL)
+def _invert(seen: FloatArray, features: FloatArray, numbers: FloatArray) -> FloatArray:
+    survival, decayed, measured = _channel(features, numbers)
+    least = np.maximum(survival, LEAST_SURVIVAL)
+    inverted: FloatArray = measured * (decayed + (seen - decayed) / least)
     return inverted
 
 
-def _survival(losses: FloatArray, numbers: FloatArray) -> FloatArray:
-    survival: FloatArray = np.exp(-losses @ numbers[:-1])
-    return survival
-
-
-def _decayed(losses: FloatArray, numbers: FloatArray) -> FloatArray:
-    """Compute the parities of the decayed state."""
-    decayed: FloatArray = numbers[-1] ** losses[:, :, _WEIGHED.index("weight")]
-    return decayed
+def _channel(
+    features: FloatArray, numbers: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Compute each parity's survival and its value in the decayed state; tell the measured."""
+    losses, measured = features[:, :, :-1], features[:, :, -1]
+    decayed = numbers[-1] ** losses[:, :, _WEIGHED.index("weight")]
+    return np.exp(-losses @ numbers[:-1]), decayed, measured

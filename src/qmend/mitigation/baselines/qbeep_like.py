@@ -27,6 +27,7 @@ class QBeepLike(Mitigator):
     """
 
     name = "qbeep_like"
+    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         errors = -np.log(predicted_survival(circuits))

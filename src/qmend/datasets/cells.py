@@ -1,0 +1,79 @@
+"""Measured rows by source circuit and device, with those that measure some qubits only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from qmend.datasets.manifest import Manifest
+from qmend.datasets.table import LabelledCircuits, labelled_rows, read_distributions
+from qmend.types import AnyArray, QmendError
+
+
+@dataclass(frozen=True)
+class MeasuredRows:
+    """Rows of one number of qubits, and of one number of measured ones.
+
+    Attributes:
+        rows: the outcomes of qubits that are not measured are uniform.
+        circuit: (N,) fingerprint of each source circuit.
+        family, device: (N,) strings.
+    """
+
+    rows: LabelledCircuits
+    circuit: AnyArray
+    family: AnyArray
+    device: AnyArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def all_measured(self) -> bool:
+        return bool(self.rows.measured.shape[1] == self.rows.circuits.n_qubits)
+
+
+def load_measured(
+    folder: Path, max_bits: int, families: Mapping[str, Sequence[str]]
+) -> tuple[Manifest, list[MeasuredRows]]:
+    """Read the imported rows with at most so many measured bits, grouped by their numbers.
+
+    Args:
+        families: name -> families that count as one under it; others keep their own.
+
+    Raises:
+        QmendError: if the dataset was not imported, can't be read, or has no such row.
+    """
+    manifest, table = read_distributions(folder)
+    if manifest.origin != "imported":
+        raise QmendError(
+            f"{folder} was {manifest.origin}, not imported, and does not name its source circuits; "
+            "choose an imported dataset, or score this one with `qmend evaluate`."
+        )
+    renamed = {member: name for name, members in families.items() for member in members}
+    bits = np.asarray(pc.list_value_length(table["measured"]))
+    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
+    dense = np.asarray(pc.is_null(table["outcomes"]))
+    wanted = dense & (bits <= max_bits)
+    if not wanted.any():
+        raise QmendError(f"{folder} has no row with at most {max_bits} measured bits.")
+    groups = []
+    for n_qubits, measured in np.unique(np.stack([sizes, bits], axis=1)[wanted], axis=0):
+        part = table.filter(pa.array(wanted & (sizes == n_qubits) & (bits == measured)))
+        params = [json.loads(text) for text in part["family_params"].to_pylist()]
+        names = [renamed.get(name, name) for name in part["family"].to_pylist()]
+        groups.append(
+            MeasuredRows(
+                labelled_rows(part, folder),
+                np.array([each["circuit"] for each in params]),
+                np.array(names),
+                np.array(part["device"].to_pylist()),
+            )
+        )
+    return manifest, groups

@@ -1,0 +1,210 @@
+"""Mitigated errors of measured rows, by methods fitted to other families and other devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qmend import metrics
+from qmend.datasets.cells import MeasuredRows
+from qmend.datasets.circuits import CircuitBatch, fill_missing
+from qmend.devices.imputation import MeanCalibration
+from qmend.encodings import ENCODINGS
+from qmend.evaluation.cells import Cells
+from qmend.gates import GATES
+from qmend.mitigation.base import BASELINES, Mitigator
+from qmend.mitigation.learned import LearnedMitigator
+from qmend.runs.networks import LoadedNetwork
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row of the table.
+
+    Attributes:
+        after: (N,) L1 error of each measured row, as before where not applied.
+        applied: (N,) whether the method takes the row.
+        left_out: least and greatest median over cells of the refits without one source circuit;
+            None where nothing is refitted.
+        notes: why rows are not taken.
+    """
+
+    name: str
+    after: FloatArray
+    applied: AnyArray
+    left_out: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def judge_baseline(
+    name: str,
+    groups: Sequence[MeasuredRows],
+    cells: Cells,
+    mean: MeanCalibration,
+    refit: bool,
+) -> Judged:
+    """Fit a baseline to other families and devices than each cell's, and mitigate the cell.
+
+    Args:
+        mean: stands in for missing calibration values.
+        refit: also without each source circuit in turn.
+    """
+    held_out = _HeldOut(BASELINES[name], groups, cells, mean)
+    after, applied = held_out.mitigate()
+    notes = []
+    if not applied.all():
+        missing = len(applied) - np.count_nonzero(applied)
+        notes.append(
+            f"{name}: {missing:,} rows are not taken; it needs all qubits measured, or cells of "
+            "other families and devices to be fitted to."
+        )
+    left_out = None
+    if refit and held_out.kind.parameters:
+        medians = [
+            metrics.median_l1rc(cells.change(held_out.mitigate(circuit)[0]))
+            for circuit in np.unique(cells.circuit)
+        ]
+        left_out = (float(min(medians)), float(max(medians)))
+    return Judged(name, after, applied, left_out, tuple(notes))
+
+
+class _HeldOut:
+    """A baseline on each family and device, fitted to the cells of all others."""
+
+    def __init__(
+        self,
+        kind: type[Mitigator],
+        groups: Sequence[MeasuredRows],
+        cells: Cells,
+        mean: MeanCalibration,
+    ) -> None:
+        self.kind, self.cells = kind, cells
+        self.offsets = np.cumsum([0, *(len(group) for group in groups)])
+        self.parts = [
+            replace(g.rows, circuits=fill_missing(g.rows.circuits, mean).circuits) for g in groups
+        ]
+        self.taken = [kind.takes_unmeasured or group.all_measured for group in groups]
+        # Most refits leave most folds as they are.
+        self.fits: dict[bytes, Mitigator | None] = {}
+        self.errors: dict[tuple[str, str, bytes], tuple[IntArray, FloatArray]] = {}
+
+    def mitigate(self, without: str | None = None) -> tuple[FloatArray, AnyArray]:
+        """Return the L1 error (N,) of each row, and whether it is mitigated.
+
+        Args:
+            without: source circuit that is not fitted to.
+        """
+        cells = self.cells
+        after, applied = cells.before.copy(), np.zeros(len(cells.before), dtype=bool)
+        for family, device in sorted(set(zip(cells.family, cells.device, strict=True))):
+            kept = (cells.family != family) & (cells.device != device) & (cells.circuit != without)
+            key = (family, device, kept.tobytes())
+            if key not in self.errors:
+                fold = (cells.family == family) & (cells.device == device)
+                self.errors[key] = self._errors(fold[cells.of_row], self._fitted(kept))
+            rows, errors = self.errors[key]
+            after[rows], applied[rows] = errors, True
+        return after, applied
+
+    def _errors(self, scored: AnyArray, mitigator: Mitigator | None) -> tuple[IntArray, FloatArray]:
+        """Mitigate the rows that are taken; return their numbers and L1 errors."""
+        numbers, errors = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+        for k, part in enumerate(self.parts):
+            rows = self._rows(k, np.flatnonzero(scored))
+            if mitigator is not None and self.taken[k] and len(rows):
+                chosen = part.select(rows)
+                errors.append(metrics.l1(mitigator.mitigate(chosen.circuits), chosen.ideal))
+                numbers.append(self.offsets[k] + rows)
+        return np.concatenate(numbers), np.concatenate(errors)
+
+    def _rows(self, group: int, rows: IntArray) -> IntArray:
+        """Return the rows of a group by their numbers in it."""
+        start, end = self.offsets[group], self.offsets[group + 1]
+        own: IntArray = rows[(rows >= start) & (rows < end)] - start
+        return own
+
+    def _fitted(self, kept: AnyArray) -> Mitigator | None:
+        """Fit to the typical row of each kept cell; None if no cell is left to fit to."""
+        if not self.kind.parameters:
+            return self.kind()
+        if kept.tobytes() not in self.fits:
+            typical = self.cells.typical[kept]
+            chosen = [
+                part.select(rows)
+                for k, part in enumerate(self.parts)
+                if self.taken[k] and len(rows := self._rows(k, typical))
+            ]
+            self.fits[kept.tobytes()] = self.kind().fit(*chosen) if chosen else None
+        return self.fits[kept.tobytes()]
+
+
+def judge_network(
+    network: LoadedNetwork, groups: Sequence[MeasuredRows], cells: Cells, seed: int
+) -> tuple[Judged, Judged]:
+    """Mitigate with a trained network, and once more with another circuit's features.
+
+    Args:
+        seed: of the choice of other circuits, among those of as many qubits.
+    """
+    rng = np.random.default_rng(seed)
+    mitigator, name = LearnedMitigator(network.model), network.name
+    after, ablated = cells.before.copy(), cells.before.copy()
+    applied, exchanged = np.zeros((2, len(after)), dtype=bool)
+    notes: list[str] = []
+    start = 0
+    for group in groups:
+        rows = _readable(network, group)
+        here, start = start + rows, start + len(group)
+        if not len(rows):
+            continue
+        part, circuit = group.rows.select(rows), group.circuit[rows]
+        mean = network.model.encoding.mean_calibration
+        circuits = fill_missing(part.circuits, mean).circuits
+        try:
+            after[here] = metrics.l1(mitigator.mitigate(circuits), part.ideal)
+        except QmendError as error:
+            notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
+            continue
+        applied[here] = True
+        other = _exchange(circuit, rng)
+        if other is not None:
+            features = _with_features(circuits, other)
+            ablated[here] = metrics.l1(mitigator.mitigate(features), part.ideal)
+            exchanged[here] = True
+    if not applied.all():
+        missing = len(applied) - np.count_nonzero(applied)
+        notes.append(
+            f"{name}: {missing:,} rows are not taken (number of qubits, unmeasured, gates)"
+        )
+    return (
+        Judged(name, after, applied, None, tuple(notes)),
+        Judged(f"{name}, random circuit", ablated, exchanged),
+    )
+
+
+def _readable(network: LoadedNetwork, group: MeasuredRows) -> IntArray:
+    """Return the rows whose size and gates a network takes."""
+    circuits = group.rows.circuits
+    if not group.all_measured or not network.model.mitigates(circuits.n_qubits):
+        return np.zeros(0, dtype=np.int64)
+    foreign = set(GATES) - set(ENCODINGS[network.model.encoding.name].gates)
+    return np.flatnonzero(circuits.instructions.count(*foreign) == 0)
+
+
+def _exchange(circuit: AnyArray, rng: np.random.Generator) -> IntArray | None:
+    """Draw a row of another source circuit for each; None where there is one circuit only."""
+    names, first = np.unique(circuit, return_index=True)
+    if len(names) < 2:
+        return None
+    order = rng.permutation(len(names))
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, 1)  # one cycle: none is its own partner
+    return first[partner[np.searchsorted(names, circuit)]]
+
+
+def _with_features(circuits: CircuitBatch, other: IntArray) -> CircuitBatch:
+    """Put the instructions and calibration of other rows beside each measurement."""
+    return replace(circuits.select(other), noisy=circuits.noisy, shots=circuits.shots)
