@@ -106,7 +106,7 @@ def test_each_family_and_device_is_judged_by_fits_to_others(here: Command, folde
     out = here(*STUDY, names, folder=folder).succeeded().out
     figures = json.loads(out.splitlines()[-1])
     none, inversion = figures["none"], figures["depolarizing_inversion"]
-    assert none["all"] == none["slow"] == [0, 0, 0]
+    assert none["all"] == none["families"]["slow"] == [0, 0, 0]
     assert none["applied_pct"] == inversion["applied_pct"] == [100, 100, 100]
     assert none["left_out"] is None
     # On ``old``, fitted to ``quick`` on ``new`` and ``worn``; on ``worn``, to ``quick`` on ``new``.
@@ -144,8 +144,9 @@ def test_a_network_stands_beside_itself_without_the_circuit(
     figures = json.loads(out.splitlines()[-1])
     network, random = figures["walsh_operator"], figures["walsh_operator, random circuit"]
     assert network["applied_pct"][0] == random["applied_pct"][0] == 50  # one qubit is not measured
-    assert network["slow"] == random["slow"] == [0, 0, 0]
-    assert network["quick"] != random["quick"] != [0, 0, 0]
+    of_network, of_random = network["families"], random["families"]
+    assert of_network["slow"] == of_random["slow"] == [0, 0, 0]
+    assert of_network["quick"] != of_random["quick"] != [0, 0, 0]
     assert "16 rows are not taken" in out
 
 

@@ -15,6 +15,8 @@ from qmend.types import AnyArray, FloatArray, IntArray
 #: An ideal outcome of at least this probability: the distribution is a point mass, where any
 #: sharpening gains.
 POINT_MASS = 1 - 1e-6
+#: Before the name of a family, in the name of its figure.
+FAMILY = "family/"
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,9 @@ def summarise_cells(
         replicates: of the bootstrap.
 
     Returns:
-        ``all``, ``spread`` and each family: median L1RC of such cells; ``harmed_pct``;
-        ``applied_pct``, the mean share of a cell's rows; ``pooled``, the relative change of the
-        cells' median L1 errors, summed.
+        ``all``, ``spread`` and each family behind :data:`FAMILY`: median L1RC of such cells;
+        ``harmed_pct``; ``applied_pct``, the mean share of a cell's rows; ``pooled``, the relative
+        change of the cells' median L1 errors, summed.
     """
     change = cells.change(after)
     before, remaining = cells.medians(cells.before), cells.medians(after)
@@ -104,13 +106,15 @@ def summarise_cells(
     _, circuits = np.unique(cells.circuit, return_inverse=True)
     bootstrap = Bootstrap(circuits.astype(np.int64), "circuits", replicates)
 
+    families = np.unique(cells.family).tolist()
+
     def median_where(chosen: AnyArray) -> Interval:
         return bootstrap.interval(lambda index: metrics.median_l1rc(change[index[chosen[index]]]))
 
     return {
         "all": median_where(np.ones(len(cells), dtype=bool)),
         "spread": median_where(cells.spread),
-        **{name: median_where(cells.family == name) for name in np.unique(cells.family).tolist()},
+        **{f"{FAMILY}{name}": median_where(cells.family == name) for name in families},
         "harmed_pct": bootstrap.interval(lambda index: metrics.harmed_pct(change[index])),
         "applied_pct": bootstrap.interval(lambda index: float(share[index].mean())),
         "pooled": bootstrap.interval(

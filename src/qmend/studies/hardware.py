@@ -9,6 +9,7 @@ of the circuit.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from qmend.workflows.configs import CommonConfig, each_once
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow
+    from qmend.evaluation.cells import Cells
     from qmend.metrics import Interval
     from qmend.reporting.table import Table
     from qmend.studies.leave_out import Judged
@@ -152,25 +154,26 @@ def cell_table(
     title: str,
 ) -> Table:
     """Make the table of all rows; the intervals of the families are in the JSON alone."""
+    from qmend.evaluation.cells import FAMILY
     from qmend.metrics import interval_text
     from qmend.reporting.table import Column, Row, Table
 
-    others = ("all", "spread", "harmed_pct", "applied_pct", "pooled")
-    families = [name for name in next(iter(figures.values()), {}) if name not in others]
+    families = [name for name in next(iter(figures.values()), {}) if name.startswith(FAMILY)]
     columns = (
         Column.text("mitigator"),
         Column.number("all"),
-        Column.number("spread"),
-        *(Column.number(name) for name in families),
+        Column("spread", None),
+        Column(None, "spread"),
+        *(Column.number(name.removeprefix(FAMILY)) for name in families),
         Column("harmed %", "harmed"),
         Column("applied %", "applied"),
         Column("pooled L1", "L1"),
-        Column("all, one circuit left out", "left out"),
+        Column("all, refitted without one circuit", "refitted"),
     )
     rows = []
     for name, values in figures.items():
         texts = [name, *(interval_text(values[key], 2) for key in ("all", "spread"))]
-        texts += [f"{values[key].value:.2f}" for key in families]
+        texts += [f"{values[key].value:.2f}" for key in ("spread", *families)]
         texts += [f"{values[key].value:.0f}" for key in ("harmed_pct", "applied_pct")]
         texts += [f"{values['pooled'].value:+.2f}"]
         texts += ["{:.2f} to {:.2f}".format(*left_out[name]) if name in left_out else ""]
@@ -178,7 +181,7 @@ def cell_table(
     caption = (
         "Median L1RC of cells [95 % over source circuits]; spread: the ideal is no point mass; "
         "families; cells with L1RC > 0.05; share applied to, elsewhere unmitigated; change of the "
-        "summed L1; range of the refits without one source circuit."
+        "summed L1; all, of the refits without one source circuit."
     )
     return Table(columns, (tuple(rows),), title, caption)
 
@@ -186,17 +189,28 @@ def cell_table(
 def _record(
     figures: Mapping[str, Mapping[str, Interval]], left_out: Mapping[str, tuple[float, float]]
 ) -> dict[str, Any]:
-    """Convert the figures to plain data: row -> figure -> value, or [value, lo, hi]."""
-    return {
-        name: {
-            **{key: [round(v, 4) for v in (i.value, i.lo, i.hi)] for key, i in values.items()},
-            "left_out": [round(v, 4) for v in left_out[name]] if name in left_out else None,
-        }
-        for name, values in figures.items()
-    }
+    """Convert the figures to plain data: row -> figure -> [value, lo, hi]."""
+    from qmend.evaluation.cells import FAMILY
+
+    record: dict[str, Any] = {}
+    for name, values in figures.items():
+        row: dict[str, Any] = {"families": {}, "left_out": None}
+        for key, interval in values.items():
+            place = row["families"] if key.startswith(FAMILY) else row
+            numbers = (interval.value, interval.lo, interval.hi)
+            place[key.removeprefix(FAMILY)] = [_plain(number) for number in numbers]
+        if name in left_out:
+            row["left_out"] = [_plain(median) for median in left_out[name]]
+        record[name] = row
+    return record
 
 
-def _cell_records(cells: Any, judged: list[Judged]) -> list[dict[str, Any]]:
+def _plain(number: float) -> float | None:
+    """Round a number for JSON, which has no NaN: the figure of cells without noisy error."""
+    return None if math.isnan(number) else round(float(number), 4)
+
+
+def _cell_records(cells: Cells, judged: list[Judged]) -> list[dict[str, Any]]:
     """List each cell with the median L1RC of each row of the table."""
     changes = {each.name: cells.change(each.after) for each in judged}
     return [
@@ -205,7 +219,7 @@ def _cell_records(cells: Any, judged: list[Judged]) -> list[dict[str, Any]]:
             "device": str(cells.device[k]),
             "family": str(cells.family[k]),
             "spread": bool(cells.spread[k]),
-            "l1rc": {name: round(float(values[k]), 4) for name, values in changes.items()},
+            "l1rc": {name: _plain(values[k]) for name, values in changes.items()},
         }
         for k in range(len(cells))
     ]

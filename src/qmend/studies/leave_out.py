@@ -177,7 +177,8 @@ def judge_network(
     if not applied.all():
         missing = len(applied) - np.count_nonzero(applied)
         notes.append(
-            f"{name}: {missing:,} rows are not taken (number of qubits, unmeasured, gates)"
+            f"{name}: {missing:,} rows are not taken, for their number of qubits, their gates, or "
+            "qubits that are not measured."
         )
     return (
         Judged(name, after, applied, None, tuple(notes)),
