@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qmend import metrics
-from qmend.metrics import Bootstrap
+from qmend.metrics import Bootstrap, Interval
 
 P = np.array([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]])
 Q = np.array([[0.5, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 1.0], [0.25, 0.25, 0.25, 0.25]])
@@ -166,3 +166,10 @@ def test_circuits_of_a_job_that_err_together_widen_the_interval():
     assert by_job.value == by_circuit.value
     ratio = (by_job.hi - by_job.lo) / (by_circuit.hi - by_circuit.lo)
     assert ratio == pytest.approx(np.sqrt(40), rel=0.2)
+
+
+def test_error_bars_are_never_negative():
+    """Few draws may leave the figure itself outside their interval."""
+    assert Interval(0.5, 0.25, 1.0).arms == (0.25, 0.5)
+    assert Interval(0.5, 0.75, 1.0).arms == (0.0, 0.5)
+    assert Interval(0.5, 0.0, 0.25).arms == (0.5, 0.0)

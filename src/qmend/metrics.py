@@ -123,6 +123,11 @@ class Interval:
     def __neg__(self) -> Interval:
         return Interval(-self.value, -self.hi, -self.lo)
 
+    @property
+    def arms(self) -> tuple[float, float]:
+        """Lengths of its error bar below and above; 0 where few draws leave the figure outside."""
+        return max(self.value - self.lo, 0.0), max(self.hi - self.value, 0.0)
+
     def logged(self, key: str) -> dict[str, float]:
         """Return the metrics ``key``, ``key_lo`` and ``key_hi``."""
         return {key: self.value, f"{key}_lo": self.lo, f"{key}_hi": self.hi}

@@ -30,5 +30,6 @@ def report_runs(config: ReportConfig) -> None:
         console.print(f"  {line}")
     if len(report.boards) > 1:
         console.print(f"  {len(report.boards) - 1} more tables are on the page.")
-    console.print(f"Plots:  {len(plots)} files in {figures_folder(config.output)}")
+    if plots:
+        console.print(f"Plots:  {len(plots)} files in {figures_folder(config.output)}")
     console.print(f"Report: {config.output.resolve()}")

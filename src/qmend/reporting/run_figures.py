@@ -92,7 +92,7 @@ def _scatter(axes: Axes, rows: Sequence[Configuration], by_parameters: bool) -> 
         axes.errorbar(
             [cost],
             [change.value],
-            yerr=[[change.value - change.lo], [change.hi - change.value]],
+            yerr=np.array([change.arms]).T,
             fmt=marker,
             color=colour,
             markersize=5,

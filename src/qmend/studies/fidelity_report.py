@@ -54,10 +54,9 @@ def fidelity_figure(report: FitReport) -> Figure:
             slopes = rows[name].slopes
             at = np.arange(len(slopes)) + 0.08 * (k - 2)
             value = np.array([slope.value for slope in slopes])
-            low = value - np.array([slope.lo for slope in slopes])
-            high = np.array([slope.hi for slope in slopes]) - value
+            bars = np.array([slope.arms for slope in slopes]).T
             style = "-" if name == MEASURED else "--"
-            last.errorbar(at, value, [low, high], fmt="o" + style, ms=3, color=colour, label=name)
+            last.errorbar(at, value, bars, fmt="o" + style, ms=3, color=colour, label=name)
         last.set_xticks(range(len(BINS)), [f"{low}-{high}" for low, high in BINS])
         last.set(xlabel="two-qubit gates", ylabel="slope to ideal <Z>", ylim=(0.4, 1.05))
         last.legend(fontsize=8)
