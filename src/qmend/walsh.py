@@ -27,7 +27,7 @@ def walsh_hadamard(values: AnyArray) -> AnyArray:
 def uniform_bits(distributions: FloatArray) -> AnyArray:
     """(N, n) whether a bit of (N, 2^n) distributions is uniform and independent of the others.
 
-    No measurement with shots gives such a bit: it is that of a qubit that was not measured.
+    Hardly a measurement of many shots gives such a bit: it is that of a qubit not measured.
     """
     parities = np.abs(walsh_hadamard(distributions))
     s = np.arange(distributions.shape[1])
