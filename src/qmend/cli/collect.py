@@ -12,6 +12,7 @@ from qmend.cli.terminal import TerminalObserver, console
 from qmend.hardware.collector import collect
 from qmend.hardware.plan import JOB_OVERHEAD, CollectionPlan, plan
 from qmend.workflows.configs import CollectConfig
+from qmend.workflows.observer import announce_new
 
 
 def collect_data(config: CollectConfig) -> None:
@@ -22,7 +23,9 @@ def collect_data(config: CollectConfig) -> None:
         for line in _plan_lines(planned, config.device.name):
             console.print(f"  {line}")
         return
-    with TerminalObserver().circuits() as progress:
+    observer = TerminalObserver()
+    announce_new(observer, "Data", config.data.root)
+    with observer.circuits() as progress:
         done = collect(
             config.simulated, config.device, folder, config.collect, progress, config.data.replace
         )

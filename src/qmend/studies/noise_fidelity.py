@@ -18,7 +18,7 @@ from qmend.reporting.table import Table
 from qmend.studies.base import StudyResult
 from qmend.types import IntArray, QmendError
 from qmend.workflows.configs import CommonConfig
-from qmend.workflows.observer import Observer
+from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # numba, MLflow, matplotlib
     from qmend.datasets.expectations import Expectations
@@ -63,6 +63,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     from qmend.tracking.store import open_store
 
     check_writable(config.output / "report.md")
+    announce_new(observer, "Runs", config.tracking.root)
     store = open_store(config.tracking.root)
     data, device = load_expectations(config.dataset_folder), load_device(config.device)
     manifest = data.manifest
