@@ -24,7 +24,21 @@ def process_identity() -> str:
 
     A pid alone is used again.
     """
-    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid()):.2f}"
+    return f"{_host()}:{os.getpid()}:{_started(os.getpid()):.2f}"
+
+
+@functools.cache
+def _host() -> str:
+    """Return a name for all processes that see each other.
+
+    Computers and containers may have equal host names: the system's start and the table of
+    processes are part of it, where the system tells them.
+    """
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+        table = "".join(filter(str.isdigit, os.readlink("/proc/self/ns/pid")))
+        return f"{socket.gethostname()}-{boot}-{table}"
+    return socket.gethostname()
 
 
 def _started(pid: int) -> float:
@@ -42,7 +56,7 @@ def _started(pid: int) -> float:
 
 def same_host(identity: str) -> bool:
     """Tell whether a process is or was one of this host."""
-    return identity.rsplit(":", 2)[0] == socket.gethostname()
+    return identity.rsplit(":", 2)[0] == _host()
 
 
 def is_gone(identity: str) -> bool:

@@ -18,7 +18,8 @@ from commandline import Command, Outcome, end_tree, environment, start, wait_unt
 from test_ui_command import answer, free_port
 
 from qmend.processes import process_identity
-from qmend.tracking.store import ALIVE_TAG, PROCESS_TAG, Store, open_store
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG
+from qmend.tracking.store import Store, open_store
 from qmend.workflows.load import load
 
 SHORT = ("dataset=tiny", "model=blind_mlp", "model.width=8", "trainer.max_epochs=2")
@@ -128,7 +129,7 @@ def test_a_multirun_and_a_search_of_processes_log_to_it(
         store.client.set_tag(search.info.run_id, key, value)
     store.client.update_run(search.info.run_id, status="RUNNING")
     refused = here("tune", *SHORT, "tune.trials=2", root, folder=desks[1])
-    refused.refused("Another computer", search.info.run_id[:12], "tune.seed")
+    refused.refused("Another process", f"{host}-other", search.info.run_id[:12], "tune.seed")
     store.client.set_terminated(search.info.run_id, "FINISHED")
 
 

@@ -14,8 +14,9 @@ from qmend.cli import main
 from qmend.cli.commands import COMMANDS
 from qmend.processes import process_identity
 from qmend.tracking.interrupts import held_back
+from qmend.tracking.owner import PROCESS_TAG
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, open_store
+from qmend.tracking.store import open_store
 
 
 def interrupt_at(call: int, sent: list[int]) -> None:

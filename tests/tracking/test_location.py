@@ -14,7 +14,7 @@ from qmend.types import QmendError
         ("mlruns", Path("mlruns")),
         (Path("a/b"), Path("a/b")),
         ("./with:colon", Path("./with:colon")),
-        ("file:///srv/runs", Path("/srv/runs")),
+        ("file:///srv/my%20runs", Path("/srv/my runs")),
         ("sqlite:////srv/runs/mlflow.db", Path("/srv/runs")),
         ("sqlite:///mlflow.db", Path()),
         ("http://127.0.0.1:5000/", "http://127.0.0.1:5000"),

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from qmend.processes import process_identity
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.promotion import promote
 from qmend.runs.reading import ScoredRun, read_scored
+from qmend.tracking.directory import database_uri
 from qmend.tracking.finding import all_runs, find_run
+from qmend.tracking.interrupts import SteadyClient
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, sign_of_life
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, artifact_folder, open_store
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.types import QmendError
 
 
 def trained(board: Leaderboard) -> ScoredRun:
@@ -70,3 +75,20 @@ def test_a_store_that_has_not_moved_is_left_alone(original):
     before = (original.root / "mlflow.db").read_bytes()
     open_store(original.root)
     assert (original.root / "mlflow.db").read_bytes() == before
+
+
+def test_a_store_that_others_use_by_another_path_is_refused(original, tmp_path):
+    """A container's mount, another computer's: each would bend the other's addresses."""
+    run = original.client.create_run(original.experiment_id, tags={"kind": "train"}).info.run_id
+    host, pid, started = process_identity().rsplit(":", 2)
+    original.client.set_tag(run, PROCESS_TAG, f"{host}-other:{pid}:{started}")
+    original.client.set_tag(run, ALIVE_TAG, sign_of_life())
+    place = tmp_path / "mounted"
+    shutil.move(original.root, place)
+    before = (place / "mlflow.db").read_bytes()
+    with pytest.raises(QmendError, match="A run that goes on"):
+        open_store(place)
+    assert (place / "mlflow.db").read_bytes() == before
+    # Silent for ten minutes: nobody works there any more.
+    SteadyClient(database_uri(place)).set_tag(run, ALIVE_TAG, "0")
+    assert open_store(place).client.get_run(run).info.status == "KILLED"

@@ -19,22 +19,15 @@ import pytest
 
 from qmend.processes import process_identity
 from qmend.tracking import heartbeat
-from qmend.tracking.run import start_run
-from qmend.tracking.store import (
-    ALIVE_TAG,
-    PROCESS_TAG,
-    SILENCE,
-    Store,
-    end_own_runs,
-    open_store,
-    reconcile,
-)
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, SILENCE
+from qmend.tracking.run import begin_run, end_run, start_run
+from qmend.tracking.store import Store, end_own_runs, open_store, reconcile
 from qmend.types import QmendError
 
 CHILD = """
 import sys, time
 from pathlib import Path
-from qmend.tracking.run import start_run
+from qmend.tracking.run import begin_run, end_run, start_run
 from qmend.tracking.store import open_store
 
 store = open_store(Path(sys.argv[1]))
@@ -162,6 +155,31 @@ def test_an_open_run_gives_signs_of_life(store, monkeypatch):
     store.client.set_tag(run.run_id, ALIVE_TAG, "0")
     time.sleep(0.1)
     assert sign(run.run_id) == "0"
+
+
+def test_a_run_that_ended_meanwhile_keeps_its_end(store, monkeypatch):
+    """Its process ended it, and then itself, between the look at the store and that at it."""
+    host, pid, started = process_identity().rsplit(":", 2)
+    run_id = running(store, f"{host}:{pid}:{float(started) - 100:.2f}")
+    stale = store.runs("attributes.status = 'RUNNING'")
+    store.client.set_terminated(run_id, "FINISHED")
+    monkeypatch.setattr(Store, "runs", lambda *_: stale)
+    assert reconcile(store) == []
+    assert store.client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_run_that_another_process_took_over_is_left_to_it(store):
+    host, pid, started = process_identity().rsplit(":", 2)
+    other = f"{host}-other:{pid}:{started}"
+    with start_run(store, "taken over", {"kind": "train"}, {}) as run:
+        store.client.set_tag(run.run_id, PROCESS_TAG, other)
+    assert store.client.get_run(run.run_id).info.status == "RUNNING"
+    again = begin_run(store, "taken over", {"kind": "train"}, {})
+    store.client.set_tag(again.run_id, PROCESS_TAG, other)
+    end_run(again, "KILLED", "interrupted")
+    assert store.client.get_run(again.run_id).info.status == "RUNNING"
+    for each in (run, again):
+        store.client.set_terminated(each.run_id, "FINISHED")
 
 
 def test_runs_are_found_by_tag_newest_first(store):

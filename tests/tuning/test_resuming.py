@@ -16,8 +16,9 @@ import pytest
 from qmend.datasets.table import Dataset
 from qmend.runs.scoring import Context
 from qmend.tracking.interrupts import SteadyClient
+from qmend.tracking.owner import PROCESS_TAG
 from qmend.tracking.run import start_run
-from qmend.tracking.store import PROCESS_TAG, Store, open_store, reconcile
+from qmend.tracking.store import Store, open_store, reconcile
 from qmend.training.config import TrainingConfig
 from qmend.tuning.config import TuneConfig
 from qmend.tuning.proposals import propose

@@ -97,7 +97,8 @@ class StudyCommand(HydraCommand):
         from qmend.studies import study_type
 
         name = self.config.removeprefix("study/")
-        run_hydra(self.config, study_type(name), partial(call, self.function, name), arguments)
+        task = partial(call, self.function, name)
+        run_hydra(self.config, study_type(name), task, self.prepare(arguments))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ def _study_commands() -> Iterator[Command]:
             summary.partition(": ")[2],
             example.partition(": ")[2],
             config=f"study/{path.stem}",
+            prepare=quoted_ids,
         )
 
 

@@ -23,8 +23,9 @@ from qmend.reporting.run_tables import cells_table
 from qmend.runs.cells import FailedCellsError, Outcome, failure
 from qmend.runs.sweeps import log_cells, open_parent, read_record
 from qmend.tracking.location import store_root
+from qmend.tracking.owner import PROCESS_TAG
 from qmend.tracking.run import Run
-from qmend.tracking.store import PROCESS_TAG, Store, explain_errors, open_store, reconcile
+from qmend.tracking.store import Store, explain_errors, open_store, reconcile
 from qmend.types import QmendError
 from qmend.workflows.observer import announce_new
 

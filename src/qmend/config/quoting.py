@@ -24,7 +24,7 @@ def quoted(value: str) -> str:
 
 def quoted_ids(overrides: Sequence[str]) -> list[str]:
     """Put ``runs=parent=ID`` and ``checkpoint=[ID,ID]`` into quotes: an id is no number."""
-    override = re.compile(r"(\+*(?:runs|checkpoint)=)([^'\"]+)")
+    override = re.compile(r"(\+*(?:runs|checkpoints?)=)([^'\"]+)")
     text = re.compile(r"(?<![^\[,])(\w+=[^\[\],]+|[0-9a-f]+)(?![^\],])")
     prepared = []
     for each in overrides:

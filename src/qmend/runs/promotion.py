@@ -99,14 +99,14 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
             reason = str(error)
         wins = comparison is not None and comparison.beats
         forced = force and not wins
-        if _number(champion(store)) != _number(previous):  # by another host, on a server
-            raise QmendError(
-                "Another network became champion meanwhile; promote this one again, to compare it "
-                "with that."
-            )
         tags = _tags(run, previous, comparison, forced)
         version = register(store, run_id, tags)
         if wins or forced:
+            if _number(champion(store)) != _number(previous):  # another computer's, on a server
+                raise QmendError(
+                    "Another network became champion meanwhile; promote this one again, to "
+                    "compare it with that."
+                )
             crown(store, version)
     return Promotion(version, wins or forced, previous, comparison, reason, forced)
 

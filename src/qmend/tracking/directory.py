@@ -12,6 +12,7 @@ import mlflow
 from alembic.script import ScriptDirectory
 
 from qmend.tracking.interrupts import SteadyClient
+from qmend.tracking.owner import why_dead
 from qmend.types import QmendError
 
 #: Where MLflow keeps addresses of artifacts: absolute ones.
@@ -96,15 +97,40 @@ def _readdress(database: Path, experiment: str, artifacts: str) -> None:
     """Let all artifacts lie in ``artifacts``, where the directory was moved or copied.
 
     MLflow keeps absolute addresses: a copy would go on reading and writing the original's files.
+
+    Raises:
+        QmendError: if the same directory may be in use under its other path.
     """
     with contextlib.closing(sqlite3.connect(database, timeout=5)) as connection, connection:
         query = "SELECT artifact_location FROM experiments WHERE name = ?"
         (before,) = connection.execute(query, (experiment,)).fetchone() or (artifacts,)
         if before == artifacts or "://" in before:
             return
+        original = Path(before).parent / database.name
+        if original.exists():
+            if original.samefile(database):
+                return  # one directory under two paths
+        elif _is_in_use(connection):
+            raise QmendError(
+                f"A run that goes on logs to the tracking store {database.parent} as "
+                f"{original.parent}; wait until it has ended, or use the same path. A server "
+                "serves several computers."
+            )
         for table, column in _ADDRESSES:
             connection.execute(
                 f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
                 f"WHERE {column} = ? OR substr({column}, 1, ?) = ?",
                 (artifacts, len(before) + 1, before, len(before) + 1, f"{before}/"),
             )
+
+
+def _is_in_use(connection: sqlite3.Connection) -> bool:
+    """Tell whether a run has an owner that may still work on it."""
+    running: dict[str, tuple[float, dict[str, str]]] = {}
+    query = (
+        "SELECT runs.run_uuid, start_time, key, value FROM runs JOIN tags "
+        "ON tags.run_uuid = runs.run_uuid WHERE status = 'RUNNING' AND key LIKE 'qmend.%'"
+    )
+    for run_id, started, key, value in connection.execute(query):
+        running.setdefault(run_id, (started / 1000, {}))[1][key] = value
+    return any(not why_dead(tags, started) for started, tags in running.values())

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 
-from qmend.tracking.store import ALIVE_TAG, Store
+from qmend.processes import process_identity
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, sign_of_life
+from qmend.tracking.store import Store
 
 #: Seconds between two signs of life.
 PERIOD = 30.0
-
-
-def sign() -> str:
-    """Return the value of the tag that says when a run's owner was last alive."""
-    return f"{time.time():.0f}"
 
 
 class Heartbeat:
@@ -46,7 +42,17 @@ class Heartbeat:
             for run_id, store in runs.items():
                 # A sign that fails is followed by another.
                 with contextlib.suppress(Exception):
-                    store.client.set_tag(run_id, ALIVE_TAG, sign())
+                    if owns(store, run_id):
+                        store.client.set_tag(run_id, ALIVE_TAG, sign_of_life())
+
+
+def owns(store: Store, run_id: str) -> bool:
+    """Tell whether a run is still this process's.
+
+    Another one may have resumed it, after this one was taken for dead.
+    """
+    tags = store.client.get_run(run_id).data.tags
+    return bool(tags.get(PROCESS_TAG) == process_identity())
 
 
 heartbeat = Heartbeat()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qmend.types import QmendError
 
@@ -31,7 +31,7 @@ def store_root(text: str | Path | None = None) -> Path | str:
     text = str(text) if isinstance(text, Path) else text.strip()
     scheme, colon, rest = text.partition(":")
     if not colon or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+", scheme) or scheme == "file":
-        path = urlsplit(text).path if scheme == "file" and colon else text
+        path = unquote(urlsplit(text).path) if scheme == "file" and colon else text
         return Path(path or DEFAULT)
     if scheme in ("http", "https") and rest.startswith("//"):
         return _server(text)

@@ -26,8 +26,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
 from qmend.processes import process_identity
-from qmend.tracking.heartbeat import heartbeat, sign
-from qmend.tracking.store import ALIVE_TAG, PROCESS_TAG, Store, explain_errors
+from qmend.tracking.heartbeat import heartbeat, owns
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, sign_of_life
+from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
 #: Keys that change where and how fast a result is made: left out of ``config_sha``.
@@ -124,10 +125,11 @@ def start_run(
         yield run
         heartbeat.end(run.run_id)
         with explain_errors(store.root):
-            # Another host took the owner for dead, such as a laptop that was asleep.
-            if "error" in store.client.get_run(run.run_id).data.tags:
-                store.client.delete_tag(run.run_id, "error")
-            store.client.set_terminated(run.run_id, "FINISHED")
+            if owns(store, run.run_id):
+                # Another host took this one for dead, such as a laptop that was asleep.
+                if "error" in store.client.get_run(run.run_id).data.tags:
+                    store.client.delete_tag(run.run_id, "error")
+                store.client.set_terminated(run.run_id, "FINISHED")
 
 
 def begin_run(
@@ -143,7 +145,7 @@ def begin_run(
         MLFLOW_RUN_NAME: name,
         MLFLOW_USER: _user(),
         PROCESS_TAG: process_identity(),
-        ALIVE_TAG: sign(),
+        ALIVE_TAG: sign_of_life(),
         "config_sha": config_sha(config),
         "git_sha": git_sha(),
     }
@@ -196,6 +198,8 @@ def end_run(run: Run, status: str, error: str = "") -> None:
     # A store that can't be written must not hide the error itself; the next command ends the run.
     with contextlib.suppress(QmendError, MlflowException, SQLAlchemyError, OSError):
         run.store.check()
+        if not owns(run.store, run.run_id):
+            return
         if error:
             run.store.client.set_tag(run.run_id, "error", error[:1000])
         run.store.client.set_terminated(run.run_id, status)

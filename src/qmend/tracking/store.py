@@ -12,7 +12,6 @@ import shlex
 import shutil
 import sqlite3
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,20 +26,15 @@ from mlflow.utils.uri import is_local_uri
 from sqlalchemy.exc import SQLAlchemyError
 
 from qmend.files import lock
-from qmend.processes import is_gone, process_identity, same_host
+from qmend.processes import process_identity
 from qmend.tracking.directory import database_uri, prepare_directory
 from qmend.tracking.interrupts import SteadyClient
 from qmend.tracking.location import local_folder, store_root
+from qmend.tracking.owner import PROCESS_TAG, why_dead
 from qmend.tracking.server import check_artifacts, check_server
 from qmend.types import QmendError
 
 EXPERIMENT = "qmend"
-#: Tag that names the process which owns a run: whether it was killed can be checked on its host.
-PROCESS_TAG = "qmend.process"
-#: Tag with the time of the owner's last sign of life, seconds since the epoch.
-ALIVE_TAG = "qmend.alive"
-#: Seconds of silence after which the owner of a run on another host is taken for dead.
-SILENCE = 600.0
 #: Opened by this process.
 _opened: dict[Path | str, Store] = {}
 
@@ -259,26 +253,10 @@ def reconcile(store: Store) -> list[str]:
     """
     ended = []
     for run in store.runs("attributes.status = 'RUNNING'"):
-        identity = run.data.tags.get(PROCESS_TAG)
-        if not identity:
-            continue
-        if same_host(identity):
-            error = "the process was killed" if is_gone(identity) else ""
-        else:
-            silent = time.time() - _last_sign(run)
-            error = f"no sign of life for {silent / 60:.0f} minutes" if silent > SILENCE else ""
-        if error:
-            _kill(store, run, error)
+        error = why_dead(run.data.tags, run.info.start_time / 1000)
+        if error and _kill(store, run, error):
             ended.append(run.info.run_id)
     return ended
-
-
-def _last_sign(run: MlflowRun) -> float:
-    """Return the owner's last sign of life, seconds since the epoch."""
-    try:
-        return float(run.data.tags[ALIVE_TAG])
-    except (KeyError, ValueError):
-        return float(run.info.start_time) / 1000
 
 
 def end_own_runs(error: str) -> None:
@@ -294,8 +272,13 @@ def end_own_runs(error: str) -> None:
                     _kill(store, run, error)
 
 
-def _kill(store: Store, run: MlflowRun, error: str) -> None:
-    """End a run as KILLED; keep an error that it has."""
-    if "error" not in run.data.tags:
+def _kill(store: Store, run: MlflowRun, error: str) -> bool:
+    """End a run as KILLED, unless it has ended or changed its owner since; keep its error."""
+    now = store.client.get_run(run.info.run_id)
+    owner = run.data.tags.get(PROCESS_TAG)
+    if now.info.status != "RUNNING" or now.data.tags.get(PROCESS_TAG) != owner:
+        return False
+    if "error" not in now.data.tags:
         store.client.set_tag(run.info.run_id, "error", error)
     store.client.set_terminated(run.info.run_id, "KILLED")
+    return True

@@ -13,6 +13,7 @@ from qmend.processes import process_identity
 from qmend.runs.scoring import Context, dataset_tags, log_dataset
 from qmend.runs.training import training_tags
 from qmend.tracking.finding import name_of
+from qmend.tracking.owner import PROCESS_TAG
 from qmend.tracking.run import Run, config_sha, start_run
 from qmend.training.data import encode_splits
 from qmend.training.observer import Message
@@ -71,8 +72,9 @@ def run_search(
         parent = _parent(context, key)
         if parent is not None and parent.info.status == "RUNNING":
             raise QmendError(
-                f"Another computer runs this search (run {parent.info.run_id[:12]} of "
-                f"{context.store.root}); wait for it, or change tune.seed for another one."
+                f"Another process ({parent.data.tags.get(PROCESS_TAG)}) runs this search (run "
+                f"{parent.info.run_id[:12]} of {context.store.root}); wait for it, or change "
+                "tune.seed for another one."
             )
         if parent is not None:
             search = Search(context, plan, folder, parent.info.run_id, watch)
