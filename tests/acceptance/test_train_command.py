@@ -53,7 +53,7 @@ def test_a_multirun_has_one_parent_and_a_run_for_each_cell(sweep: Tracked) -> No
     assert {r.info.run_name for r in cells} == names
     table = sweep.result.out.partition(f"Cells of multirun {parent.info.run_id}")[2]
     for run in cells:
-        assert re.search(rf"{run.data.tags['seed']} .* finished +{run.info.run_id}", table)
+        assert re.search(rf"{run.data.tags['seed']} .* finished +{run.info.run_id[:8]}", table)
     assert len({r.data.tags["config_sha"] for r in cells}) == 4
 
 
