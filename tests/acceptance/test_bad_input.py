@@ -264,7 +264,8 @@ def batch(noisy: np.ndarray, layout: tuple[int, ...] = (0, 1)) -> CircuitBatch:
     table = InstructionTable.from_circuits(2, [[("x", 0, -1, 0.0)]] * 3)
     snapshot = Calibration.parse(calibration(), "test")
     zeros = np.zeros(3, dtype=np.int64)
-    return CircuitBatch(table, noisy, zeros + 100, (layout,), (snapshot,), zeros)
+    measured = np.tile(np.arange(2), (3, 1))
+    return CircuitBatch(table, noisy, zeros + 100, (layout,), (snapshot,), zeros, measured)
 
 
 @pytest.mark.parametrize("shape", [(3, 8), (3, 2), (2, 4), (4, 4)])

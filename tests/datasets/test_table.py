@@ -22,7 +22,7 @@ def test_rows_are_what_the_files_hold(tiny, tiny_folder):
     assert rows.circuit_id.tolist() == [r["circuit_id"] for r in stored]
     assert rows.job_id.tolist() == [r["job_id"] for r in stored]
     assert tiny.split.tolist() == [r["split"] for r in stored]
-    assert rows.measured.tolist() == [r["measured"] for r in stored]
+    assert rows.circuits.measured.tolist() == [r["measured"] for r in stored]
     assert rows.depth.tolist() == [r["depth"] for r in stored]
     assert rows.n_two_qubit.tolist() == [r["n_two_qubit"] for r in stored]
     assert (tiny.family, tiny.device, tiny.source) == ("pauli", "ibm_algiers", "simulated")
@@ -139,7 +139,9 @@ def test_sizes_must_fit(algiers):
 
     def batch(noisy, layout=(0, 1)) -> CircuitBatch:
         one = np.array([0])
-        return CircuitBatch(table, noisy, one + 9, (layout,), (algiers.calibration,), one)
+        return CircuitBatch(
+            table, noisy, one + 9, (layout,), (algiers.calibration,), one, np.arange(2)[None]
+        )
 
     assert len(batch(np.full((1, 4), 0.25))) == 1
     with pytest.raises(QmendError, match=r"need \(1, 4\); check the length of the bitstrings"):

@@ -31,6 +31,7 @@ def batch_of(circuits: list, algiers, n: int = 5) -> CircuitBatch:
         (algiers.layout[:n],),
         (algiers.calibration,),
         np.zeros(count, dtype=int),
+        np.tile(np.arange(n), (count, 1)),
     )
 
 
@@ -231,6 +232,7 @@ def test_each_circuit_reads_its_own_calibration(algiers):
         (algiers.layout, algiers.layout),
         (algiers.calibration, worse),
         np.array([1, 0, 1]),
+        np.tile(np.arange(5), (3, 1)),
     )
     encoding = ENCODINGS["token"]().fit(batch)
     tokens, _, _ = encoding.raw(batch)
@@ -247,9 +249,7 @@ def test_tokens_need_every_value_they_hold(algiers):
     plain["qubits"][2]["t2_us"] = None
     broken = Calibration.parse(plain, "x")
     batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
-    batch = CircuitBatch(
-        batch.instructions, batch.noisy, batch.shots, batch.layouts, (broken,), np.array([0])
-    )
+    batch = replace(batch, calibrations=(broken,))
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
         ENCODINGS["token"]().raw(batch)
 
@@ -272,6 +272,7 @@ def test_a_parity_holds_what_its_paths_meet_under_its_own_calibration(algiers):
         ((0, 1, 2), (5, 3, 2), (1, 2, 3)),
         (algiers.calibration, worse, worse),
         np.array([1, 0, 1, 0]),
+        np.tile(np.arange(3), (4, 1)),
     )
     tokens, mask, context = ENCODINGS["paths"]().raw(batch)
     assert tokens.dtype == np.float32

@@ -129,9 +129,11 @@ def test_local_counts_follow_the_noise_model_read_out_bit_by_bit(local_folder, a
         rows.circuits.instructions
     )
     chain = apply_readout(exact, readout_matrices(algiers.calibration, algiers.layout))
-    assert chi_square(counts, to_bit_order(chain, rows.measured) * 4000) > 1e-4
-    assert chi_square(counts, to_bit_order(rows.ideal, rows.measured) * 4000 + 1e-9) < 1e-9
-    assert (rows.measured != np.arange(5)).any(axis=1).sum() >= 3  # routing permutes qubits
+    assert chi_square(counts, to_bit_order(chain, rows.circuits.measured) * 4000) > 1e-4
+    assert chi_square(counts, to_bit_order(rows.ideal, rows.circuits.measured) * 4000 + 1e-9) < 1e-9
+    assert (rows.circuits.measured != np.arange(5)).any(
+        axis=1
+    ).sum() >= 3  # routing permutes qubits
     assert chi_square(counts, chain * 4000) < 1e-9
 
 

@@ -60,6 +60,7 @@ class ExactRuns:
             (self.layout,),
             (self.calibration,),
             np.zeros(count, dtype=int),
+            np.tile(np.arange(len(self.layout)), (count, 1)),
         )
 
 

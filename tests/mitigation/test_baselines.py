@@ -29,8 +29,7 @@ def labelled(circuits: CircuitBatch, ideal: np.ndarray) -> LabelledCircuits:
     count = len(circuits)
     names = np.array([str(k) for k in range(count)])
     zeros = np.zeros(count, dtype=int)
-    measured = np.tile(np.arange(circuits.n_qubits), (count, 1))
-    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
+    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros)
 
 
 def depolarized(
@@ -60,6 +59,7 @@ def depolarized(
         (algiers.layout,),
         (algiers.calibration,),
         np.zeros(count, dtype=int),
+        np.tile(np.arange(5), (count, 1)),
     )
     return labelled(batch, ideal)
 
@@ -149,6 +149,7 @@ def test_readout_inversion_undoes_readout_error(algiers, random_distributions):
         (algiers.layout,),
         (algiers.calibration,),
         np.zeros(20, dtype=int),
+        np.tile(np.arange(5), (20, 1)),
     )
     assert np.abs(batch.noisy - ideal).max() > 0.005
     np.testing.assert_allclose(ReadoutInversion().mitigate(batch), ideal, atol=1e-12)
@@ -176,6 +177,7 @@ def test_each_circuit_is_inverted_with_its_own_calibration(algiers):
         (algiers.layout, algiers.layout),
         snapshots,
         np.array([0, 1, 0]),
+        np.tile(np.arange(5), (3, 1)),
     )
     np.testing.assert_allclose(ReadoutInversion().mitigate(batch), ideal, atol=1e-12)
 
@@ -191,6 +193,7 @@ def test_a_readout_that_says_nothing_is_no_crash(algiers):
         (algiers.layout,),
         (calibration,),
         np.array([0]),
+        np.arange(5)[None],
     )
     np.testing.assert_allclose(ReadoutInversion().mitigate(batch), noisy, atol=1e-9)
 

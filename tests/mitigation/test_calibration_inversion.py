@@ -64,6 +64,7 @@ def test_each_circuit_under_its_own_calibration(perfect, algiers):
         (algiers.layout,) * 2,
         snapshots,
         np.array([1, 0, 1]),
+        np.tile(np.arange(5), (3, 1)),
     )
     np.testing.assert_allclose(predicted_survival(batch), [0.4, 0.8, 0.4], rtol=1e-12)
 

@@ -244,9 +244,8 @@ def noise_free(exact_runs, random_circuits, algiers):
         ideal = compiled_probabilities(circuits.instructions)
         names = np.array([f"{seed} {k}" for k in range(count)])
         zeros = np.zeros(count, dtype=int)
-        measured = np.tile(np.arange(5), (count, 1))
         circuits = replace(circuits, noisy=ideal / ideal.sum(axis=1, keepdims=True))
-        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
+        return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros)
 
     return draw, perfect_runs
 

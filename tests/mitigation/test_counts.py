@@ -33,7 +33,7 @@ def fitted(tiny: Dataset) -> PathInversion:
 
 def executed(tiny: Dataset, row: int) -> tuple[QuantumCircuit, np.ndarray]:
     """A stored circuit as it ran on ibm_algiers, and its counts by outcome, bits as measured."""
-    circuits, measured = tiny.rows.circuits, tiny.rows.measured[row]
+    circuits, measured = tiny.rows.circuits, tiny.rows.circuits.measured[row]
     layout = circuits.layouts[circuits.calibration_index[row]]
     circuit = QuantumCircuit(27, 5)
     for gate, first, second, angle in circuits.instructions.circuit(row):
@@ -61,7 +61,8 @@ def test_every_form_of_counts_gives_what_the_dataset_s_row_gives(
     row = 3
     circuit, counts = executed(tiny, row)
     expected = to_bit_order(
-        fitted.mitigate(tiny.rows.circuits.select(np.array([row]))), tiny.rows.measured[[row]]
+        fitted.mitigate(tiny.rows.circuits.select(np.array([row]))),
+        tiny.rows.circuits.measured[[row]],
     )[0]
     result = CountsMitigator(fitted).mitigate(FORMS[form](counts), circuit, BACKEND)
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-12)

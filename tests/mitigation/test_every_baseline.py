@@ -139,6 +139,7 @@ def test_unmeasured_qubits_stay_uniform(kind, tiny):
     test = tiny.part("test")
     seen = test.circuits.noisy.reshape(-1, 2, 2, 2, 2, 2)  # the first qubit is the last axis
     unknown = np.broadcast_to(seen.mean(axis=(2, 4), keepdims=True), seen.shape).reshape(-1, 32)
-    circuits = replace(test.circuits, noisy=np.ascontiguousarray(unknown))
+    measured = np.tile([0, 2, 4], (len(test), 1))  # axes 2 and 4 are positions 3 and 1
+    circuits = replace(test.circuits, noisy=np.ascontiguousarray(unknown), measured=measured)
     out = fitted(kind, tiny).mitigate(circuits).reshape(seen.shape)
     np.testing.assert_allclose(out, np.broadcast_to(out.mean((2, 4), keepdims=True), out.shape))

@@ -89,7 +89,7 @@ def test_a_stored_circuit_gives_the_same_as_in_its_dataset(
 ) -> None:
     """With the frequencies of the dataset's own runner; classical bits are permuted."""
     row = np.array([3])
-    stored, measured = tiny.rows.circuits.select(row), tiny.rows.measured[row]
+    stored, measured = tiny.rows.circuits.select(row), tiny.rows.circuits.measured[row]
     runner = SimulatedRunner(tiny)
     expected = ExecutedMitigator(kind(), runner).mitigate(stored)
     layout = stored.layouts[stored.calibration_index[0]]

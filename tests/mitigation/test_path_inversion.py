@@ -17,6 +17,7 @@ from qmend.mitigation.baselines.calibration_inversion import CalibrationInversio
 from qmend.mitigation.baselines.path_inversion_biased import PathInversionBiased
 from qmend.noise.paths import FEATURES, path_features
 from qmend.types import QmendError
+from qmend.walsh import walsh_hadamard
 
 PAIRS = [(0, 1), (1, 2), (2, 1)]
 ERRORS = {
@@ -34,9 +35,8 @@ NAMES = ("survival_rate", "idle_rate", "two_qubit_gates")
 def labelled(circuits: CircuitBatch) -> LabelledCircuits:
     count = len(circuits)
     names, zeros = np.array([str(k) for k in range(count)]), np.zeros(count, dtype=int)
-    measured = np.tile(np.arange(circuits.n_qubits), (count, 1))
     ideal = compiled_probabilities(circuits.instructions)
-    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros, measured)
+    return LabelledCircuits(circuits, ideal, None, names, names, zeros, zeros, zeros)
 
 
 def test_clifford_circuits_under_depolarizing_gates_are_undone(perfect, exact_runs):
@@ -125,6 +125,22 @@ def test_no_bias_is_found_where_there_is_none(tiny):
         numbers = PathInversionBiased().fit(lossy(tiny, rates, "train", bias)).numbers
         assert numbers[-1] == pytest.approx(0, abs=0.01)
         assert (numbers >= 0).all()
+
+
+def test_a_measured_qubit_may_look_uniform(perfect, exact_runs):
+    """Then it was not in the decayed state; one that was not measured stays uniform."""
+    gates = [("cx", 0, 1, 0.0), ("cx", 1, 2, 0.0)] * 3
+    batch = exact_runs(perfect(ERRORS), (0, 1, 2)).measure([gates], 1000)
+    batch = replace(batch, noisy=np.full((1, 8), 1 / 8))
+    mitigator = PathInversionBiased()
+    mitigator.numbers = np.array([1.0, 0.0, 0.0, 0.0, 0.5])
+    single = [0b001, 0b010, 0b100]
+    (all_measured,) = walsh_hadamard(mitigator.mitigate(batch))[:, single]
+    two = replace(batch, measured=np.array([[0, 2]]))
+    (two_measured,) = walsh_hadamard(mitigator.mitigate(two))[:, single]
+    assert (all_measured < -0.01).all()
+    assert (two_measured[[0, 2]] < -0.01).all()
+    assert two_measured[1] == pytest.approx(0, abs=1e-12)
 
 
 def test_before_any_fit_the_calibration_alone(tiny):

@@ -67,6 +67,7 @@ class Law:
             (algiers.layout,),
             (calibration,),
             np.zeros(len(self.circuits), dtype=int),
+            np.tile(np.arange(self.circuits.n_qubits), (len(self.circuits), 1)),
         )
 
 

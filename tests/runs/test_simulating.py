@@ -206,8 +206,10 @@ def test_who_is_marked(tiny, store):
     entries = [run_baseline(context, mitigator, {}) for mitigator in mitigators]
     known = len(BASELINES)
     for entry in entries[:known]:
-        # mthree computes in single precision.
-        assert entry.summary.figures["uniform_l1rc"].value == pytest.approx(0, abs=1e-6)
+        # mthree computes in single precision. Decay towards |0> makes no uniform distribution, so
+        # the inversion with a bias does not return it.
+        margin = 1e-3 if entry.name == "path_inversion_biased" else 1e-6
+        assert entry.summary.figures["uniform_l1rc"].value == pytest.approx(0, abs=margin)
         assert entry.simulates == (entry.name == "probabilistic_inversion")
     assert [e.simulates for e in entries[known:]] == [True, True, False]
     found = [e.summary.figures["uniform_l1rc"].value for e in entries[known:]]

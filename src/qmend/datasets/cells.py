@@ -36,7 +36,7 @@ class MeasuredRows:
 
     @property
     def all_measured(self) -> bool:
-        return bool(self.rows.measured.shape[1] == self.rows.circuits.n_qubits)
+        return not self.rows.circuits.unmeasured.any()
 
 
 def load_measured(

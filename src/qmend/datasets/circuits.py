@@ -10,7 +10,7 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
-from qmend.types import FloatArray, IntArray, QmendError
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.
 NORMALISATION_TOLERANCE = 1e-6
@@ -27,6 +27,8 @@ class CircuitBatch:
         layouts: physical qubits of the chain that belongs to each of ``calibrations``.
         calibrations: the snapshots in use, one for each chain where several share one.
         calibration_index: (N,) which of ``calibrations`` each circuit ran under.
+        measured: (N, bits) chain position behind each classical bit. The outcomes of the other
+            qubits are uniform, and independent of these.
     """
 
     instructions: InstructionTable
@@ -35,6 +37,7 @@ class CircuitBatch:
     layouts: tuple[tuple[int, ...], ...]
     calibrations: tuple[Calibration, ...]
     calibration_index: IntArray
+    measured: IntArray
 
     def __post_init__(self) -> None:
         n = self.instructions.n_qubits
@@ -64,6 +67,13 @@ class CircuitBatch:
         return self.instructions.n_qubits
 
     @property
+    def unmeasured(self) -> AnyArray:
+        """(N, n) whether each qubit is not measured."""
+        unmeasured = np.ones((len(self), self.n_qubits), dtype=bool)
+        np.put_along_axis(unmeasured, self.measured, False, axis=1)
+        return unmeasured
+
+    @property
     def chains(self) -> list[tuple[Calibration, tuple[int, ...]]]:
         """Each calibration with its layout."""
         return list(zip(self.calibrations, self.layouts, strict=True))
@@ -77,6 +87,7 @@ class CircuitBatch:
             self.layouts,
             self.calibrations,
             self.calibration_index[index],
+            self.measured[index],
         )
 
 

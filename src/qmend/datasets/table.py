@@ -37,7 +37,6 @@ class LabelledCircuits:
         circuit_id, job_id: (N,) strings.
         job: (N,) number of the job.
         n_two_qubit, depth: (N,).
-        measured: (N, bits) chain position behind each classical bit.
     """
 
     circuits: CircuitBatch
@@ -48,7 +47,6 @@ class LabelledCircuits:
     job: IntArray
     n_two_qubit: IntArray
     depth: IntArray
-    measured: IntArray
 
     def __len__(self) -> int:
         return len(self.circuits)
@@ -64,7 +62,6 @@ class LabelledCircuits:
             self.job[index],
             self.n_two_qubit[index],
             self.depth[index],
-            self.measured[index],
         )
 
 
@@ -231,6 +228,7 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
             for (name, device, layout), k in position.items()
         ),
         calibration_index=calibration_index,
+        measured=measured,
     )
     return LabelledCircuits(
         circuits=circuits,
@@ -241,7 +239,6 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
         job=np.asarray(table["job"]).astype(np.int64),
         n_two_qubit=np.asarray(table["n_two_qubit"]).astype(np.int64),
         depth=np.asarray(table["depth"]).astype(np.int64),
-        measured=measured,
     )
 
 

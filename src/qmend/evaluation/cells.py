@@ -49,7 +49,7 @@ class Cells:
         # Unmeasured qubits share each outcome among 2^k: the largest sum is the measured one's.
         largest = [
             group.rows.ideal.max(axis=1)
-            * 2 ** (group.rows.circuits.n_qubits - group.rows.measured.shape[1])
+            * 2 ** (group.rows.circuits.n_qubits - group.rows.circuits.measured.shape[1])
             for group in groups
         ]
         before = [metrics.l1(group.rows.circuits.noisy, group.rows.ideal) for group in groups]
@@ -88,6 +88,9 @@ def summarise_cells(
     cells: Cells, after: FloatArray, applied: AnyArray, replicates: int
 ) -> dict[str, Interval]:
     """Summarise a mitigator's errors, with 95 % intervals from a bootstrap over source circuits.
+
+    The errors are held fixed: neither fits nor devices are drawn again, so the intervals are too
+    narrow for new families or devices.
 
     Args:
         after: (N,) L1 error of each row after mitigation; as before where it is not applied.

@@ -129,6 +129,7 @@ class OnlineCircuits:
                 layouts=(setup.device.layout,),
                 calibrations=(calibration,),
                 calibration_index=np.zeros(size, dtype=np.int64),
+                measured=drawn.measured,
             ),
             ideal=to_chain_order(drawn.ideal, drawn.measured),
             noisy_exact=to_chain_order(exact, drawn.measured),
@@ -137,7 +138,6 @@ class OnlineCircuits:
             job=np.full(size, number),
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
-            measured=drawn.measured,
         )
 
     def _resample_noise(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:

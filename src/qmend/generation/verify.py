@@ -55,7 +55,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     """
     data = load_dataset(folder)
     rows = data.rows
-    table, measured = rows.circuits.instructions, rows.measured
+    table, measured = rows.circuits.instructions, rows.circuits.measured
     ideal = to_bit_order(compiled_probabilities(table), measured)
     check_labels(ideal, to_bit_order(rows.ideal, measured), str(folder), TOLERANCE)
     if table.circuit_ids(measured) != rows.circuit_id.tolist():
@@ -114,8 +114,8 @@ def _difference(
         if executor is None:
             return None
         exact = executor.probabilities(circuits.instructions.select(at), job)
-        source = to_bit_order(apply_readout(exact, executor.readout), part.measured[at])
-        stored = to_bit_order(part.noisy_exact[at], part.measured[at])
+        source = to_bit_order(apply_readout(exact, executor.readout), part.circuits.measured[at])
+        stored = to_bit_order(part.noisy_exact[at], part.circuits.measured[at])
         differences.append(np.abs(round_distributions(source) - stored).max())
     return float(np.max(differences))  # NaN stays NaN
 

@@ -145,11 +145,13 @@ def as_batch(measurements: Sequence[Measurement], calibration: Calibration) -> C
     circuits = [measurement.circuit for measurement in measurements]
     layouts = list(dict.fromkeys(circuit.layout for circuit in circuits))
     noisy = np.array([measurement.noisy for measurement in measurements])
+    measured = np.array([circuit.measured for circuit in circuits])
     return CircuitBatch(
         InstructionTable.from_circuits(len(layouts[0]), [c.instructions for c in circuits]),
-        to_chain_order(noisy, np.array([circuit.measured for circuit in circuits])),
+        to_chain_order(noisy, measured),
         np.array([measurement.shots for measurement in measurements]),
         tuple(layouts),
         tuple(calibration.restrict(layout) for layout in layouts),
         np.array([layouts.index(circuit.layout) for circuit in circuits]),
+        measured,
     )

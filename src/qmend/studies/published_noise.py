@@ -172,7 +172,7 @@ def examine_hypothesis(
     noisy = test.circuits.noisy
     before = statistics(test.ideal, noisy, noisy)
     logarithm = np.log(np.where(test.ideal > 0, test.ideal, 1.0))
-    in_place = np.arange(test.measured.shape[1])
+    in_place = np.arange(test.circuits.measured.shape[1])
     finding = Finding(
         name=name,
         value=value,
@@ -180,7 +180,7 @@ def examine_hypothesis(
         blind=statistics(test.ideal, noisy, mitigated),
         deviation=deviation(before, config.unmitigated),
         entropy=float(-(test.ideal * logarithm).sum(axis=1).mean()),
-        permuted_pct=float(100.0 * (test.measured != in_place).any(axis=1).mean()),
+        permuted_pct=float(100.0 * (test.circuits.measured != in_place).any(axis=1).mean()),
     )
     return finding, outcome
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.types import AnyArray, FloatArray
-from qmend.walsh import uniform_bits
+from qmend.types import FloatArray
 
 
 @BASELINES.register("hammer_like")
@@ -27,28 +28,25 @@ class HammerLike(Mitigator):
     noiseless_error = 0.3
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        return reweight(circuits.noisy)
+        reweighted, unmeasured = np.empty_like(circuits.noisy), circuits.unmeasured
+        for bits in np.unique(unmeasured, axis=0):
+            rows = (unmeasured == bits).all(axis=1)
+            reweighted[rows] = reweight(circuits.noisy[rows], np.flatnonzero(bits).tolist())
+        return reweighted
 
 
-def reweight(noisy: FloatArray) -> FloatArray:
+def reweight(noisy: FloatArray, unmeasured: Sequence[int] = ()) -> FloatArray:
     """Reweight distributions (N, 2^n) as :class:`HammerLike`.
 
-    Bits that are uniform and independent of the others are none of the n.
+    Args:
+        unmeasured: bits that are none of the n.
     """
-    reweighted = np.empty_like(noisy)
-    unmeasured = uniform_bits(noisy)
-    for bits in np.unique(unmeasured, axis=0):
-        rows = (unmeasured == bits).all(axis=1)
-        reweighted[rows] = _reweight(noisy[rows], bits)
-    return reweighted
-
-
-def _reweight(noisy: FloatArray, unmeasured: AnyArray) -> FloatArray:
     outcomes = np.arange(noisy.shape[1])
     distance = np.bitwise_count(outcomes)
-    counted = outcomes & int(unmeasured @ (1 << np.arange(len(unmeasured)))) == 0
+    counted = outcomes & sum(1 << bit for bit in unmeasured) == 0
+    bits = noisy.shape[1].bit_length() - 1 - len(unmeasured)
     support = noisy.copy()
-    for d in range(1, (np.count_nonzero(~unmeasured) + 1) // 2):
+    for d in range(1, (bits + 1) // 2):
         strength, less_probable = np.zeros(len(noisy)), np.zeros_like(noisy)
         for mask in np.flatnonzero(counted & (distance == d)):
             neighbour = noisy[:, outcomes ^ mask]

@@ -16,7 +16,6 @@ from qmend.mitigation.baselines.path_inversion import (
 )
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL
 from qmend.types import FloatArray
-from qmend.walsh import uniform_bits
 
 if TYPE_CHECKING:
     from qmend.datasets.table import LabelledCircuits
@@ -57,9 +56,8 @@ class PathInversionBiased(Mitigator):
 
 def _features(circuits: CircuitBatch) -> FloatArray:
     """(N, 2^n, 5) losses of each parity, then whether all its qubits were measured."""
-    unmeasured = uniform_bits(circuits.noisy)
     qubits = (np.arange(2**circuits.n_qubits)[:, None] >> np.arange(circuits.n_qubits)) & 1
-    measured = (unmeasured @ qubits.T == 0)[:, :, None]
+    measured = (circuits.unmeasured @ qubits.T == 0)[:, :, None]
     return np.concatenate([path_losses(circuits, _WEIGHED), measured], axis=2)
 
 
