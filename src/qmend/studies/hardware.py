@@ -2,8 +2,9 @@
 
 A cell is one source circuit on one device; repeats of it are no evidence. Each method is fitted to
 the cells of other families *and* other devices, since the same circuits ran on several devices.
-Each network is scored again with another circuit's features: the gain that is left is no knowledge
-of the circuit.
+Each network is scored again with features of other families' circuits of the same size. The gain
+that is left does not need this circuit's features, though it may need what circuits of one size
+have in common, such as their typical depth.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Config(CommonConfig):
     """``conf/study/hardware.yaml``.
 
     Attributes:
-        checkpoints: networks, each a row and one with another circuit's features.
+        checkpoints: networks, each a row and one with features of other circuits.
         baselines: names; those that need further circuits can't be run.
         max_bits: rows that measure more are left out.
         families: name -> families that count as one.
@@ -179,9 +180,10 @@ def cell_table(
         texts += ["{:.2f} to {:.2f}".format(*left_out[name]) if name in left_out else ""]
         rows.append(Row.of(texts))
     caption = (
-        "Median L1RC of cells [95 % over source circuits]; spread: the ideal is no point mass; "
-        "families; cells with L1RC > 0.05; share applied to, elsewhere unmitigated; change of the "
-        "summed L1; all, of the refits without one source circuit."
+        "Median L1RC of cells [95 % over source circuits, fits and devices fixed]; spread: the "
+        "ideal is no point mass; families; cells with L1RC > 0.05; mean share of a cell's rows "
+        "applied to, elsewhere unmitigated; change of the summed L1; all, of the refits without "
+        "one source circuit."
     )
     return Table(columns, (tuple(rows),), title, caption)
 

@@ -19,6 +19,9 @@ from qmend.mitigation.learned import LearnedMitigator
 from qmend.runs.networks import LoadedNetwork
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
+#: Draws of other circuits that take the place of each.
+EXCHANGES = 10
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -144,23 +147,26 @@ class _HeldOut:
 def judge_network(
     network: LoadedNetwork, groups: Sequence[MeasuredRows], cells: Cells, seed: int
 ) -> tuple[Judged, Judged]:
-    """Mitigate with a trained network, and once more with another circuit's features.
+    """Mitigate with a trained network, and again with features of other circuits.
+
+    They are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
+    over which the errors are averaged. Where there is one family only, its other circuits serve.
 
     Args:
-        seed: of the choice of other circuits, among those of as many qubits.
+        seed: of the draws.
     """
     rng = np.random.default_rng(seed)
     mitigator, name = LearnedMitigator(network.model), network.name
     after, ablated = cells.before.copy(), cells.before.copy()
     applied, exchanged = np.zeros((2, len(after)), dtype=bool)
     notes: list[str] = []
-    start = 0
+    start = same_family = 0
     for group in groups:
         rows = _readable(network, group)
         here, start = start + rows, start + len(group)
         if not len(rows):
             continue
-        part, circuit = group.rows.select(rows), group.circuit[rows]
+        part, circuit, family = group.rows.select(rows), group.circuit[rows], group.family[rows]
         mean = network.model.encoding.mean_calibration
         circuits = fill_missing(part.circuits, mean).circuits
         try:
@@ -169,11 +175,17 @@ def judge_network(
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
         applied[here] = True
-        other = _exchange(circuit, rng)
-        if other is not None:
-            features = _with_features(circuits, other)
-            ablated[here] = metrics.l1(mitigator.mitigate(features), part.ideal)
+        others = draw_partners(circuit, family, rng)
+        if others is not None:
+            exchanges = [mitigator.mitigate(_with_features(circuits, other)) for other in others]
+            ablated[here] = np.mean([metrics.l1(each, part.ideal) for each in exchanges], axis=0)
             exchanged[here] = True
+            same_family += int(np.count_nonzero(family[others[0]] == family))
+    if same_family:
+        notes.append(
+            f"{name}, other circuits: {same_family:,} rows have features of their own family, as "
+            "no other has circuits on as many qubits."
+        )
     if not applied.all():
         missing = len(applied) - np.count_nonzero(applied)
         notes.append(
@@ -182,7 +194,7 @@ def judge_network(
         )
     return (
         Judged(name, after, applied, None, tuple(notes)),
-        Judged(f"{name}, random circuit", ablated, exchanged),
+        Judged(f"{name}, other circuits", ablated, exchanged),
     )
 
 
@@ -195,17 +207,29 @@ def _readable(network: LoadedNetwork, group: MeasuredRows) -> IntArray:
     return np.flatnonzero(circuits.instructions.count(*foreign) == 0)
 
 
-def _exchange(circuit: AnyArray, rng: np.random.Generator) -> IntArray | None:
-    """Draw a row of another source circuit for each; None where there is one circuit only."""
-    names, first = np.unique(circuit, return_index=True)
+def draw_partners(circuit: AnyArray, family: AnyArray, rng: np.random.Generator) -> IntArray | None:
+    """Draw rows (EXCHANGES, N) of other source circuits, of other families where there are any.
+
+    In each draw all rows of a circuit get the same. None where there is one circuit only.
+
+    Args:
+        circuit, family: (N,) of each row.
+    """
+    names, first, of_row = np.unique(circuit, return_index=True, return_inverse=True)
     if len(names) < 2:
         return None
-    order = rng.permutation(len(names))
-    partner = np.empty_like(order)
-    partner[order] = np.roll(order, 1)  # one cycle: none is its own partner
-    return first[partner[np.searchsorted(names, circuit)]]
+    partners = np.empty((EXCHANGES, len(names)), dtype=np.int64)
+    for k, row in enumerate(first):
+        others = first[family[first] != family[row]]
+        partners[:, k] = rng.choice(others if len(others) else np.delete(first, k), EXCHANGES)
+    return partners[:, of_row.reshape(-1)]
 
 
 def _with_features(circuits: CircuitBatch, other: IntArray) -> CircuitBatch:
     """Put the instructions and calibration of other rows beside each measurement."""
-    return replace(circuits.select(other), noisy=circuits.noisy, shots=circuits.shots)
+    return replace(
+        circuits.select(other),
+        noisy=circuits.noisy,
+        shots=circuits.shots,
+        measured=circuits.measured,
+    )
