@@ -53,6 +53,7 @@ def train(
         if done == stop_after:
             raise error
 
+    check = fields.pop("check", None)
     optimizer = {k: fields.pop(k) for k in ("lr", "schedule") if k in fields}
     seed = fields.pop("seed", 0)
     start = fields.pop("start", None)
@@ -65,7 +66,8 @@ def train(
         trainer={**trainer, **fields},
         seed=seed,
     )
-    observer = TrainingObserver(progress, (said if said is not None else []).append)
+    said = [] if said is None else said
+    observer = TrainingObserver(progress, said.append, check=check)
     encoded = encode(config, data, start)
     trained = train_module.train(config, encoded, start=start, state=state, observer=observer)
     return trained, epochs
@@ -110,6 +112,71 @@ def test_an_interrupt_or_error_saves_up_to_the_last_whole_epoch(tiny, tmp_path, 
     with pytest.raises(error):
         train(tiny, tmp_path, stop_after=6, said=said, error=error, **fields)
     assert said == (["Saved after epoch 5 of 8."] if error is KeyboardInterrupt else [])
+    resumed, rest = train(tiny, tmp_path, **fields)
+    assert rest == [6, 7, 8]
+    assert_same(resumed, train(tiny, **fields)[0])
+
+
+@pytest.mark.parametrize("batches", [0, 1])
+def test_a_training_that_is_asked_to_end_keeps_the_epoch_it_has_just_reported(
+    tiny, tmp_path, monkeypatch, batches
+):
+    """At the next epoch's start, or in the middle of that epoch."""
+    monkeypatch.setattr(state_module, "_COPY_PAUSE", 0)
+    fields = {**CASES["average and one cycle"], "save_every_seconds": 1000.0}
+    done, asked = [0], [0]
+
+    def progress(epoch: int, total: int, values: dict[str, float]) -> None:
+        done[0] = epoch
+
+    def check() -> None:
+        asked[0] += done[0] == 5
+        if asked[0] > 2 * batches:  # asked at the epoch's start, then at the first batch's
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(tiny, tmp_path, progress=progress, check=check, **fields)
+    assert done == [5]
+    resumed, rest = train(tiny, tmp_path, **fields)
+    assert rest == [6, 7, 8]
+    assert_same(resumed, train(tiny, **fields)[0])
+
+
+def test_an_interrupt_while_the_state_is_written_saves_it(tiny, tmp_path, monkeypatch):
+    """Before the fifth file is moved to its place."""
+    fields = CASES["average and one cycle"]
+    moved = []
+
+    def interrupted(source: Path, target: Path) -> None:
+        moved.append(target)
+        if len(moved) == 5:
+            raise KeyboardInterrupt
+        os.rename(source, target)
+
+    monkeypatch.setattr(state_module.os, "replace", interrupted)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny, tmp_path, said=said, **fields)
+    assert said == ["Saved after epoch 5 of 8."]
+    resumed, rest = train(tiny, tmp_path, **fields)
+    assert rest == [6, 7, 8]
+    assert_same(resumed, train(tiny, **fields)[0])
+
+
+def test_a_state_that_could_not_be_written_is_saved_at_an_error(tiny, tmp_path):
+    """As after a disk was full for a while."""
+    fields = CASES["average and one cycle"]
+    in_the_way = tmp_path / f".{STATE}.part"
+
+    def progress(done: int, total: int, values: dict[str, float]) -> None:
+        if done == 3:
+            in_the_way.mkdir()
+        if done == 6:
+            in_the_way.rmdir()
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(tiny, tmp_path, progress=progress, **fields)
     resumed, rest = train(tiny, tmp_path, **fields)
     assert rest == [6, 7, 8]
     assert_same(resumed, train(tiny, **fields)[0])

@@ -102,7 +102,9 @@ class CellObserver(Observer):
         report = self._progress("epochs", main=True)
         report(0, epochs, "")
         yield TrainingObserver(
-            lambda done, total, values: report(done, total, epoch_note(values)), self.message
+            lambda done, total, values: report(done, total, epoch_note(values)),
+            self.message,
+            check=_raise_interrupt,
         )
 
     def _progress(self, title: str, *, main: bool = False) -> Callable[[int, int, str], None]:
@@ -115,8 +117,8 @@ class CellObserver(Observer):
 
         def report(done: int, total: int, note: str) -> None:
             nonlocal last
-            if _interrupts:  # the first may have been lost in a library's callback
-                raise KeyboardInterrupt
+            if not main:  # a training is asked between its batches
+                _raise_interrupt()
             now = time.monotonic()
             if now - last >= _PAUSE or done == total:
                 last = now
@@ -251,4 +253,10 @@ def _follow(driver: str) -> None:
 def _interrupt_cell(*_: Any) -> None:
     if _cell:
         _interrupts.append(_cell[-1])
+        _raise_interrupt()
+
+
+def _raise_interrupt() -> None:
+    """Raise the cell's interrupt, the first of which a library's callback may have lost."""
+    if _interrupts:
         raise KeyboardInterrupt

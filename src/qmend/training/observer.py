@@ -21,10 +21,13 @@ class TrainingObserver:
 
     Attributes:
         epoch: called after each epoch.
+        check: called at the start of each epoch and batch; an error that it raises ends the
+            training, which keeps its last whole epoch.
         message: called with a sentence on the state of a stopped training.
         loggers: get every epoch's metrics.
     """
 
     epoch: EpochProgress = lambda done, total, values: None
     message: Message = lambda sentence: None
+    check: Callable[[], None] | None = None
     loggers: tuple[Logger, ...] = ()

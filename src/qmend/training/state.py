@@ -168,6 +168,8 @@ class StateKeeper(Callback):
             now = time.monotonic()
             if now - self.written >= self.seconds:
                 self._write(self._state(trainer, pl_module))
+                if self.copy is not None:
+                    self.copy = _copied(self.copy)  # the next steps change its tensors
             elif now >= self.copy_due:
                 cpu = time.thread_time()  # not slowed down by other processes
                 self.copy = _copied(self._state(trainer, pl_module))
@@ -203,11 +205,12 @@ class StateKeeper(Callback):
             "random": _random(trainer),
         }
 
-    def _write(self, state: Mapping[str, Any]) -> None:
-        self.copy = None
+    def _write(self, state: dict[str, Any]) -> None:
+        """Write a state, which is the copy until it is written whole."""
+        self.copy = state
         try:
             write_state(self.folder, state)
-            self.broken = False
+            self.copy, self.broken = None, False
         except (OSError, RuntimeError) as error:
             if not self.broken:
                 self.message(

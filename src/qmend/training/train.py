@@ -19,6 +19,7 @@ from qmend.models.base import ARCHITECTURES, Architecture, Dimensions, build_mod
 from qmend.models.trained import INFERENCE_BATCH, TrainedModel
 from qmend.training.batches import EpochLoader, ShuffledBatches, TrainingBatches, digest
 from qmend.training.best import KeepBest
+from qmend.training.check import CheckBetweenBatches
 from qmend.training.config import TrainerConfig, TrainingConfig
 from qmend.training.data import TrainingData, check_start
 from qmend.training.environment import (
@@ -113,6 +114,8 @@ def train(
                 observer.message(f"Resumes after epoch {keeper.epochs} of {trainer.max_epochs}.")
             seconds_before += keeper.seconds_before
             callbacks.append(keeper)
+        if observer.check is not None:
+            callbacks.append(CheckBetweenBatches(observer.check))  # after the keeper's copy
         module = MitigationModule(
             network,
             LOSSES[config.loss.name],

@@ -47,7 +47,7 @@ _WAY_OUT = (
     "check ray.address (and set RAY_AUTH_MODE=token if the cluster asks for a token), or leave "
     "it local"
 )
-#: Seconds that interrupted trials get to end their epoch and save their state.
+#: Seconds that interrupted trials get to end their batch and save their state.
 _PATIENCE = 20.0
 #: Fields of a trial's last result.
 _END = ("outcome", "seconds", "parameters", "error")

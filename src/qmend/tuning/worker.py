@@ -25,7 +25,7 @@ from qmend.training.train import train
 from qmend.tuning.record import SECONDS
 from qmend.tuning.space import SECTIONS
 
-#: File in a search's directory; where it is, trials end with their present epoch, to be resumed.
+#: File in a search's directory; where it is, trials end at their next batch, to be resumed.
 STOP = "stop"
 #: Result of such a trial.
 INTERRUPTED = {"interrupted": True}
@@ -86,11 +86,13 @@ def _train(config: Mapping[str, Any], shared: Shared) -> dict[str, Any]:
         seconds = time.perf_counter() - started
         logger.log_metrics({**values, SECONDS: seconds}, logger.step)
         tune.report({"epoch": done, "value": values[metric], "seconds": seconds})
+
+    def check() -> None:
         if (shared.folder / STOP).exists():
             raise _InterruptedError
 
     with _state(shared.folder / run.run_id) as folder:
-        observer = TrainingObserver(progress, loggers=(logger,))
+        observer = TrainingObserver(progress, loggers=(logger,), check=check)
         trained = train(training, shared.data, state=folder, observer=observer)
         best = {metric: min(trained.history[metric])}
         log_model(run, shared.manifest, trained.model, training, best)
