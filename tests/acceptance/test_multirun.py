@@ -26,6 +26,8 @@ QUICK = (
 )
 SEEDS = "seed=0,1,2,-1"
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+#: Of both commands: the second finds what the first has left there.
+SWEEP_DIR = "sweep"
 
 
 def one_done_others_at_work(database: Path) -> bool:
@@ -54,11 +56,21 @@ class Interrupted:
     resumed: Tracked
 
 
+def leave_interrupted(folder: Path) -> None:
+    """Leave what an interrupted multirun left in ``hydra.sweep.dir``."""
+    folder.mkdir()
+    end = {"event": "end", "status": "finished", "run_id": "0" * 32, "error": "", "result": ""}
+    (folder / "0.jsonl").write_text(json.dumps(end) + "\n")
+    (folder / "stop").touch()
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
-    """Begun in an empty folder: the cells make the dataset, too, at once."""
+    """Begun in a folder without data: the cells make the dataset, too, at once."""
     folder = tmp_path_factory.mktemp("swept")
-    process = start("train", "-m", *JOBLIB, *QUICK, SEEDS, folder=folder)
+    leave_interrupted(folder / SWEEP_DIR)
+    command = ("train", "-m", *JOBLIB, f"hydra.sweep.dir={SWEEP_DIR}", *QUICK, SEEDS)
+    process = start(*command, folder=folder)
     try:
         database = folder / "mlruns" / "mlflow.db"
         wait_until(lambda: one_done_others_at_work(database), "a finished cell", process)
@@ -71,7 +83,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
         killed = tracked(folder, outcome(process))
     finally:
         end_tree(process)
-    process = start("train", "-m", *JOBLIB, *QUICK, SEEDS, "resume=true", folder=folder)
+    process = start(*command, "resume=true", folder=folder)
     try:
         return Interrupted(killed, left, tracked(folder, outcome(process)))
     finally:
@@ -113,6 +125,11 @@ def test_a_log_shows_each_start_and_end_with_counts(swept: Interrupted) -> None:
         assert re.search(r"\(\d of 4 ended(, \d \w+)*, \d running\)$", started)
         assert re.search(r" s; \d of 4 ended(, \d \w+)*\)$", ended)
     assert any("4 of 4 ended, 1 failed" in line for line in lines)
+
+
+def test_reports_of_cells_are_removed_when_all_have_ended(swept: Interrupted) -> None:
+    """Those of the killed command are left."""
+    assert len(list((swept.resumed.folder / SWEEP_DIR).glob("cells-*"))) == 1
 
 
 def test_a_killed_multirun_goes_on_under_its_own_parent(swept: Interrupted) -> None:

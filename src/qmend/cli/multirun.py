@@ -36,7 +36,7 @@ OmegaConf.register_new_resolver(
     "store_folder", lambda root: str(local_folder(store_root(root))), replace=True
 )
 
-#: File in a sweep's directory; where it is, no further cell starts.
+#: File in a :attr:`Sweep.folder`; where it is, no further cell starts.
 STOP = "stop"
 #: Seconds between two reports of progress.
 _PAUSE = 0.5
@@ -47,7 +47,7 @@ class Sweep:
     """The facts that each cell gets.
 
     Attributes:
-        folder: where each reports.
+        folder: where each reports; of this multirun alone.
         varying: keys of the overrides that vary.
         driver: identity of the process that started the command.
     """

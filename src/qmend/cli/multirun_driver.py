@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -47,8 +49,10 @@ class Multirun:
         announce_new(TerminalObserver(), "Runs", root)
         self.store = open_store(root)
         # Hydra's relative directories are relative to the directory that the command runs in.
-        folder = Path(config.hydra.sweep.dir).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+        sweep_dir = Path(config.hydra.sweep.dir).resolve()
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        # Another multirun may have had the same directory, or have it now.
+        folder = Path(tempfile.mkdtemp(prefix="cells-", dir=sweep_dir))
         plain = OmegaConf.to_container(config, resolve=True)
         assert isinstance(plain, dict)
         shared = {str(key): value for key, value in plain.items() if key != "hydra"}
@@ -105,6 +109,9 @@ class Multirun:
         """End the run with the status that belongs to the error and the outcomes."""
         _end_workers(self.store, self.run.run_id)
         self.board.close()
+        if all(cell.outcome is not None for cell in self.board.cells):
+            # Else a process may still look for STOP before it starts a cell.
+            shutil.rmtree(self.sweep.folder, ignore_errors=True)
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         records = [
             read_record(
@@ -116,9 +123,7 @@ class Multirun:
         ]
         if isinstance(error, BrokenProcessPool):
             error = None  # the rows of cells that failed show it
-        error = error or failure(
-            records, "The same command with resume=true tries the failed ones again."
-        )
+        error = error or failure(records, "The same command with resume=true tries those again.")
         with suppress(QmendError):  # the store's error must not hide the cells'
             log_cells(self.run, records)
         if any(record.status != "not started" for record in records):

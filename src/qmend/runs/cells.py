@@ -64,25 +64,32 @@ class CellRecord:
     def failed(self) -> bool:
         return self.status == "failed"
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether it was kept from its end by something else than an error of its own."""
+        return self.status in ("interrupted", "not started")
+
 
 class FailedCellsError(QmendError):
-    """Cells of a multirun or study failed; the others finished."""
+    """Cells of a multirun or study failed or did not finish; the others did."""
 
     status = 3
 
 
 def failure(records: Sequence[CellRecord], advice: str) -> FailedCellsError | None:
-    """Return the error that tells the failed cells, or None if there are none.
+    """Return the error that tells the failed and unfinished cells, or None if there are none.
 
     Args:
         advice: a sentence on how to try them again.
     """
     failed = [record for record in records if record.failed]
+    unfinished = sum(record.unfinished for record in records)
     if not failed:
-        return None
+        if not unfinished:
+            return None
+        return FailedCellsError(f"{unfinished} of {len(records)} cells did not finish. {advice}")
     first = failed[0]
     counted = f"{len(failed)} of {len(records)} cells failed"
-    not_started = sum(record.status == "not started" for record in records)
-    if not_started:
-        counted += f" and {not_started} did not start"
+    if unfinished:
+        counted += f" and {unfinished} did not finish"
     return FailedCellsError(f"{counted}, the first ({first.name}): {first.error} {advice}")
