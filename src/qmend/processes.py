@@ -73,10 +73,9 @@ def is_gone(identity: str) -> bool:
 
 def terminate(identity: str) -> None:
     """Send SIGTERM to a process, if it is still there and on this host."""
-    host, pid, _ = identity.rsplit(":", 2)
-    if host == socket.gethostname() and not is_gone(identity):
+    if same_host(identity) and not is_gone(identity):
         with suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGTERM)
+            os.kill(int(identity.rsplit(":", 2)[1]), signal.SIGTERM)
 
 
 @functools.cache

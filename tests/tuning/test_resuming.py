@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from qmend.datasets.table import Dataset
+from qmend.processes import process_identity
 from qmend.runs.scoring import Context
 from qmend.tracking.interrupts import SteadyClient
 from qmend.tracking.owner import PROCESS_TAG
@@ -167,6 +167,7 @@ def test_killed_at_every_kind_of_write_it_ends_as_if_nothing_had_been(
 ) -> None:
     """Proposals, verdicts, values and statuses are the same."""
     client, parent, kills = context.store.client, new_search(context.store), 0
+    host = process_identity().rsplit(":", 2)[0]
     while True:
         with contextlib.suppress(Killed), killed_after(9 + kills % 5):
             search = run(context, parent, tmp_path / "states")
@@ -174,7 +175,7 @@ def test_killed_at_every_kind_of_write_it_ends_as_if_nothing_had_been(
         kills += 1
         assert kills < 100
         for left in context.store.runs("attributes.status = 'RUNNING'"):
-            client.set_tag(left.info.run_id, PROCESS_TAG, f"{socket.gethostname()}:1:0.00")
+            client.set_tag(left.info.run_id, PROCESS_TAG, f"{host}:1:0.00")
         reconcile(context.store)
     assert kills > 10
     assert plain(read_back(search)) == plain(whole.trials)
