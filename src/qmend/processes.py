@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 import psutil
@@ -76,6 +78,19 @@ def terminate(identity: str) -> None:
     if same_host(identity) and not is_gone(identity):
         with suppress(ProcessLookupError):
             os.kill(int(identity.rsplit(":", 2)[1]), signal.SIGTERM)
+
+
+def fork_server(*modules: str) -> BaseContext:
+    """Return a context whose workers fork from one server, which starts no threads.
+
+    Args:
+        modules: that the server imports, once for all workers.
+    """
+    context = multiprocessing.get_context("forkserver")
+    # A cell of a joblib multirun hands on its own way to start processes, which workers must know.
+    loky = multiprocessing.get_start_method(allow_none=True) == "loky"
+    context.set_forkserver_preload([*modules, *(["joblib.externals.loky"] if loky else [])])
+    return context
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from joblib import Parallel, delayed
 
 from qmend.generation.generate import generate
 from qmend.types import QmendError
@@ -29,6 +30,16 @@ def test_two_ray_nodes_make_the_same_bytes(
         cluster.shutdown()
     assert made.circuits_made == tiny_config.circuits
     assert hashes(folder) == hashes(tiny_folder)
+
+
+def test_a_cell_of_a_joblib_multirun_makes_its_data_by_several_processes(
+    tiny_config, tiny_folder, device_config, tmp_path
+):
+    """Its own processes start in a way of their own, which those below it must know."""
+    work = delayed(generate)(tiny_config, device_config, tmp_path / "cell", workers=2)
+    (made,) = Parallel(n_jobs=2)([work])
+    assert made.circuits_made == tiny_config.circuits
+    assert hashes(tmp_path / "cell") == hashes(tiny_folder)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "127.0.0.1:99999"])

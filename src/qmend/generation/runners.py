@@ -6,7 +6,6 @@ time: memory does not grow with the number of jobs.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from qmend.generation.job import JobTask, make_job
-from qmend.processes import end_with, process_identity, without_main_module
+from qmend.processes import end_with, fork_server, process_identity, without_main_module
 from qmend.ray_cluster import ray_cluster
 
 Runner = Callable[[list[JobTask]], Iterator[tuple[int, pa.Table]]]
@@ -44,11 +43,11 @@ def start_runner(workers: int, ray_address: str | None = None) -> Iterator[Runne
 
 @contextmanager
 def _processes(workers: int) -> Iterator[Runner]:
-    # Workers fork from one server that has imported everything and started no threads.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["qmend.generation.job"])
     pool = ProcessPoolExecutor(
-        workers, mp_context=context, initializer=end_with, initargs=(process_identity(),)
+        workers,
+        mp_context=fork_server("qmend.generation.job"),
+        initializer=end_with,
+        initargs=(process_identity(),),
     )
 
     with without_main_module():

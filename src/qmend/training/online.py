@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -21,7 +20,7 @@ from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
 from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import NoiseConfig
-from qmend.processes import end_with, process_identity, without_main_module
+from qmend.processes import end_with, fork_server, process_identity, without_main_module
 from qmend.training.batches import digest
 from qmend.training.config import OnlineConfig
 from qmend.types import QmendError
@@ -193,12 +192,9 @@ class OnlineBatches:
     def _begin(self, number: int) -> list[Future[Batch]]:
         """Hand the jobs of a draw to the workers."""
         if self._pool is None:
-            # Workers fork from one server that has imported everything and started no threads.
-            context = multiprocessing.get_context("forkserver")
-            context.set_forkserver_preload([__name__])
             self._pool = ProcessPoolExecutor(
                 self.source.options.workers,
-                mp_context=context,
+                mp_context=fork_server(__name__),
                 initializer=_start_worker,
                 initargs=(process_identity(), self._simulate),
             )
