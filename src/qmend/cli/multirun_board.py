@@ -23,7 +23,7 @@ _CHECK_SECONDS = 0.2
 
 @dataclass
 class CellState:
-    """What a cell has reported.
+    """State of a cell, from its reports.
 
     Attributes:
         process: identity of the process that runs it; empty before it starts.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qmend import metrics
-from qmend.datasets.cells import MeasuredRows
+from qmend.datasets.measured import MeasuredRows
 from qmend.metrics import Bootstrap, Interval
 from qmend.types import AnyArray, FloatArray, IntArray
 

@@ -66,7 +66,7 @@ class CellRecord:
 
     @property
     def unfinished(self) -> bool:
-        """Whether it was kept from its end by something else than an error of its own."""
+        """Tell whether something else than an error of its own kept it from its end."""
         return self.status in ("interrupted", "not started")
 
 

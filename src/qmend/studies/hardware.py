@@ -86,7 +86,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     Raises:
         QmendError: if the dataset was not imported, or a network can't be read.
     """
-    from qmend.datasets.cells import load_measured
+    from qmend.datasets.measured import load_measured
     from qmend.evaluation.cells import Cells, summarise_cells
     from qmend.runs.networks import load_networks
     from qmend.studies.leave_out import judge_baseline, judge_network

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qmend import metrics
-from qmend.datasets.cells import MeasuredRows
 from qmend.datasets.circuits import CircuitBatch, fill_missing
+from qmend.datasets.measured import MeasuredRows
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import ENCODINGS
 from qmend.evaluation.cells import Cells

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from qmend.processes import process_identity
-from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, sign_of_life
+from qmend.tracking.owner import ALIVE_TAG, is_own, sign_of_life
 from qmend.tracking.store import Store
 
 #: Seconds between two signs of life.
@@ -42,17 +41,8 @@ class Heartbeat:
             for run_id, store in runs.items():
                 # A sign that fails is followed by another.
                 with contextlib.suppress(Exception):
-                    if owns(store, run_id):
+                    if is_own(store.client.get_run(run_id).data.tags):
                         store.client.set_tag(run_id, ALIVE_TAG, sign_of_life())
-
-
-def owns(store: Store, run_id: str) -> bool:
-    """Tell whether a run is still this process's.
-
-    Another one may have resumed it, after this one was taken for dead.
-    """
-    tags = store.client.get_run(run_id).data.tags
-    return bool(tags.get(PROCESS_TAG) == process_identity())
 
 
 heartbeat = Heartbeat()

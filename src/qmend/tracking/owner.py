@@ -1,11 +1,11 @@
-"""Whether the process that owns a RUNNING run still works on it."""
+"""The process that owns a RUNNING run, and signs that it still works on it."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 
-from qmend.processes import is_gone, same_host
+from qmend.processes import is_gone, process_identity, same_host
 
 #: Tag that names the process which owns a run: whether it was killed can be checked on its host.
 PROCESS_TAG = "qmend.process"
@@ -18,6 +18,14 @@ SILENCE = 600.0
 def sign_of_life() -> str:
     """Return the value of :data:`ALIVE_TAG` of this moment."""
     return f"{time.time():.0f}"
+
+
+def is_own(tags: Mapping[str, str]) -> bool:
+    """Tell whether a run is this process's, by its tags.
+
+    Another one may have resumed it, after this one was taken for dead.
+    """
+    return tags.get(PROCESS_TAG) == process_identity()
 
 
 def why_dead(tags: Mapping[str, str], started: float) -> str:

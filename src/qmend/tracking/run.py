@@ -26,8 +26,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from qmend.config.nested import flatten
 from qmend.config.spellings import stable_form
 from qmend.processes import process_identity
-from qmend.tracking.heartbeat import heartbeat, owns
-from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, sign_of_life
+from qmend.tracking.heartbeat import heartbeat
+from qmend.tracking.owner import ALIVE_TAG, PROCESS_TAG, is_own, sign_of_life
 from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
@@ -125,9 +125,9 @@ def start_run(
         yield run
         heartbeat.end(run.run_id)
         with explain_errors(store.root):
-            if owns(store, run.run_id):
-                # Another host took this one for dead, such as a laptop that was asleep.
-                if "error" in store.client.get_run(run.run_id).data.tags:
+            tags = store.client.get_run(run.run_id).data.tags
+            if is_own(tags):
+                if "error" in tags:  # of another host, which took this one for dead: it was asleep
                     store.client.delete_tag(run.run_id, "error")
                 store.client.set_terminated(run.run_id, "FINISHED")
 
@@ -198,7 +198,7 @@ def end_run(run: Run, status: str, error: str = "") -> None:
     # A store that can't be written must not hide the error itself; the next command ends the run.
     with contextlib.suppress(QmendError, MlflowException, SQLAlchemyError, OSError):
         run.store.check()
-        if not owns(run.store, run.run_id):
+        if not is_own(run.store.client.get_run(run.run_id).data.tags):
             return
         if error:
             run.store.client.set_tag(run.run_id, "error", error[:1000])

@@ -26,11 +26,10 @@ from mlflow.utils.uri import is_local_uri
 from sqlalchemy.exc import SQLAlchemyError
 
 from qmend.files import lock
-from qmend.processes import process_identity
 from qmend.tracking.directory import database_uri, prepare_directory
 from qmend.tracking.interrupts import SteadyClient
 from qmend.tracking.location import local_folder, store_root
-from qmend.tracking.owner import PROCESS_TAG, why_dead
+from qmend.tracking.owner import PROCESS_TAG, is_own, why_dead
 from qmend.tracking.server import check_artifacts, check_server
 from qmend.types import QmendError
 
@@ -268,7 +267,7 @@ def end_own_runs(error: str) -> None:
         with contextlib.suppress(QmendError, MlflowException, SQLAlchemyError, OSError):
             store.check()
             for run in store.runs("attributes.status = 'RUNNING'"):
-                if run.data.tags.get(PROCESS_TAG) == process_identity():
+                if is_own(run.data.tags):
                     _kill(store, run, error)
 
 
