@@ -15,7 +15,6 @@ from qmend.devices.vector import calibration_vector
 from qmend.encodings import ENCODINGS, Encoding
 from qmend.encodings.base import Standardiser
 from qmend.encodings.paper import encode_layers
-from qmend.encodings.paths import PATHS
 from qmend.gates import GATES
 from qmend.noise.paths import FEATURES, path_features
 from qmend.types import QmendError
@@ -280,7 +279,7 @@ def test_a_parity_holds_what_its_paths_meet_under_its_own_calibration(algiers):
     assert mask.all()
     for row, k in enumerate(batch.calibration_index):
         calibration, layout = batch.chains[k]
-        alone = path_features(table.select(np.array([row])), calibration, layout, PATHS)
+        alone = path_features(table.select(np.array([row])), calibration, layout)
         np.testing.assert_array_equal(tokens[row], alone[0].astype(np.float32))
         qubits = [calibration.qubit(q) for q in layout]
         expected = [

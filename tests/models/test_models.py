@@ -217,7 +217,8 @@ def test_a_circuit_is_mitigated_alone_as_in_a_batch(name, encoded):
     together = model(inputs)
     for k in (0, 7):
         alone = model(inputs.select(slice(k, k + 1)))
-        torch.testing.assert_close(alone[0], together[k], atol=1e-5, rtol=0)
+        # Random weights amplify the rounding of matrix products, which depends on the batch.
+        torch.testing.assert_close(alone[0], together[k], atol=3e-5, rtol=0)
 
 
 @every_model

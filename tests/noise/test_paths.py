@@ -14,9 +14,11 @@ from qiskit.quantum_info import Clifford, Operator, Pauli
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.devices.calibration import Calibration
+from qmend.noise.config import AerNoiseConfig
 from qmend.noise.device_noise import DeviceNoise
-from qmend.noise.paths import FEATURES, path_features
+from qmend.noise.paths import FEATURES, PATHS, _features_and_ended, path_features
 from qmend.types import QmendError
+from qmend.walsh import walsh_hadamard
 from reference import qiskit_circuit
 
 COLUMN = {name: k for k, name in enumerate(FEATURES)}
@@ -192,6 +194,88 @@ def test_the_error_of_sampling_falls_with_the_root_of_the_paths():
     assert few < 0.1 * many.mean()
 
 
+# The paths that end on the initial state
+
+
+def true_factors(circuits: list, n: int, calibration: Calibration) -> tuple:
+    """(N, 2^n) ideal <Z_s>, their factors by the simulator, and which are large enough for one."""
+    table = InstructionTable.from_circuits(n, circuits)
+    noisy = AerNoiseConfig().build(calibration, tuple(range(n))).probabilities(table, 0)
+    ideal = walsh_hadamard(compiled_probabilities(table))
+    judged = np.abs(ideal) > 0.1
+    judged[:, 0] = False
+    return ideal, walsh_hadamard(noisy) / np.where(judged, ideal, np.nan), judged
+
+
+@pytest.mark.parametrize("two", GATE_SETS)
+def test_ended_paths_have_the_factor_of_the_parity_itself(two):
+    """Under Pauli noise. It depends on the initial state; the mean of all paths does not."""
+    calibration = made_up(4, two, seed=8, length=0.0)
+    circuits = [drawn(4, two, 100 + seed, 60, clifford=False) for seed in range(20)]
+    _, factor, judged = true_factors(circuits, 4, calibration)
+    assert judged.sum() > 30
+    ours = features(4, circuits, calibration, PATHS)
+    error = {
+        name: np.exp(-ours[:, :, COLUMN[name]])[judged] - factor[judged]
+        for name in ("survival_rate", "ended_rate")
+    }
+    rms = {name: np.sqrt(np.mean(e**2)) for name, e in error.items()}
+    assert rms["ended_rate"] < 0.8 * rms["survival_rate"]
+
+
+@pytest.mark.parametrize("two", GATE_SETS)
+def test_of_clifford_circuits_they_are_exact(two):
+    """A path ends where the ideal parity is 1 or -1, and only there."""
+    calibration = made_up(4, two, seed=8, length=0.0)
+    circuits = [drawn(4, two, 100 + seed, 12, clifford=True) for seed in range(20)]
+    ideal, factor, judged = true_factors(circuits, 4, calibration)
+    table = InstructionTable.from_circuits(4, circuits)
+    ours, ended = _features_and_ended(table, calibration, (0, 1, 2, 3), 5, 0, None)
+    np.testing.assert_array_equal(ended, 5 * (np.abs(ideal) > 0.5))
+    assert 0.1 < (ended[:, 1:] > 0).mean() < 0.9
+    np.testing.assert_allclose(
+        np.exp(-ours[:, :, COLUMN["ended_rate"]])[judged], factor[judged], atol=1e-10
+    )
+    rates = ours[:, :, [COLUMN["survival_rate"], COLUMN["ended_rate"]]]
+    np.testing.assert_allclose(rates[..., 0], rates[..., 1], atol=1e-12)
+
+
+def test_the_share_of_ended_paths_gives_the_ideal_away():
+    """So it is no feature: where none ends, the parity is 0; the features cannot tell."""
+    circuits = [drawn(4, "cx", 100 + seed, 40, clifford=False) for seed in range(20)]
+    calibration = made_up(4, "cx", seed=8, error=0.0, length=0.0)
+    table = InstructionTable.from_circuits(4, circuits)
+    ours, ended = _features_and_ended(table, calibration, (0, 1, 2, 3), PATHS, 0, None)
+    ideal = walsh_hadamard(compiled_probabilities(table))
+    assert 0.05 < (ended == 0).mean() < 0.95
+    assert np.abs(ideal[ended == 0]).max() < 0.1 < np.abs(ideal[ended > 0])[1:].mean()
+    assert not ours[:, :, COLUMN["ended_rate"]].any()
+
+
+# Parities of some of the qubits
+
+
+def test_measured_qubits_have_the_parities_that_they_have_among_all():
+    """The same paths: bit j of a parity is the j-th measured qubit of its circuit."""
+    calibration = made_up(5, "ecr", seed=3)
+    circuits = [drawn(5, "ecr", seed, 50, clifford=False) for seed in range(4)]
+    table = InstructionTable.from_circuits(5, circuits)
+    layout = tuple(range(5))
+    full, full_ended = _features_and_ended(table, calibration, layout, 16, 0, None)
+    every = np.tile(np.arange(5), (4, 1))
+    np.testing.assert_array_equal(path_features(table, calibration, layout, 16, 0, every), full)
+    measured = np.array([[0, 1, 2], [0, 2, 4], [2, 3, 4], [1, 2, 4]])
+    ours, ended = _features_and_ended(table, calibration, layout, 16, 0, measured)
+    among = np.array(
+        [[sum(((s >> j) & 1) << q for j, q in enumerate(m)) for s in range(8)] for m in measured]
+    )
+    expected = np.take_along_axis(full, among[:, :, None], axis=1)
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+    np.testing.assert_array_equal(ended, np.take_along_axis(full_ended, among, axis=1))
+    assert ours[0, :, COLUMN["weight"]].tolist() == [0, 1, 1, 2, 1, 2, 2, 3]
+    assert np.abs(ours[1] - ours[2]).max() > 0.01
+
+
 # Everything against Paulis walked one by one
 
 
@@ -247,11 +331,13 @@ def walked(circuit: list, n: int, calibration: Calibration, paths: int) -> np.nd
             string = Pauli("".join("IZ"[(s >> q) & 1] for q in reversed(range(n))))
             for event in reversed(history):
                 string = undone(event, string, calibration, noise, sums, draw)
-            met.append(sums)
+            met.append(sums | {"ended": not string.x.any()})
         total = np.array([m["one_qubit_rate"] + m["two_qubit_rate"] for m in met])
-        for name in FEATURES[2:-1]:
+        for name in FEATURES[3:-1]:
             out[s, COLUMN[name]] = np.mean([m[name] for m in met])
-        out[s, 0], out[s, 1] = -np.log(np.mean(np.exp(-total))), total.std()
+        kept, ended = np.exp(-total), np.array([m["ended"] for m in met])
+        few = [*kept[ended], kept.mean(), kept.mean()]
+        out[s, :3] = -np.log(kept.mean()), -np.log(np.mean(few)), total.std()
         out[s, COLUMN["weight"]] = s.bit_count()
     return out
 
@@ -334,14 +420,14 @@ def test_an_empty_circuit_loses_nothing():
     (empty, _) = features(3, [[], [("x", 0, -1, 0.0)]], made_up(3, "cx", 0))
     assert empty[:, COLUMN["weight"]].tolist() == [0, 1, 1, 2, 1, 2, 2, 3]
     assert not empty[:, : COLUMN["weight"]].any()
-    assert features(3, [], made_up(3, "cx", 0)).shape == (0, 8, 12)
+    assert features(3, [], made_up(3, "cx", 0)).shape == (0, 8, 13)
 
 
 def test_eight_qubits():
     """Parities of a single path add up as the strings do: eight generators give all 256."""
     circuit = drawn(8, "cx", 0, 80, clifford=False)
     (ours,) = features(8, [circuit], made_up(8, "cx", 0), paths=8)
-    assert ours.shape == (256, 12)
+    assert ours.shape == (256, 13)
     assert np.isfinite(ours).all()
     assert (ours >= 0).all()
     assert (ours[:, COLUMN["two_qubit_gates"]] <= sum(g[0] == "cx" for g in circuit)).all()
@@ -393,31 +479,38 @@ def test_relabelled_qubits_relabel_parities(clifford):
     np.testing.assert_allclose(theirs[:, parity], ours, atol=1e-10)
 
 
+@pytest.mark.parametrize("start", ["id", "sx"])
 @pytest.mark.parametrize("two", GATE_SETS)
-def test_nothing_is_known_of_the_output(two):
-    """From all ones, and with half a turn more in some RZs: other outputs, the same paths."""
+def test_of_the_output_only_the_end_of_paths_is_known(two, start):
+    """Of other initial states and half a turn more in some RZs: other outputs, the same paths.
+
+    Which paths end is the same for every state of the basis, so for other signs of all parities.
+    """
     n = 4
     calibration = made_up(n, two, seed=5)
     free = calibration.model_dump(mode="json")
     for gate in free["gates"]:
-        if gate["gate"] == "x":
+        if gate["gate"] in ("x", "id", "sx"):
             gate.update(error=0.0, length_ns=0.0)
     calibration = Calibration.parse(free, "x")
     circuits = [drawn(n, two, 80 + seed, 60, clifford=False) for seed in range(6)]
-    circuits = [[("sx", q, -1, 0.0) for q in range(n)] + circuit for circuit in circuits]
     rng = np.random.default_rng(0)
     others = [
         [("x", q, -1, 0.0) for q in range(n)]
         + [(g, a, b, t + np.pi * rng.integers(2) * (g == "rz")) for g, a, b, t in circuit]
         for circuit in circuits
     ]
+    circuits = [[(start, q, -1, 0.0) for q in range(n)] + circuit for circuit in circuits]
     outputs = [
         compiled_probabilities(InstructionTable.from_circuits(n, c)) for c in (circuits, others)
     ]
     assert np.abs(outputs[0] - outputs[1]).sum(axis=1).max() > 0.5
-    kept = [k for name, k in COLUMN.items() if name not in ("rx", "rz")]  # they count X
-    ours, theirs = (features(n, c, calibration, 8)[:, :, kept] for c in (circuits, others))
-    np.testing.assert_allclose(theirs, ours, atol=1e-10)
+    hangs = {"ended_rate"} if start == "sx" else set()
+    kept = [k for name, k in COLUMN.items() if name not in {"rx", "rz"} | hangs]  # they count X
+    ours, theirs = (features(n, c, calibration, 8) for c in (circuits, others))
+    np.testing.assert_allclose(theirs[:, :, kept], ours[:, :, kept], atol=1e-10)
+    if hangs:
+        assert np.abs(theirs - ours)[:, :, COLUMN["ended_rate"]].max() > 1e-3
 
 
 def test_gates_before_the_last_ones_matter():
@@ -469,7 +562,8 @@ def test_a_worse_device_loses_more():
     worse = [features(3, circuit, made_up(3, "ecr", 0, error=e), 16) for e in (0.0, 1.0, 3.0)]
     rates = np.array([w[0, 1:, COLUMN["survival_rate"]] for w in worse])
     assert (np.diff(rates, axis=0) > 0).all()
-    np.testing.assert_array_equal(worse[0][..., 4], worse[2][..., 4])  # waits are as they were
+    waits = [w[..., COLUMN["idle_rate"]] for w in worse]
+    np.testing.assert_array_equal(waits[0], waits[2])
 
 
 def test_t2_counts_up_to_twice_t1():

@@ -9,21 +9,18 @@ from qmend.datasets.circuits import CircuitBatch, per_calibration
 from qmend.encodings.base import ENCODINGS, Encoding, Float32, qubit_values
 from qmend.types import FloatArray
 
-#: Paths sampled for each circuit: -log of a parity's survival is then known to 0.007.
-PATHS = 32
-
 
 @ENCODINGS.register("paths")
 class PathsEncoding(Encoding):
     """One token a parity, in fixed physical units for all devices and sizes.
 
-    Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. No token
-    depends on the initial state. Context (3): readout error, T1 and T2, each the mean over qubits,
-    standardised on the training split.
+    Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. Of these
+    only ``ended_rate`` depends on the initial state. Context (3): readout error, T1 and T2, each
+    the mean over qubits, standardised on the training split.
     """
 
     name = "paths"
-    version = 1
+    version = 2
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         from qmend.noise.paths import FEATURES, path_features  # loads numba
@@ -34,6 +31,6 @@ class PathsEncoding(Encoding):
             rows = np.flatnonzero(batch.calibration_index == k)
             calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
-            tokens[rows] = path_features(table, calibration, layout, PATHS)
+            tokens[rows] = path_features(table, calibration, layout)
         means = [qubit_values(*chain).mean(axis=1) for chain in batch.chains]
         return tokens, np.ones(tokens.shape[:2], dtype=bool), per_calibration(batch, means)
