@@ -25,6 +25,7 @@ CHOICES = {
     "compiler direct": ["dataset.compiler.name=direct"],
     "compiler qiskit, level 0": ["dataset.compiler.optimization_level=0"],
     "simulator aer": ["dataset.simulator=aer"],
+    "twirling": ["dataset/noise=surrogate_hardware", "dataset.twirling.randomizations=3"],
     "calibrations drift": ["dataset/calibrations=drift"],
     "calibrations randomized": ["dataset/calibrations=randomized"],
     "gates ecr": ["device=sherbrooke", "dataset/family=random"],

@@ -32,6 +32,7 @@ HASHES = {
     "compiler direct": "02d98f80435669cb",
     "compiler qiskit, level 0": "58a149cbad110a16",
     "simulator aer": "d93e24eef0ef6806",
+    "twirling": "54c22dbb306787b8",
     "calibrations drift": "e083fce9d949a771",
     "calibrations randomized": "7c8c3e5ae7fbcec1",
     "gates ecr": "a164866e8da3c8aa",

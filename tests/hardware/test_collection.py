@@ -151,6 +151,26 @@ def test_a_collected_dataset_is_one_like_any_other(local_folder, device_config, 
     assert reused.circuits_made == 0
 
 
+def test_local_counts_are_the_sum_over_all_randomizations(device_config, tmp_path):
+    """As simulated, by Aer's model of the same snapshot; the circuits as compiled give others."""
+    config = small(shots=16_000, twirling={"randomizations": 4}, circuits=3, job_size=1)
+    collect(config, device_config, tmp_path / "local", LOCAL)
+    simulated = {
+        kind: stored_rows(generate(c, device_config, tmp_path / kind).folder)
+        for kind, c in (
+            ("twirled", config),
+            ("as compiled", small(shots=16_000, circuits=3, job_size=1)),
+        )
+    }
+    rows = stored_rows(tmp_path / "local")
+    assert [r["gates"] for r in rows] == [r["gates"] for r in simulated["as compiled"]]
+    counts = np.array([r["counts"] for r in rows])
+    assert counts.sum(axis=1).tolist() == [16_000] * 3
+    expected = {k: np.array([r["noisy_exact"] for r in v]) for k, v in simulated.items()}
+    assert chi_square(counts, expected["twirled"] * 16_000) > 1e-4
+    assert chi_square(counts, expected["as compiled"] * 16_000) < 1e-9
+
+
 def test_rows_are_the_simulated_datasets_but_for_what_hardware_decides(
     api, folder, device_config, tmp_path
 ):
@@ -579,6 +599,42 @@ def test_a_plan_submits_and_writes_nothing(api, folder):
     again = plan(small(), LIVE, folder, RUNTIME)
     assert (again.jobs, again.there) == (1, 3)
     assert again.seconds == pytest.approx(found.seconds / 4)
+
+
+RANDOMIZED = {"twirling": {"randomizations": 4}}
+
+
+def test_randomizations_are_circuits_of_the_job_with_their_share_of_the_shots(api, folder):
+    """A collection without them is another one; one that stopped is resumed, nothing paid twice."""
+    found = plan(small(**RANDOMIZED), LIVE, folder, RUNTIME)
+    assert (found.jobs, found.circuits, found.shots) == (4, 32, 100)
+    api.fault(jobs={"2": {"state": "Cancelled"}})
+    with pytest.raises(QmendError, match="was cancelled"):
+        run(folder, small(**RANDOMIZED))
+    with pytest.raises(QmendError, match=r"another config \(dataset\.twirling\.randomizations"):
+        run(folder)
+    run(folder, small(**RANDOMIZED))
+    programs = [job["params"]["quantum_program"] for job in api.jobs()]
+    assert [(p["shots"], len(p["items"])) for p in programs] == [(100, 8)] * 5
+    rows = stored_rows(folder)
+    assert [r["shots"] for r in rows] == [400] * 8
+    noisy = np.array([r["counts"] for r in rows]) / 400
+    ideal = np.array([r["ideal"] for r in rows])
+    assert np.abs(noisy - ideal).sum(axis=1).max() < 0.5  # this server adds no noise
+    verify_dataset(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shots": 402}, r"no multiple of .*randomizations=4.* choose dataset\.shots=400\."),
+        ({"circuits": 228, "job_size": 76}, "in 4 randomizations each is more than the 300"),
+    ],
+)
+def test_randomizations_that_fit_no_job_are_refused(folder, changes, message):
+    with pytest.raises(QmendError, match=message):
+        run(folder, small(**RANDOMIZED, **changes))
+    assert not folder.exists()
 
 
 def test_shots_and_tags_reach_the_service(api, folder):

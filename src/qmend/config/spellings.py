@@ -14,6 +14,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from qmend.config.nested import flatten
+
 #: (section by its present name, first name of the key) -> present name. The section is the key
 #: that the mapping lies under, at any depth; "" is a config's top level or any other section.
 RENAMED: dict[tuple[str, str], str] = {
@@ -34,7 +36,10 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
     "online": {"worlds": "randomized"},
 }
 #: (section, key) -> the value that means the same as the key's absence.
-ADDED: dict[tuple[str, str], Any] = {("", "train_circuits"): None}
+ADDED: dict[tuple[str, str], Any] = {
+    ("", "train_circuits"): None,
+    ("dataset", "twirling"): {"randomizations": 0},
+}
 #: First way to choose a config of a group -> the present way.
 RENAMED_GROUPS: dict[str, str] = {
     "family@dataset.family": "dataset/family",
@@ -85,7 +90,8 @@ def current_params(params: Mapping[str, str]) -> dict[str, str]:
     for (place, key), before in ADDED.items():
         for section in sections:
             if section.rpartition(".")[2] == place:
-                translated.setdefault(f"{section}.{key}".lstrip("."), str(before))
+                for name, value in flatten({key: before}).items():
+                    translated.setdefault(f"{section}.{name}".lstrip("."), str(value))
     return translated
 
 

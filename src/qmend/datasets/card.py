@@ -162,7 +162,7 @@ def _making(described: Description) -> list[tuple[str, str]]:
         ("physical qubits", _layouts(described)),
         ("calibration", calibration_text(described)),
     ]
-    for key in ("calibrations", "noise", "compiler", "split"):
+    for key in ("calibrations", "noise", "compiler", "twirling", "split"):
         if isinstance(dataset.get(key), dict):
             facts.append((key, _inline(dataset[key])))
     for label, key in (("simulator", "executor"), ("seed", "seed")):
@@ -251,6 +251,14 @@ def _limits(described: Description) -> list[str]:
         limits.append(
             "Hardware drifts: counts hold for the time at which they were taken. The noiseless "
             "distributions are computed, not measured."
+        )
+    randomizations = (described.manifest.recipe.get("dataset") or {}).get("twirling")
+    if randomizations:
+        limits.append(
+            "Each circuit was measured in random compilations that share its shots. "
+            "`instructions`, `depth` and `n_two_qubit` are those as compiled without random "
+            "Paulis; `counts` are the sum over all compilations, `noisy_exact` is their mean, "
+            "weighted by shots."
         )
     if "submitted" in described.counts("circuit_stage"):
         limits.append("Some rows hold the circuit as it was submitted: which gates ran is unknown.")

@@ -29,6 +29,17 @@ class CompilerConfig(ConfigModel):
         return ("generate", "dataset.compiler")
 
 
+class TwirlingConfig(ConfigModel):
+    """``randomizations``: compilations of each circuit with random Paulis around its two-qubit
+    gates, which share its shots; 0: the circuit as compiled."""
+
+    randomizations: int = Field(ge=0)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate", "dataset.twirling")
+
+
 class SplitConfig(ConfigModel):
     """Shares of the jobs, drawn at random or by time (the earliest jobs train)."""
 
@@ -69,6 +80,7 @@ class DatasetConfig(ConfigModel):
     shots: int = Field(ge=1)
     seed: int = Field(ge=0)
     compiler: CompilerConfig
+    twirling: TwirlingConfig
     simulator: Literal["aer", "ptm"]
     noise: AnyNoise
     calibrations: CalibrationsConfig
@@ -92,6 +104,15 @@ class DatasetConfig(ConfigModel):
         if self.jobs < 3:
             raise ValueError(
                 f"circuits / job_size gives {self.jobs} jobs, but the three splits need at least 3"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _twirling(self) -> Self:
+        if self.twirling.randomizations > self.shots:
+            raise ValueError(
+                f"twirling.randomizations ({self.twirling.randomizations}) share the shots of a "
+                f"circuit, of which there are fewer ({self.shots}); raise shots"
             )
         return self
 

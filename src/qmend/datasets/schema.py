@@ -28,7 +28,9 @@ _INSTRUCTION = pa.struct(
 )
 #: Distributions and counts are in the source circuit's bit order; instructions and layout in
 #: chain order; ``measured`` joins the two. ``outcomes`` is null for dense rows; a sparse row's
-#: counts and distributions belong to the outcomes that it lists. Null in imported data where
+#: counts and distributions belong to the outcomes that it lists. Of a circuit that was measured in
+#: random compilations, ``instructions`` are those as compiled without them, ``counts`` the sum and
+#: ``noisy_exact`` the mean, weighted by shots, over all. Null in imported data where
 #: unknown: ``seed``, ``calibration_id``, ``executed_at``, ``noisy_exact``.
 SCHEMA = pa.schema(
     [

@@ -15,15 +15,16 @@ import pyarrow as pa
 from qmend.circuits.compilation import Compiler, build_compiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities, to_bit_order
+from qmend.circuits.twirling import randomize
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.gates import TWO_QUBIT
+from qmend.generation.execution import execute, execution_seed
 from qmend.noise.base import Executor, Noise
 from qmend.noise.config import NoiseConfig
-from qmend.noise.readout import apply_readout
-from qmend.simulation.sampling import round_distributions, sample_counts
+from qmend.simulation.sampling import round_distributions
 from qmend.types import FloatArray, IntArray, QmendError, Split
 
 #: Largest difference allowed between the distributions of a source circuit and of the compiled
@@ -70,6 +71,19 @@ class DrawnJob:
     @property
     def circuit_ids(self) -> list[str]:
         return self.table.circuit_ids(self.measured)
+
+    @property
+    def execution_seeds(self) -> list[np.random.SeedSequence]:
+        return [execution_seed(seed) for seed in self.seeds]
+
+    def compilations(self, randomizations: int) -> tuple[InstructionTable, IntArray]:
+        """Compile all randomizations of the circuits, with the qubits that each measures.
+
+        Raises:
+            QmendError: as :func:`randomize`.
+        """
+        measured = np.repeat(self.measured, max(1, randomizations), axis=0)
+        return randomize(self.table, self.execution_seeds, randomizations), measured
 
 
 @dataclass(frozen=True)
@@ -214,7 +228,7 @@ def make_job(task: JobTask) -> pa.Table:
     executor = setup.executor(task.job)
     by_aer = dataset.simulator == "aer"
     reference = setup.noise(task.job) if by_aer else None
-    counts, noisy_exact = simulate_job(drawn, executor, task.job, dataset.shots, reference)
+    counts, noisy_exact = simulate_job(drawn, executor, task.job, dataset, reference)
     calibration = setup.calibration(task.job)
     return job_rows(
         setup,
@@ -231,25 +245,25 @@ def make_job(task: JobTask) -> pa.Table:
 
 
 def simulate_job(
-    drawn: DrawnJob, executor: Executor, job: int, shots: int, reference: Executor | None = None
+    drawn: DrawnJob,
+    executor: Executor,
+    job: int,
+    dataset: DatasetConfig,
+    reference: Executor | None = None,
 ) -> tuple[IntArray, FloatArray]:
-    """Simulate drawn circuits.
-
-    Args:
-        reference: the same noise in arithmetic that is the same on every processor, if the
-            executor's is not; see :func:`round_distributions`.
-
-    Returns:
-        (N, 2^n) counts, and the distributions they were sampled from, in the source's bit order.
-    """
-    exact = [
-        to_bit_order(apply_readout(e.probabilities(drawn.table, job), e.readout), drawn.measured)
-        for e in (executor, reference)
-        if e is not None
-    ]
-    noisy_exact = round_distributions(*exact)
-    seeds = [np.random.SeedSequence([seed, 1]) for seed in drawn.seeds]
-    return sample_counts(noisy_exact, shots, seeds), noisy_exact
+    """Simulate drawn circuits; counts and distributions as of :func:`execute`."""
+    shots = np.full(len(drawn.seeds), dataset.shots)
+    randomizations = dataset.twirling.randomizations
+    return execute(
+        drawn.table,
+        drawn.measured,
+        drawn.execution_seeds,
+        shots,
+        executor,
+        job,
+        randomizations,
+        reference,
+    )
 
 
 def job_rows(

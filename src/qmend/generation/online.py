@@ -22,6 +22,7 @@ from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.gates import TWO_QUBIT
+from qmend.generation.execution import execute
 from qmend.generation.job import (
     GenerationSetup,
     draw_job_without,
@@ -29,8 +30,6 @@ from qmend.generation.job import (
     simulate_job,
 )
 from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
-from qmend.noise.readout import apply_readout
-from qmend.simulation.sampling import sample_counts
 from qmend.types import QmendError
 
 #: First number of the key of :func:`online_seed`; keys of circuits have three numbers, not two.
@@ -119,7 +118,7 @@ class OnlineCircuits:
         )
         calibration = setup.calibration(number)
         noise = self.noise.of_device(number).build(calibration, setup.device.layout)
-        counts, exact = simulate_job(drawn, noise, number, self.dataset.shots)
+        counts, exact = simulate_job(drawn, noise, number, self.dataset)
         size, shots = len(drawn.seeds), self.dataset.shots
         return LabelledCircuits(
             circuits=CircuitBatch(
@@ -149,20 +148,25 @@ class OnlineCircuits:
         chosen = stored.select((number * size + np.arange(size)) % len(stored))
         circuits = chosen.circuits
         exact = np.empty_like(chosen.ideal)
+        counts = np.empty_like(chosen.ideal)
+        chain_order = np.tile(np.arange(circuits.instructions.n_qubits), (size, 1))
+        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
         for k in np.unique(circuits.calibration_index):
             at = np.flatnonzero(circuits.calibration_index == k)
             calibration, layout = circuits.chains[k]
             noise = self.noise.of_device(number).build(calibration, layout)
-            before = noise.probabilities(circuits.instructions.select(at), number)
-            exact[at] = apply_readout(before, noise.readout)
-        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
-        counts = np.empty(exact.shape)
-        for shots in np.unique(circuits.shots).tolist():
-            at = np.flatnonzero(circuits.shots == shots)
-            counts[at] = sample_counts(exact[at], shots, [seeds[row] for row in at]) / shots
+            counts[at], exact[at] = execute(
+                circuits.instructions.select(at),
+                chain_order[at],
+                [seeds[row] for row in at],
+                circuits.shots[at],
+                noise,
+                number,
+                self.dataset.twirling.randomizations,
+            )
         return replace(
             chosen,
-            circuits=replace(circuits, noisy=counts),
+            circuits=replace(circuits, noisy=counts / circuits.shots[:, None]),
             noisy_exact=exact,
             job_id=np.full(size, f"resampled-{number:06d}"),
             job=np.full(size, number),

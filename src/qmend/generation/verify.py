@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +11,11 @@ from scipy import stats
 
 from qmend.circuits.statevector import compiled_probabilities, to_bit_order
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, load_dataset
+from qmend.datasets.table import Dataset, load_dataset, read_distributions
+from qmend.generation.execution import execute, execution_seed
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
-from qmend.noise.readout import apply_readout
-from qmend.simulation.sampling import STEPS, round_distributions
+from qmend.simulation.sampling import STEPS
 from qmend.types import QmendError
 
 #: A step of the grid of stored probabilities: rounding moves them by less.
@@ -75,8 +75,10 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
                 f"{folder}: a circuit of job {job} names another calibration than the job ran "
                 "under; generate the data again."
             )
-    again = _difference(data, sample, setup.executor) or 0.0
-    to_aer = _difference(data, sample, setup.aer)
+    seeds = np.asarray(read_distributions(folder)[1]["seed"]).tolist()
+    randomizations = config.twirling.randomizations
+    again = _difference(data, seeds, randomizations, sample, setup.executor) or 0.0
+    to_aer = _difference(data, seeds, randomizations, sample, setup.aer)
     for difference, what in ((again, "a new simulation"), (to_aer or 0.0, "Aer's")):
         if not difference <= TOLERANCE:
             raise QmendError(
@@ -93,13 +95,18 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
 
 
 def _difference(
-    data: Dataset, sample: int, executor_of: Callable[[int], Executor | None]
+    data: Dataset,
+    seeds: Sequence[int],
+    randomizations: int,
+    sample: int,
+    executor_of: Callable[[int], Executor | None],
 ) -> float | None:
     """Largest difference of stored probabilities from an executor's, on a sample of rows.
 
     None if there is no executor.
 
     Args:
+        seeds: of each circuit.
         executor_of: job -> executor.
     """
     chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
@@ -113,10 +120,17 @@ def _difference(
         executor = executor_of(job)
         if executor is None:
             return None
-        exact = executor.probabilities(circuits.instructions.select(at), job)
-        source = to_bit_order(apply_readout(exact, executor.readout), part.circuits.measured[at])
-        stored = to_bit_order(part.noisy_exact[at], part.circuits.measured[at])
-        differences.append(np.abs(round_distributions(source) - stored).max())
+        _, source = execute(
+            circuits.instructions.select(at),
+            circuits.measured[at],
+            [execution_seed(seeds[row]) for row in chosen[at]],
+            circuits.shots[at],
+            executor,
+            job,
+            randomizations,
+        )
+        stored = to_bit_order(part.noisy_exact[at], circuits.measured[at])
+        differences.append(np.abs(source - stored).max())
     return float(np.max(differences))  # NaN stays NaN
 
 

@@ -94,6 +94,8 @@ class _Collector:
         self._handles: dict[str, ServiceJob] = {}
         self._cancelled: set[int] = set()  # in this call: not submitted again by it
         self._fetched: set[int] = set()
+        self._compilations = max(1, self._dataset.twirling.randomizations)  # of each circuit
+        self._shots = self._dataset.shots // self._compilations
         self._counts = {"submitted": 0, "fetched": 0}
         self._refusal: QmendError | None = None
 
@@ -175,11 +177,12 @@ class _Collector:
     def _submit(self, job: int) -> None:
         drawn = self._jobs.draw(job)
         layout, target = self._collection.device.layout, self._service.opened.backend.target
-        circuits = isa_circuits(drawn.table, drawn.measured, layout, target)
+        table, measured = drawn.compilations(self._dataset.twirling.randomizations)
+        circuits = isa_circuits(table, measured, layout, target)
         tries = sessions = 0
         while not self._adopt(job):
             try:
-                handle = self._service.opened.submit(circuits, self._dataset.shots, self._tag(job))
+                handle = self._service.opened.submit(circuits, self._shots, self._tag(job))
             except SessionEndedError as error:
                 sessions += 1
                 if sessions > 2:
@@ -261,7 +264,7 @@ class _Collector:
         try:
             result = self._service.ask(handle.result)
             counts = outcome_counts(
-                result, len(drawn.seeds), drawn.measured.shape[1], self._dataset.shots
+                result, len(drawn.seeds), self._compilations, drawn.measured.shape[1], self._shots
             )
         except QmendError as error:
             reason = str(error)

@@ -49,8 +49,14 @@ def isa_circuits(
     return circuits
 
 
-def outcome_counts(result: Any, circuits: int, n_bits: int, shots: int) -> IntArray:
+def outcome_counts(
+    result: Any, circuits: int, compilations: int, n_bits: int, shots: int
+) -> IntArray:
     """(circuits, 2^n_bits) counts of a sampler's result, bit ``k`` of an index: classical bit k.
+
+    Args:
+        compilations: of each circuit, one after the other, whose counts are added up.
+        shots: of each compilation.
 
     Raises:
         QmendError: if the result is not of the shape that was asked for.
@@ -59,10 +65,10 @@ def outcome_counts(result: Any, circuits: int, n_bits: int, shots: int) -> IntAr
         count = len(result)
     except TypeError:
         raise QmendError(f"the result is no list of circuits but {type(result).__name__}") from None
-    if count != circuits:
-        raise QmendError(f"the result holds {count} circuits, not {circuits}")
+    if count != circuits * compilations:
+        raise QmendError(f"the result holds {count} circuits, not {circuits * compilations}")
     counts = np.zeros((circuits, 2**n_bits), dtype=np.int64)
-    for index in range(circuits):
+    for index in range(count):
         bits = getattr(result[index].data, REGISTER, None)
         if bits is None:
             raise QmendError(f"circuit {index} of the result has no register {REGISTER!r}")
@@ -74,6 +80,6 @@ def outcome_counts(result: Any, circuits: int, n_bits: int, shots: int) -> IntAr
             raise QmendError(
                 f"circuit {index} of the result has {bits.num_shots} shots, not {shots}"
             )
-        for outcome, count in bits.get_int_counts().items():
-            counts[index, outcome] = count
+        for outcome, frequency in bits.get_int_counts().items():
+            counts[index // compilations, outcome] += frequency
     return counts

@@ -23,7 +23,7 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
     """Refuse a config that gives no job.
 
     Raises:
-        QmendError: if device, layout or job size don't fit.
+        QmendError: if device, layout, job size or shots don't fit.
     """
     needed = {"runtime": "runtime", "local": "fake"}[config.execution]
     if device.provider != needed:
@@ -38,10 +38,18 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
             f"dataset.family.n_qubits is {dataset.family.n_qubits}, but device.layout has {length} "
             "qubits; make the two equal."
         )
-    if dataset.job_size > MAX_JOB_SIZE:
+    randomizations = dataset.twirling.randomizations
+    if dataset.job_size * max(1, randomizations) > MAX_JOB_SIZE:
+        each = f" in {randomizations} randomizations each" if randomizations else ""
         raise QmendError(
-            f"dataset.job_size={dataset.job_size} is more than the {MAX_JOB_SIZE} circuits of a "
-            "job; choose a smaller one."
+            f"dataset.job_size={dataset.job_size}{each} is more than the {MAX_JOB_SIZE} circuits "
+            "of a job; choose a smaller one."
+        )
+    if randomizations and dataset.shots % randomizations:
+        raise QmendError(
+            f"dataset.shots={dataset.shots} is no multiple of dataset.twirling.randomizations="
+            f"{randomizations}, and all circuits of a job on hardware have equal shots; choose "
+            f"dataset.shots={dataset.shots // randomizations * randomizations}."
         )
 
 

@@ -34,7 +34,7 @@ class CollectionPlan:
     """Size and cost of a collection before it starts.
 
     Attributes:
-        jobs, circuits: that would still be submitted.
+        jobs, circuits: that would still be submitted, each randomization a circuit.
         shots: of each circuit.
         there: jobs that are already fetched or submitted.
         depth, two_qubit: (median, largest) of the ``sampled`` circuits.
@@ -78,22 +78,25 @@ def plan(
     if ledger.opening is None:
         check_usable(resolved)
     backend = service(resolved, config).backend
-    drawn = [draw_job(setup, job, {}) for job in range(min(_SAMPLED_JOBS, dataset.jobs))]
-    delay = rep_delay(backend)
+    randomizations = dataset.twirling.randomizations
+    drawn = [
+        draw_job(setup, job, {}).compilations(randomizations)
+        for job in range(min(_SAMPLED_JOBS, dataset.jobs))
+    ]
+    each, delay = max(1, randomizations), rep_delay(backend)
+    shots, calibration = dataset.shots // each, setup.device.calibration
     seconds = sum(
-        quantum_seconds(
-            d.table, d.measured, setup.device.calibration, resolved.layout, dataset.shots, delay
-        )
-        for d in drawn
+        quantum_seconds(table, measured, calibration, resolved.layout, shots, delay)
+        for table, measured in drawn
     )
-    depth = np.concatenate([d.table.depth() for d in drawn])
-    two_qubit = np.concatenate([d.table.count(*TWO_QUBIT) for d in drawn])
+    depth = np.concatenate([table.depth() for table, _ in drawn])
+    two_qubit = np.concatenate([table.count(*TWO_QUBIT) for table, _ in drawn])
     there = sum(r.state in ("submitted", "done", "fetched") for r in ledger.jobs.values())
     left = dataset.jobs - there
     return CollectionPlan(
         jobs=left,
-        circuits=left * dataset.job_size,
-        shots=dataset.shots,
+        circuits=left * dataset.job_size * each,
+        shots=shots,
         there=there,
         sampled=len(depth),
         depth=(float(np.median(depth)), float(depth.max())),

@@ -8,10 +8,9 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
+from qmend.generation.execution import execute
 from qmend.generation.job import generation_setup
-from qmend.noise.readout import apply_readout
-from qmend.simulation.sampling import sample_counts
-from qmend.types import FloatArray, IntArray, QmendError
+from qmend.types import FloatArray, QmendError
 
 #: Sets the shots of further circuits apart from those of the dataset.
 _STREAM = 2
@@ -21,7 +20,8 @@ class SimulatedRunner:
     """Runs circuits under a simulated dataset's noise; a :class:`qmend.mitigation.base.Runner`.
 
     Each further circuit runs in the job of its circuit: with that job's calibration, readout error
-    and drift. The circuit and the number of the further one decide the seed of its shots.
+    and drift, and with as many random compilations as the dataset's own circuits. The circuit and
+    the number of the further one decide the seed of its shots.
 
     Args:
         exact: give the probabilities themselves, as if with infinitely many shots.
@@ -58,28 +58,25 @@ class SimulatedRunner:
             )
         k = len(further) // len(ids)
         jobs = np.repeat(np.array([self._job[name] for name in ids], dtype=np.int64), k)
-        probabilities = np.empty((len(further), 2**further.n_qubits))
+        shots = np.repeat(circuits.shots, k)
+        seeds = [
+            np.random.SeedSequence([int(name, 16), number, _STREAM])
+            for name in ids
+            for number in range(k)
+        ]
+        chain_order = np.tile(np.arange(further.n_qubits), (len(further), 1))
+        out = np.empty((len(further), 2**further.n_qubits))
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
             executor = self._setup.executor(job)
-            before = executor.probabilities(further.select(at), job)
-            probabilities[at] = apply_readout(before, executor.readout)
-        if not self.exact:
-            seeds = [
-                np.random.SeedSequence([int(name, 16), number, _STREAM])
-                for name in ids
-                for number in range(k)
-            ]
-            probabilities = _sample(probabilities, np.repeat(circuits.shots, k), seeds)
-        return probabilities.reshape(len(ids), k, 2**further.n_qubits)
-
-
-def _sample(
-    probabilities: FloatArray, shots: IntArray, seeds: list[np.random.SeedSequence]
-) -> FloatArray:
-    """Draw frequencies (M, 2^n) of as many shots as each row has."""
-    out = np.empty_like(probabilities)
-    for count in np.unique(shots).tolist():
-        at = np.flatnonzero(shots == count)
-        out[at] = sample_counts(probabilities[at], count, [seeds[row] for row in at]) / count
-    return out
+            counts, exact = execute(
+                further.select(at),
+                chain_order[at],
+                [seeds[row] for row in at],
+                shots[at],
+                executor,
+                job,
+                self._setup.dataset.twirling.randomizations,
+            )
+            out[at] = exact if self.exact else counts / shots[at, None]
+        return out.reshape(len(ids), k, 2**further.n_qubits)

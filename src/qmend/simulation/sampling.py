@@ -54,21 +54,23 @@ def _cumulative(probabilities: FloatArray) -> FloatArray:
 
 
 def sample_counts(
-    probabilities: FloatArray, shots: int, seeds: Sequence[np.random.SeedSequence]
+    probabilities: FloatArray, shots: int | IntArray, seeds: Sequence[np.random.SeedSequence]
 ) -> IntArray:
-    """(N, 2^n) multinomial counts; row i depends on ``probabilities[i]`` and ``seeds[i]`` alone.
+    """(N, 2^n) multinomial counts; row i depends on its own distribution, shots and seed alone.
 
     Probabilities are first rounded to the grid. Each shot draws an integer uniform over its
     steps, and the inverse of the distribution function gives its outcome.
+
+    Args:
+        shots: of all rows, or (N,) of each.
     """
     grid = np.rint(round_distributions(probabilities) * STEPS)
     cumulative = np.cumsum(grid, axis=1).astype(np.int64)
     counts = np.zeros(grid.shape, dtype=np.int64)
     count = _compiled_counting()
-    for row, seed in enumerate(seeds):
-        draws = np.random.Generator(np.random.PCG64(seed)).integers(
-            0, STEPS, shots, dtype=np.uint32
-        )
+    drawn = np.broadcast_to(shots, len(seeds)).tolist()
+    for row, (size, seed) in enumerate(zip(drawn, seeds, strict=True)):
+        draws = np.random.Generator(np.random.PCG64(seed)).integers(0, STEPS, size, dtype=np.uint32)
         count(cumulative[row], draws, counts[row])
     return counts
 

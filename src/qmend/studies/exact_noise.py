@@ -65,7 +65,7 @@ def known_noise(
         progress: called with the number of circuits that are done, and of all.
 
     Raises:
-        QmendError: if the dataset was measured.
+        QmendError: if the dataset was measured, or its circuits were randomized.
     """
     recipe = dataset.manifest.recipe
     if dataset.manifest.origin != "simulated":
@@ -74,6 +74,11 @@ def known_noise(
             "simulated dataset."
         )
     setup = generation_setup(*recipe_configs(recipe))
+    if setup.dataset.twirling.randomizations:
+        raise QmendError(
+            f"{dataset.folder} was measured by randomized compiling, and the error maps are those "
+            "of circuits as compiled; choose dataset.twirling.randomizations=0."
+        )
     table = dataset.rows.circuits.instructions
     strings = z_strings(table.n_qubits)
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
