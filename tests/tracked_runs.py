@@ -119,7 +119,6 @@ def scored_run(
         run.metrics(summary.metrics())
         run.metrics(
             {
-                "test/uniform_l1rc_constant": 0.0,
                 "cost/seconds": 1.5,
                 "cost/parameters": 1234.0,
                 "cost/shots_factor": 1.0,

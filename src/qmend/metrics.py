@@ -18,8 +18,6 @@ HARM_THRESHOLD = 0.05
 KL_FLOOR = 1e-9
 #: With at least this many jobs in the test split the bootstrap resamples jobs, else circuits.
 MIN_JOBS = 20
-#: An L1 distance from uniform that is rounding: such an ideal distribution is uniform itself.
-UNIFORM_TOLERANCE = 1e-9
 
 
 def l1(p: FloatArray, q: FloatArray) -> FloatArray:
@@ -64,21 +62,6 @@ def l1rc(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatAr
     with np.errstate(divide="ignore", invalid="ignore"):
         change: FloatArray = np.where(before > 0, (after - before) / before, np.nan)
     return change
-
-
-def uniform_l1rc(ideal: FloatArray, of_uniform: FloatArray) -> FloatArray:
-    """Compute the L1RC of a mitigator that gets the uniform distribution u for a measurement.
-
-    (N,) (|ideal - f(u)| - |ideal - u|) / |ideal - u|: the part of the ideal recovered from no
-    measurement. NaN where the ideal is u itself.
-
-    Args:
-        of_uniform: (N, 2^n) or (2^n,) f(u), the mitigator's output.
-    """
-    uniform = np.full_like(ideal, 1.0 / ideal.shape[1])
-    change = l1rc(ideal, uniform, np.broadcast_to(of_uniform, ideal.shape))
-    recovered: FloatArray = np.where(l1(ideal, uniform) > UNIFORM_TOLERANCE, change, np.nan)
-    return recovered
 
 
 def median_l1rc(values: FloatArray) -> float:

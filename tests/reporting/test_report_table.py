@@ -135,9 +135,16 @@ def test_shots_are_shown_where_they_differ_and_simulation_is_marked(board):
     table = leaderboard_table(other, ranked=False)
     cells = [dict(zip(table.headings, table.texts(r), strict=True)) for r in table.rows[:2]]
     assert [row["shots"] for row in cells] == ["1x", "3x"]
-    assert [row["uniform"] for row in cells] == ["0.000", "0.000†"]
+    assert [row["own slope"] for row in cells] == ["0.00", "0.00†"]
+    assert [row["own gain %"] for row in cells] == ["0.0", "0.0"]
     assert "† simulates its circuits" in caption(other)
-    assert f"best constant {first.constant:.3f}" in caption(other)
+    assert "own slope, own gain" in caption(other)
+    old = replace(first, metrics={k: v for k, v in first.metrics.items() if "/own_" not in k})
+    older = leaderboard_table(Leaderboard.of([old]))
+    (row,) = older.rows
+    shown = dict(zip(older.headings, older.texts(row), strict=True))
+    assert shown["own slope"] == shown["own gain %"] == ""
+    assert "own slope" not in older.caption
 
 
 def test_one_that_simulates_is_neither_marked_best_nor_compared(board):

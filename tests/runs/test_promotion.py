@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,6 +191,19 @@ def test_one_that_simulates_is_never_champion(own: Store, better: str) -> None:
     assert champion(own) is None
 
 
+def test_one_whose_simulation_was_not_measured_needs_force(own: Store, better: str) -> None:
+    """As a run of an older version."""
+    with closing(sqlite3.connect(own.root / "mlflow.db")) as connection, connection:
+        for table in ("metrics", "latest_metrics"):
+            connection.execute(f"DELETE FROM {table} WHERE key LIKE 'test/own%'")
+    with pytest.raises(QmendError, match=r"was not measured.*--force"):
+        promote(own, better)
+    assert versions(own) == []
+    done = promote(own, better, force=True)
+    assert (done.champion, done.forced) == (True, True)
+    assert "was not measured" in done.reason
+
+
 def test_a_run_without_a_finished_network_is_refused(own: Store, better: str) -> None:
     with (
         start_run(own, "empty", {"kind": "train"}, {}) as run,
@@ -232,12 +247,12 @@ def test_a_champion_of_other_data_is_scored_on_the_challenger_s(
     (run,) = own.runs("tags.kind = 'evaluation'")
     assert run.data.tags["checkpoint_run"] == better
     assert run.data.tags["dataset_sha"] == other.manifest.dataset_sha
-    part, uniform = other.part("test"), np.full_like(other.part("test").ideal, 1 / 32)
+    part = other.part("test")
     medians = []
     for run_id in (challenger, better):
         network, _ = load_checkpoint(checkpoint_folder(own, run_id))
         mitigated = LearnedMitigator(network).mitigate(part.circuits)
-        medians.append(np.median(score(part, mitigated, uniform).l1rc))
+        medians.append(np.median(score(part, mitigated).l1rc))
     assert done.comparison is not None
     difference = done.comparison.difference.value
     assert difference == pytest.approx(medians[0] - medians[1], abs=1e-6)

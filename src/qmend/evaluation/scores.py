@@ -18,11 +18,8 @@ from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 if TYPE_CHECKING:  # reading scores needs no circuits
     from qmend.datasets.table import LabelledCircuits
 
-#: A mitigator simulates its circuits if its median ``uniform_l1rc`` is lower than that of the best
-#: constant distribution by more than this.
-SIMULATION_MARGIN = 0.05
 #: The figures of each circuit.
-FIGURES = ("l1rc", "tv", "hellinger", "rmse", "kl", "uniform_l1rc")
+FIGURES = ("l1rc", "tv", "hellinger", "rmse", "kl")
 
 
 @dataclass(frozen=True)
@@ -31,8 +28,6 @@ class Scores:
 
     Attributes:
         circuit_id, job_id: strings.
-        uniform_l1rc: share of the ideal recovered from the uniform distribution,
-            :func:`qmend.metrics.uniform_l1rc`.
     """
 
     circuit_id: AnyArray
@@ -42,7 +37,6 @@ class Scores:
     hellinger: FloatArray
     rmse: FloatArray
     kl: FloatArray
-    uniform_l1rc: FloatArray
 
     def __len__(self) -> int:
         return len(self.l1rc)
@@ -109,7 +103,7 @@ class Summary:
 
     Attributes:
         figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``,
-            ``rmse``, ``kl``, ``uniform_l1rc``.
+            ``rmse``, ``kl``; of a run also those of :mod:`qmend.evaluation.simulation`.
         unit: of the bootstrap, ``jobs`` or ``circuits``.
         excluded: circuits without noisy error, left out of L1RC.
     """
@@ -136,24 +130,19 @@ class Summary:
         return Summary(figures, unit, int(logged.get(f"{prefix}excluded", 0)))
 
 
-def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray) -> Scores:
+def score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
     """Score mitigated distributions (N, 2^n), chain order.
-
-    Args:
-        of_uniform: (N, 2^n) the mitigator's output where the uniform distribution takes the
-            place of the measured ones.
 
     Raises:
         QmendError: if a mitigated distribution is not finite.
     """
     ideal, noisy = data.ideal, data.circuits.noisy
-    for values in (mitigated, of_uniform):
-        if not np.isfinite(values).all():
-            row = int(np.argwhere(~np.isfinite(values))[0][0])
-            raise QmendError(
-                f"The mitigated distribution of circuit {row} is not finite: train the network "
-                "again, with a smaller optimizer.lr."
-            )
+    if not np.isfinite(mitigated).all():
+        row = int(np.argwhere(~np.isfinite(mitigated))[0][0])
+        raise QmendError(
+            f"The mitigated distribution of circuit {row} is not finite: train the network "
+            "again, with a smaller optimizer.lr."
+        )
     return Scores(
         data.circuit_id,
         data.job_id,
@@ -162,7 +151,6 @@ def score(data: LabelledCircuits, mitigated: FloatArray, of_uniform: FloatArray)
         hellinger=metrics.hellinger(ideal, mitigated),
         rmse=metrics.rmse(ideal, mitigated),
         kl=metrics.kl_divergence(ideal, mitigated),
-        uniform_l1rc=metrics.uniform_l1rc(ideal, of_uniform),
     )
 
 
@@ -181,24 +169,10 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
             "hellinger": of(scores.hellinger, np.mean),
             "rmse": of(scores.rmse, np.mean),
             "kl": of(scores.kl, np.mean),
-            "uniform_l1rc": of(scores.uniform_l1rc, metrics.median_l1rc),
         },
         unit=bootstrap.unit,
         excluded=int(np.isnan(scores.l1rc).sum()),
     )
-
-
-def simulates(summary: Summary, constant: float) -> bool:
-    """Tell whether a mitigator recovers more than a constant without measurement.
-
-    A sufficient sign, not a necessary one: a simulated factor on each measured parity has nothing
-    to act on here, so that such a mitigator has to say itself that it simulates.
-
-    Args:
-        constant: median ``uniform_l1rc`` of the best constant distribution on the same circuits;
-            one that fits them worse than the uniform distribution counts as that, 0.
-    """
-    return summary.figures["uniform_l1rc"].value < min(constant, 0.0) - SIMULATION_MARGIN
 
 
 def reference(data: LabelledCircuits) -> Interval | None:

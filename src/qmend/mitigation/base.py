@@ -11,7 +11,7 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.registry import Registry
-from qmend.types import FloatArray, QmendError
+from qmend.types import FloatArray, IntArray, QmendError
 
 if TYPE_CHECKING:  # a config names baselines, and needs no tables
     from qmend.datasets.table import LabelledCircuits
@@ -27,8 +27,6 @@ class Mitigator(ABC):
     shots_factor: float = 1.0
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
     noiseless_error: float = 1e-6
-    #: Whether it simulates the circuit that it mitigates: a reference, no practical method.
-    simulates: bool = False
     #: Whether uniform outcomes of unmeasured qubits stay so, and the others are mitigated as by
     #: their own distribution.
     takes_unmeasured: bool = False
@@ -45,13 +43,18 @@ class Mitigator(ABC):
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """Return distributions (N, 2^n) in chain order, rows summing to one."""
 
-    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
-        """Mitigate the uniform distribution (N, 2^n) in place of each noisy one.
+    def mitigate_others(
+        self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
+    ) -> FloatArray:
+        """Mitigate the measurements of other circuits as if they were of these.
 
-        Shots, circuits and calibrations stay. Any gain over the uniform distribution then does not
-        come from the measurement.
+        Each circuit keeps its instructions and its calibration.
+
+        Args:
+            others: N measured circuits.
+            flips: (N,) bits that are flipped in all outcomes of each measurement.
         """
-        return self.mitigate(_unmeasured(circuits))
+        return self.mitigate(_exchanged(circuits, others, flips))
 
 
 #: Mitigators without a network, by name.
@@ -60,8 +63,16 @@ BASELINES: Registry[type[Mitigator]] = Registry(
 )
 
 
-def _unmeasured(circuits: CircuitBatch) -> CircuitBatch:
-    return replace(circuits, noisy=np.full_like(circuits.noisy, 1.0 / circuits.noisy.shape[1]))
+def _flipped(distributions: FloatArray, flips: IntArray) -> FloatArray:
+    """Flip bits of all outcomes: (N, ..., 2^m) p(x) -> p(x ^ flips)."""
+    outcomes = np.arange(distributions.shape[-1]) ^ flips[:, None]
+    shape = (len(flips), *[1] * (distributions.ndim - 2), outcomes.shape[1])
+    flipped: FloatArray = np.take_along_axis(distributions, outcomes.reshape(shape), axis=-1)
+    return flipped
+
+
+def _exchanged(circuits: CircuitBatch, others: CircuitBatch, flips: IntArray) -> CircuitBatch:
+    return replace(circuits, noisy=_flipped(others.noisy, flips), shots=others.shots)
 
 
 class MultiCircuitMitigator(Mitigator):
@@ -74,6 +85,8 @@ class MultiCircuitMitigator(Mitigator):
     #: Whether the further circuits are others than the one it mitigates, with an output of
     #: their own; else they are the same circuit again, such as with its gates folded.
     other_circuits: ClassVar[bool] = False
+    #: Whether it takes the probabilities of the further circuits, as of infinitely many shots.
+    exact_results: ClassVar[bool] = False
 
     @abstractmethod
     def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
@@ -129,24 +142,29 @@ class ExecutedMitigator(Mitigator):
     def __init__(self, mitigator: MultiCircuitMitigator, runner: Runner) -> None:
         self.mitigator, self.runner = mitigator, runner
         self.name, self.parameters = mitigator.name, mitigator.parameters
-        self.shots_factor, self.simulates = mitigator.shots_factor, mitigator.simulates
+        self.shots_factor = mitigator.shots_factor
         self.noiseless_error = mitigator.noiseless_error
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         further = self.mitigator.construct_circuits(circuits)
         return self.mitigator.combine_results(circuits, self.runner(circuits, further))
 
-    def mitigate_uniform(self, circuits: CircuitBatch) -> FloatArray:
-        """Mitigate as :meth:`Mitigator.mitigate_uniform`, reruns of the circuit uniform too.
+    def mitigate_others(
+        self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
+    ) -> FloatArray:
+        """Mitigate as :meth:`Mitigator.mitigate_others`, reruns exchanged too.
 
-        Other circuits are run as ever, but for those that happen to be the circuit.
+        A measurement of another circuit comes with that circuit's own reruns. Further circuits that
+        are others are run as ever, but for those that happen to be the circuit.
         """
-        unmeasured = _unmeasured(circuits)
-        further = self.mitigator.construct_circuits(unmeasured)
-        shape = (len(circuits), len(further) // len(circuits), circuits.noisy.shape[1])
-        results = np.full(shape, 1.0 / shape[2])
-        if self.mitigator.other_circuits:
-            own = np.array(circuits.instructions.circuit_ids())[:, None]
-            same = np.array(further.circuit_ids()).reshape(shape[:2]) == own
-            results = np.where(same[:, :, None], results, self.runner(unmeasured, further))
-        return self.mitigator.combine_results(unmeasured, results)
+        exchanged = _exchanged(circuits, others, flips)
+        if not self.mitigator.other_circuits:
+            further = self.mitigator.construct_circuits(others)
+            results = _flipped(self.runner(others, further), flips)
+            return self.mitigator.combine_results(exchanged, results)
+        further = self.mitigator.construct_circuits(exchanged)
+        results = self.runner(circuits, further)
+        own = np.array(circuits.instructions.circuit_ids())[:, None]
+        same = np.array(further.circuit_ids()).reshape(results.shape[:2]) == own
+        results = np.where(same[:, :, None], exchanged.noisy[:, None], results)
+        return self.mitigator.combine_results(exchanged, results)

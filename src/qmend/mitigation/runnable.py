@@ -48,7 +48,7 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
         try:
             mitigator = kind()
             if isinstance(mitigator, MultiCircuitMitigator):
-                runner = SimulatedRunner(dataset, exact=mitigator.simulates)
+                runner = SimulatedRunner(dataset, exact=mitigator.exact_results)
                 mitigator = ExecutedMitigator(mitigator, runner)
             mitigators.append(mitigator)
         except QmendError as error:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from qmend.evaluation.comparison import Comparison
+from qmend.evaluation.simulation import GAIN, SLOPE
 from qmend.metrics import interval_text
 from qmend.reporting.numbers import (
     count_text,
@@ -50,8 +51,8 @@ def leaderboard_table(
         comparison = board.compare(c, best)
         return Cell(signed_text(comparison.difference), comparison.word)
 
-    def uniform(c: Configuration) -> str:
-        return _value(c, "uniform_l1rc", 3) + (SIMULATES if c.simulates else " ")
+    def slope(c: Configuration) -> str:
+        return _value(c, SLOPE, 2) + (SIMULATES if c.simulates else " ")
 
     def seconds(c: Configuration) -> str:
         trained_before = c.kind == "evaluation" and c.seconds == 0
@@ -74,7 +75,8 @@ def leaderboard_table(
         (Column.number("TV"), lambda c: _value(c, "tv", 3), True),
         (Column("Hellinger", None), lambda c: _value(c, "hellinger", 3), True),
         (Column("KL", None), lambda c: _value(c, "kl", 3), True),
-        (Column.number("uniform"), uniform, True),
+        (Column("own slope", "own\nslope"), slope, True),
+        (Column("own gain %", None), lambda c: _value(c, GAIN, 1), True),
         (Column.number("shots"), lambda c: f"{c.shots_factor:g}x", shots_differ),
         (Column("parameters", "para-\nmeters"), lambda c: count_text(c.parameters), True),
         (Column("seconds", "sec-\nonds"), seconds, True),
@@ -129,10 +131,11 @@ def caption(board: Leaderboard) -> str:
     ]
     if first.summary.excluded:
         parts.append(f"{first.summary.excluded} circuits without noisy error left out")
-    uniform = "uniform: median L1RC recovered from the uniform distribution"
-    if not math.isnan(first.constant):
-        uniform += f" (best constant {round(first.constant, 3) + 0.0:.3f})"
-    parts.append(uniform)
+    if any(SLOPE in c.figures for c in board.configurations):
+        parts.append(
+            "own slope, own gain: how far the output follows the circuit's own ideal where another "
+            "circuit's measurement is given; 0: not at all"
+        )
     if any(len(c.seeds) > 1 for c in board.configurations):
         parts.append(
             "with several seeds: means, and the interval from the lowest lower to the highest "
@@ -165,8 +168,10 @@ def uneven_seeds(board: Leaderboard) -> str:
 def verdicts(board: Leaderboard) -> list[str]:
     """List which baselines the best beats, and which models simulate, in sentences."""
     lines = [
-        f"{c.name} simulates its circuits: from the uniform distribution alone it recovers "
-        f"{_value(c, 'uniform_l1rc', 3)}; it is out of the running."
+        f"{c.name} simulates its circuits: where another circuit's measurement is given, the size "
+        f"of its parities follows its own ideal with a slope of {_value(c, SLOPE, 2) or '?'}, and "
+        f"its own features change the L1 error by {_value(c, GAIN, 1) or '?'} %; it is out of the "
+        "running."
         for c in board.models
         if c.simulates
     ]

@@ -109,10 +109,6 @@ class Configuration:
     def shots_factor(self) -> float:
         return self._mean("shots_factor")
 
-    @property
-    def constant(self) -> float:
-        return self._mean("constant")
-
     def _mean(self, attribute: str) -> float:
         return float(np.mean([getattr(run, attribute) for run in self.runs]))
 
@@ -120,7 +116,7 @@ class Configuration:
     def record(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         names = ("name", "kind", "seeds", "parameters", "seconds", "shots_factor", "simulates")
-        plain = {name: getattr(self, name) for name in (*names, "constant", "run_ids")}
+        plain = {name: getattr(self, name) for name in (*names, "run_ids")}
         return {**plain, "figures": {name: vars(figure) for name, figure in self.figures.items()}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
-from qmend.metrics import Bootstrap, interval_text
+from qmend.evaluation.simulation import SLOPE
+from qmend.metrics import Bootstrap, Interval, interval_text
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.logged_dataset import logged_dataset
 from qmend.runs.scoring import Context
@@ -68,14 +70,15 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
     """Register a run's network; make it champion if it wins.
 
     A champion that was scored on other data is scored on the test split of the run's data first,
-    as a tracked run. A network that simulates its circuits never becomes champion.
+    as a tracked run. A network that simulates its circuits never becomes champion, one of which
+    that was not measured only by force.
 
     Args:
         force: make it the champion whatever the comparison says; the version's tags record it.
 
     Raises:
-        QmendError: if the run has no scored network, the two can't be compared (not with
-            force), or it simulates (with force).
+        QmendError: if the run has no scored network, the two can't be compared or whether it
+            simulates was not measured (not with force), or it simulates (with force).
     """
     run = _candidate(store, run_id)
     simulates = run.data.tags["simulates"] == "true"
@@ -92,6 +95,7 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
             return Promotion(previous.number, True, previous, None, "it was already")
         comparison, reason = None, ""
         try:
+            _check_measured(run)
             comparison = judge(_scores(store, run_id), _champion_scores(store, previous, run))
         except QmendError as error:
             if not force:
@@ -109,6 +113,21 @@ def promote(store: Store, run_id: str, force: bool = False) -> Promotion:
                 )
             crown(store, version)
     return Promotion(version, wins or forced, previous, comparison, reason, forced)
+
+
+def _check_measured(run: MlflowRun) -> None:
+    """Refuse a run that says nothing of a simulation.
+
+    Raises:
+        QmendError: for a run of an older version, or of too small a test split.
+    """
+    slope = Interval.read(run.data.metrics, f"test/{SLOPE}")
+    if slope is None or math.isnan(slope.value):
+        raise QmendError(
+            f"Whether the network of run {run.info.run_id} simulates its circuits was not "
+            "measured: its test split is too small, or an older version scored it; train it again, "
+            "on a larger dataset, or use --force."
+        )
 
 
 def _number(version: Version | None) -> int | None:

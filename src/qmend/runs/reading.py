@@ -100,11 +100,6 @@ class ScoredRun:
         return self.metrics.get("cost/shots_factor", 1.0)
 
     @property
-    def constant(self) -> float:
-        """Median ``uniform_l1rc`` of the best constant distribution; NaN if not logged."""
-        return self.metrics.get(f"{self.split}/uniform_l1rc_constant", float("nan"))
-
-    @property
     def median(self) -> float:
         """Median L1RC of all circuits."""
         return self.scores.median

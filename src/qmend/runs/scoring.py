@@ -6,20 +6,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any, Literal
 
 from qmend.datasets.table import Dataset, LabelledCircuits
-from qmend.evaluation.constant import best_constant
-from qmend.evaluation.scores import score, simulates, summarise
-from qmend.metrics import Bootstrap, median_l1rc, uniform_l1rc
+from qmend.evaluation.scores import score, summarise
+from qmend.evaluation.simulation import Meter, simulates
+from qmend.metrics import Bootstrap
 from qmend.mitigation.base import Mitigator
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.runs.reading import ScoredRun
 from qmend.tracking.display import axis_metrics, figure_tags
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
-from qmend.types import FloatArray, Split
+from qmend.types import Split
 
 #: ``all``: every row, of data that no model was trained on.
 ScoredSplit = Split | Literal["all"]
@@ -38,16 +37,6 @@ class Context:
     @property
     def scored(self) -> LabelledCircuits:
         return self.dataset.part(self.split)
-
-    @cached_property
-    def constant(self) -> FloatArray:
-        """(2^n,) the best constant distribution, fitted to the train split.
-
-        Without one, to the scored circuits themselves: it then is as good as one can be.
-        """
-        train = self.dataset.split == "train"
-        ideal = self.dataset.rows.ideal[train] if train.any() else self.scored.ideal
-        return best_constant(ideal)
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:
@@ -85,17 +74,16 @@ def score_run(
     history = history or {}
     data = context.scored
     mitigated = mitigator.mitigate(data.circuits)
-    scores = score(data, mitigated, mitigator.mitigate_uniform(data.circuits))
+    scores = score(data, mitigated)
     summary = summarise(scores, Bootstrap.over(data.job_id))
-    constant = median_l1rc(uniform_l1rc(data.ideal, context.constant))
-    simulating = mitigator.simulates or simulates(summary, constant)
+    exchanged = Meter.of(mitigator, data).figures
+    summary = replace(summary, figures={**summary.figures, **exchanged})
     change = summary.figures["l1rc_median"]
     params = context.store.client.get_run(run.run_id).data.params
     run.metrics(
         {
             **summary.metrics(f"{context.split}/"),
             **axis_metrics(params, f"{context.split}/l1rc_median", change.value),
-            f"{context.split}/uniform_l1rc_constant": constant,
             "cost/seconds": seconds,
             "cost/parameters": float(mitigator.parameters),
             "cost/shots_factor": mitigator.shots_factor,
@@ -104,7 +92,7 @@ def score_run(
     run.tags(
         {
             "bootstrap_unit": summary.unit,
-            "simulates": str(simulating).lower(),
+            "simulates": str(simulates(exchanged)).lower(),
             **figure_tags(
                 change,
                 summary.figures["improved_pct"].value,

@@ -19,6 +19,8 @@ _CURVES = ("val/l1rc_median", "val/loss")
 _SHOWN = {"tune/best": "reached", **{f"{split}/l1rc_median": "L1RC" for split in SCORED_SPLITS}}
 #: Tags that say what a scored run is: those that are on every screen, then the others.
 _METHOD, _MORE = ("architecture", "loss", "seed"), ("simulates", "head", "kind")
+#: Figures of the scored split at the right end.
+_SHOWN_WHOLE = ("tv", "kl", "own_slope", "own_gain_pct")
 _NAME_COLUMN, _TIME_COLUMN = "attributes.`Run Name`", "runDateAndNestInfo"
 #: In pixels. With name and time, objective and method fit into a window of 1600 pixels of which
 #: MLflow gives its assistant a quarter.
@@ -74,7 +76,7 @@ def list_columns(
     if rounded:
         yield _column("metrics", objective)
     if split in SCORED_SPLITS:
-        yield from (_column("metrics", f"{split}/{name}") for name in (*ends, "tv", "kl"))
+        yield from (_column("metrics", f"{split}/{name}") for name in (*ends, *_SHOWN_WHOLE))
 
 
 def _width(column: str) -> int:

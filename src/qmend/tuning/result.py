@@ -81,14 +81,14 @@ def _score(search: Search, trial: Trial) -> ScoredTrial:
     """Score a trial on the test split, once, in its own run."""
     context, run = search.context, search.run(trial)
     client, split = context.store.client, context.split
+    key = f"{split}/l1rc_median"
     metrics = client.get_run(trial.run_id).data.metrics
-    if f"{split}/uniform_l1rc_constant" not in metrics:
+    if key not in metrics:
         model, _ = load_checkpoint(checkpoint_folder(context.store, trial.run_id))
         name = f"trial {trial.number}"
         score_run(run, context, name, LearnedMitigator(model), trial.seconds)
         log_dataset(run, context.dataset, split)
         metrics = client.get_run(trial.run_id).data.metrics
-    key = f"{split}/l1rc_median"
     test = Interval.read(metrics, key)
     assert test is not None
     return ScoredTrial(

@@ -33,7 +33,7 @@ class ProbabilisticInversion(MultiCircuitMitigator):
     name = "probabilistic_inversion"
     #: It shrinks each parity for the shot noise that exact input does not have.
     noiseless_error = 2e-3
-    simulates = True
+    exact_results = True
 
     def construct_circuits(self, circuits: CircuitBatch) -> InstructionTable:
         return circuits.instructions
