@@ -41,7 +41,7 @@ Run = Callable[[list[str]], str]
 #: Added to the commands that a pattern matches: small sizes, and a port that is free.
 SMALLER = {
     # Circuits are made in this process: a worker of its own would cost its start.
-    r"qmend (data generate|train|tune|evaluate|study (architectures|known_noise))"
+    r"qmend (data generate|train|tune|evaluate|study (architectures|known_noise|twirling))"
     r"(?!.*=hardware_public)": "dataset.circuits=30 dataset.job_size=1 data.workers=1",
     r"qmend (train|tune|study published_noise)": "trainer.max_epochs=2",
     r"qmend .* online=": "online.circuits=20 trainer.batch_size=20",
@@ -56,6 +56,7 @@ SMALLER = {
     r"qmend study known_noise": """
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
+    r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
     r"qmend study hardware": "left_out=false replicates=2 baselines=[none]",
     r"qmend study noise_fidelity": "iterations=1 replicates=40",
     r"qmend study published_noise": """

@@ -30,6 +30,11 @@ def drawn(gate: str, seed: int, n: int = 3) -> list[tuple[str, int, int, float]]
     return out
 
 
+def twirl(gates: list[tuple[str, int, int, float]], *paulis: tuple[int, int]):
+    """Instructions of a circuit on two qubits with given Paulis before each two-qubit gate."""
+    return TwirlableCircuit(gates, 2).twirl(np.array([paulis])).circuit(0)
+
+
 def seeds(count: int) -> list[np.random.SeedSequence]:
     return [np.random.SeedSequence([k, 1]) for k in range(count)]
 
@@ -51,18 +56,17 @@ def test_the_twirls_of_a_gate_are_qiskits(gate):
     circuit = QuantumCircuit(2)
     getattr(circuit, gate)(0, 1)
     theirs = set()
-    for twirl in qiskit.circuit.pauli_twirl_2q_gates(circuit, gate, seed=5, num_twirls=300):
+    for drawn_twirl in qiskit.circuit.pauli_twirl_2q_gates(circuit, gate, seed=5, num_twirls=300):
         names = {0: [], 1: []}  # of the Paulis on each qubit, before and behind
-        for item in twirl.data:
+        for item in drawn_twirl.data:
             if len(item.qubits) == 1:
-                names[twirl.find_bit(item.qubits[0]).index].append(item.operation.name)
+                names[drawn_twirl.find_bit(item.qubits[0]).index].append(item.operation.name)
         theirs.add(
             tuple("IXZY".index(n.upper().replace("ID", "I")) for q in (0, 1) for n in names[q])
         )
     ours = set()
-    one = TwirlableCircuit([(gate, 0, 1, 0.0)], 2)
     for before in PAULIS:
-        instructions = one.twirl([before])
+        instructions = twirl([(gate, 0, 1, 0.0)], before)
         at = next(k for k, g in enumerate(instructions) if g[0] == gate)
         found = []
         for qubit in (0, 1):
@@ -87,17 +91,15 @@ def test_qiskits_optimisation_finds_no_gate_too_many():
 
 
 def test_an_x_costs_a_gate_only_where_the_qubit_has_none_and_a_z_nowhere():
-    bare = TwirlableCircuit([("cz", 0, 1, 0.0)], 2)
-    assert [len(bare.twirl([p])) for p in PAULIS] == [
+    assert [len(twirl([("cz", 0, 1, 0.0)], pair)) for pair in PAULIS] == [
         1 + sum(2 if p == 3 else p > 0 for p in pair) + before_and_behind
         for pair in PAULIS
         for before_and_behind in [sum(map(len, _behind_cz(*pair)))]
     ]
     dressed = [("sx", 0, -1, 0.0), ("sx", 1, -1, 0.0), ("cz", 0, 1, 0.0)]
     dressed += [("sx", 0, -1, 0.0), ("sx", 1, -1, 0.0)]
-    whole = TwirlableCircuit(dressed, 2)
     for pair in PAULIS:
-        names = [name for name, *_ in whole.twirl([pair])]
+        names = [name for name, *_ in twirl(dressed, pair)]
         assert (names.count("sx"), names.count("x")) == (4, 0)
 
 
@@ -116,9 +118,8 @@ def test_paulis_are_uniform_and_follow_from_the_circuits_own_seed():
     fewer = randomize(table, seeds(3), 4)
     assert fewer.circuit_ids()[:4] == together.circuit_ids()[:4]
     assert len(set(together.circuit_ids()[:40])) > 30  # of 256
-    first = TwirlableCircuit([("cx", 0, 1, 0.0)], 2)
     single = randomize(InstructionTable.from_circuits(2, [[("cx", 0, 1, 0.0)]]), seeds(1), 3200)
-    expected = [tuple(first.twirl([pair])) for pair in PAULIS]
+    expected = [tuple(twirl([("cx", 0, 1, 0.0)], pair)) for pair in PAULIS]
     counts = np.bincount(
         [expected.index(tuple(single.circuit(k))) for k in range(3200)], minlength=16
     )

@@ -65,10 +65,9 @@ def test_the_mean_over_all_twirls_is_the_exact_limit(algiers):
     gates += [("sx", 1, -1, 0.0), ("rz", 1, -1, 1.9), ("sx", 1, -1, 0.0), ("cx", 1, 0, 0.0)]
     gates += [("sx", 0, -1, 0.0)]
     noise, twirled = free_paulis(algiers, **GATES_ALONE)
-    circuit = TwirlableCircuit(gates, 5)
     pairs = list(product(range(4), repeat=2))
-    all_twirls = [circuit.twirl(paulis) for paulis in product(pairs, repeat=2)]
-    mean = noise.probabilities(InstructionTable.from_circuits(5, all_twirls)).mean(axis=0)
+    all_twirls = TwirlableCircuit(gates, 5).twirl(np.array(list(product(pairs, repeat=2))))
+    mean = noise.probabilities(all_twirls).mean(axis=0)
     table = InstructionTable.from_circuits(5, [gates])
     np.testing.assert_allclose(mean, twirled.probabilities(table)[0], atol=1e-12)
     assert np.abs(mean - noise.probabilities(table)[0]).sum() > 0.02

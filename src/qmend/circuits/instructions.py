@@ -155,6 +155,15 @@ class InstructionTable:
             np.array([t for *_, t in flat], dtype=np.float64),
         )
 
+    @staticmethod
+    def joined(tables: Sequence[InstructionTable]) -> InstructionTable:
+        """Join tables of one register size, the circuits one after the other."""
+        names = ("gate", "first", "second", "angle")
+        columns = [np.concatenate([getattr(table, name) for table in tables]) for name in names]
+        lengths = np.concatenate([table.lengths for table in tables])
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        return InstructionTable(tables[0].n_qubits, offsets, *columns)
+
     def circuit_ids(self, measured: IntArray | None = None) -> list[str]:
         """SHA-256 (first 32 hex digits) of each circuit's instructions and measurement order.
 

@@ -8,7 +8,8 @@ the one-qubit gates beside it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from qmend.types import IntArray, QmendError
 #: Largest difference allowed between the ideal distributions of a circuit and of one of its
 #: randomizations: angles are rounded to steps of 5.7e-12.
 TOLERANCE = 1e-9
+#: A qubit, and its one-qubit gates between two two-qubit gates.
+_Run = tuple[int, list[Instruction]]
 #: Matrices of I, X, Z, Y, as (x, z) bits of their number.
 _PAULIS = [
     np.array(rows, dtype=complex)
@@ -47,14 +50,14 @@ def randomize(
     """
     if not randomizations:
         return table
-    twirled = []
+    parts = []
     for k, seed in enumerate(seeds):
         circuit = TwirlableCircuit(table.circuit(k), table.n_qubits)
         child = np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, 0))
         size = (randomizations, circuit.two_qubit_gates, 2)
         drawn = np.random.Generator(np.random.PCG64(child)).integers(0, 4, size, dtype=np.uint32)
-        twirled += [circuit.twirl(paulis) for paulis in drawn.tolist()]
-    compilations = InstructionTable.from_circuits(table.n_qubits, twirled)
+        parts.append(circuit.twirl(drawn.astype(np.int64)))
+    compilations = InstructionTable.joined(parts)
     own = np.repeat(compiled_probabilities(table), randomizations, axis=0)
     if not (np.abs(compiled_probabilities(compilations) - own) <= TOLERANCE).all():
         raise QmendError(
@@ -75,63 +78,66 @@ class TwirlableCircuit:
     """A compiled circuit as runs of one-qubit gates and the two-qubit gates between them."""
 
     def __init__(self, instructions: Iterable[Instruction], n_qubits: int) -> None:
-        self._parts: list[tuple[Instruction, _Wire, _Wire]] = []
-        wires = [_Wire(q) for q in range(n_qubits)]
+        self._n_qubits = n_qubits
+        self._parts: list[tuple[Instruction, _Run, _Run]] = []
+        runs: list[_Run] = [(q, []) for q in range(n_qubits)]
         for instruction in instructions:
             name, a, b, _ = instruction
             if name in TWO_QUBIT:
-                self._parts.append((instruction, wires[a], wires[b]))
-                wires[a], wires[b] = _Wire(a), _Wire(b)
+                self._parts.append((instruction, runs[a], runs[b]))
+                runs[a], runs[b] = (a, []), (b, [])
             else:
-                wires[a].gates.append(instruction)
-        self._ends = wires
+                runs[a][1].append(instruction)
+        self._ends = runs
 
     @property
     def two_qubit_gates(self) -> int:
         return len(self._parts)
 
-    def twirl(self, paulis: Sequence[Sequence[int]]) -> list[Instruction]:
-        """Write the circuit with Paulis around its two-qubit gates.
+    def twirl(self, paulis: IntArray) -> InstructionTable:
+        """Write the circuit several times, with Paulis around its two-qubit gates.
 
         Args:
-            paulis: numbers of those before the first and second qubit of each gate.
+            paulis: (R, gates, 2) numbers of those before the first and second qubit of each gate.
         """
-        behind = [0] * len(self._ends)  # Pauli after the last two-qubit gate of each qubit
-        out: list[Instruction] = []
-        for (gate, first, second), (a, b) in zip(self._parts, paulis, strict=True):
+        pieces: list[list[Instruction]] = []  # of which the R circuits are put together
+        order: list[IntArray] = []  # (R,) number of each next piece
+
+        def append_run(run: _Run, before: IntArray, after: IntArray) -> None:
+            kinds, kind = np.unique(4 * before + after, return_inverse=True)
+            order.append(len(pieces) + kind)
+            gates = tuple(run[1])
+            pieces.extend(_merge(run[0], gates, *divmod(k, 4)) for k in kinds.tolist())
+
+        none = np.zeros(len(paulis), dtype=np.int64)
+        behind = [none] * self._n_qubits  # Paulis after the last two-qubit gate of each qubit
+        for number, (gate, first, second) in enumerate(self._parts):
             name, p, q, _ = gate
-            out += first.merged(behind[p], a)
-            out += second.merged(behind[q], b)
-            out.append(gate)
-            behind[p], behind[q] = _behind(name)[a][b]
-        for wire, pauli in zip(self._ends, behind, strict=True):
-            out += wire.merged(pauli, 0)
-        return out
+            a, b = paulis[:, number].T
+            append_run(first, behind[p], a)
+            append_run(second, behind[q], b)
+            order.append(none + len(pieces))
+            pieces.append([gate])
+            behind[p], behind[q] = _behind(name)[:, a, b]
+        for run, pauli in zip(self._ends, behind, strict=True):
+            append_run(run, pauli, none)
+        library = InstructionTable.from_circuits(self._n_qubits, pieces)
+        table = library.select(np.stack(order, axis=1).reshape(-1))
+        return replace(table, offsets=table.offsets[:: len(order)])
 
 
-class _Wire:
-    """One-qubit gates of a qubit between two two-qubit gates."""
-
-    def __init__(self, qubit: int) -> None:
-        self.qubit = qubit
-        self.gates: list[Instruction] = []
-        self._merged: dict[tuple[int, int], list[Instruction]] = {}
-
-    def merged(self, before: int, after: int) -> list[Instruction]:
-        """Write the gates with a Pauli before and one after them, as few as these need."""
-        if (before, after) not in self._merged:
-            run = Run()
-            for gate, angle in self._with_paulis(before, after):
-                run.append(gate, angle)
-            run.simplify()
-            self._merged[before, after] = run.instructions(self.qubit)
-        return self._merged[before, after]
-
-    def _with_paulis(self, before: int, after: int) -> Iterator[tuple[str, float]]:
-        yield from _pauli_gates(before)
-        for name, _, _, angle in self.gates:
-            yield name, angle
-        yield from _pauli_gates(after)
+@lru_cache(maxsize=2**14)  # many runs are empty, or one basis change
+def _merge(qubit: int, run: tuple[Instruction, ...], before: int, after: int) -> list[Instruction]:
+    """Write a run with a Pauli before and one after it, in as few gates as these need."""
+    merged = Run()
+    for gate, angle in _pauli_gates(before):
+        merged.append(gate, angle)
+    for gate, _, _, angle in run:
+        merged.append(gate, angle)
+    for gate, angle in _pauli_gates(after):
+        merged.append(gate, angle)
+    merged.simplify()
+    return merged.instructions(qubit)
 
 
 def _pauli_gates(pauli: int) -> Iterator[tuple[str, float]]:
@@ -143,17 +149,15 @@ def _pauli_gates(pauli: int) -> Iterator[tuple[str, float]]:
 
 
 @cache
-def _behind(gate: str) -> list[list[tuple[int, int]]]:
-    """Paulis behind a two-qubit gate, by those before its first and second qubit."""
+def _behind(gate: str) -> IntArray:
+    """(2, 4, 4) Paulis behind a two-qubit gate, by those before its first and second qubit."""
     unitary = UNITARIES[gate]
-
-    def carried(a: int, b: int) -> tuple[int, int]:
-        behind = unitary @ np.kron(_PAULIS[b], _PAULIS[a]) @ unitary.conj().T
-        overlaps = {
-            (c, d): abs(np.trace(np.kron(_PAULIS[d], _PAULIS[c]) @ behind))
-            for c in range(4)
-            for d in range(4)
-        }
-        return max(overlaps, key=overlaps.__getitem__)
-
-    return [[carried(a, b) for b in range(4)] for a in range(4)]
+    behind = np.zeros((2, 4, 4), dtype=np.int64)
+    for a, b in np.ndindex(4, 4):
+        carried = unitary @ np.kron(_PAULIS[b], _PAULIS[a]) @ unitary.conj().T
+        overlaps = [
+            [abs(np.trace(np.kron(second, first) @ carried)) for second in _PAULIS]
+            for first in _PAULIS
+        ]
+        behind[:, a, b] = np.unravel_index(np.argmax(overlaps), (4, 4))
+    return behind
