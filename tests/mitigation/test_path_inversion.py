@@ -29,7 +29,7 @@ ERRORS = {
     ("readout", (1,)): 0.05,
     ("readout", (2,)): 0.1,
 }
-NAMES = ("survival_rate", "idle_rate", "two_qubit_gates")
+NAMES = ("ended_rate", "ended_idle_rate", "two_qubit_gates")
 
 
 def labelled(circuits: CircuitBatch) -> LabelledCircuits:

@@ -84,7 +84,7 @@ def test_before_training_it_is_the_filtered_inverse() -> None:
     given = inputs(readout=0.0)
     given = replace(given, shots=torch.full((5, 1), 1e12, dtype=torch.float64))
     walsh = model.walsh.double()
-    rate = given.tokens[..., FEATURES.index("survival_rate")]
+    rate = given.tokens[..., FEATURES.index("ended_rate")]
     parities = torch.from_numpy(ideal) @ walsh * torch.exp(-rate)
     out = model(replace(given, noisy=parities @ walsh / SIZE))
     np.testing.assert_allclose(out.detach().numpy(), ideal, atol=1e-6)

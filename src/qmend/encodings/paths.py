@@ -15,8 +15,8 @@ class PathsEncoding(Encoding):
     """One token a parity, in fixed physical units for all devices and sizes.
 
     Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. Of these
-    only ``ended_rate`` depends on the initial state. Context (3): readout error, T1 and T2, each
-    the mean over qubits, standardised on the training split.
+    only ``ended_rate`` and ``ended_idle_rate`` depend on the initial state. Context (3): readout
+    error, T1 and T2, each the mean over qubits, standardised on the training split.
     """
 
     name = "paths"

@@ -22,7 +22,7 @@ from qmend.models.physics_perceiver import LEAST_SURVIVAL, invert_readout
 from qmend.noise.paths import FEATURES
 from qmend.walsh import walsh_matrix
 
-_GATES, _IDLE = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
+_GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 #: Columns that count gates; their weights are losses that the calibration does not show.
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
@@ -49,10 +49,11 @@ class WalshOperator(Architecture):
 
         -log f_s = (e^a gates_s + e^b idle_s + sum_k e^{c_k} count_ks) e^{2 tanh(net_s / 2)}.
 
-    gates_s is the calibration's own prediction: a starts at 0, b and c_k low, net at 0. The
-    variance of error_s is that of the shots, which is known, plus one that the same network
-    predicts (coherent errors, above all). Two estimates of <Z_s> follow: the inverse y_s / f_s,
-    and its Wiener filter with a predicted prior variance.
+    gates_s and idle_s are the calibration's own prediction, averaged over the paths that end on
+    the initial state (``ended_rate``, ``ended_idle_rate``); averages over all paths are features of
+    net. a starts at 0, b and c_k low, net at 0. The variance of error_s is that of the shots, which
+    is known, plus one that the same network predicts (coherent errors, above all). Two estimates of
+    <Z_s> follow: the inverse y_s / f_s, and its Wiener filter with a predicted prior variance.
 
     They enter a neural operator on the group Z_2^n, where bit flips translate outcomes. Each block
     multiplies the Walsh-Hadamard transform of its channels (2^n, channels) by learned functions of

@@ -17,8 +17,8 @@ from qmend.types import AnyArray, FloatArray, IntArray
 _PSEUDO_PATHS = 2.0
 #: Paths that are walked together: what they meet fits the fastest cache.
 _TOGETHER = 16
-#: Features that are sums over gates; two of the gates' survival and its spread come before.
-_SUMS, _BEFORE = 9, 3
+#: Features that are means of sums over gates, and the number of those before them.
+_SUMS, _BEFORE = 9, 4
 _ONE, _TWO, _IDLE, _TWO_GATES, _ZZ, _ZX, _SPECTATORS, _RX, _RZ = range(_SUMS)
 _ID_GATE, _RZ_GATE = GATE_CODE["id"], GATE_CODE["rz"]
 
@@ -63,22 +63,18 @@ def _mark_ended(x: IntArray, left: IntArray, ends: AnyArray) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
-def _summarise(loss: FloatArray, ends: AnyArray, out: FloatArray) -> int:
-    """Fill the first features of a parity from the losses of its paths; return how many end."""
-    least, mean = loss.min(), loss.mean()
-    survival = survival_ended = spread = 0.0
-    ended = 0
-    for path in range(len(loss)):
+def _survival_rates(loss: FloatArray, ends: AnyArray) -> tuple[float, float]:
+    """Compute -log of the survival averaged over all paths of a parity, and over the ended."""
+    least, paths = loss.min(), len(loss)
+    survival = ended = 0.0
+    for path in range(paths):
         left = np.exp(least - loss[path])
-        survival += left / len(loss)
-        spread += (loss[path] - mean) ** 2 / len(loss)
+        survival += left
         if ends[path]:
-            survival_ended += left
-            ended += 1
-    survival_ended = (survival_ended + _PSEUDO_PATHS * survival) / (ended + _PSEUDO_PATHS)
-    out[0], out[1] = least - np.log(survival), least - np.log(survival_ended)
-    out[2] = np.sqrt(spread)
-    return ended
+            ended += left
+    survival /= paths
+    ended = (ended + _PSEUDO_PATHS * survival) / (ends.sum() + _PSEUDO_PATHS)
+    return least - np.log(survival), least - np.log(ended)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -150,6 +146,7 @@ def sample_paths(
     met = np.empty((_TOGETHER, size, _SUMS))
     met_by_all = np.empty((size, _SUMS))
     loss = np.empty((size, paths))  # of one- and two-qubit gates
+    loss_and_idle = np.empty((size, paths))
     ends = np.empty((size, paths), np.bool_)
     for circuit in range(len(offsets) - 1):
         waiting[:, :], latest[:] = 0.0, -1
@@ -258,13 +255,19 @@ def sample_paths(
                     sums[x[q, p], _SPECTATORS] += waiting[q, 2]
                 for mask in range(size):
                     loss[mask, begin + p] = sums[mask, _ONE] + sums[mask, _TWO]
+                    loss_and_idle[mask, begin + p] = loss[mask, begin + p] + sums[mask, _IDLE]
                     for c in range(_SUMS):
                         met_by_all[mask, c] += sums[mask, c]
                 _mark_ended(x[:, p], left, ends[:, begin + p])
         _transform(met_by_all)
         _transform(loss)
+        _transform(loss_and_idle)
         ended[circuit, 0] = paths
         for s in range(1, size):
-            ended[circuit, s] = _summarise(loss[s], ends[s], out[circuit, s])
+            out[circuit, s, 0], out[circuit, s, 1] = _survival_rates(loss[s], ends[s])
+            _, ended_and_idle = _survival_rates(loss_and_idle[s], ends[s])
+            out[circuit, s, 2] = max(ended_and_idle - out[circuit, s, 1], 0.0)
+            out[circuit, s, 3] = loss[s].std()
             for c in range(_SUMS):
                 out[circuit, s, _BEFORE + c] = met_by_all[s, c] / paths
+            ended[circuit, s] = ends[s].sum()

@@ -7,12 +7,13 @@ paths whose mean losses are, without the interference of paths, those of the par
 gate the path meets the gate's Pauli errors with a string that they either commute with or not.
 The cost is polynomial in the gates: paths x gates for all parities together.
 
-The initial state |0...0> enters in one feature alone. Only paths that end there without X or Y
-add to <Z_s>, so ``ended_rate`` is the survival averaged over these,
+The initial state |0...0> enters in two features alone. Only paths that end there without X or Y
+add to <Z_s>, so ``ended_rate`` is -log of the survival averaged over these,
 
     S = (sum over ended paths of exp(-loss) + 2 S_all) / (ended paths + 2),
 
-where two pseudo-paths at the survival of all paths stand for a parity of which few end. Signs and
+and ``ended_idle_rate`` is what that rises by when loss is of gates and waits together. Two
+pseudo-paths at the survival of all paths stand in for a parity of which few end. Signs and
 amplitudes of paths take no part, and neither do their number or share, which would give away the
 parities that are 0. All other features are averages over all paths.
 """
@@ -37,6 +38,7 @@ from qmend.types import FloatArray, IntArray
 FEATURES = (
     "survival_rate",  # of all gates together by the calibration, -log mean exp(-sum)
     "ended_rate",  # ... averaged over the paths that end without X or Y, see above
+    "ended_idle_rate",  # what relaxation of waiting qubits adds to that
     "spread",  # standard deviation of that sum from path to path
     "one_qubit_rate",  # of one-qubit gates
     "two_qubit_rate",  # of two-qubit gates

@@ -25,7 +25,8 @@ from qmend.simulation.program import z_strings
 from qmend.types import FloatArray, QmendError
 
 #: The columns of a token that are replaced: by -log of the factor, and by the size of the rest.
-FACTOR, REST = FEATURES.index("survival_rate"), FEATURES.index("idle_rate")
+FACTOR = [FEATURES.index("survival_rate"), FEATURES.index("ended_rate")]
+REST = [FEATURES.index("idle_rate"), FEATURES.index("ended_idle_rate")]
 #: A parity that is smaller than this part of its ideal value counts as this part.
 _SMALLEST = 0.02
 #: Of error maps that are in memory at once, 8^n a circuit.
@@ -114,6 +115,6 @@ class KnownNoiseEncoding(PathsEncoding):
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         tokens, mask, context = super().raw(batch)
         factors, rest = self.noise.of(batch.instructions)
-        tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))
-        tokens[..., REST] = rest
+        tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))[..., None]
+        tokens[..., REST] = rest[..., None]
         return tokens, mask, context

@@ -2,7 +2,8 @@
 
 The network's sampled Pauli paths give way to the exact factor of every parity, and to the exact
 size of what the noise adds to it. What such a network reaches bounds what can be gained by learning
-the device: embeddings, reference circuits, fits of the noise.
+the device: embeddings, reference circuits, fits of the noise. The exact factor is an average over
+all initial states; the survival of paths that end on the circuit's own may pass it.
 """
 
 from __future__ import annotations

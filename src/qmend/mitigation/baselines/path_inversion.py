@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from qmend.datasets.table import LabelledCircuits
 
 #: Features of a parity that the three fitted numbers weigh.
-_WEIGHED = ("survival_rate", "idle_rate", "two_qubit_gates")
+_WEIGHED = ("ended_rate", "ended_idle_rate", "two_qubit_gates")
 #: Training circuits of each number of qubits that a fit looks at; a few numbers need no more.
 _FITTED = 4000
 
@@ -36,7 +36,8 @@ class PathInversion(Mitigator):
 
     where gates_s and idle_s are the losses that the calibration predicts on the sampled Pauli
     paths of parity s, and CX_s the two-qubit gates that act on it (see
-    :mod:`qmend.noise.paths`): nothing is simulated. a, b, c >= 0 minimise the mean L1 error of
+    :mod:`qmend.noise.paths`). The first two are averages over the paths that end without X or Y on
+    the initial state, which alone add to <Z_s>. a, b, c >= 0 minimise the mean L1 error of
     the mitigated training circuits, from the least-squares fit of their measured parities. Before
     the fit a = 1 and b = c = 0: the calibration's gate errors alone.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from qmend.datasets.table import LabelledCircuits
 
 #: The losses of a parity that the first four fitted numbers weigh, and its number of qubits.
-_WEIGHED = ("survival_rate", "idle_rate", "two_qubit_gates", "weight")
+_WEIGHED = ("ended_rate", "ended_idle_rate", "two_qubit_gates", "weight")
 
 
 @BASELINES.register("path_inversion_biased")
