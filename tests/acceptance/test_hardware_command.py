@@ -109,6 +109,7 @@ def test_each_family_and_device_is_judged_by_fits_to_others(here: Command, folde
     assert none["all"] == none["families"]["slow"] == [0, 0, 0]
     assert none["applied_pct"] == inversion["applied_pct"] == [100, 100, 100]
     assert none["left_out"] is None
+    assert none["own_slope"] is None  # four circuits of a size
     # On ``old``, fitted to ``quick`` on ``new`` and ``worn``; on ``worn``, to ``quick`` on ``new``.
     # The fit to two losses follows the one that costs less.
     cells = json.loads((folder / "reports" / "hardware" / "cells.json").read_text())

@@ -49,6 +49,16 @@ def test_three_different_circuits_and_the_measurement_of_another_job(tiny: Datas
     np.testing.assert_array_equal(again.measured, drawn.measured)
 
 
+def test_one_with_far_more_gates_is_no_neighbour(tiny: Dataset) -> None:
+    """However few there are: more noise to undo is no simulation."""
+    rows = tiny.rows.select(np.arange(24))
+    assert len(draw_exchange(replace(rows, n_two_qubit=10 * 2 ** np.arange(24)))) == 0
+    doubled = replace(rows, n_two_qubit=10 * 2 ** (np.arange(24) // 2))
+    drawn = draw_exchange(doubled)
+    assert len(drawn) == 12
+    np.testing.assert_array_equal(drawn.first // 2, drawn.second // 2)
+
+
 def test_a_repeat_is_no_further_circuit(tiny: Dataset) -> None:
     repeated = tiny.rows.select(np.tile(np.arange(24), 4))
     assert len(draw_exchange(repeated)) <= 12

@@ -23,7 +23,7 @@ What else could move the two, and why it does not:
 - *The strength of the noise.* A mitigator that undoes more noise puts out larger parities. Where
   deep circuits have flatter ideals that looks like a negative slope, where they have sharper ones
   like a positive one, without any simulation. Pairs are neighbours by their number of two-qubit
-  gates, then by depth.
+  gates, then by depth; one that has a fifth more gates is no neighbour.
 - *Chance.* An interval below 0 is easily got from differences that are next to nothing, such as
   those of two days' calibrations: beyond it both figures need a size.
 - *Equal circuits.* No two of i, j and k have the same ideal. j is of another job than i and k.
@@ -35,7 +35,7 @@ in common is left; and at few shots, where a mitigator relies on what it believe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ _FEWEST, _MOST = 200, 1000
 _LEAST_PAIRS = 8
 #: Shots of the exchange at few shots.
 _FEW_SHOTS = 100
+#: Two-qubit gates that one circuit of a pair may have more, as a share of its own; one is no more.
+_FURTHER_GATES = 0.2
 #: Ideals no further apart in L1 are the same.
 _SAME = 1e-3
 _SEED = 0
@@ -85,7 +87,7 @@ def draw_exchange(data: LabelledCircuits) -> Exchange:
     _, rows = np.unique(data.circuit_id, return_index=True)  # a repeat is no further circuit
     rows = rng.permutation(rows)[: min(max(len(data) // 3, _FEWEST), _MOST)]
     order = rows[np.lexsort((data.depth[rows], data.n_two_qubit[rows]))]
-    pairs = _neighbours(order, data.ideal)
+    pairs = _neighbours(order, data)
     free = np.ones(len(rows), dtype=bool)
     drawn = []
     for first, second in pairs:
@@ -106,12 +108,17 @@ def _differ(ideal: FloatArray, rows: IntArray, row: int) -> AnyArray:
     return np.asarray(np.abs(ideal[rows] - ideal[row]).sum(axis=1) > _SAME)
 
 
-def _neighbours(order: IntArray, ideal: FloatArray) -> list[tuple[int, int]]:
-    """Pair each row with the next one of another ideal; each is in one pair at most."""
+def _neighbours(order: IntArray, data: LabelledCircuits) -> list[tuple[int, int]]:
+    """Pair each row with the next one of another ideal, unless it has far more gates.
+
+    Each is in one pair at most.
+    """
     pairs, left = [], order
     while len(left) > 1:
         first, left = int(left[0]), left[1:]
-        other = _differ(ideal, left, first)
+        gates = data.n_two_qubit[left]
+        close = gates - data.n_two_qubit[first] <= np.maximum(_FURTHER_GATES * gates, 1)
+        other = close & _differ(data.ideal, left, first)
         if other.any():
             nearest = int(other.argmax())
             pairs.append((first, int(left[nearest])))
@@ -147,7 +154,8 @@ class Meter:
         rng = np.random.default_rng(_SEED)
         measured = data.circuits.select(exchange.measured)
         shots = np.minimum(measured.shots, _FEW_SHOTS)
-        few = rng.multinomial(shots, measured.noisy) / shots[:, None]
+        frequencies = measured.noisy / measured.noisy.sum(axis=1, keepdims=True)
+        few = rng.multinomial(shots, frequencies) / shots[:, None]
         rarely = replace(measured, noisy=few, shots=shots)
         flips = rng.integers(1, outcomes, pairs)
         none = np.zeros_like(flips)
@@ -161,8 +169,17 @@ class Meter:
             moved, true = _sizes(own) - _sizes(other), _sizes(x) - _sizes(y)
             slopes.append(np.stack([(moved * true).sum(axis=1), (true**2).sum(axis=1)], axis=1))
             near, far = l1(own, x) + l1(other, y), l1(other, x) + l1(own, y)
-            gains.append(np.stack([near, far], axis=1))
+            gains.append(np.stack([100 * (near - far), far], axis=1))
         return Meter(np.array(slopes), np.array(gains), groups)
+
+    @staticmethod
+    def join(parts: Sequence[Meter]) -> Meter:
+        """Join the pairs of circuits of several sizes."""
+        return Meter(
+            np.concatenate([part.slope for part in parts], axis=1),
+            np.concatenate([part.gain for part in parts], axis=1),
+            np.concatenate([part.groups for part in parts]),
+        )
 
     @property
     def figures(self) -> dict[str, Interval]:
@@ -172,24 +189,26 @@ class Meter:
         """
         if len(self.groups) < _LEAST_PAIRS:
             return {}
-        bootstrap = Bootstrap.over(self.groups)
-
-        def ratio(sums: FloatArray) -> Interval:
-            def statistic(index: IntArray) -> float:
-                above, below = sums[index].sum(axis=0)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    return float(above / below)
-
-            return bootstrap.interval(statistic)
-
-        gains = [ratio(sums) for sums in self.gain]
+        slopes = _ratios(self.slope, self.groups)
+        gains = _ratios(self.gain, self.groups)
         return {
-            SLOPE: max(map(ratio, self.slope), key=lambda slope: slope.lo),
-            GAIN: min(
-                (Interval(*(100 * (v - 1) for v in (g.value, g.lo, g.hi))) for g in gains),
-                key=lambda gain: gain.hi,
-            ),
+            SLOPE: max(slopes, key=lambda slope: slope.lo),
+            GAIN: min(gains, key=lambda gain: gain.hi),
         }
+
+
+def _ratios(sums: FloatArray, groups: AnyArray) -> list[Interval]:
+    """Divide sums over pairs (ways, P, 2), with 95 % intervals."""
+
+    def ratio(index: IntArray | slice) -> FloatArray:
+        above, below = sums[:, index].sum(axis=1).T
+        return np.asarray(above / below)
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = np.array([ratio(index) for index in Bootstrap.over(groups).samples()])
+        ends = np.percentile(drawn, [2.5, 97.5], axis=0)  # NaN of one draw is NaN
+        values = ratio(slice(None))
+    return [Interval(*map(float, each)) for each in zip(values, *ends, strict=True)]
 
 
 def _sizes(distributions: FloatArray) -> FloatArray:
@@ -200,4 +219,6 @@ def _sizes(distributions: FloatArray) -> FloatArray:
 
 def simulates(figures: Mapping[str, Interval]) -> bool:
     """Tell whether one of a meter's figures shows a simulation; no figures show none."""
-    return bool(figures) and (figures[SLOPE].lo > LEAST_SLOPE or figures[GAIN].hi < LEAST_GAIN)
+    if SLOPE not in figures:
+        return False
+    return figures[SLOPE].lo > LEAST_SLOPE or figures[GAIN].hi < LEAST_GAIN

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from qmend.evaluation.comparison import Comparison
 from qmend.evaluation.simulation import GAIN, SLOPE
-from qmend.metrics import interval_text
+from qmend.metrics import Interval, interval_text
 from qmend.reporting.numbers import (
     count_text,
     listing,
@@ -109,8 +109,12 @@ def _interval(c: Configuration, name: str) -> str:
 
 
 def _value(c: Configuration, name: str, digits: int) -> str:
-    """Write a figure, empty if not logged; 0.000 rather than -0.000."""
-    return f"{round(c.figures[name].value, digits) + 0.0:.{digits}f}" if name in c.figures else ""
+    return figure_text(c.figures, name, digits)
+
+
+def figure_text(figures: Mapping[str, Interval], name: str, digits: int) -> str:
+    """Write a figure without its interval, empty if not logged; 0.000 rather than -0.000."""
+    return f"{round(figures[name].value, digits) + 0.0:.{digits}f}" if name in figures else ""
 
 
 def board_title(board: Leaderboard) -> str:

@@ -120,6 +120,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             judged += judge_network(network, groups, cells, config.seed)
         figures = {
             each.name: summarise_cells(cells, each.after, each.applied, config.replicates)
+            | each.exchanged
             for each in judged
         }
         left_out = {each.name: each.left_out for each in judged if each.left_out is not None}
@@ -156,7 +157,9 @@ def cell_table(
 ) -> Table:
     """Make the table of all rows; the intervals of the families are in the JSON alone."""
     from qmend.evaluation.cells import FAMILY
+    from qmend.evaluation.simulation import GAIN, SLOPE, simulates
     from qmend.metrics import interval_text
+    from qmend.reporting.leaderboard import SIMULATES, figure_text
     from qmend.reporting.table import Column, Row, Table
 
     families = [name for name in next(iter(figures.values()), {}) if name.startswith(FAMILY)]
@@ -170,6 +173,8 @@ def cell_table(
         Column("applied %", "applied"),
         Column("pooled L1", "L1"),
         Column("all, refitted without one circuit", "refitted"),
+        Column("own slope", "own\nslope"),
+        Column("own gain %", None),
     )
     rows = []
     for name, values in figures.items():
@@ -178,12 +183,15 @@ def cell_table(
         texts += [f"{values[key].value:.0f}" for key in ("harmed_pct", "applied_pct")]
         texts += [f"{values['pooled'].value:+.2f}"]
         texts += ["{:.2f} to {:.2f}".format(*left_out[name]) if name in left_out else ""]
+        mark = SIMULATES if simulates(values) else ""
+        texts += [figure_text(values, SLOPE, 2) + mark, figure_text(values, GAIN, 1)]
         rows.append(Row.of(texts))
     caption = (
         "Median L1RC of cells [95 % over source circuits, fits and devices fixed]; spread: the "
         "ideal is no point mass; families; cells with L1RC > 0.05; mean share of a cell's rows "
         "applied to, elsewhere unmitigated; change of the summed L1; all, of the refits without "
-        "one source circuit."
+        "one source circuit; how far the output follows the circuit's own ideal where another "
+        f"circuit's measurement is given ({SIMULATES} simulates)."
     )
     return Table(columns, (tuple(rows),), title, caption)
 
@@ -193,10 +201,11 @@ def _record(
 ) -> dict[str, Any]:
     """Convert the figures to plain data: row -> figure -> [value, lo, hi]."""
     from qmend.evaluation.cells import FAMILY
+    from qmend.evaluation.simulation import GAIN, SLOPE
 
     record: dict[str, Any] = {}
     for name, values in figures.items():
-        row: dict[str, Any] = {"families": {}, "left_out": None}
+        row: dict[str, Any] = {"families": {}, "left_out": None, SLOPE: None, GAIN: None}
         for key, interval in values.items():
             place = row["families"] if key.startswith(FAMILY) else row
             numbers = (interval.value, interval.lo, interval.hi)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from qmend import metrics
-from qmend.datasets.circuits import CircuitBatch, fill_missing
+from qmend.datasets.circuits import fill_missing
 from qmend.datasets.measured import MeasuredRows
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import ENCODINGS
 from qmend.evaluation.cells import Cells
+from qmend.evaluation.simulation import Meter
 from qmend.gates import GATES
+from qmend.metrics import Interval
 from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.runs.networks import LoadedNetwork
@@ -33,6 +35,8 @@ class Judged:
         left_out: least and greatest median over cells of the refits without one source circuit;
             None where nothing is refitted.
         notes: why rows are not taken.
+        exchanged: figures of :class:`qmend.evaluation.simulation.Meter`, of each circuit once; of
+            a baseline that is fitted to all cells. Empty where circuits are too few.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Judged:
     applied: AnyArray
     left_out: tuple[float, float] | None = None
     notes: tuple[str, ...] = ()
+    exchanged: dict[str, Interval] = field(default_factory=dict)
 
 
 def judge_baseline(
@@ -71,7 +76,7 @@ def judge_baseline(
             for circuit in np.unique(cells.circuit)
         ]
         left_out = (float(min(medians)), float(max(medians)))
-    return Judged(name, after, applied, left_out, tuple(notes))
+    return Judged(name, after, applied, left_out, tuple(notes), held_out.exchange())
 
 
 class _HeldOut:
@@ -111,6 +116,14 @@ class _HeldOut:
             rows, errors = self.errors[key]
             after[rows], applied[rows] = errors, True
         return after, applied
+
+    def exchange(self) -> dict[str, Interval]:
+        """Fit to all cells, and exchange measurements between circuits."""
+        mitigator = self._fitted(np.ones(len(self.cells), dtype=bool))
+        taken = [part for part, taken in zip(self.parts, self.taken, strict=True) if taken]
+        if mitigator is None or not taken:
+            return {}
+        return Meter.join([Meter.of(mitigator, part) for part in taken]).figures
 
     def _errors(self, scored: AnyArray, mitigator: Mitigator | None) -> tuple[IntArray, FloatArray]:
         """Mitigate the rows that are taken; return their numbers and L1 errors."""
@@ -160,6 +173,7 @@ def judge_network(
     after, ablated = cells.before.copy(), cells.before.copy()
     applied, exchanged = np.zeros((2, len(after)), dtype=bool)
     notes: list[str] = []
+    meters: list[Meter] = []
     start = same_family = 0
     for group in groups:
         rows = _readable(network, group)
@@ -175,9 +189,14 @@ def judge_network(
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
         applied[here] = True
+        meters.append(Meter.of(mitigator, replace(part, circuits=circuits)))
         others = draw_partners(circuit, family, rng)
         if others is not None:
-            exchanges = [mitigator.mitigate(_with_features(circuits, other)) for other in others]
+            no_flips = np.zeros(len(part), dtype=np.int64)
+            exchanges = [
+                mitigator.mitigate_others(circuits.select(other), circuits, no_flips)
+                for other in others
+            ]
             ablated[here] = np.mean([metrics.l1(each, part.ideal) for each in exchanges], axis=0)
             exchanged[here] = True
             same_family += int(np.count_nonzero(family[others[0]] == family))
@@ -192,8 +211,9 @@ def judge_network(
             f"{name}: {missing:,} rows are not taken, for their number of qubits, their gates, or "
             "qubits that are not measured."
         )
+    figures = Meter.join(meters).figures if meters else {}
     return (
-        Judged(name, after, applied, None, tuple(notes)),
+        Judged(name, after, applied, None, tuple(notes), figures),
         Judged(f"{name}, other circuits", ablated, exchanged),
     )
 
@@ -223,13 +243,3 @@ def draw_partners(circuit: AnyArray, family: AnyArray, rng: np.random.Generator)
         others = first[family[first] != family[row]]
         partners[:, k] = rng.choice(others if len(others) else np.delete(first, k), EXCHANGES)
     return partners[:, of_row.reshape(-1)]
-
-
-def _with_features(circuits: CircuitBatch, other: IntArray) -> CircuitBatch:
-    """Put the instructions and calibration of other rows beside each measurement."""
-    return replace(
-        circuits.select(other),
-        noisy=circuits.noisy,
-        shots=circuits.shots,
-        measured=circuits.measured,
-    )
