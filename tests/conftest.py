@@ -118,6 +118,18 @@ def tiny(tiny_folder: Path) -> Dataset:
     return load_dataset(tiny_folder)
 
 
+@pytest.fixture(scope="session")
+def partly_measured(
+    tiny_config: DatasetConfig,
+    device_config: DeviceConfig,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Dataset:
+    """The circuits of ``tiny``, of which each job measures 2 to 5 qubits."""
+    folder = tmp_path_factory.mktemp("partly") / "tiny"
+    generate(tiny_config.model_copy(update={"measured_qubits": (2, 5)}), device_config, folder)
+    return load_dataset(folder)
+
+
 @pytest.fixture
 def tiny_copy(tiny_folder: Path, tmp_path: Path) -> Path:
     """The dataset's files, free to be damaged."""

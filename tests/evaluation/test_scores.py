@@ -19,7 +19,7 @@ def scored(tiny):
 def test_each_score_is_that_of_its_own_circuit(scored):
     rng = np.random.default_rng(0)
     mitigated = rng.dirichlet(np.ones(32), size=len(scored))
-    found = score(scored, mitigated)
+    found = score([scored], [mitigated])
     for k in range(len(scored)):
         ideal, noisy, ours = scored.ideal[k], scored.circuits.noisy[k], mitigated[k]
         before, after = np.abs(ideal - noisy).sum(), np.abs(ideal - ours).sum()
@@ -33,8 +33,8 @@ def test_each_score_is_that_of_its_own_circuit(scored):
 
 
 def test_no_mitigation_changes_nothing_and_the_ideal_is_perfect(scored):
-    assert (score(scored, scored.circuits.noisy).l1rc == 0).all()
-    perfect = score(scored, scored.ideal)
+    assert (score([scored], [scored.circuits.noisy]).l1rc == 0).all()
+    perfect = score([scored], [scored.ideal])
     assert (perfect.l1rc == -1).all()
     assert perfect.tv.max() == 0
     assert perfect.kl.max() < 1e-6
@@ -45,7 +45,7 @@ def test_a_network_that_diverged_is_not_scored(scored):
     diverged = np.full_like(scored.ideal, 1 / 32)
     diverged[3] = np.nan
     with pytest.raises(QmendError, match="mitigated distribution of circuit 3 is not finite"):
-        score(scored, diverged)
+        score([scored], [diverged])
 
 
 def test_a_summary_has_the_figures_of_the_run_contract():
@@ -77,8 +77,8 @@ def test_a_summary_has_the_figures_of_the_run_contract():
 
 def test_scores_are_written_one_row_a_circuit(scored, tmp_path):
     mitigated = scored.circuits.noisy * 0.5 + 0.5 / 32
-    found = score(scored, mitigated)
-    found.write(tmp_path / "scores.parquet", scored)
+    found = score([scored], [mitigated])
+    found.write(tmp_path / "scores.parquet", [scored])
     again = Scores.read(tmp_path / "scores.parquet")
     for name in ("circuit_id", "job_id", *FIGURES):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
@@ -94,11 +94,11 @@ def test_scores_are_written_one_row_a_circuit(scored, tmp_path):
 def test_the_reference_is_the_median_of_what_shots_leave(scored):
     noisy, exact = scored.circuits.noisy, scored.noisy_exact
     left = np.abs(noisy - exact).sum(axis=1) / np.abs(scored.ideal - noisy).sum(axis=1) - 1
-    found = reference(scored)
+    found = reference([scored])
     assert found.value == pytest.approx(np.median(left))
     assert -1 < found.lo < found.value < found.hi < 0
     hardware = replace(scored, noisy_exact=None)
-    assert reference(hardware) is None
+    assert reference([hardware]) is None
 
 
 def test_damaged_scores_are_one_sentence(tmp_path):

@@ -28,6 +28,7 @@ CHOICES = {
     "twirling": ["dataset/noise=surrogate_hardware", "dataset.twirling.randomizations=3"],
     "calibrations drift": ["dataset/calibrations=drift"],
     "calibrations randomized": ["dataset/calibrations=randomized"],
+    "measured qubits": ["dataset.measured_qubits=[1,4]"],
     "gates ecr": ["device=sherbrooke", "dataset/family=random"],
     "gates cz": ["device=torino", "dataset/family=random"],
 }

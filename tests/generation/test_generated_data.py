@@ -35,6 +35,7 @@ HASHES = {
     "twirling": "54c22dbb306787b8",
     "calibrations drift": "e083fce9d949a771",
     "calibrations randomized": "7c8c3e5ae7fbcec1",
+    "measured qubits": "1b0f1c499a6d37d2",
     "gates ecr": "a164866e8da3c8aa",
     "gates cz": "f7eb877f18e941b0",
 }

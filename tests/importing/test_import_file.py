@@ -82,29 +82,25 @@ def drawn(circuit: QuantumCircuit, shots=4000, seed=0) -> dict[str, int]:
     return {format(k, f"0{n}b"): int(c) for k, c in enumerate(counts) if c}
 
 
-def test_another_number_of_qubits_is_answered_with_the_option(tmp_path):
-    """Of the sizes that can be loaded: the last circuit measures one qubit of two."""
-    one = BELL.replace("measure q -> c", "measure q[0] -> c[0]").replace("creg c[2]", "creg c[1]")
+def test_circuits_of_all_sizes_are_loaded_by_their_measured_qubits(tmp_path):
+    """The last circuit measures one qubit of two, in place of all."""
+    one = BELL.replace("measure q -> c", "measure q[1] -> c[0]").replace("creg c[2]", "creg c[1]")
     sizes = [
         record(f"r{n}", qasm=qasm2.dumps(c), counts=drawn(c))
         for n in (3, 4)
         for c in [measured_circuit(n, n)]
     ]
     done, _ = imported(tmp_path, *sizes, record("one", qasm=one, counts={"0": 5, "1": 7}))
-    with pytest.raises(QmendError, match="3, 4 qubits: give n_qubits=3 or n_qubits=4"):
-        load_dataset(done.folder, 5)
-    with pytest.raises(QmendError, match=r"no circuit on 2 qubits, all measured.* n_qubits=3 or"):
-        load_dataset(done.folder, 2)
-    with pytest.raises(QmendError, match="name one size, such as n_qubits=3"):
-        load_dataset(done.folder)
+    groups = load_dataset(done.folder).groups
+    sizes = [(group.circuits.n_qubits, group.circuits.n_measured) for group in groups]
+    assert sizes == [(2, 1), (3, 3), (4, 4)]
+    np.testing.assert_allclose(groups[0].circuits.noisy, [[5 / 12, 7 / 12]])
+    np.testing.assert_allclose(groups[0].ideal, [[0.5, 0.5]])
     assert load_dataset(done.folder, 3).rows.circuits.n_qubits == 3
-
-
-def test_partly_measured_circuits_alone_can_not_be_loaded(tmp_path):
-    one = BELL.replace("measure q -> c", "measure q[0] -> c[0]").replace("creg c[2]", "creg c[1]")
-    done, _ = imported(tmp_path, record("one", qasm=one, counts={"0": 5, "1": 7}))
-    with pytest.raises(QmendError, match="no circuit on 2 qubits, all measured; it has none of an"):
-        load_dataset(done.folder)
+    with pytest.raises(QmendError, match="choose n_qubits among 2, 3, 4"):
+        load_dataset(done.folder, 5)
+    with pytest.raises(QmendError, match="1 of 2, 3 of 3, 4 of 4 qubits, and only circuits of one"):
+        load_dataset(done.folder).rows  # noqa: B018
 
 
 @pytest.mark.parametrize("device", ["lab", "ibmq_belem", "ibm_fez", "ibmqx2"])
@@ -492,8 +488,11 @@ def test_expectation_values_are_of_classical_bits(tmp_path):
     np.testing.assert_allclose(data.values, [values])
     assert data.extrapolated_values is None
     assert data.measured.tolist() == [[1, 0]]
-    with pytest.raises(QmendError, match="load_expectations"):
-        load_dataset(done.folder)
+    rows = load_dataset(done.folder).rows  # of ZZ, two qubits, there is no row
+    assert rows.circuits.measured.tolist() == [[1], [0]]
+    np.testing.assert_allclose(rows.circuits.noisy, [[0.05, 0.95], [0.1, 0.9]])
+    np.testing.assert_allclose(rows.ideal, [[0, 1], [(1 + z0) / 2, (1 - z0) / 2]], atol=1e-9)
+    assert len(set(rows.circuit_id.tolist())) == 2
     other = write(tmp_path, {**given, "ideal_values": [z0, -1.0, -z0]})
     with pytest.raises(QmendError, match="ideal values are not its circuit's"):
         import_file(other, tmp_path / "other", ImportOptions("set"))

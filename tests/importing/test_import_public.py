@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from qmend import metrics
 from qmend.datasets.expectations import load_expectations
 from qmend.datasets.manifest import read_manifest
 from qmend.datasets.table import load_dataset
@@ -84,12 +85,22 @@ def test_counts_come_in_the_order_that_is_said(rows):
 def test_what_a_model_of_each_size_can_take(rows):
     whole = Counter(r["n_qubits"] for r in rows if len(r["measured"]) == r["n_qubits"])
     assert whole == {2: 61, 3: 107, 4: 317, 5: 18, 6: 13, 7: 10}
-    for n, count in whole.items():
-        data = load_dataset(HARDWARE, n)
-        assert len(data.rows) == count
-        assert count + sum(data.skipped.values()) == 1295
-        assert data.source == "hardware"
-        assert data.rows.noisy_exact is None
+    data = load_dataset(HARDWARE)
+    assert len(data) == 1295
+    assert data.skipped == {}
+    assert data.source == "hardware"
+    assert all(group.noisy_exact is None for group in data.groups)
+    sizes = {(g.circuits.n_qubits, g.circuits.n_measured): len(g) for g in data.groups}
+    assert {n: rows for (n, m), rows in sizes.items() if n == m} == whole
+    assert sizes[4, 2] == 666
+
+
+def test_an_error_of_a_marginal_is_that_of_its_expectation_value(trotter):
+    rows = load_dataset(TROTTER).rows
+    assert (rows.circuits.n_qubits, rows.circuits.n_measured) == (4, 1)
+    found = np.sort(metrics.l1(rows.circuits.noisy, rows.ideal))
+    wanted = np.sort(np.abs(trotter.values - trotter.ideal_values).reshape(-1))
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
 def test_expectation_values_are_of_the_bits_that_are_said(trotter):

@@ -56,7 +56,9 @@ def network(name: str, train: LabelledCircuits, val: LabelledCircuits) -> Learne
         optimizer={"lr": 3e-3},
         trainer={"max_epochs": 1, "batch_size": 24, "threads": 1},
     )
-    return LearnedMitigator(train_network(config, encode_splits(config.model, train, val)).model)
+    return LearnedMitigator(
+        train_network(config, encode_splits(config.model, [train], [val])).model
+    )
 
 
 def fitted(name: str, train: LabelledCircuits, val: LabelledCircuits, runner: Runner) -> Mitigator:
@@ -219,7 +221,7 @@ def test_one_qubit_fewer_or_more(case, layout, exact_runs, random_circuits):
     if isinstance(mitigator, Ensemble) or (
         isinstance(mitigator, LearnedMitigator) and not mitigator.model.network.any_size
     ):
-        sentence = rf"trained on 5 qubits, the circuits have {len(layout)}; choose"
+        sentence = rf"trained on 5 qubits, all measured; the circuits have {len(layout)} and"
         with pytest.raises(QmendError, match=sentence):
             mitigator.mitigate(circuits)
         return

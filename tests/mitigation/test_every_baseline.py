@@ -10,13 +10,18 @@ import numpy as np
 import pytest
 
 from qmend import metrics
+from qmend.circuits.statevector import measured_marginals
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
 from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
+from qmend.mitigation.baselines.path_inversion import path_losses
+from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.simulated_runner import SimulatedRunner
+from qmend.noise.paths import FEATURES
+from qmend.walsh import walsh_hadamard
 
 KINDS = list(BASELINES.values())
 #: They undo no noise.
@@ -32,7 +37,7 @@ def fitted(kind: type[Mitigator], dataset: Dataset) -> Mitigator:
     if isinstance(mitigator, MultiCircuitMitigator):
         runner = SimulatedRunner(dataset, exact=kind.exact_results)
         mitigator = ExecutedMitigator(mitigator, runner)
-    return mitigator.fit(dataset.part("train"))
+    return mitigator.fit(*dataset.parts("train"))
 
 
 def make(folder: Path, device: DeviceConfig, **changes) -> Dataset:
@@ -132,13 +137,36 @@ def test_names_and_costs():
     assert all(kind.shots_factor == 1 for kind in STANDARD_BASELINES)
 
 
-@pytest.mark.parametrize("kind", [k for k in KINDS if k.takes_unmeasured], ids=lambda k: k.name)
-def test_unmeasured_qubits_stay_uniform(kind, tiny):
-    """Two of five, whose outcomes nobody knows."""
-    test = tiny.part("test")
-    seen = test.circuits.noisy.reshape(-1, 2, 2, 2, 2, 2)  # the first qubit is the last axis
-    unknown = np.broadcast_to(seen.mean(axis=(2, 4), keepdims=True), seen.shape).reshape(-1, 32)
-    measured = np.tile([0, 2, 4], (len(test), 1))  # axes 2 and 4 are positions 3 and 1
-    circuits = replace(test.circuits, noisy=np.ascontiguousarray(unknown), measured=measured)
-    out = fitted(kind, tiny).mitigate(circuits).reshape(seen.shape)
-    np.testing.assert_allclose(out, np.broadcast_to(out.mean((2, 4), keepdims=True), out.shape))
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
+def test_circuits_that_measure_some_of_their_qubits(kind, partly_measured):
+    """Each number of measured qubits gives distributions of as many bits, and no harm."""
+    mitigator = fitted(kind, partly_measured)
+    before, after = [], []
+    for part in partly_measured.groups:
+        mitigated = mitigator.mitigate(part.circuits)
+        assert mitigated.shape == (len(part), 2**part.circuits.n_measured)
+        assert (mitigated >= 0).all()
+        np.testing.assert_allclose(mitigated.sum(axis=1), 1)
+        before.append(metrics.l1(part.circuits.noisy, part.ideal))
+        after.append(metrics.l1(mitigated, part.ideal))
+    if kind.name not in (*IDLE, "hammer_like"):
+        assert np.concatenate(after).mean() < np.concatenate(before).mean()
+
+
+@pytest.mark.parametrize("name", ["readout_inversion", "path_inversion"])
+def test_a_marginal_parity_is_a_parity_of_fewer_qubits(name, tiny):
+    """Read out of all qubits or of some: the same values of the same parities are undone."""
+    circuits = tiny.rows.circuits
+    measured = circuits.measured[:, [3, 0, 1]]
+    some = replace(circuits, noisy=measured_marginals(circuits.noisy, measured), measured=measured)
+    # The full index of each parity of the three, bit by bit in chain order.
+    of_some = (np.arange(8)[:, None, None] >> np.arange(3)) & 1
+    full = (of_some << some.positions).sum(axis=2).T
+    if name == "readout_inversion":
+        wanted = walsh_hadamard(undo_readout(circuits, circuits.noisy))
+        found = walsh_hadamard(undo_readout(some, some.noisy))
+    else:
+        wanted = path_losses(circuits, FEATURES[:-1])
+        found = path_losses(some, FEATURES[:-1])
+    expected = np.stack([row[at] for row, at in zip(wanted, full, strict=True)])
+    np.testing.assert_allclose(found, expected, atol=1e-12)

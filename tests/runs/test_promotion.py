@@ -252,7 +252,7 @@ def test_a_champion_of_other_data_is_scored_on_the_challenger_s(
     for run_id in (challenger, better):
         network, _ = load_checkpoint(checkpoint_folder(own, run_id))
         mitigated = LearnedMitigator(network).mitigate(part.circuits)
-        medians.append(np.median(score(part, mitigated).l1rc))
+        medians.append(np.median(score([part], [mitigated]).l1rc))
     assert done.comparison is not None
     difference = done.comparison.difference.value
     assert difference == pytest.approx(medians[0] - medians[1], abs=1e-6)

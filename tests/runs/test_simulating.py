@@ -163,7 +163,8 @@ def test_what_circuits_have_in_common_is_no_simulation(tiny, store):
     """One output for every circuit, which is near them all."""
     rows = tiny.rows
     common = np.random.default_rng(0).dirichlet(np.full(32, 0.3))
-    data = replace(tiny, rows=replace(rows, ideal=0.9 * common + 0.1 * rows.ideal))
+    ideal = 0.9 * common + 0.1 * rows.ideal
+    data = replace(tiny, groups=(replace(rows, ideal=ideal),))
 
     class Constant(NoMitigation):
         def mitigate(self, circuits):
@@ -221,7 +222,7 @@ def test_the_share_of_ended_paths_is_seen(rarely_measured: Dataset, encoding: ty
         trainer={"max_epochs": 20, "batch_size": 64, "threads": 1},
     )
     fitting, validation = rarely_measured.part("train"), rarely_measured.part("val")
-    data = encode_splits(config.model, fitting, validation, encoding().fit(fitting.circuits))
+    data = encode_splits(config.model, [fitting], [validation], encoding().fit(fitting.circuits))
     mitigator = LearnedMitigator(train(config, data).model)
     figures = Meter.of(mitigator, rarely_measured.part("test")).figures
     assert simulates(figures) == (encoding is SharesEncoding)

@@ -50,7 +50,7 @@ class Watch(Callback):
 @pytest.mark.parametrize("decay", [0.5, 0.97])
 def test_the_average_is_that_by_hand(tiny, decay):
     """d = min(decay, (1 + t) / (10 + t)) for the t-th step after the first, which is copied."""
-    batch = encode_splits(BLIND, tiny.part("train"), tiny.part("val")).train
+    batch = encode_splits(BLIND, tiny.parts("train"), tiny.parts("val")).train[0]
     dimensions = Dimensions.of(batch)
     torch.manual_seed(0)
     module = MitigationModule(
@@ -61,7 +61,7 @@ def test_the_average_is_that_by_hand(tiny, decay):
         ema=decay,
     )
     watch = Watch()
-    loader = BatchLoader(batch, 16)
+    loader = BatchLoader(batch, batch_size=16)
     pl.Trainer(
         accelerator="cpu",
         max_epochs=4,
@@ -72,7 +72,7 @@ def test_the_average_is_that_by_hand(tiny, decay):
         callbacks=[watch],
         log_every_n_steps=1,
         num_sanity_val_steps=0,
-    ).fit(module, loader, BatchLoader(batch, 96))
+    ).fit(module, loader, BatchLoader(batch, batch_size=96))
     assert len(watch.weights) == 4 * len(loader)
     expected = watch.weights[0]
     for t, weights in enumerate(watch.weights):

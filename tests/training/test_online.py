@@ -50,7 +50,7 @@ def make(tiny):
         choice = OnlineConfig(**{"circuits": 12, "noise": "dataset", "workers": 0, **options})
         source = OnlineSource.like(tiny, choice, seed)
         stored = fitted(train.circuits, train.ideal)
-        return OnlineBatches(source, fitted, True, stored, 8, epochs, seed)
+        return OnlineBatches(source, fitted, True, [stored], 8, epochs, seed)
 
     return call
 
@@ -73,7 +73,7 @@ def rows(tensors: torch.Tensor) -> set[tuple[float, ...]]:
 
 
 def test_labels_are_the_noiseless_distributions_of_the_compiled_circuits(circuits):
-    made = circuits.job(0)
+    made = circuits.job(0)[0]
     exact = compiled_probabilities(made.circuits.instructions)  # chain order, as the rows are
     np.testing.assert_allclose(made.ideal, exact, rtol=0, atol=2**-24)
 
@@ -84,7 +84,7 @@ def test_stored_circuits_are_made_again_bit_for_bit_from_their_own_seeds(
     """The recipe is the dataset's: with its seed, and its job's number, its very rows."""
     own = replace(circuits, seed=tiny_config.seed, held_out=frozenset())
     for job in (0, 5):
-        made = own.job(job - tiny_config.jobs)
+        made = own.job(job - tiny_config.jobs)[0]
         stored = tiny.rows.select(np.flatnonzero(tiny.rows.job_id == f"tiny-{job:06d}"))
         assert made.circuit_id.tolist() == stored.circuit_id.tolist()
         assert made.circuits.calibrations == (stored.circuits.calibrations[0],)
@@ -98,16 +98,16 @@ def test_stored_circuits_are_made_again_bit_for_bit_from_their_own_seeds(
 
 def test_no_circuit_comes_twice_or_is_a_stored_one(tiny, tiny_config, device_config, circuits):
     other = OnlineCircuits.like(tiny, tiny_config, device_config, AER, seed=1)
-    ids = [i for made in (circuits, other) for job in range(3) for i in made.job(job).circuit_id]
+    ids = [i for made in (circuits, other) for job in range(3) for i in made.job(job)[0].circuit_id]
     assert len(set(ids)) == len(ids)
     assert not set(ids) & set(tiny.rows.circuit_id)
 
 
 def test_held_out_circuits_are_redrawn_and_the_others_stay(circuits):
     """Half of a job held out: these are others then, in the same places."""
-    before = circuits.job(2)
+    before = circuits.job(2)[0]
     kept = np.arange(len(before)) % 2 == 0
-    after = replace(circuits, held_out=frozenset(before.circuit_id[~kept])).job(2)
+    after = replace(circuits, held_out=frozenset(before.circuit_id[~kept])).job(2)[0]
     np.testing.assert_array_equal(after.circuit_id == before.circuit_id, kept)
     np.testing.assert_array_equal(after.circuits.noisy[kept], before.circuits.noisy[kept])
 
@@ -122,9 +122,9 @@ def test_a_family_without_other_circuits_is_refused(tiny_config, circuits):
     """Circuits without a gadget are all the same one."""
     family = tiny_config.family.model_copy(update={"gadgets_min": 0, "gadgets_max": 0})
     empty = replace(circuits, dataset=tiny_config.model_copy(update={"family": family}))
-    found = empty.job(0).circuit_id
+    found = empty.job(0)[0].circuit_id
     with pytest.raises(QmendError, match=r"too few circuits outside"):
-        replace(empty, held_out=frozenset(found)).job(0)
+        replace(empty, held_out=frozenset(found)).job(0)[0]
 
 
 def test_only_calibrations_of_the_training_split_are_used(tiny, tiny_config, device_config):
@@ -134,7 +134,7 @@ def test_only_calibrations_of_the_training_split_are_used(tiny, tiny_config, dev
     days = tuple(base.model_copy(update={"device": f"day {k}"}) for k in range(3))
     index = np.where(tiny.split == "train", np.arange(len(tiny.rows)) % 2, 2)
     dated = replace(stored, calibrations=days, layouts=stored.layouts * 3, calibration_index=index)
-    by_time = replace(tiny, rows=replace(tiny.rows, circuits=dated))
+    by_time = replace(tiny, groups=(replace(tiny.rows, circuits=dated),))
     found = OnlineCircuits.like(by_time, tiny_config, device_config, AER, seed=0)
     assert [c.device for c in found.calibrations] == ["day 0", "day 1"]
 
@@ -149,7 +149,7 @@ def test_randomized_noise_differs_by_job_and_never_reads_the_datasets_constants(
         config = tiny_config.model_copy(update={"noise": noise})
         randomized = online_noise("randomized", (0.5, 2.0), config, 0)
         made = OnlineCircuits.like(tiny, config, device_config, randomized, seed=0)
-        return np.array([made.job(job).noisy_exact for job in range(2)])
+        return np.array([made.job(job)[0].noisy_exact for job in range(2)])
 
     quiet = SurrogateConfig(name="surrogate_hardware", strength=0.0)
     np.testing.assert_array_equal(noisy(LOUD), noisy(quiet))
@@ -168,7 +168,7 @@ def test_randomized_noise_differs_by_job_and_never_reads_the_datasets_constants(
 
 def test_the_same_circuit_differs_under_two_randomized_noises(circuits):
     a, b = (
-        replace(circuits, noise=RandomizedNoise(strength=(1.0, 1.0), seed=seed)).job(0)
+        replace(circuits, noise=RandomizedNoise(strength=(1.0, 1.0), seed=seed)).job(0)[0]
         for seed in (0, 1)
     )
     assert a.circuit_id.tolist() == b.circuit_id.tolist()
@@ -178,14 +178,16 @@ def test_the_same_circuit_differs_under_two_randomized_noises(circuits):
 
 def test_randomized_noise_without_strength_is_aers(circuits):
     none = replace(circuits, noise=RandomizedNoise(strength=(0.0, 0.0), seed=3))
-    np.testing.assert_allclose(none.job(1).noisy_exact, circuits.job(1).noisy_exact, atol=1e-12)
+    np.testing.assert_allclose(
+        none.job(1)[0].noisy_exact, circuits.job(1)[0].noisy_exact, atol=1e-12
+    )
 
 
 def test_a_fitted_noise_is_read_from_its_file(tiny_config, circuits):
     noise = online_noise(FITTED, (0.5, 2.0), tiny_config, 0)
     assert isinstance(noise, FittedConfig)
-    fitted = replace(circuits, noise=noise).job(0)
-    assert np.abs(fitted.noisy_exact - circuits.job(0).noisy_exact).max() > 0.01
+    fitted = replace(circuits, noise=noise).job(0)[0]
+    assert np.abs(fitted.noisy_exact - circuits.job(0)[0].noisy_exact).max() > 0.01
 
 
 def refused(options: dict[str, object], dataset: DatasetConfig, *parts: str) -> None:
@@ -259,7 +261,7 @@ def test_a_draw_is_used_for_several_epochs_each_in_another_order(make):
 def test_stored_circuits_take_part_whole_among_the_simulated_ones(make, encoding):
     """Every stored circuit once an epoch; padding changes no token."""
     batches = make(encoding, with_stored=True)
-    stored = batches.stored
+    (stored,) = batches.stored
     alone = rows(epoch(make(encoding), 3).noisy)
     found = epoch(batches, 3)
     assert len(found.ideal) == batches.rows == 12 + len(stored.ideal)
@@ -353,7 +355,7 @@ if __name__ == "__main__":
     encoding = ENCODINGS["token"]().fit(train.circuits)
     options = OnlineConfig(circuits=4000, noise="dataset")
     source = OnlineSource.like(data, options, 0)
-    batches = OnlineBatches(source, encoding, True, encoding(train.circuits), 8, 10, 0)
+    batches = OnlineBatches(source, encoding, True, [encoding(train.circuits)], 8, 10, 0)
     batches._begin(0)[0].result()
     print("drawing", flush=True)
     time.sleep(600)
@@ -388,13 +390,13 @@ def test_stored_circuits_are_measured_again_under_other_noise(tiny, tiny_config,
     again = OnlineCircuits.like(*args, RandomizedNoise(strength=(1.0, 1.0), seed=3), 0, "noise")
     size = tiny_config.job_size
     jobs = len(train) // size
-    first, second, later = again.job(0), again.job(1), again.job(jobs)
+    first, second, later = again.job(0)[0], again.job(1)[0], again.job(jobs)[0]
     np.testing.assert_array_equal(first.circuit_id, train.circuit_id[:size])
     np.testing.assert_array_equal(second.circuit_id, train.circuit_id[size : 2 * size])
     np.testing.assert_array_equal(later.circuit_id, train.circuit_id[:size])
     np.testing.assert_array_equal(first.ideal, train.ideal[:size])
     assert np.abs(later.noisy_exact - first.noisy_exact).sum(axis=1).min() > 1e-3
-    same_noise = OnlineCircuits.like(*args, AER, 0, "noise").job(0)
+    same_noise = OnlineCircuits.like(*args, AER, 0, "noise").job(0)[0]
     np.testing.assert_allclose(
         same_noise.noisy_exact, train.noisy_exact[:size], rtol=0, atol=2**-24
     )

@@ -196,6 +196,13 @@ def test_the_encoding_is_fitted_on_the_training_split_alone(tiny):
 # Batches
 
 
+def bits_of(rows: int, bits: int) -> Batch:
+    """Numbered circuits that measure so many bits."""
+    number = torch.arange(float(rows))[:, None]
+    wide = {"noisy": number * torch.ones(1, 2**bits), "readout": number * torch.ones(1, bits)}
+    return replace(numbered(rows), **wide)
+
+
 def numbered(rows: int) -> Batch:
     """Circuits whose shots and frequencies are their number."""
     number = torch.arange(float(rows))[:, None]
@@ -214,7 +221,7 @@ def numbers(batch: Batch) -> list[int]:
 
 
 def test_batches_in_order_cover_every_row():
-    loader = BatchLoader(numbered(10), 4)
+    loader = BatchLoader(numbered(10), batch_size=4)
     assert len(loader) == 3
     for _ in range(2):
         assert [numbers(batch) for batch in loader] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -229,7 +236,7 @@ def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
             order: list[int] = []
             epochs.append(order)
             for batch in super().epoch(number):
-                rows = batch.labels[:, None] == self.data.labels[None]
+                rows = batch.labels[:, None] == self.groups[0].labels[None]
                 order += rows.all(dim=2).int().argmax(dim=1).tolist()
                 yield batch
 
@@ -242,7 +249,7 @@ def test_training_batches_are_shuffled_anew_each_epoch(tiny, monkeypatch):
 
 
 def test_shuffled_batches_are_new_permutations_that_keep_rows_together():
-    batches = ShuffledBatches(numbered(50), 8, seed=0)
+    batches = ShuffledBatches([numbered(50)], 8, seed=0)
     assert len(batches) == 7
     passes = []
     for epoch in range(3):
@@ -253,6 +260,24 @@ def test_shuffled_batches_are_new_permutations_that_keep_rows_together():
     assert passes[0] != passes[1] != passes[2]
 
 
+def test_groups_share_the_batches_and_none_mixes_them():
+    """Every row once an epoch, in as many batches as one group of all rows would make."""
+    groups = [bits_of(rows, bits) for rows, bits in ((50, 1), (3, 2), (21, 3))]
+    batches = ShuffledBatches(groups, 8, seed=0)
+    assert len(batches) == 10
+    orders = []
+    for epoch in range(3):
+        parts = list(batches.epoch(epoch))
+        assert len(parts) == 10
+        assert max(map(len, parts)) <= 10
+        orders.append([part.n_bits for part in parts])
+        for group in groups:
+            own = [part for part in parts if part.n_bits == group.n_bits]
+            assert sorted(numbers(Batch.join(own))) == list(range(len(group)))
+    assert sorted(orders[0]) == sorted(orders[1]) == [1] * 6 + [2] + [3] * 3
+    assert orders[0] != orders[1] != sorted(orders[1])
+
+
 def test_the_number_of_an_epoch_decides_its_batches():
     """In whatever order epochs are asked for; the first are those of the seed's generator."""
 
@@ -261,7 +286,7 @@ def test_the_number_of_an_epoch_decides_its_batches():
 
     generator = torch.Generator().manual_seed(3)
     expected = [torch.randperm(50, generator=generator).tolist() for _ in range(5)]
-    batches = ShuffledBatches(numbered(50), 8, 3)
+    batches = ShuffledBatches([numbered(50)], 8, 3)
     assert [rows(batches, k) for k in (0, 1, 2, 4, 3, 3, 0)] == [
         expected[k] for k in (0, 1, 2, 4, 3, 3, 0)
     ]
@@ -272,13 +297,13 @@ def test_the_number_of_an_epoch_decides_its_batches():
 
 def test_batches_of_other_data_sizes_or_seeds_have_another_identity():
     found = {
-        ShuffledBatches(data, size, seed).identity
+        ShuffledBatches([data], size, seed).identity
         for data in (numbered(10), numbered(11), replace(numbered(10), noisy=torch.zeros(10, 4)))
         for size in (4, 5)
         for seed in (0, 1)
     }
     assert len(found) == 12
-    same = ShuffledBatches(numbered(10), 4, 0).identity
+    same = ShuffledBatches([numbered(10)], 4, 0).identity
     assert same in found
     assert digest({"x": torch.tensor([True, False])}) != digest({"x": torch.tensor([False, True])})
 

@@ -88,7 +88,7 @@ def probed(seen: Path) -> Any:
     def train(config: dict[str, Any], shared: Shared) -> None:  # local: Ray sends it by value
         maps = [line.split(maxsplit=5) for line in Path("/proc/self/maps").read_text().splitlines()]
         tensors = []
-        for part in (shared.data.train, shared.data.val):
+        for part in (*shared.data.train, *shared.data.val):
             for tensor in part.tensors.values():
                 address = tensor.data_ptr()
                 files = [

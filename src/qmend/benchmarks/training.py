@@ -134,9 +134,9 @@ def _tracked(
 def _bare(dataset: Dataset) -> tuple[float, Architecture]:
     """Train by hand; return seconds after the first epoch, and the network."""
     data = encode(_CONFIG, dataset)
-    held_out = BatchLoader(data.val, INFERENCE_BATCH)
+    held_out = BatchLoader(*data.val, batch_size=INFERENCE_BATCH)
     torch.manual_seed(_SEED)
-    network = build_model(_MODEL, Dimensions.of(data.train))
+    network = build_model(_MODEL, Dimensions.of(data.train[0]))
     loss_of = LOSSES[_LOSS]
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_OPTIMIZER.lr, weight_decay=_OPTIMIZER.weight_decay

@@ -120,14 +120,40 @@ def compiled_probabilities(table: InstructionTable) -> FloatArray:
     return probabilities
 
 
-def to_bit_order(chain: FloatArray, measured: IntArray) -> FloatArray:
-    """Convert distributions in chain order to the source's bit order.
+def measured_marginals(chain: FloatArray, measured: IntArray) -> FloatArray:
+    """Sum distributions over the qubits that are not measured.
 
     Args:
         chain: (N, 2^n) with bit ``p`` of the index the qubit at chain position ``p``.
-        measured: (N, n) chain position behind each classical bit.
+        measured: (N, m) chain position behind each classical bit.
+
+    Returns:
+        (N, 2^m) in chain order: bit ``k`` of the index is the k-th of the measured positions.
+    """
+    rows, size = chain.shape
+    outcomes = 1 << measured.shape[1]
+    if outcomes == size:
+        return chain
+    seen = (np.arange(size)[:, None] >> np.sort(measured, axis=1)[:, None, :]) & 1
+    index = seen @ (1 << np.arange(measured.shape[1])) + outcomes * np.arange(rows)[:, None]
+    summed = np.bincount(index.reshape(-1), chain.reshape(-1), minlength=rows * outcomes)
+    marginals: FloatArray = summed.astype(np.float64).reshape(rows, outcomes)
+    return marginals
+
+
+def to_bit_order(chain: FloatArray, measured: IntArray) -> FloatArray:
+    """Convert distributions of the measured qubits from chain order to the source's bit order.
+
+    Args:
+        chain: (N, 2^m) with bit ``k`` of the index the k-th of the measured positions.
+        measured: (N, m) chain position behind each classical bit.
     """
     return np.take_along_axis(chain, _chain_index(measured), axis=1)
+
+
+def read_out(chain: FloatArray, measured: IntArray) -> FloatArray:
+    """Distributions (N, 2^n) of the whole chain as they are measured: (N, 2^m), in bit order."""
+    return to_bit_order(measured_marginals(chain, measured), measured)
 
 
 def to_chain_order(source: FloatArray, measured: IntArray) -> FloatArray:
@@ -138,10 +164,11 @@ def to_chain_order(source: FloatArray, measured: IntArray) -> FloatArray:
 
 
 def _chain_index(measured: IntArray) -> IntArray:
-    """(N, 2^n) chain-order index of each source-order index."""
-    n = measured.shape[1]
-    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1  # (2^n, n) bit k of each index
-    index: IntArray = np.einsum("sk,nk->ns", bits, np.int64(1) << measured)
+    """(N, 2^m) chain-order index of each source-order index."""
+    m = measured.shape[1]
+    bits = (np.arange(2**m)[:, None] >> np.arange(m)) & 1  # (2^m, m) bit k of each index
+    place = measured.argsort(axis=1).argsort(axis=1)  # among the measured positions
+    index: IntArray = np.einsum("sk,nk->ns", bits, np.int64(1) << place)
     return index
 
 

@@ -39,6 +39,7 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
 ADDED: dict[tuple[str, str], Any] = {
     ("", "train_circuits"): None,
     ("dataset", "twirling"): {"randomizations": 0},
+    ("dataset", "measured_qubits"): None,
 }
 #: First way to choose a config of a group -> the present way.
 RENAMED_GROUPS: dict[str, str] = {

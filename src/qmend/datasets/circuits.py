@@ -10,7 +10,8 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
-from qmend.types import AnyArray, FloatArray, IntArray, QmendError
+from qmend.noise.readout import readout_matrices
+from qmend.types import FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.
 NORMALISATION_TOLERANCE = 1e-6
@@ -18,17 +19,18 @@ NORMALISATION_TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class CircuitBatch:
-    """Executed circuits in chain order (bit ``k`` of an index: the qubit at position ``k``).
+    """Executed circuits on n qubits, of which each measures m.
+
+    Distributions are in chain order: bit ``k`` of an index is the k-th of the measured positions.
 
     Attributes:
         instructions: the compiled circuits.
-        noisy: (N, 2^n) measured frequencies.
+        noisy: (N, 2^m) measured frequencies.
         shots: (N,) shots behind each row of ``noisy``.
         layouts: physical qubits of the chain that belongs to each of ``calibrations``.
         calibrations: the snapshots in use, one for each chain where several share one.
         calibration_index: (N,) which of ``calibrations`` each circuit ran under.
-        measured: (N, bits) chain position behind each classical bit. The outcomes of the other
-            qubits are uniform, and independent of these.
+        measured: (N, m) chain position behind each classical bit.
     """
 
     instructions: InstructionTable
@@ -41,10 +43,12 @@ class CircuitBatch:
 
     def __post_init__(self) -> None:
         n = self.instructions.n_qubits
-        if self.noisy.shape != (len(self.instructions), 2**n):
+        m = self.measured.shape[1]
+        if self.noisy.shape != (len(self.instructions), 2**m):
             raise QmendError(
                 f"The noisy distributions have shape {self.noisy.shape}, but {len(self)} circuits "
-                f"on {n} qubits need ({len(self)}, {2**n}); check the length of the bitstrings."
+                f"that measure {m} qubits need ({len(self)}, {2**m}); check the length of the "
+                "bitstrings."
             )
         if len(self.layouts) != len(self.calibrations):
             raise QmendError(
@@ -67,11 +71,14 @@ class CircuitBatch:
         return self.instructions.n_qubits
 
     @property
-    def unmeasured(self) -> AnyArray:
-        """(N, n) whether each qubit is not measured."""
-        unmeasured = np.ones((len(self), self.n_qubits), dtype=bool)
-        np.put_along_axis(unmeasured, self.measured, False, axis=1)
-        return unmeasured
+    def n_measured(self) -> int:
+        """m, the qubits that each circuit measures."""
+        return int(self.measured.shape[1])
+
+    @property
+    def positions(self) -> IntArray:
+        """(N, m) measured chain positions, ascending: those of the bits of an index."""
+        return np.sort(self.measured, axis=1)
 
     @property
     def chains(self) -> list[tuple[Calibration, tuple[int, ...]]]:
@@ -145,6 +152,17 @@ def check_distributions(probabilities: FloatArray, name: str) -> None:
             f"The {name} distribution of circuit {row} sums to {total[row]:.6g}, not 1; divide "
             "counts by their shots."
         )
+
+
+def measured_readout(batch: CircuitBatch) -> FloatArray:
+    """(N, m, 2, 2) readout matrices of the measured qubits, by :func:`readout_matrices`.
+
+    Raises:
+        QmendError: if a qubit's readout error is missing.
+    """
+    matrices = per_calibration(batch, [readout_matrices(*chain) for chain in batch.chains])
+    chosen: FloatArray = np.take_along_axis(matrices, batch.positions[:, :, None, None], axis=1)
+    return chosen
 
 
 def per_calibration(batch: CircuitBatch, values: Sequence[FloatArray]) -> FloatArray:

@@ -68,6 +68,8 @@ class DatasetConfig(ConfigModel):
         job_size: circuits a job; splits are by job.
         jobs_per_shard: jobs a Parquet file, the unit that a killed generation resumes from.
         shots: a circuit.
+        measured_qubits: least and greatest number of measured qubits, drawn for each job; which,
+            for each circuit. None: all are measured.
         seed: every circuit has its own, derived from this one.
         calibrations: the snapshots that jobs cycle through.
     """
@@ -78,6 +80,7 @@ class DatasetConfig(ConfigModel):
     job_size: int = Field(ge=1)
     jobs_per_shard: int = Field(ge=1)
     shots: int = Field(ge=1)
+    measured_qubits: tuple[int, int] | None
     seed: int = Field(ge=0)
     compiler: CompilerConfig
     twirling: TwirlingConfig
@@ -116,9 +119,26 @@ class DatasetConfig(ConfigModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _measured(self) -> Self:
+        least, most = self.measured_sizes[0], self.measured_sizes[-1]
+        if not 1 <= least <= most <= self.family.n_qubits:
+            raise ValueError(
+                f"measured_qubits must be [least, most] with 1 <= least <= most <= "
+                f"{self.family.n_qubits}, the family's n_qubits"
+            )
+        return self
+
     @property
     def jobs(self) -> int:
         return self.circuits // self.job_size
+
+    @property
+    def measured_sizes(self) -> list[int]:
+        """Numbers of qubits that a job may measure, ascending."""
+        n = self.family.n_qubits
+        least, most = self.measured_qubits or (n, n)
+        return list(range(least, most + 1)) or [least, most]
 
 
 class ImportedDatasetConfig(ConfigModel):

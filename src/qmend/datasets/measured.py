@@ -12,7 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qmend.datasets.manifest import Manifest
-from qmend.datasets.table import LabelledCircuits, labelled_rows, read_distributions
+from qmend.datasets.table import (
+    LabelledCircuits,
+    by_size,
+    dense_rows,
+    labelled_rows,
+    read_distributions,
+)
 from qmend.types import AnyArray, QmendError
 
 
@@ -21,7 +27,7 @@ class MeasuredRows:
     """Rows of one number of qubits, and of one number of measured ones.
 
     Attributes:
-        rows: the outcomes of qubits that are not measured are uniform.
+        rows: with labels.
         circuit: (N,) fingerprint of each source circuit.
         family, device: (N,) strings.
     """
@@ -33,10 +39,6 @@ class MeasuredRows:
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    @property
-    def all_measured(self) -> bool:
-        return not self.rows.circuits.unmeasured.any()
 
 
 def load_measured(
@@ -58,14 +60,11 @@ def load_measured(
         )
     renamed = {member: name for name, members in families.items() for member in members}
     bits = np.asarray(pc.list_value_length(table["measured"]))
-    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    dense = np.asarray(pc.is_null(table["outcomes"]))
-    wanted = dense & (bits <= max_bits)
+    wanted = dense_rows(table) & (bits <= max_bits)
     if not wanted.any():
         raise QmendError(f"{folder} has no row with at most {max_bits} measured bits.")
     groups = []
-    for n_qubits, measured in np.unique(np.stack([sizes, bits], axis=1)[wanted], axis=0):
-        part = table.filter(pa.array(wanted & (sizes == n_qubits) & (bits == measured)))
+    for part in by_size(table.filter(pa.array(wanted))):
         params = [json.loads(text) for text in part["family_params"].to_pylist()]
         names = [renamed.get(name, name) for name in part["family"].to_pylist()]
         groups.append(

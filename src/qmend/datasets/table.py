@@ -16,6 +16,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
 from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
+from qmend.datasets.marginals import marginal_rows
 from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import unknown_calibration
@@ -30,10 +31,12 @@ EXPECTATIONS = "expectations"
 class LabelledCircuits:
     """Circuits with their ideal distributions, all in chain order.
 
+    All have one number of qubits, and measure one number m of them.
+
     Attributes:
         circuits: what a mitigator may see.
-        ideal: (N, 2^n).
-        noisy_exact: (N, 2^n) the noisy distribution without shot noise, None for hardware.
+        ideal: (N, 2^m).
+        noisy_exact: (N, 2^m) the noisy distribution without shot noise, None for hardware.
         circuit_id, job_id: (N,) strings.
         job: (N,) number of the job.
         n_two_qubit, depth: (N,).
@@ -73,9 +76,9 @@ class Dataset:
         folder: its directory.
         manifest: its manifest, already checked against the files.
         family, device, source: of all rows.
-        rows: all circuits.
-        split: (N,) split of each row.
-        skipped: reason -> rows of the folder that are not among ``rows``.
+        groups: the circuits of each number of qubits and number of measured ones, ascending.
+        splits: (N,) split of each row, for each group.
+        skipped: reason -> rows of the folder that are not among ``groups``.
     """
 
     folder: Path
@@ -83,46 +86,96 @@ class Dataset:
     family: str
     device: str
     source: str
-    rows: LabelledCircuits
-    split: AnyArray
+    groups: tuple[LabelledCircuits, ...]
+    splits: tuple[AnyArray, ...]
     skipped: dict[str, int]
 
-    def select(self, index: IntArray, reason: str) -> Dataset:
-        """Select rows by ``index``; the others are skipped for ``reason``."""
-        left_out = len(self.rows) - len(index)
-        skipped = {**self.skipped, reason: left_out} if left_out else self.skipped
-        return replace(self, rows=self.rows.select(index), split=self.split[index], skipped=skipped)
+    def __len__(self) -> int:
+        return sum(map(len, self.groups))
+
+    @property
+    def split(self) -> AnyArray:
+        """Splits of all rows, group after group."""
+        return np.concatenate(self.splits)
+
+    @property
+    def rows(self) -> LabelledCircuits:
+        """The only group.
+
+        Raises:
+            QmendError: if there are several.
+        """
+        return self._only(self.groups)
+
+    def _only(self, parts: Sequence[LabelledCircuits]) -> LabelledCircuits:
+        if len(parts) > 1:
+            sizes = [f"{p.circuits.n_measured} of {p.circuits.n_qubits}" for p in parts]
+            raise QmendError(
+                f"{self.folder} measures {', '.join(sizes)} qubits, and only circuits of one size "
+                "can be taken here; choose data whose circuits measure as many qubits each."
+            )
+        return parts[0]
+
+    def select(self, indices: Sequence[IntArray], reason: str) -> Dataset:
+        """Select rows of each group; the others are skipped for ``reason``.
+
+        Args:
+            indices: of each group; a group without any is left out.
+        """
+        left_out = len(self) - sum(map(len, indices))
+        kept = [k for k, index in enumerate(indices) if len(index)]
+        return replace(
+            self,
+            groups=tuple(self.groups[k].select(indices[k]) for k in kept),
+            splits=tuple(self.splits[k][indices[k]] for k in kept),
+            skipped={**self.skipped, reason: left_out} if left_out else self.skipped,
+        )
 
     def shortened(self, train_circuits: int | None) -> Dataset:
         """The dataset with the first so many circuits of its training split; None: all.
+
+        The first jobs come first, whatever they measure.
 
         Raises:
             QmendError: if it has fewer.
         """
         if train_circuits is None:
             return self
-        train = np.flatnonzero(self.split == "train")
-        if train_circuits > len(train):
+        train = self.split == "train"
+        if train_circuits > train.sum():
             raise QmendError(
-                f"train_circuits={train_circuits:,} is more than the {len(train):,} training "
+                f"train_circuits={train_circuits:,} is more than the {train.sum():,} training "
                 f"circuits of {self.folder}; choose fewer."
             )
-        kept = np.ones(len(self.rows), dtype=bool)
-        kept[train[train_circuits:]] = False
-        return self.select(np.flatnonzero(kept), "left out of the training split")
+        order = np.argsort(np.concatenate([group.job for group in self.groups]), kind="stable")
+        kept = np.ones(len(self), dtype=bool)
+        kept[order[train[order]][train_circuits:]] = False
+        ends = np.cumsum([len(group) for group in self.groups])
+        chosen = [np.flatnonzero(part) for part in np.split(kept, ends[:-1])]
+        return self.select(chosen, "left out of the training split")
 
-    def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
-        """Return the circuits of one split, or of all together.
+    def parts(self, split: Split | Literal["all"]) -> tuple[LabelledCircuits, ...]:
+        """Return the circuits of one split, or of all together, by group.
 
         Raises:
             QmendError: if the split is empty.
         """
         if split == "all":
-            return self.rows
-        index = np.flatnonzero(self.split == split)
-        if not len(index):
+            return self.groups
+        chosen = [np.flatnonzero(own == split) for own in self.splits]
+        pairs = zip(self.groups, chosen, strict=True)
+        parts = tuple(group.select(index) for group, index in pairs if len(index))
+        if not parts:
             raise QmendError(f"{self.folder} has no circuit in the {split} split.")
-        return self.rows.select(index)
+        return parts
+
+    def part(self, split: Split | Literal["all"]) -> LabelledCircuits:
+        """Return the circuits of one split, or of all together, of the only group.
+
+        Raises:
+            QmendError: if the split is empty, or there are several groups.
+        """
+        return self._only(self.parts(split))
 
 
 def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
@@ -148,46 +201,66 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     whoever reads one; :func:`qmend.datasets.circuits.fill_missing` puts mean values in.
 
     Args:
-        n_qubits: take the rows of this register size only; needed where there are several.
+        n_qubits: take the rows of this register size only; None: of all.
 
     Raises:
         QmendError: if a file is missing, altered or of another schema, or no row can be taken.
     """
     manifest, stored = read_distributions(folder)
     table, skipped = _loadable(stored, folder, n_qubits)
-    rows = labelled_rows(table, folder)
+    tables = by_size(table)
     return Dataset(
         folder=folder,
         manifest=manifest,
         family=_common(table, "family"),
         device=_common(table, "device"),
         source=_common(table, "source"),
-        rows=rows,
-        split=np.array(table["split"].to_pylist()),
+        groups=tuple(labelled_rows(part, folder) for part in tables),
+        splits=tuple(np.array(part["split"].to_pylist()) for part in tables),
         skipped=skipped,
     )
 
 
+def by_size(table: pa.Table) -> list[pa.Table]:
+    """Divide rows by their number of qubits and of measured ones, ascending."""
+    sizes = np.stack([_column(table, "n_qubits"), _measured(table)], axis=1)
+    kinds = np.unique(sizes, axis=0)
+    if len(kinds) == 1:
+        return [table]
+    return [table.filter(pa.array((sizes == kind).all(axis=1))) for kind in kinds]
+
+
+def _column(table: pa.Table, name: str) -> IntArray:
+    return np.asarray(table[name]).astype(np.int64)
+
+
+def _measured(table: pa.Table) -> IntArray:
+    return np.asarray(pc.list_value_length(table["measured"])).astype(np.int64)
+
+
+def dense_rows(table: pa.Table) -> AnyArray:
+    """(N,) whether the counts of each row are stored densely."""
+    return np.asarray(pc.is_null(table["outcomes"]))
+
+
 def read_distributions(folder: Path) -> tuple[Manifest, pa.Table]:
-    """Read the manifest and all rows with counts of a dataset whose files match their hashes.
+    """Read the manifest and all distributions of a dataset whose files match their hashes.
+
+    Of expectation values, those of single qubits: each is the distribution of one measured bit.
 
     Raises:
-        QmendError: if a file is missing, altered or of another schema, or no row has counts.
+        QmendError: if a file is missing, altered or of another schema, or there are no such rows.
     """
     manifest = read_manifest(folder)
     check_files(folder, manifest)
     shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
     if not shards:
-        raise QmendError(
-            f"{folder} holds expectation values, no distributions; read it with load_expectations."
-        )
+        return manifest, marginal_rows(read_rows(folder, manifest.shards))
     return manifest, read_rows(folder, shards)
 
 
 def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
     """Convert stored rows of one number of qubits, and of one number of measured ones.
-
-    The outcomes of qubits that are not measured are uniform, and independent of the others.
 
     Args:
         table: of :func:`read_rows`.
@@ -211,14 +284,14 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
     if (counts < 0).any() or (counts.sum(axis=1) != shots).any():
         row = int(np.flatnonzero((counts < 0).any(axis=1) | (counts.sum(axis=1) != shots))[0])
         raise QmendError(f"{folder}: the counts of row {row} do not add up to its shots.")
-    ideal = _to_chain(matrix(table["ideal"]), measured, n_qubits)
+    ideal = to_chain_order(matrix(table["ideal"]), measured)
     check_distributions(ideal, "ideal")
     exact = table["noisy_exact"]
     if not np.isfinite(np.asarray(exact.combine_chunks().flatten())).all():
         raise QmendError(f"{folder}: an exact noisy distribution is not finite.")
     circuits = CircuitBatch(
         instructions=instructions,
-        noisy=_to_chain(counts / shots[:, None], measured, n_qubits),
+        noisy=to_chain_order(counts / shots[:, None], measured),
         shots=shots,
         layouts=tuple(layout for *_, layout in position),
         calibrations=tuple(
@@ -233,48 +306,13 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
     return LabelledCircuits(
         circuits=circuits,
         ideal=ideal,
-        noisy_exact=None if exact.null_count else _to_chain(matrix(exact), measured, n_qubits),
+        noisy_exact=None if exact.null_count else to_chain_order(matrix(exact), measured),
         circuit_id=np.array(table["circuit_id"].to_pylist()),
         job_id=np.array(table["job_id"].to_pylist()),
         job=np.asarray(table["job"]).astype(np.int64),
         n_two_qubit=np.asarray(table["n_two_qubit"]).astype(np.int64),
         depth=np.asarray(table["depth"]).astype(np.int64),
     )
-
-
-def _to_chain(source: FloatArray, measured: IntArray, n_qubits: int) -> FloatArray:
-    """Convert (N, 2^bits) distributions to (N, 2^n) in chain order."""
-    bits = measured.shape[1]
-    if bits == n_qubits:
-        return to_chain_order(source, measured)
-    seen = (np.arange(2**n_qubits)[:, None] >> measured[:, None, :]) & 1
-    outcome = seen @ (1 << np.arange(bits))
-    spread: FloatArray = np.take_along_axis(source, outcome, axis=1) / 2 ** (n_qubits - bits)
-    return spread
-
-
-def loadable_sizes(folder: Path) -> dict[int, int]:
-    """Count the rows that :func:`load_dataset` can take, by number of qubits, most rows first.
-
-    Raises:
-        QmendError: if the dataset can't be read.
-    """
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
-    sizes = np.zeros(0, dtype=np.int64)
-    if shards:
-        sizes, whole, dense = _sizes(read_rows(folder, shards))
-        sizes = sizes[whole & dense]
-    counts = zip(*np.unique(sizes, return_counts=True), strict=True)
-    return {int(size): int(count) for size, count in sorted(counts, key=lambda pair: -pair[1])}
-
-
-def _sizes(table: pa.Table) -> tuple[IntArray, AnyArray, AnyArray]:
-    """(N,) number of qubits of each row, whether all are measured, whether the counts are dense."""
-    sizes = np.asarray(table["n_qubits"]).astype(np.int64)
-    whole = np.asarray(pc.list_value_length(table["measured"])) == sizes
-    return sizes, whole, np.asarray(pc.is_null(table["outcomes"]))
 
 
 def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
@@ -288,34 +326,22 @@ def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -
 def _loadable(
     table: pa.Table, folder: Path, n_qubits: int | None
 ) -> tuple[pa.Table, dict[str, int]]:
-    """Select the rows that fit one batch; count the others by reason."""
-    sizes, whole, dense = _sizes(table)
-    present, usable = sorted(set(sizes.tolist())), sorted(set(sizes[whole & dense].tolist()))
-    if n_qubits is None and len(present) > 1:
-        raise QmendError(
-            f"{folder} has circuits on {', '.join(map(str, present))} qubits, which can't be "
-            f"loaded together; name one size, such as n_qubits={(usable or present)[0]}."
-        )
-    size = present[0] if n_qubits is None else n_qubits
-    wanted = sizes == size
+    """Select the rows whose counts are dense, of one size if it is asked for; count the others."""
+    sizes, dense = _column(table, "n_qubits"), dense_rows(table)
+    wanted = np.ones(len(sizes), dtype=bool) if n_qubits is None else sizes == n_qubits
     skipped = {
         "other number of qubits": int((~wanted).sum()),
-        "not all qubits measured": int((wanted & ~whole).sum()),
-        f"more than {MAX_DENSE_QUBITS} qubits": int((wanted & whole & ~dense).sum()),
+        f"more than {MAX_DENSE_QUBITS} measured qubits": int((wanted & ~dense).sum()),
     }
-    kept = wanted & whole & dense
+    kept = wanted & dense
     if not kept.any():
+        usable = ", ".join(map(str, sorted(set(sizes[dense].tolist()))))
+        asked = "" if n_qubits is None else f"circuits on {n_qubits} qubits and "
+        way_out = f"choose n_qubits among {usable}" if usable else "no model can be scored on it"
         raise QmendError(
-            f"{folder} has no circuit on {size} qubits, all measured; {_other_sizes(usable)}."
+            f"{folder} has no {asked}at most {MAX_DENSE_QUBITS} measured ones; {way_out}."
         )
     return table.filter(pa.array(kept)), {k: v for k, v in skipped.items() if v}
-
-
-def _other_sizes(sizes: list[int]) -> str:
-    if not sizes:
-        return "it has none of another size either, so no model can be scored on it"
-    choices = " or ".join(f"n_qubits={size}" for size in sizes)
-    return f"it has circuits on {', '.join(map(str, sizes))} qubits: give {choices}"
 
 
 def _common(table: pa.Table, column: str) -> str:

@@ -11,12 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.datasets.circuits import CircuitBatch, measured_readout
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings.batch import Batch
 from qmend.gates import GATES
-from qmend.noise.readout import readout_matrices
 from qmend.registry import Registry
 from qmend.types import AnyArray, FloatArray, QmendError
 
@@ -71,12 +70,17 @@ class Encoding(ABC):
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
         """Compute tokens (N, L, F), mask (N, L) and unscaled context (N, C)."""
 
-    def fit(self, batch: CircuitBatch) -> Encoding:
-        """Learn the standardisation, and the mean calibration, from training circuits."""
-        _, _, context = self.raw(batch)
-        used = np.unique(batch.calibration_index)
-        self.mean_calibration = MeanCalibration.of(batch.calibrations[k] for k in used)
-        self.standardiser = Standardiser.fit(context)
+    def fit(self, *parts: CircuitBatch) -> Encoding:
+        """Learn the standardisation, and the mean calibration, from training circuits.
+
+        Args:
+            parts: the circuits of each size.
+        """
+        contexts = [self.raw(part)[2] for part in parts]
+        self.mean_calibration = MeanCalibration.of(
+            part.calibrations[k] for part in parts for k in np.unique(part.calibration_index)
+        )
+        self.standardiser = Standardiser.fit(np.concatenate(contexts))
         return self
 
     def __call__(
@@ -85,7 +89,7 @@ class Encoding(ABC):
         """Encode circuits.
 
         Args:
-            ideal: (N, 2^n) their labels.
+            ideal: (N, 2^m) their labels.
             with_tokens: False: ``tokens`` and ``mask`` have length 0.
 
         Raises:
@@ -96,8 +100,7 @@ class Encoding(ABC):
         tokens, mask, context = self.raw(circuits)
         if not with_tokens:
             tokens, mask = tokens[:, :0], mask[:, :0]
-        matrices = [readout_matrices(*chain) for chain in circuits.chains]
-        readout = per_calibration(circuits, [m[:, 1, 0] for m in matrices])
+        readout = measured_readout(circuits)[:, :, 1, 0]
         return Batch(
             tokens=torch.from_numpy(tokens),
             mask=torch.from_numpy(mask),

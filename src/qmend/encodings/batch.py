@@ -15,7 +15,7 @@ from qmend.types import AnyArray
 
 @dataclass(frozen=True)
 class Batch:
-    """B encoded circuits of n qubits: the input of all networks.
+    """B encoded circuits that measure m qubits each: the input of all networks.
 
     Float32, in chain order, with L tokens of F values. It is pickled as NumPy arrays: Ray's workers
     then read one copy in shared memory.
@@ -24,10 +24,10 @@ class Batch:
         tokens: (B, L, F) one token a layer, instruction or parity; zero where ``mask`` is False.
         mask: (B, L) bool, True where there is a token.
         context: (B, C) standardised calibration values.
-        noisy: (B, 2^n) measured frequencies.
-        readout: (B, n) readout error of each qubit.
+        noisy: (B, 2^m) measured frequencies.
+        readout: (B, m) readout error of each measured qubit.
         shots: (B, 1).
-        ideal: (B, 2^n) the labels; None where they are unknown or hidden.
+        ideal: (B, 2^m) the labels; None where they are unknown or hidden.
     """
 
     tokens: Tensor
@@ -54,7 +54,7 @@ class Batch:
 
     @property
     def labels(self) -> Tensor:
-        """Return ``ideal`` (B, 2^n), which must be known."""
+        """Return ``ideal`` (B, 2^m), which must be known."""
         assert self.ideal is not None
         return self.ideal
 
@@ -70,9 +70,20 @@ class Batch:
         """Drop the labels, which a network must not see."""
         return replace(self, ideal=None)
 
+    @property
+    def n_bits(self) -> int:
+        """Measured bits m of each circuit."""
+        return self.readout.shape[1]
+
+    @staticmethod
+    def join_each(parts: Sequence[Batch]) -> tuple[Batch, ...]:
+        """Concatenate the batches of each number of measured bits, ascending."""
+        sizes = sorted({part.n_bits for part in parts})
+        return tuple(Batch.join([p for p in parts if p.n_bits == bits]) for bits in sizes)
+
     @staticmethod
     def join(parts: Sequence[Batch]) -> Batch:
-        """Concatenate batches; shorter tokens are padded and masked."""
+        """Concatenate batches of one m; shorter tokens are padded and masked."""
         length = max(part.mask.shape[1] for part in parts)
         padded = [part._padded(length).tensors for part in parts]
         return Batch(**{name: torch.cat([part[name] for part in padded]) for name in padded[0]})
@@ -108,12 +119,13 @@ class BatchLoader:
     Many times faster than a DataLoader, which collates row by row.
     """
 
-    def __init__(self, data: Batch, batch_size: int) -> None:
-        self.data, self.batch_size = data, batch_size
+    def __init__(self, *groups: Batch, batch_size: int) -> None:
+        self.groups, self.batch_size = groups, batch_size
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return sum(-(-len(group) // self.batch_size) for group in self.groups)
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.data), self.batch_size):
-            yield self.data.select(slice(start, start + self.batch_size))
+        for group in self.groups:
+            for start in range(0, len(group), self.batch_size):
+                yield group.select(slice(start, start + self.batch_size))

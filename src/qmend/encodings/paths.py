@@ -14,9 +14,10 @@ from qmend.types import FloatArray
 class PathsEncoding(Encoding):
     """One token a parity, in fixed physical units for all devices and sizes.
 
-    Token s belongs to the parity Z_s; its columns are :data:`qmend.noise.paths.FEATURES`. Of these
-    only ``ended_rate`` and ``ended_idle_rate`` depend on the initial state. Context (3): readout
-    error, T1 and T2, each the mean over qubits, standardised on the training split.
+    Token s belongs to the parity Z_s of measured qubits; its columns are
+    :data:`qmend.noise.paths.FEATURES`. Of these only ``ended_rate`` and ``ended_idle_rate`` depend
+    on the initial state. Context (3): readout error, T1 and T2, each the mean over qubits,
+    standardised on the training split.
     """
 
     name = "paths"
@@ -25,12 +26,12 @@ class PathsEncoding(Encoding):
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         from qmend.noise.paths import FEATURES, path_features  # loads numba
 
-        size = 2**batch.n_qubits
+        size, positions = 2**batch.n_measured, batch.positions
         tokens = np.zeros((len(batch), size, len(FEATURES)), dtype=np.float32)
         for k in np.unique(batch.calibration_index):
             rows = np.flatnonzero(batch.calibration_index == k)
             calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
-            tokens[rows] = path_features(table, calibration, layout)
+            tokens[rows] = path_features(table, calibration, layout, measured=positions[rows])
         means = [qubit_values(*chain).mean(axis=1) for chain in batch.chains]
         return tokens, np.ones(tokens.shape[:2], dtype=bool), per_calibration(batch, means)

@@ -46,12 +46,7 @@ class Cells:
         pairs, first, of_row = np.unique(names, axis=0, return_index=True, return_inverse=True)
         circuit, device = pairs.T
         family = np.concatenate([group.family for group in groups])
-        # Unmeasured qubits share each outcome among 2^k: the largest sum is the measured one's.
-        largest = [
-            group.rows.ideal.max(axis=1)
-            * 2 ** (group.rows.circuits.n_qubits - group.rows.circuits.measured.shape[1])
-            for group in groups
-        ]
+        largest = [group.rows.ideal.max(axis=1) for group in groups]
         before = [metrics.l1(group.rows.circuits.noisy, group.rows.ideal) for group in groups]
         return Cells(
             of_row.reshape(-1),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,13 +68,17 @@ class Scores:
         rank = np.argsort(np.lexsort((other.job_id, other.circuit_id)))
         return self.select(np.lexsort((self.job_id, self.circuit_id))[rank])
 
-    def write(self, path: Path, data: LabelledCircuits) -> None:
-        """Write Parquet with a row per circuit."""
+    def write(self, path: Path, data: Sequence[LabelledCircuits]) -> None:
+        """Write Parquet with a row per circuit.
+
+        Args:
+            data: the scored circuits by size.
+        """
         columns = {
             "circuit_id": self.circuit_id,
             "job_id": self.job_id,
-            "n_two_qubit": data.n_two_qubit,
-            "depth": data.depth,
+            "n_two_qubit": np.concatenate([part.n_two_qubit for part in data]),
+            "depth": np.concatenate([part.depth for part in data]),
             **self.figures,
         }
         pq.write_table(pa.table(columns), path)
@@ -130,12 +134,20 @@ class Summary:
         return Summary(figures, unit, int(logged.get(f"{prefix}excluded", 0)))
 
 
-def score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
-    """Score mitigated distributions (N, 2^n), chain order.
+def score(data: Sequence[LabelledCircuits], mitigated: Sequence[FloatArray]) -> Scores:
+    """Score mitigated distributions (N, 2^m), chain order, of circuits by size.
 
     Raises:
         QmendError: if a mitigated distribution is not finite.
     """
+    parts = [_score(part, each) for part, each in zip(data, mitigated, strict=True)]
+    names = ("circuit_id", "job_id", *FIGURES)
+    return Scores(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+    )
+
+
+def _score(data: LabelledCircuits, mitigated: FloatArray) -> Scores:
     ideal, noisy = data.ideal, data.circuits.noisy
     if not np.isfinite(mitigated).all():
         row = int(np.argwhere(~np.isfinite(mitigated))[0][0])
@@ -175,9 +187,18 @@ def summarise(scores: Scores, bootstrap: Bootstrap) -> Summary:
     )
 
 
-def reference(data: LabelledCircuits) -> Interval | None:
-    """Compute the median shot-noise reference; None if the exact noisy distribution is unknown."""
-    if data.noisy_exact is None:
+def reference(data: Sequence[LabelledCircuits]) -> Interval | None:
+    """Compute the median shot-noise reference of circuits by size.
+
+    None if the exact noisy distribution of one is unknown.
+    """
+    values = [
+        metrics.shot_noise_reference(part.ideal, part.circuits.noisy, part.noisy_exact)
+        for part in data
+        if part.noisy_exact is not None
+    ]
+    if len(values) < len(data):
         return None
-    values = metrics.shot_noise_reference(data.ideal, data.circuits.noisy, data.noisy_exact)
-    return Bootstrap.over(data.job_id).interval(lambda index: metrics.median_l1rc(values[index]))
+    all_values = np.concatenate(values)
+    bootstrap = Bootstrap.over(np.concatenate([part.job_id for part in data]))
+    return bootstrap.interval(lambda index: metrics.median_l1rc(all_values[index]))

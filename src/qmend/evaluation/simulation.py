@@ -144,7 +144,7 @@ class Meter:
         """Exchange measurements between circuits, and mitigate them.
 
         Args:
-            data: of one number of measured qubits.
+            data: of one size.
         """
         exchange = draw_exchange(data)
         pairs, outcomes = len(exchange), data.ideal.shape[1]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.circuits.statevector import to_bit_order
+from qmend.circuits.statevector import read_out
 from qmend.circuits.twirling import randomize, split_shots
 from qmend.noise.base import Executor
 from qmend.noise.readout import apply_readout
@@ -36,7 +36,7 @@ def execute(
     """Measure circuits of one job.
 
     Args:
-        measured: (N, n) chain position behind each classical bit.
+        measured: (N, m) chain position behind each classical bit.
         seeds: of each circuit: of its shots, or those of its first compilation. Child 0 is that of
             the Paulis, child r of the shots of compilation r.
         shots: (N,) of each circuit.
@@ -45,7 +45,7 @@ def execute(
             executor's is not; see :func:`round_distributions`.
 
     Returns:
-        (N, 2^n) counts, and the mean of the distributions they were sampled from, weighted by
+        (N, 2^m) counts, and the mean of the distributions they were sampled from, weighted by
         shots, in the source's bit order.
     """
     each = max(1, randomizations)
@@ -54,7 +54,7 @@ def execute(
         own = [seeds[k] for k in few]
         compilations = randomize(table.select(few), own, randomizations)
         exact = [
-            to_bit_order(
+            read_out(
                 apply_readout(e.probabilities(compilations, job), e.readout),
                 np.repeat(measured[few], each, axis=0),
             )
@@ -69,10 +69,10 @@ def execute(
 def _measure(
     exact: FloatArray, seeds: Sequence[np.random.SeedSequence], shots: IntArray
 ) -> tuple[IntArray, FloatArray]:
-    """(N, 2^n) counts and mean distributions of circuits with some compilations each.
+    """(N, 2^m) counts and mean distributions of circuits with some compilations each.
 
     Args:
-        exact: (N * compilations, 2^n) on the grid.
+        exact: (N * compilations, 2^m) on the grid.
     """
     each = len(exact) // len(seeds)
     split = split_shots(shots, each)

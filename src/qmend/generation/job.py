@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from qmend.circuits.compilation import Compiler, build_compiler
 from qmend.circuits.instructions import InstructionTable
-from qmend.circuits.statevector import compiled_probabilities, to_bit_order
+from qmend.circuits.statevector import compiled_probabilities, measured_marginals, read_out
 from qmend.circuits.twirling import randomize
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
@@ -30,6 +30,8 @@ from qmend.types import FloatArray, IntArray, QmendError, Split
 #: Largest difference allowed between the distributions of a source circuit and of the compiled
 #: one, whose angles are rounded to steps of 5.7e-12.
 LABEL_TOLERANCE = 1e-9
+#: Ends the keys of random numbers that say what is measured; those of circuits have no such end.
+_MEASURED = (0, 0, 3)
 #: Redraws of one circuit, after which its family counts as exhausted.
 MAX_REDRAWS = 100
 
@@ -58,8 +60,8 @@ class DrawnJob:
         seeds: of each circuit.
         params: (N,) JSON of the family's parameters.
         table: the compiled circuits, chain order.
-        measured: (N, n) chain position behind each classical bit.
-        ideal: (N, 2^n) labels on their grid, proven.
+        measured: (N, m) chain position behind each classical bit.
+        ideal: (N, 2^m) labels on their grid, proven.
     """
 
     seeds: list[int]
@@ -179,12 +181,25 @@ def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> D
     table = InstructionTable.from_circuits(
         setup.device.n_qubits, [c.instructions for c in compiled]
     )
-    measured = np.array([c.measured for c in compiled], dtype=np.int64)
-    ideal = to_bit_order(compiled_probabilities(table), measured)
-    sources_own = np.array([s.probabilities() for s in sources])
+    bits = _measured_bits(dataset, job, seeds)
+    places = np.array([c.measured for c in compiled], dtype=np.int64)
+    measured = np.take_along_axis(places, bits, axis=1)
+    ideal = read_out(compiled_probabilities(table), measured)
+    sources_own = measured_marginals(np.array([s.probabilities() for s in sources]), bits)
     check_labels(ideal, sources_own, f"job {job}", LABEL_TOLERANCE)
     params = [json.dumps(s.params, sort_keys=True) for s in sources]
     return DrawnJob(seeds, params, table, measured, round_distributions(ideal))
+
+
+def _measured_bits(dataset: DatasetConfig, job: int, seeds: Sequence[int]) -> IntArray:
+    """(N, m) qubits of each source circuit that are measured, ascending; m is one for the job."""
+    n, sizes = dataset.family.n_qubits, dataset.measured_sizes
+    if sizes == [n]:
+        return np.tile(np.arange(n), (len(seeds), 1))
+    choice = np.random.SeedSequence(dataset.seed, spawn_key=(job, *_MEASURED))
+    m = int(np.random.default_rng(choice).choice(sizes))
+    streams = (np.random.default_rng([seed, *_MEASURED]) for seed in seeds)
+    return np.array([np.sort(stream.permutation(n)[:m]) for stream in streams])
 
 
 def draw_job_without(
@@ -282,8 +297,8 @@ def job_rows(
     """Write a job that ran as rows of the contract.
 
     Args:
-        counts: (N, 2^n) in the source's bit order; a row adds up to its shots.
-        noisy_exact: (N, 2^n) the distributions behind them, None for hardware.
+        counts: (N, 2^m) in the source's bit order; a row adds up to its shots.
+        noisy_exact: (N, 2^m) the distributions behind them, None for hardware.
         source: ``simulated`` or ``hardware``.
         job: its number; ``job_id`` is its name.
     """

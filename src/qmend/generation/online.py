@@ -30,7 +30,7 @@ from qmend.generation.job import (
     simulate_job,
 )
 from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
-from qmend.types import QmendError
+from qmend.types import IntArray, QmendError
 
 #: First number of the key of :func:`online_seed`; keys of circuits have three numbers, not two.
 _STREAM = 0xF4E54
@@ -46,7 +46,8 @@ class OnlineCircuits:
         noise: that the circuits run under.
         seed: of circuits and shots, see :func:`online_seed`.
         held_out: ``circuit_id`` of the circuits that must not be drawn.
-        resampled: stored circuits whose noise alone is resampled; None: new circuits are drawn.
+        resampled: stored circuits, by size, whose noise alone is resampled; empty: new circuits
+            are drawn.
     """
 
     dataset: DatasetConfig
@@ -55,7 +56,7 @@ class OnlineCircuits:
     noise: NoiseConfig
     seed: int
     held_out: frozenset[str]
-    resampled: LabelledCircuits | None = None
+    resampled: tuple[LabelledCircuits, ...] = ()
 
     @staticmethod
     def like(
@@ -83,20 +84,26 @@ class OnlineCircuits:
                 "online.noise=randomized, or the path of a noise config fitted to training "
                 "circuits."
             )
-        train = stored.part("train")
-        used = np.unique(train.circuits.calibration_index)
+        train = stored.parts("train")
+        used = {
+            part.circuits.calibrations[k].calibration_id: part.circuits.calibrations[k]
+            for part in train
+            for k in np.unique(part.circuits.calibration_index)
+        }
+        groups = zip(stored.groups, stored.splits, strict=True)
+        held_out = [group.circuit_id[split != "train"] for group, split in groups]
         return OnlineCircuits(
             dataset,
             device,
-            tuple(train.circuits.calibrations[k] for k in used),
+            tuple(used.values()),
             noise,
             online_seed(dataset.seed, seed),
-            frozenset(stored.rows.circuit_id[stored.split != "train"].tolist()),
-            train if resample == "noise" else None,
+            frozenset(np.concatenate(held_out).tolist()),
+            train if resample == "noise" else (),
         )
 
-    def job(self, number: int) -> LabelledCircuits:
-        """Simulate one job, which its number alone decides.
+    def job(self, number: int) -> list[LabelledCircuits]:
+        """Simulate one job, which its number alone decides; its circuits by size.
 
         Args:
             number: from 0; the dataset's own jobs come before.
@@ -105,8 +112,8 @@ class OnlineCircuits:
             QmendError: if a label is not the compiled circuit's own noiseless distribution, or
                 the family has too few circuits outside ``held_out``.
         """
-        if self.resampled is not None:
-            return self._resample_noise(self.resampled, number)
+        if self.resampled:
+            return self._resample_noise(number)
         number += self.dataset.jobs
         setup = self._setup()
         drawn, _ = draw_job_without(
@@ -120,7 +127,7 @@ class OnlineCircuits:
         noise = self.noise.of_device(number).build(calibration, setup.device.layout)
         counts, exact = simulate_job(drawn, noise, number, self.dataset)
         size, shots = len(drawn.seeds), self.dataset.shots
-        return LabelledCircuits(
+        labelled = LabelledCircuits(
             circuits=CircuitBatch(
                 instructions=drawn.table,
                 noisy=to_chain_order(counts / shots, drawn.measured),
@@ -138,26 +145,44 @@ class OnlineCircuits:
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
         )
+        return [labelled]
 
-    def _resample_noise(self, stored: LabelledCircuits, number: int) -> LabelledCircuits:
+    def _resample_noise(self, number: int) -> list[LabelledCircuits]:
         """Simulate the next stored circuits under the noise of a new job.
 
         Their calibrations stay, and so do their encodings.
         """
         size = self.dataset.job_size
-        chosen = stored.select((number * size + np.arange(size)) % len(stored))
+        wanted = (number * size + np.arange(size)) % sum(map(len, self.resampled))
+        resampled, start = [], 0
+        for stored in self.resampled:
+            here = np.flatnonzero((wanted >= start) & (wanted < start + len(stored)))
+            if len(here):
+                chosen = stored.select(wanted[here] - start)
+                resampled.append(self._measure_again(chosen, number, here))
+            start += len(stored)
+        return resampled
+
+    def _measure_again(
+        self, chosen: LabelledCircuits, number: int, places: IntArray
+    ) -> LabelledCircuits:
+        """Simulate circuits under the noise of a new job.
+
+        Args:
+            number: of the job.
+            places: (N,) of the circuits in it, which decide their shots.
+        """
         circuits = chosen.circuits
         exact = np.empty_like(chosen.ideal)
         counts = np.empty_like(chosen.ideal)
-        chain_order = np.tile(np.arange(circuits.instructions.n_qubits), (size, 1))
-        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in range(size)]
+        seeds = [np.random.SeedSequence([self.seed, number, row]) for row in places.tolist()]
         for k in np.unique(circuits.calibration_index):
             at = np.flatnonzero(circuits.calibration_index == k)
             calibration, layout = circuits.chains[k]
             noise = self.noise.of_device(number).build(calibration, layout)
             counts[at], exact[at] = execute(
                 circuits.instructions.select(at),
-                chain_order[at],
+                circuits.positions[at],
                 [seeds[row] for row in at],
                 circuits.shots[at],
                 noise,
@@ -168,8 +193,8 @@ class OnlineCircuits:
             chosen,
             circuits=replace(circuits, noisy=counts / circuits.shots[:, None]),
             noisy_exact=exact,
-            job_id=np.full(size, f"resampled-{number:06d}"),
-            job=np.full(size, number),
+            job_id=np.full(len(chosen), f"resampled-{number:06d}"),
+            job=np.full(len(chosen), number),
         )
 
     def _setup(self) -> GenerationSetup:

@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from qmend.circuits.statevector import compiled_probabilities, to_bit_order
+from qmend.circuits.statevector import (
+    compiled_probabilities,
+    measured_marginals,
+    to_bit_order,
+)
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import Dataset, load_dataset, read_distributions
+from qmend.datasets.table import LabelledCircuits, by_size, load_dataset, read_distributions
 from qmend.generation.execution import execute, execution_seed
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
 from qmend.simulation.sampling import STEPS
-from qmend.types import QmendError
+from qmend.types import FloatArray, QmendError
 
 #: A step of the grid of stored probabilities: rounding moves them by less.
 TOLERANCE = 1 / STEPS
@@ -54,93 +58,114 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
         QmendError: naming the first thing that is wrong.
     """
     data = load_dataset(folder)
-    rows = data.rows
-    table, measured = rows.circuits.instructions, rows.circuits.measured
-    ideal = to_bit_order(compiled_probabilities(table), measured)
-    check_labels(ideal, to_bit_order(rows.ideal, measured), str(folder), TOLERANCE)
-    if table.circuit_ids(measured) != rows.circuit_id.tolist():
-        raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
-    for name, column in (("job", rows.job_id), ("circuit", rows.circuit_id)):
-        pairs = set(zip(column.tolist(), data.split.tolist(), strict=True))
-        if len(pairs) != len(set(column.tolist())):
-            raise QmendError(f"{folder}: a {name} is in two splits; generate the data again.")
-    if rows.noisy_exact is None:
-        return Verification(len(rows), 0, 0.0, None, 1.0)
+    for name in ("job_id", "circuit_id"):
+        pairs = {
+            pair
+            for group, split in zip(data.groups, data.splits, strict=True)
+            for pair in zip(getattr(group, name).tolist(), split.tolist(), strict=True)
+        }
+        if len(pairs) != len({value for value, _ in pairs}):
+            raise QmendError(
+                f"{folder}: a {name.removesuffix('_id')} is in two splits; generate the data again."
+            )
+    for group in data.groups:
+        table, measured = group.circuits.instructions, group.circuits.measured
+        ideal = measured_marginals(compiled_probabilities(table), measured)
+        check_labels(ideal, group.ideal, str(folder), TOLERANCE)
+        if table.circuit_ids(measured) != group.circuit_id.tolist():
+            raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
+    if any(group.noisy_exact is None for group in data.groups):
+        return Verification(len(data), 0, 0.0, None, 1.0)
     config, device = recipe_configs(data.manifest.recipe)
     setup = generation_setup(config, device)
-    ids = [c.calibration_id for c in rows.circuits.calibrations]
-    for job, k in zip(rows.job.tolist(), rows.circuits.calibration_index.tolist(), strict=True):
-        if ids[k] != setup.calibration(job).calibration_id:
-            raise QmendError(
-                f"{folder}: a circuit of job {job} names another calibration than the job ran "
-                "under; generate the data again."
-            )
-    seeds = np.asarray(read_distributions(folder)[1]["seed"]).tolist()
+    for group in data.groups:
+        ids = [c.calibration_id for c in group.circuits.calibrations]
+        index = group.circuits.calibration_index.tolist()
+        for job, k in zip(group.job.tolist(), index, strict=True):
+            if ids[k] != setup.calibration(job).calibration_id:
+                raise QmendError(
+                    f"{folder}: a circuit of job {job} names another calibration than the job ran "
+                    "under; generate the data again."
+                )
+    samples = []  # at least one of each group
+    tables = by_size(read_distributions(folder)[1])
+    for group, table in zip(data.groups, tables, strict=True):
+        share = -(-sample // len(tables))
+        chosen = np.unique(np.linspace(0, len(group) - 1, share, dtype=np.int64))
+        samples.append((group.select(chosen), np.asarray(table["seed"])[chosen].tolist()))
     randomizations = config.twirling.randomizations
-    again = _difference(data, seeds, randomizations, sample, setup.executor) or 0.0
-    to_aer = _difference(data, seeds, randomizations, sample, setup.aer)
+    again = _difference(samples, randomizations, setup.executor) or 0.0
+    to_aer = _difference(samples, randomizations, setup.aer)
     for difference, what in ((again, "a new simulation"), (to_aer or 0.0, "Aer's")):
         if not difference <= TOLERANCE:
             raise QmendError(
                 f"{folder}: stored noisy distributions differ by {difference:.2g} from {what} "
                 f"(allowed: {TOLERANCE:.2g}); generate the data again."
             )
-    counts = rows.circuits.noisy * rows.circuits.shots[:, None]
-    p_value = _chi_square(counts, rows.noisy_exact * rows.circuits.shots[:, None])
+    p_value = _p_value(data.groups)
     if not p_value >= LEAST_P_VALUE:
         raise QmendError(
             f"{folder}: the counts do not fit the noisy distributions (p = {p_value:.2g})."
         )
-    return Verification(len(rows), min(sample, len(rows)), again, to_aer, p_value)
+    return Verification(len(data), sum(len(part) for part, _ in samples), again, to_aer, p_value)
 
 
 def _difference(
-    data: Dataset,
-    seeds: Sequence[int],
+    samples: Sequence[tuple[LabelledCircuits, Sequence[int]]],
     randomizations: int,
-    sample: int,
     executor_of: Callable[[int], Executor | None],
 ) -> float | None:
-    """Largest difference of stored probabilities from an executor's, on a sample of rows.
+    """Largest difference of stored probabilities from an executor's.
 
     None if there is no executor.
 
     Args:
-        seeds: of each circuit.
+        samples: rows with their seeds, by size.
         executor_of: job -> executor.
     """
-    chosen = np.unique(np.linspace(0, len(data.rows) - 1, sample).astype(np.int64))
-    part = data.rows.select(chosen)
-    circuits = part.circuits
-    jobs = part.job
-    assert part.noisy_exact is not None
     differences = [0.0]
-    for job in np.unique(jobs).tolist():
-        at = np.flatnonzero(jobs == job)
-        executor = executor_of(job)
-        if executor is None:
-            return None
-        _, source = execute(
-            circuits.instructions.select(at),
-            circuits.measured[at],
-            [execution_seed(seeds[row]) for row in chosen[at]],
-            circuits.shots[at],
-            executor,
-            job,
-            randomizations,
-        )
-        stored = to_bit_order(part.noisy_exact[at], circuits.measured[at])
-        differences.append(np.abs(source - stored).max())
+    for part, seeds in samples:
+        assert part.noisy_exact is not None
+        circuits = part.circuits
+        for job in np.unique(part.job).tolist():
+            at = np.flatnonzero(part.job == job)
+            executor = executor_of(job)
+            if executor is None:
+                return None
+            _, source = execute(
+                circuits.instructions.select(at),
+                circuits.measured[at],
+                [execution_seed(seeds[row]) for row in at.tolist()],
+                circuits.shots[at],
+                executor,
+                job,
+                randomizations,
+            )
+            stored = to_bit_order(part.noisy_exact[at], circuits.measured[at])
+            differences.append(np.abs(source - stored).max())
     return float(np.max(differences))  # NaN stays NaN
 
 
-def _chi_square(observed: np.ndarray, expected: np.ndarray) -> float:
-    """p-value of all rows together; outcomes expected less than five times are pooled by row."""
+def _p_value(groups: Sequence[LabelledCircuits]) -> float:
+    """Chi-square p-value of the counts of all rows together against ``noisy_exact``."""
+    statistic, freedom = 0.0, 0
+    for group in groups:
+        shots = group.circuits.shots[:, None]
+        assert group.noisy_exact is not None
+        more, degrees = _chi_square(group.circuits.noisy * shots, group.noisy_exact * shots)
+        statistic, freedom = statistic + more, freedom + degrees
+    return float(stats.chi2.sf(statistic, freedom))
+
+
+def _chi_square(observed: FloatArray, expected: FloatArray) -> tuple[float, int]:
+    """Statistic and degrees of freedom of all rows together.
+
+    Outcomes expected less than five times are pooled by row.
+    """
     rare = expected < 5
     pooled = [(x * rare).sum(axis=1, keepdims=True) for x in (observed, expected)]
     seen = np.concatenate([np.where(rare, 0, observed), pooled[0]], axis=1)
     mean = np.concatenate([np.where(rare, 0, expected), pooled[1]], axis=1)
     used = mean >= 5
     statistic = ((seen - mean)[used] ** 2 / mean[used]).sum()
-    freedom = used.sum() - len(observed)
-    return float(stats.chi2.sf(statistic, freedom))
+    return float(statistic), int(used.sum() - len(observed))

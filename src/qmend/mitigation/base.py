@@ -27,21 +27,18 @@ class Mitigator(ABC):
     shots_factor: float = 1.0
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
     noiseless_error: float = 1e-6
-    #: Whether uniform outcomes of unmeasured qubits stay so, and the others are mitigated as by
-    #: their own distribution.
-    takes_unmeasured: bool = False
 
     def fit(self, *train: LabelledCircuits) -> Mitigator:
         """Learn from labelled circuits; by default there is nothing to learn.
 
         Args:
-            train: the circuits of each number of qubits.
+            train: the circuits of each number of qubits and of measured ones.
         """
         return self
 
     @abstractmethod
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        """Return distributions (N, 2^n) in chain order, rows summing to one."""
+        """Return distributions (N, 2^m) in chain order, rows summing to one."""
 
     def mitigate_others(
         self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
@@ -98,11 +95,11 @@ class MultiCircuitMitigator(Mitigator):
 
     @abstractmethod
     def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
-        """Return mitigated distributions (N, 2^n) in chain order.
+        """Return mitigated distributions (N, 2^m) in chain order.
 
         Args:
             circuits: N measured circuits.
-            results: (N, k, 2^n) frequencies of the further circuits in chain order, readout error
+            results: (N, k, 2^m) frequencies of the further circuits in chain order, readout error
                 included, in the order of :meth:`construct_circuits`.
         """
 
@@ -122,12 +119,12 @@ class Runner(Protocol):
     """Runs further circuits under the noise that measured ones had."""
 
     def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:
-        """Return frequencies (N, k, 2^n) in chain order, readout error included.
+        """Return frequencies (N, k, 2^m) in chain order, readout error included.
 
         Args:
             circuits: N measured circuits.
             further: N k circuits, see :meth:`MultiCircuitMitigator.construct_circuits`. Each runs
-                in the job of its circuit with as many shots.
+                in the job of its circuit with as many shots, and measures the same qubits.
         """
 
 

@@ -46,7 +46,7 @@ class MitigatedCounts:
 
     @staticmethod
     def of(measurement: Measurement, mitigated: FloatArray) -> MitigatedCounts:
-        """Bring a distribution (2^n,) from chain order to the circuit's own.
+        """Bring a distribution (2^m,) from chain order to the circuit's own.
 
         Raises:
             QmendError: if it is not finite.
@@ -135,7 +135,7 @@ class CountsMitigator:
 
         Args:
             counts: of each circuit, see :data:`Counts`.
-            circuit: with its measurements, at the end, of all qubits that it uses.
+            circuit: with its measurements, at the end.
             calibration: of the device at the time, see :data:`CalibrationSource`.
             layout: physical qubits that circuits are compiled to; None: those of lowest error.
             shots: behind probabilities.
@@ -154,8 +154,9 @@ class CountsMitigator:
             [counts] if single else counts, circuits, snapshot, layout, shots
         )
         mitigated: dict[int, FloatArray] = {}
-        for size in sorted({len(m.circuit.layout) for m in measurements}):
-            members = [k for k, m in enumerate(measurements) if len(m.circuit.layout) == size]
+        sizes = [(len(m.circuit.layout), len(m.circuit.measured)) for m in measurements]
+        for size in sorted(set(sizes)):
+            members = [k for k, other in enumerate(sizes) if other == size]
             batch = as_batch([measurements[k] for k in members], snapshot)
             mitigated |= dict(zip(members, self.mitigator.mitigate(batch), strict=True))
         results = [MitigatedCounts.of(m, mitigated[k]) for k, m in enumerate(measurements)]
@@ -176,7 +177,7 @@ class CountsMitigator:
         compiled.
 
         Args:
-            circuit: with its measurements, at the end, of all qubits that it uses.
+            circuit: with its measurements, at the end.
             calibration: of the device, see :data:`CalibrationSource`.
             layout: physical qubits that the circuit is compiled to; None: those of lowest error.
 
@@ -238,7 +239,7 @@ class CountsMitigator:
                     "first; run its circuits as they are, without a transpiler."
                 )
         if isinstance(self.mitigator, MultiCircuitMitigator):
-            results = as_batch(measurements[1:], snapshot).noisy  # (k, 2^n)
+            results = as_batch(measurements[1:], snapshot).noisy  # (k, 2^m)
             mitigated = self.mitigator.combine_results(batch, results[None])
         else:
             mitigated = self.mitigator.mitigate(batch)

@@ -18,15 +18,16 @@ class LearnedMitigator(Mitigator):
         self.parameters = model.parameters
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        """Return mitigated distributions (N, 2^n) in chain order.
+        """Return mitigated distributions (N, 2^m) in chain order.
 
         Raises:
-            QmendError: if the circuits have another number of qubits than the network.
+            QmendError: if the network takes no circuits of that size.
         """
         n_qubits = self.model.dimensions.n_qubits
-        if not self.model.mitigates(circuits.n_qubits):
+        if not self.model.mitigates(circuits.n_qubits, circuits.n_measured):
             raise QmendError(
-                f"This {self.model.config.name} was trained on {n_qubits} qubits, the circuits "
-                f"have {circuits.n_qubits}; choose circuits, or a model, of the same size."
+                f"This {self.model.config.name} was trained on {n_qubits} qubits, all measured; "
+                f"the circuits have {circuits.n_qubits} and measure {circuits.n_measured}: choose "
+                "circuits, or a model, of the same size."
             )
         return self.model.mitigate(circuits)

@@ -71,7 +71,7 @@ class Measurement:
 
     Attributes:
         circuit: as it ran.
-        noisy: (2^n,) frequencies in the order of the measured classical bits.
+        noisy: (2^m,) frequencies in the order of the measured classical bits.
         shots: behind them.
     """
 
@@ -107,16 +107,10 @@ def place_circuit(
         layout: physical qubits to compile to; None: those of lowest error.
 
     Raises:
-        QmendError: if it does not fit the device, not all its qubits are measured, or a gate is
-            not what its name says.
+        QmendError: if it does not fit the device, or a gate is not what its name says.
     """
     source = measured_circuit(circuit)
     check_names(source.circuit)
-    if len(source.measured) < source.n_qubits:
-        raise QmendError(
-            f"it measures {len(source.measured)} of the {source.n_qubits} qubits that it uses; "
-            "measure all of them"
-        )
     native = {(gate.gate, gate.qubits) for gate in calibration.gates if gate.gate in GATES}
     gates = [item for item in source.circuit.data if item.operation.name not in NO_TIME]
     if layout is None and all(_physical(item, source) in native for item in gates):
@@ -141,7 +135,7 @@ def _physical(item: CircuitInstruction, source: MeasuredCircuit) -> tuple[str, t
 
 
 def as_batch(measurements: Sequence[Measurement], calibration: Calibration) -> CircuitBatch:
-    """Join measurements on chains of one length to the batch that mitigators take."""
+    """Join measurements of as many qubits on chains of one length to a batch."""
     circuits = [measurement.circuit for measurement in measurements]
     layouts = list(dict.fromkeys(circuit.layout for circuit in circuits))
     noisy = np.array([measurement.noisy for measurement in measurements])

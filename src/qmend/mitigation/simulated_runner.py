@@ -40,11 +40,16 @@ class SimulatedRunner:
         self.exact = exact
         self._folder = dataset.folder
         self._setup = generation_setup(*recipe_configs(recipe))
-        jobs = dataset.rows.job.tolist()
-        self._job = dict(zip(dataset.rows.circuits.instructions.circuit_ids(), jobs, strict=True))
+        self._job = {
+            name: job
+            for group in dataset.groups
+            for name, job in zip(
+                group.circuits.instructions.circuit_ids(), group.job.tolist(), strict=True
+            )
+        }
 
     def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:
-        """Return frequencies (N, k, 2^n), or probabilities if exact, in chain order.
+        """Return frequencies (N, k, 2^m), or probabilities if exact, in chain order.
 
         Raises:
             QmendError: if a circuit is not among the dataset's.
@@ -64,14 +69,14 @@ class SimulatedRunner:
             for name in ids
             for number in range(k)
         ]
-        chain_order = np.tile(np.arange(further.n_qubits), (len(further), 1))
-        out = np.empty((len(further), 2**further.n_qubits))
+        positions = np.repeat(circuits.positions, k, axis=0)
+        out = np.empty((len(further), 2**circuits.n_measured))
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
             executor = self._setup.executor(job)
             counts, exact = execute(
                 further.select(at),
-                chain_order[at],
+                positions[at],
                 [seeds[row] for row in at],
                 shots[at],
                 executor,
@@ -79,4 +84,4 @@ class SimulatedRunner:
                 self._setup.dataset.twirling.randomizations,
             )
             out[at] = exact if self.exact else counts / shots[at, None]
-        return out.reshape(len(ids), k, 2**further.n_qubits)
+        return out.reshape(len(ids), k, -1)

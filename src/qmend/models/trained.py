@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.encodings import BatchLoader, Encoding
-from qmend.models.base import Architecture, Dimensions, build_model, count_parameters
+from qmend.models.base import Architecture, Dimensions, count_parameters
 from qmend.models.config import ModelConfig
 from qmend.types import FloatArray
 
@@ -30,27 +30,19 @@ class TrainedModel:
         """Trainable parameters."""
         return count_parameters(self.network)
 
-    def mitigates(self, n_qubits: int) -> bool:
-        """Return whether it takes circuits of so many qubits."""
-        return self.network.any_size or n_qubits == self.dimensions.n_qubits
+    def mitigates(self, n_qubits: int, n_measured: int) -> bool:
+        """Return whether it takes circuits on so many qubits that measure so many of them."""
+        return self.network.any_size or n_qubits == n_measured == self.dimensions.n_qubits
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        """Return (N, 2^n) mitigated distributions, chain order, float64, rows summing to one."""
-        if circuits.n_qubits != self.dimensions.n_qubits and self.network.any_size:
-            return self._resized(circuits.n_qubits).mitigate(circuits)
+        """Return (N, 2^m) mitigated distributions, chain order, float64, rows summing to one."""
         self.network.eval()
         encoded = self.encoding(circuits, with_tokens=self.network.reads_circuit)
         with torch.inference_mode():
             parts = [
-                self.network(batch).double() for batch in BatchLoader(encoded, INFERENCE_BATCH)
+                self.network(batch).double()
+                for batch in BatchLoader(encoded, batch_size=INFERENCE_BATCH)
             ]
         mitigated = torch.cat(parts).numpy()
         normalised: FloatArray = mitigated / mitigated.sum(axis=1, keepdims=True)
         return normalised
-
-    def _resized(self, n_qubits: int) -> TrainedModel:
-        """Return the same weights for circuits of another size."""
-        dimensions = replace(self.dimensions, n_qubits=n_qubits)
-        network = build_model(self.config, dimensions)
-        network.load_state_dict(self.network.state_dict())
-        return replace(self, network=network, dimensions=dimensions)

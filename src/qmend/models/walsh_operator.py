@@ -27,6 +27,8 @@ _GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
 ]
+#: Measured qubits of a circuit, at most.
+_MOST_BITS = 8
 #: Number of features of an outcome, and of a parity beside those of its paths.
 _OUTCOME, _PARITY = 8, 9
 
@@ -55,11 +57,12 @@ class WalshOperator(Architecture):
     is known, plus one that the same network predicts (coherent errors, above all). Two estimates of
     <Z_s> follow: the inverse y_s / f_s, and its Wiener filter with a predicted prior variance.
 
-    They enter a neural operator on the group Z_2^n, where bit flips translate outcomes. Each block
-    multiplies the Walsh-Hadamard transform of its channels (2^n, channels) by learned functions of
-    the parity's features, transforms back, and applies one pointwise network to all outcomes. It
-    commutes with flips and with any relabelling of qubits, and its weights fit any number of them.
-    It corrects the filtered estimate q: softmax(log q + delta), where delta starts at 0.
+    They enter a neural operator on the group Z_2^m of the m measured bits, where bit flips
+    translate outcomes. Each block multiplies the Walsh-Hadamard transform of its channels
+    (2^m, channels) by learned functions of the parity's features, transforms back, and applies one
+    pointwise network to all outcomes. It commutes with flips and with any relabelling of qubits.
+    Its weights fit any number of qubits, measured or not. It corrects the filtered estimate q:
+    softmax(log q + delta), where delta starts at 0.
 
     Source: Fourier neural operators, Li et al., arXiv 2010.08895.
     """
@@ -71,7 +74,7 @@ class WalshOperator(Architecture):
         "small": Example({"channels": 6, "blocks": 2}, CIRCUIT_AND_COUNTS | {"readout", "shots"}),
     }
 
-    walsh: Tensor
+    largest_walsh: Tensor
 
     def __init__(self, config: WalshOperatorConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
@@ -99,22 +102,24 @@ class WalshOperator(Architecture):
         )
         self.outward = nn.Sequential(nn.Linear(c, c), nn.GELU(), nn.Linear(c, 1))
         start_at_zero(self.outward[-1])
-        walsh = torch.from_numpy(walsh_matrix(dimensions.n_qubits)).float()
-        self.register_buffer("walsh", walsh, persistent=False)
+        walsh = torch.from_numpy(walsh_matrix(_MOST_BITS)).float()
+        self.register_buffer("largest_walsh", walsh, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         size = batch.noisy.shape[-1]
+        # A transform of few bits is the corner of one of many.
+        walsh = self.largest_walsh[:size, :size].contiguous()
         # A batch of circuits without any gate has no tokens: zeros stand for them.
-        paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^n, F)
+        paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^m, F)
         scaled = torch.log1p(paths)
         context = batch.context[:, None].expand(-1, size, -1)
         loss, variance, prior = self.channel(torch.cat([scaled, context], -1)).unbind(-1)
         nothing = torch.arange(size, device=loss.device) == 0  # its parity is always 1
-        survival = self._survival(paths, loss, nothing)  # (B, 2^n)
+        survival = self._survival(paths, loss, nothing)  # (B, 2^m)
 
-        undone = invert_readout(batch.noisy, batch.readout)  # (B, 2^n)
-        parity = undone @ self.walsh
-        contrast = _contrast(batch.readout, self.walsh)
+        undone = invert_readout(batch.noisy, batch.readout)  # (B, 2^m)
+        parity = undone @ walsh
+        contrast = _contrast(batch.readout, walsh)
         shot = (1 - (parity * contrast).square()).clamp_min(0) / (batch.shots * contrast.square())
         error = shot + torch.exp(variance.clamp(-16, 0))
         gain = torch.sigmoid(prior)
@@ -123,7 +128,7 @@ class WalshOperator(Architecture):
         filtered = torch.where(nothing, parity, parity * gain)
 
         floor = 0.5 / batch.shots
-        estimates = [(z @ self.walsh) / size for z in (inverse, filtered)]
+        estimates = [(z @ walsh) / size for z in (inverse, filtered)]
         known = [*estimates, undone, batch.noisy]
         outcome = [x * size for x in known]
         outcome += [torch.log(torch.maximum(x, floor) * size) for x in known]
@@ -133,7 +138,7 @@ class WalshOperator(Architecture):
         condition += [parity.abs(), (filtered / spread.clamp_min(1e-4)).abs().log1p()]
         features = torch.cat([torch.stack(condition, -1), scaled], -1)
 
-        delta = self._delta(torch.stack(outcome, -1), features)  # (B, 2^n)
+        delta = self._delta(torch.stack(outcome, -1), features, walsh)  # (B, 2^m)
         start = torch.log(torch.maximum(estimates[1], floor))
         return torch.softmax(start + delta, dim=-1)
 
@@ -148,14 +153,14 @@ class WalshOperator(Architecture):
         rate = (rate * torch.exp(2 * torch.tanh(loss / 2))).masked_fill(nothing, 0.0)
         return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
-    def _delta(self, outcome: Tensor, parity: Tensor) -> Tensor:
-        """Apply the neural operator to features (B, 2^n, .) -> (B, 2^n)."""
+    def _delta(self, outcome: Tensor, parity: Tensor, walsh: Tensor) -> Tensor:
+        """Apply the neural operator to features (B, 2^m, .) -> (B, 2^m)."""
         size = outcome.shape[1]
-        hidden = self.inward(outcome)  # (B, 2^n, C)
+        hidden = self.inward(outcome)  # (B, 2^m, C)
         for filter_, pointwise in zip(self.filters, self.pointwise, strict=True):
-            spectrum = torch.einsum("sx,bxc->bsc", self.walsh, hidden) / size**0.5
+            spectrum = torch.einsum("sx,bxc->bsc", walsh, hidden) / size**0.5
             gains = filter_(torch.cat([parity, spectrum.abs()], -1))
-            moved = torch.einsum("sx,bsc->bxc", self.walsh, spectrum * gains) / size**0.5
+            moved = torch.einsum("sx,bsc->bxc", walsh, spectrum * gains) / size**0.5
             mean = hidden.mean(dim=1, keepdim=True).expand_as(hidden)
             hidden = hidden + pointwise(torch.cat([hidden, moved, mean], -1))
         delta: Tensor = self.outward(hidden).squeeze(-1)
@@ -163,7 +168,7 @@ class WalshOperator(Architecture):
 
 
 def _contrast(error: Tensor, walsh: Tensor) -> Tensor:
-    """Multiply 1 - 2 e over the qubits of each parity, to (B, 2^n)."""
-    n = error.shape[1]
-    inside = torch.stack([(walsh[:, 1 << q] < 0).to(error.dtype) for q in range(n)], 0)  # (n, 2^n)
+    """Multiply 1 - 2 e over the qubits of each parity, to (B, 2^m)."""
+    m = error.shape[1]
+    inside = torch.stack([(walsh[:, 1 << q] < 0).to(error.dtype) for q in range(m)], 0)  # (m, 2^m)
     return torch.exp(torch.log((1 - 2 * error).abs().clamp_min(1e-3)) @ inside)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from qmend.metrics import l1rc, median_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
@@ -41,10 +43,12 @@ def check_unseen(
     """
     if not dataset:
         return
-    if not model.mitigates(dataset["family"]["n_qubits"]):
+    n_qubits = dataset["family"]["n_qubits"]
+    if not all(model.mitigates(n_qubits, m) for m in dataset.get("measured_qubits") or [n_qubits]):
         raise QmendError(
-            f"The model was trained on {model.dimensions.n_qubits} qubits, the dataset has "
-            f"{dataset['family']['n_qubits']}; choose a dataset and layout of the same size."
+            f"The model was trained on {model.dimensions.n_qubits} qubits, all measured, the "
+            f"dataset has {n_qubits}; choose a dataset and layout of the same size that measures "
+            "all of them."
         )
     for network in (provenance, *provenance.get("ancestors", ())):
         if isinstance(network.get("recipe"), Mapping):
@@ -141,10 +145,10 @@ def _evaluate(
     run_name = f"{network} seed {tags['seed']} on {context.dataset.folder.name}"
     with open_run(context, run_name, {"kind": "evaluation", **tags}, config) as run:
         if context.split == "test" and (context.dataset.split == "val").any():
-            held_out = context.dataset.part("val")
-            change = l1rc(
-                held_out.ideal, held_out.circuits.noisy, mitigator.mitigate(held_out.circuits)
-            )
-            history["val/l1rc_median"] = [median_l1rc(change)]
+            changes = [
+                l1rc(part.ideal, part.circuits.noisy, mitigator.mitigate(part.circuits))
+                for part in context.dataset.parts("val")
+            ]
+            history["val/l1rc_median"] = [median_l1rc(np.concatenate(changes))]
             run.metrics({"val/l1rc_median": history["val/l1rc_median"][0]})
         return score_run(run, context, name, mitigator, 0.0, history)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qmend.datasets.circuits import fill_missing
-from qmend.datasets.table import Dataset, load_dataset, loadable_sizes
+from qmend.datasets.table import Dataset, load_dataset
 from qmend.encodings import ENCODINGS
 from qmend.gates import GATES
 from qmend.models.trained import TrainedModel
@@ -56,63 +56,56 @@ def readable_rows(
     """Read the rows that all networks take, with notes on others.
 
     Args:
-        networks: none: rows of any size are taken.
-        n_qubits: of the rows; None: the size of most rows among those that all networks take.
+        networks: none: all rows are taken.
+        n_qubits: of the rows; None: any number.
 
     Raises:
-        QmendError: if a network can't take such rows.
+        QmendError: if there is no such row.
     """
-    n_qubits, notes = _choose_size(folder, networks, n_qubits)
-    dataset = load_dataset(folder, n_qubits)
+    dataset = _of_sizes(load_dataset(folder, n_qubits), networks)
     if not networks:
-        return dataset, notes
-    first = networks[0]
+        return dataset, []
     for encoding in dict.fromkeys(network.model.encoding.name for network in networks):
-        taken = set(ENCODINGS[encoding].gates)
-        gates = dataset.rows.circuits.instructions.count(*set(GATES) - taken)
-        readable = np.flatnonzero(gates == 0)
-        if not len(readable):
+        foreign = set(GATES) - set(ENCODINGS[encoding].gates)
+        tables = [group.circuits.instructions for group in dataset.groups]
+        readable = [np.flatnonzero(table.count(*foreign) == 0) for table in tables]
+        if not any(map(len, readable)):
             raise QmendError(
-                f"{folder} has no circuit on {n_qubits} qubits whose gates the "
-                f"{encoding} encoding of the model has a place for; score a model with "
-                "encoding=token."
+                f"{folder} has no circuit whose gates the {encoding} encoding of the model has a "
+                "place for; score a model with encoding=token."
             )
         dataset = dataset.select(readable, f"gates that the {encoding} encoding lacks")
-    notes += [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
-    filled = fill_missing(dataset.rows.circuits, first.model.encoding.mean_calibration)
-    if filled.rows:
+    notes = [f"Skipped {count:,} rows: {reason}." for reason, count in dataset.skipped.items()]
+    first = networks[0]
+    mean = first.model.encoding.mean_calibration
+    filled = [fill_missing(group.circuits, mean) for group in dataset.groups]
+    if rows := sum(each.rows for each in filled):
         whose = "the model's" if len(networks) == 1 else f"the {first.name}'s"
         notes.append(
-            f"{filled.values:,} calibration values of {filled.rows:,} of {len(dataset.rows):,} "
-            f"rows are not known: means of {whose} training data stand in for them."
+            f"{sum(each.values for each in filled):,} calibration values of {rows:,} of "
+            f"{len(dataset):,} rows are not known: means of {whose} training data stand in for "
+            "them."
         )
-    return replace(dataset, rows=replace(dataset.rows, circuits=filled.circuits)), notes
+    pairs = zip(dataset.groups, filled, strict=True)
+    groups = tuple(replace(group, circuits=each.circuits) for group, each in pairs)
+    return replace(dataset, groups=groups), notes
 
 
-def _choose_size(
-    folder: Path, networks: Sequence[LoadedNetwork], n_qubits: int | None
-) -> tuple[int | None, list[str]]:
-    """Choose the number of qubits of the scored rows; note the others that could be."""
-    sizes = loadable_sizes(folder)
-    fixed = next((n for n in networks if not n.model.network.any_size), None)
-    if fixed is not None:  # all fixed ones are of one size
-        own = fixed.model.dimensions.n_qubits
-        trained = f"{fixed.name} was trained on {own} qubits"
-        if n_qubits not in (None, own):
-            raise QmendError(
-                f"{trained} and can't take rows of {n_qubits}; choose n_qubits={own} where the "
-                "data have such circuits, or another model."
-            )
-        if sizes and own not in sizes:
-            raise QmendError(
-                f"{trained} and takes no others, but the circuits of {folder} are on "
-                f"{', '.join(map(str, sorted(sizes)))}; score a network trained on as many, or one "
-                "that takes any number (model=walsh_operator)."
-            )
-        return own, []
-    if n_qubits is not None or not sizes:
-        return n_qubits, []
-    size, *others = sizes
-    further = [f"n_qubits={other} ({sizes[other]:,})" for other in others]
-    note = f"Scored: circuits on {size} qubits, as most rows are. Others: {', '.join(further)}."
-    return size, [note] if further else []
+def _of_sizes(dataset: Dataset, networks: Sequence[LoadedNetwork]) -> Dataset:
+    """Select the groups whose size all networks take."""
+    indices = []
+    for group in dataset.groups:
+        size = group.circuits.n_qubits, group.circuits.n_measured
+        taken = all(network.model.mitigates(*size) for network in networks)
+        indices.append(np.arange(len(group) if taken else 0))
+    if any(map(len, indices)):
+        return dataset.select(indices, "of another size, or not all qubits measured")
+    # All networks of fixed size are of one size.
+    fixed = next(n for n in networks if not n.model.network.any_size)
+    sizes = sorted({group.circuits.n_qubits for group in dataset.groups})
+    raise QmendError(
+        f"{fixed.name} was trained on {fixed.model.dimensions.n_qubits} qubits, all measured, and "
+        f"takes no others, but the circuits of {dataset.folder} are on "
+        f"{', '.join(map(str, sizes))}; score a network trained on as many, or one that takes any "
+        "number (model=walsh_operator)."
+    )

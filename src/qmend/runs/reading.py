@@ -30,7 +30,8 @@ class ScoredRun:
         split: which circuits were scored.
         scores: of each circuit.
         history: metric -> one value an epoch; empty where there was none.
-        mitigated: (N, 2^n) its distributions; None for a run that was read back.
+        mitigated: (N, 2^m) its distributions; None for a run that was read back, or of several
+            sizes.
     """
 
     name: str

@@ -195,7 +195,7 @@ def _check_circuits(store: Store, run: MlflowRun, context: Context) -> None:
     if scored is None:
         return
     ids = scored.scores.circuit_id
-    if not np.array_equal(np.sort(ids), np.sort(context.scored.circuit_id)):
+    if not np.array_equal(np.sort(ids), np.sort(context.circuit_id)):
         raise QmendError(
             f"run {run.info.run_id[:12]} was scored on {len(ids):,} circuits chosen "
             f"from {context.dataset.folder}, by what its config does not say; it can't be "

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.evaluation.scores import score, summarise
 from qmend.evaluation.simulation import Meter, simulates
@@ -18,7 +20,7 @@ from qmend.runs.reading import ScoredRun
 from qmend.tracking.display import axis_metrics, figure_tags
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store
-from qmend.types import Split
+from qmend.types import AnyArray, Split
 
 #: ``all``: every row, of data that no model was trained on.
 ScoredSplit = Split | Literal["all"]
@@ -35,8 +37,14 @@ class Context:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def scored(self) -> LabelledCircuits:
-        return self.dataset.part(self.split)
+    def scored(self) -> tuple[LabelledCircuits, ...]:
+        """The scored circuits by size."""
+        return self.dataset.parts(self.split)
+
+    @property
+    def circuit_id(self) -> AnyArray:
+        """Ids of the scored circuits, in the order of their scores."""
+        return np.concatenate([part.circuit_id for part in self.scored])
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:
@@ -51,7 +59,7 @@ def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, An
     }
     with open_run(context, mitigator.name, tags, config) as run:
         started = time.perf_counter()
-        mitigator.fit(context.dataset.part("train"))
+        mitigator.fit(*context.dataset.parts("train"))
         seconds = time.perf_counter() - started
         return score_run(run, context, mitigator.name, mitigator, seconds)
 
@@ -73,10 +81,10 @@ def score_run(
     """
     history = history or {}
     data = context.scored
-    mitigated = mitigator.mitigate(data.circuits)
+    mitigated = [mitigator.mitigate(part.circuits) for part in data]
     scores = score(data, mitigated)
-    summary = summarise(scores, Bootstrap.over(data.job_id))
-    exchanged = Meter.of(mitigator, data).figures
+    summary = summarise(scores, Bootstrap.over(scores.job_id))
+    exchanged = Meter.join([Meter.of(mitigator, part) for part in data]).figures
     summary = replace(summary, figures={**summary.figures, **exchanged})
     change = summary.figures["l1rc_median"]
     params = context.store.client.get_run(run.run_id).data.params
@@ -103,13 +111,13 @@ def score_run(
     with run.artifact_folder("scores") as folder:
         scores.write(folder / f"{context.split}.parquet", data)
     with run.artifact_folder("figures") as folder:
-        scatter = l1rc_of_circuits(scores.l1rc, data.n_two_qubit)
+        scatter = l1rc_of_circuits(scores.l1rc, np.concatenate([part.n_two_qubit for part in data]))
         (folder / f"l1rc_{context.split}.png").write_bytes(png(scatter))
         if len(history.get("train/loss", ())) > 1:
             (folder / "learning.png").write_bytes(png(learning_curves(history)))
     logged = context.store.client.get_run(run.run_id)
     scored = ScoredRun.of(logged, context.split, scores, history)
-    return replace(scored, name=name, mitigated=mitigated)
+    return replace(scored, name=name, mitigated=mitigated[0] if len(mitigated) == 1 else None)
 
 
 @contextmanager

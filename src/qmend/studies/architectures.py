@@ -135,7 +135,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             notes += evaluation.notes if evaluation else ()
         boards = {}
         if rows:
-            boards[dataset.folder.name] = Leaderboard(tuple(rows), reference(dataset.part("test")))
+            boards[dataset.folder.name] = Leaderboard(tuple(rows), reference(dataset.parts("test")))
         for name, other in others.items():
             evaluation = _transfer(study, name, other, transferred)
             if evaluation is not None:
@@ -179,7 +179,8 @@ def _transfer(
     ids = [run_id for row in rows for run_id in row.run_ids]
     if isinstance(other.dataset, ImportedDatasetConfig) and other.n_qubits is not None:
         folders = {run_id: checkpoint_folder(study.store, run_id) for run_id in ids}
-        ids = [i for i in ids if load_checkpoint(folders[i])[0].mitigates(other.n_qubits)]
+        n = other.n_qubits
+        ids = [i for i in ids if load_checkpoint(folders[i])[0].mitigates(n, n)]
         if not ids:
             study.observer.message(f"{name}: no transferred network takes {other.n_qubits} qubits")
             return None

@@ -81,7 +81,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         complete = tuple(row for row in rows if row is not None)
         tables = []
         if complete:
-            board = Leaderboard(complete, reference(dataset.part("test")))
+            board = Leaderboard(complete, reference(dataset.parts("test")))
             write_leaderboard(study, board, config.output, dataset.folder.name)
             tables.append(leaderboard_table(board, title=title))
     notes = (f"Tables: {config.output}",)
@@ -137,9 +137,8 @@ def _encode(model: ModelConfig, dataset: Dataset, observer: Observer) -> Trainin
 
     with observer.circuits("error maps") as progress:
         noise = known_noise(dataset, progress)
-    train_part, val_part = dataset.part("train"), dataset.part("val")
-    encoding = KnownNoiseEncoding(noise).fit(train_part.circuits)
-    return encode_splits(model, train_part, val_part, encoding)
+    encoding = KnownNoiseEncoding(noise).fit(dataset.part("train").circuits)
+    return encode_splits(model, dataset.parts("train"), dataset.parts("val"), encoding)
 
 
 def _train_encoded(

@@ -66,8 +66,8 @@ def judge_baseline(
     if not applied.all():
         missing = len(applied) - np.count_nonzero(applied)
         notes.append(
-            f"{name}: {missing:,} rows are not taken; it needs all qubits measured, or cells of "
-            "other families and devices to be fitted to."
+            f"{name}: {missing:,} rows are not taken; there are no cells of other families and "
+            "devices to fit it to."
         )
     left_out = None
     if refit and held_out.kind.parameters:
@@ -94,7 +94,6 @@ class _HeldOut:
         self.parts = [
             replace(g.rows, circuits=fill_missing(g.rows.circuits, mean).circuits) for g in groups
         ]
-        self.taken = [kind.takes_unmeasured or group.all_measured for group in groups]
         # Most refits leave most folds as they are.
         self.fits: dict[bytes, Mitigator | None] = {}
         self.errors: dict[tuple[str, str, bytes], tuple[IntArray, FloatArray]] = {}
@@ -120,17 +119,16 @@ class _HeldOut:
     def exchange(self) -> dict[str, Interval]:
         """Fit to all cells, and exchange measurements between circuits."""
         mitigator = self._fitted(np.ones(len(self.cells), dtype=bool))
-        taken = [part for part, taken in zip(self.parts, self.taken, strict=True) if taken]
-        if mitigator is None or not taken:
+        if mitigator is None:
             return {}
-        return Meter.join([Meter.of(mitigator, part) for part in taken]).figures
+        return Meter.join([Meter.of(mitigator, part) for part in self.parts]).figures
 
     def _errors(self, scored: AnyArray, mitigator: Mitigator | None) -> tuple[IntArray, FloatArray]:
         """Mitigate the rows that are taken; return their numbers and L1 errors."""
         numbers, errors = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
         for k, part in enumerate(self.parts):
             rows = self._rows(k, np.flatnonzero(scored))
-            if mitigator is not None and self.taken[k] and len(rows):
+            if mitigator is not None and len(rows):
                 chosen = part.select(rows)
                 errors.append(metrics.l1(mitigator.mitigate(chosen.circuits), chosen.ideal))
                 numbers.append(self.offsets[k] + rows)
@@ -151,7 +149,7 @@ class _HeldOut:
             chosen = [
                 part.select(rows)
                 for k, part in enumerate(self.parts)
-                if self.taken[k] and len(rows := self._rows(k, typical))
+                if len(rows := self._rows(k, typical))
             ]
             self.fits[kept.tobytes()] = self.kind().fit(*chosen) if chosen else None
         return self.fits[kept.tobytes()]
@@ -208,8 +206,8 @@ def judge_network(
     if not applied.all():
         missing = len(applied) - np.count_nonzero(applied)
         notes.append(
-            f"{name}: {missing:,} rows are not taken, for their number of qubits, their gates, or "
-            "qubits that are not measured."
+            f"{name}: {missing:,} rows are not taken, for their gates or their numbers of qubits "
+            "and of measured ones."
         )
     figures = Meter.join(meters).figures if meters else {}
     return (
@@ -221,7 +219,7 @@ def judge_network(
 def _readable(network: LoadedNetwork, group: MeasuredRows) -> IntArray:
     """Return the rows whose size and gates a network takes."""
     circuits = group.rows.circuits
-    if not group.all_measured or not network.model.mitigates(circuits.n_qubits):
+    if not network.model.mitigates(circuits.n_qubits, circuits.n_measured):
         return np.zeros(0, dtype=np.int64)
     foreign = set(GATES) - set(ENCODINGS[network.model.encoding.name].gates)
     return np.flatnonzero(circuits.instructions.count(*foreign) == 0)

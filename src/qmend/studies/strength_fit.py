@@ -92,4 +92,5 @@ def with_value(dataset: DatasetConfig, scale: str, value: float) -> DatasetConfi
 def mislabelled(data: Dataset) -> Dataset:
     """Leave the labels in the source's bit order while the counts are in chain order."""
     rows = data.rows
-    return replace(data, rows=replace(rows, ideal=to_bit_order(rows.ideal, rows.circuits.measured)))
+    ideal = to_bit_order(rows.ideal, rows.circuits.measured)
+    return replace(data, groups=(replace(rows, ideal=ideal),))

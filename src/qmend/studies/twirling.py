@@ -83,7 +83,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     first = cells[config.randomizations[0]]
     generate(first, observer)
     dataset = load_dataset(first.dataset_folder)
-    scored = dataset.part("test").circuit_id.tolist()
+    scored = [name for part in dataset.parts("test") for name in part.circuit_id.tolist()]
     notes = check_unshared(store, load_networks(store, checkpoint), scored, config.data.root)
     title = f"study twirling on {config.simulated.name}"
     boards: dict[int, Leaderboard] = {}
@@ -150,7 +150,9 @@ def check_unshared(
                     "not here: only recipes say that it has not seen the scored circuits."
                 )
                 continue
-            seen = set(trained.rows.circuit_id[trained.split != "test"].tolist())
+            pairs = zip(trained.groups, trained.splits, strict=True)
+            known = [group.circuit_id[split != "test"] for group, split in pairs]
+            seen = set(np.concatenate(known).tolist())
             shared = len(seen.intersection(scored))
             if shared:
                 raise QmendError(

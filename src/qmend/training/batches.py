@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -31,34 +31,79 @@ class TrainingBatches(Protocol):
 
 
 class ShuffledBatches:
-    """The same circuits in each epoch, in the ``number``-th permutation of a seed."""
+    """The same circuits in each epoch, in the ``number``-th permutation of a seed.
 
-    def __init__(self, data: Batch, batch_size: int, seed: int) -> None:
-        self.data, self.batch_size, self.seed = data, batch_size, seed
+    Args:
+        groups: of one number of measured bits each, and so is each batch.
+    """
+
+    def __init__(self, groups: Sequence[Batch], batch_size: int, seed: int) -> None:
+        self.groups, self.batch_size, self.seed = groups, batch_size, seed
         self._generator = torch.Generator().manual_seed(seed)
         self._drawn = 0
 
     def __len__(self) -> int:
-        return -(-len(self.data) // self.batch_size)
+        return count_batches(list(map(len, self.groups)), self.batch_size)
 
     @property
     def identity(self) -> str:
-        return f"{digest(self.data.tensors)}:{self.batch_size}:{self.seed}"
+        digests = "+".join(digest(group.tensors) for group in self.groups)
+        return f"{digests}:{self.batch_size}:{self.seed}"
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        for index in torch.split(self._permutation(number), self.batch_size):
-            yield self.data.select(index)
+        for group, index in self._permutation(number):
+            yield self.groups[group].select(index)
 
-    def _permutation(self, number: int) -> Tensor:
-        """Draw the permutation of an epoch, after all those before it."""
+    def _permutation(self, number: int) -> list[tuple[int, Tensor]]:
+        """Draw the batches of an epoch, after all those before it."""
         if number < self._drawn:
             self._generator.manual_seed(self.seed)
             self._drawn = 0
+        rows = list(map(len, self.groups))
         while True:
-            order = torch.randperm(len(self.data), generator=self._generator)
+            drawn = draw_batches(rows, self.batch_size, len(self), self._generator)
             self._drawn += 1
             if self._drawn > number:
-                return order
+                return drawn
+
+
+def count_batches(rows: Sequence[int], batch_size: int, groups: int = 1) -> int:
+    """Count the batches of an epoch: as many as its rows fill, at least one a group.
+
+    Args:
+        rows: of each group.
+        groups: that there are in the epoch of most groups.
+    """
+    return max(-(-sum(rows) // batch_size), groups, len(rows))
+
+
+def draw_batches(
+    rows: Sequence[int], batch_size: int, batches: int, generator: torch.Generator
+) -> list[tuple[int, Tensor]]:
+    """Divide groups of rows at random into batches of one group each, in random order.
+
+    Args:
+        rows: of each group.
+        batch_size: of a single group's batches; of several, they are as even as can be.
+        batches: in all, from :func:`count_batches`.
+
+    Returns:
+        The group of each batch, and its rows there.
+    """
+    if len(rows) == 1:
+        order = torch.randperm(rows[0], generator=generator)
+        return [(0, index) for index in torch.split(order, batch_size)]
+    share = [1] * len(rows)
+    while sum(share) < batches:  # the next one where batches are largest
+        sizes = [count / parts for count, parts in zip(rows, share, strict=True)]
+        share[sizes.index(max(sizes))] += 1
+    drawn = [
+        (group, index)
+        for group, (count, parts) in enumerate(zip(rows, share, strict=True))
+        for index in torch.tensor_split(torch.randperm(count, generator=generator), parts)
+        if len(index)
+    ]
+    return [drawn[k] for k in torch.randperm(len(drawn), generator=generator).tolist()]
 
 
 class EpochLoader:

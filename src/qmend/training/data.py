@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,14 +25,14 @@ class TrainingData:
 
     Attributes:
         encoding: fitted to the training split.
-        train, val: the encoded splits.
+        train, val: the encoded splits, by number of measured bits.
         seconds: that the encoding took.
         online: source of the circuits that one training simulates; None: it takes ``train``.
     """
 
     encoding: Encoding
-    train: Batch
-    val: Batch
+    train: tuple[Batch, ...]
+    val: tuple[Batch, ...]
     seconds: float = 0.0
     online: OnlineSource | None = None
 
@@ -51,10 +52,11 @@ def encode(
     choose_accelerator(config.trainer)  # refused before any work
     torch.set_num_threads(config.trainer.threads)
     started = time.perf_counter()
-    train, val = dataset.part("train"), dataset.part("val")
+    train, val = dataset.parts("train"), dataset.parts("val")
+    _check_sizes(config.model, [*train, *val])
     encoding = None
     if start is not None:
-        check_start(start, config.model, train.circuits.n_qubits)
+        check_start(start, config.model, train[0].circuits.n_qubits)
         encoding = start.encoding
     online = None
     if config.online is not None:
@@ -65,8 +67,8 @@ def encode(
 
 def encode_splits(
     model: ModelConfig,
-    train: LabelledCircuits,
-    val: LabelledCircuits,
+    train: Sequence[LabelledCircuits],
+    val: Sequence[LabelledCircuits],
     encoding: Encoding | None = None,
 ) -> TrainingData:
     """Encode two splits for an architecture.
@@ -75,13 +77,34 @@ def encode_splits(
         encoding: already fitted; None: that of the config, fitted to ``train``.
     """
     if encoding is None:
-        encoding = ENCODINGS[model.encoding]().fit(train.circuits)
+        encoding = ENCODINGS[model.encoding]().fit(*(part.circuits for part in train))
     with_tokens = ARCHITECTURES[model.name].reads_circuit
     return TrainingData(
         encoding,
-        encoding(train.circuits, train.ideal, with_tokens),
-        encoding(val.circuits, val.ideal, with_tokens),
+        encode_parts(encoding, train, with_tokens),
+        encode_parts(encoding, val, with_tokens),
     )
+
+
+def encode_parts(
+    encoding: Encoding, parts: Sequence[LabelledCircuits], with_tokens: bool
+) -> tuple[Batch, ...]:
+    """Encode circuits of several sizes, one batch for each number of measured bits, ascending."""
+    return Batch.join_each([encoding(p.circuits, p.ideal, with_tokens) for p in parts])
+
+
+def _check_sizes(model: ModelConfig, parts: Sequence[LabelledCircuits]) -> None:
+    """Refuse circuits of several sizes, or with unmeasured qubits, for a network of one size.
+
+    Raises:
+        QmendError: naming an architecture that takes them.
+    """
+    sizes = {(part.circuits.n_qubits, part.circuits.n_measured) for part in parts}
+    if not ARCHITECTURES[model.name].any_size and (len(sizes) > 1 or len(set(*sizes)) > 1):
+        raise QmendError(
+            f"{model.name} takes circuits of one size that measure all of their qubits; choose "
+            "model=walsh_operator, or dataset.measured_qubits=null."
+        )
 
 
 def check_start(start: TrainedModel, model: ModelConfig, n_qubits: int) -> None:
@@ -95,7 +118,7 @@ def check_start(start: TrainedModel, model: ModelConfig, n_qubits: int) -> None:
             f"The checkpoint is a {start.config.name} of another config than model; leave model "
             "to the checkpoint."
         )
-    if start.dimensions.n_qubits != n_qubits:
+    if not start.network.any_size and start.dimensions.n_qubits != n_qubits:
         raise QmendError(
             f"The model was trained on {start.dimensions.n_qubits} qubits, the dataset has "
             f"{n_qubits}; choose a dataset and layout of the same size."

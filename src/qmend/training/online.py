@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs
 from qmend.datasets.table import Dataset
@@ -21,7 +22,7 @@ from qmend.encodings import Batch, Encoding
 from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import NoiseConfig
 from qmend.processes import end_with, fork_server, process_identity, without_main_module
-from qmend.training.batches import digest
+from qmend.training.batches import count_batches, digest, draw_batches
 from qmend.training.config import OnlineConfig
 from qmend.types import QmendError
 
@@ -83,7 +84,8 @@ class OnlineBatches:
         source: of the circuits.
         encoding: already fitted, to the stored training circuits.
         with_tokens: as for :class:`qmend.encodings.Encoding`.
-        stored: the stored training circuits; read only where the options say so.
+        stored: the stored training circuits, by number of measured bits; read only where the
+            options say so.
         epochs: of the training; nothing is drawn for later ones.
         seed: of the training.
 
@@ -96,7 +98,7 @@ class OnlineBatches:
         source: OnlineSource,
         encoding: Encoding,
         with_tokens: bool,
-        stored: Batch,
+        stored: Sequence[Batch],
         batch_size: int,
         epochs: int,
         seed: int,
@@ -104,23 +106,20 @@ class OnlineBatches:
         source.options.check(source.circuits.dataset.job_size, batch_size)
         self.source, self.encoding, self.with_tokens = source, encoding, with_tokens
         self._simulate = partial(_simulate_job, source.circuits, encoding, with_tokens)
-        self.stored = stored if source.options.with_stored else None
+        self.stored = tuple(stored) if source.options.with_stored else ()
         self.batch_size, self.epochs, self.seed = batch_size, epochs, seed
-        self._drawn: tuple[int, Batch] | None = None
-        self._waiting: tuple[int, list[Future[Batch]]] | None = None
+        self._drawn: tuple[int, tuple[Batch, ...]] | None = None
+        self._waiting: tuple[int, list[Future[list[Batch]]]] | None = None
         self._pool: ProcessPoolExecutor | None = None
 
     @property
     def rows(self) -> int:
         """Circuits an epoch."""
-        return self.source.options.circuits + self._stored_rows
-
-    @property
-    def _stored_rows(self) -> int:
-        return 0 if self.stored is None else len(self.stored)
+        return self.source.options.circuits + sum(map(len, self.stored))
 
     def __len__(self) -> int:
-        return -(-self.rows // self.batch_size)
+        sizes = self.source.circuits.dataset.measured_sizes
+        return count_batches([self.rows], self.batch_size, len(sizes))
 
     @property
     def identity(self) -> str:
@@ -131,11 +130,11 @@ class OnlineBatches:
             [c.model_dump(mode="json") for c in circuits.calibrations],
             circuits.noise.model_dump(mode="json"),
             circuits.seed,
-            None if circuits.resampled is None else sorted(circuits.resampled.circuit_id.tolist()),
+            sorted(i for part in circuits.resampled for i in part.circuit_id.tolist()) or None,
             sorted(circuits.held_out),
             self.encoding.to_json(),
             self.with_tokens,
-            None if self.stored is None else digest(self.stored.tensors),
+            "+".join(digest(part.tensors) for part in self.stored) or None,
             self.batch_size,
             self.seed,
         ]
@@ -153,20 +152,22 @@ class OnlineBatches:
         drawn = self._draw(number // self.source.options.epochs_per_draw)
         seed = np.random.SeedSequence([self.seed, number]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(seed[0] >> np.uint64(1)))
-        order = torch.randperm(self.rows, generator=generator)
-        for index in torch.split(order, self.batch_size):
-            if self.stored is None:
-                yield drawn.select(index)
-            else:
-                old = index < self._stored_rows
-                new = index[~old] - self._stored_rows
-                yield Batch.join([self.stored.select(index[old]), drawn.select(new)])
+        sources = [*self.stored, *drawn]
+        groups = {
+            bits: [batch for batch in sources if batch.n_bits == bits]
+            for bits in sorted({batch.n_bits for batch in sources})
+        }
+        members = list(groups.values())
+        rows = [sum(map(len, batches)) for batches in members]
+        for group, index in draw_batches(rows, self.batch_size, len(self), generator):
+            yield _select(members[group], index)
 
-    def _draw(self, number: int) -> Batch:
+    def _draw(self, number: int) -> tuple[Batch, ...]:
         """Return the ``number``-th draw, and begin the next one."""
         if self._drawn is None or self._drawn[0] != number:
             self._drawn = None  # its memory is needed
-            self._drawn = number, Batch.join(self._parts(number))
+            encoded = [batch for batches in self._parts(number) for batch in batches]
+            self._drawn = number, Batch.join_each(encoded)
             following = number + 1
             if (
                 self.source.options.workers
@@ -175,7 +176,7 @@ class OnlineBatches:
                 self._waiting = following, self._begin(following)
         return self._drawn[1]
 
-    def _parts(self, number: int) -> list[Batch]:
+    def _parts(self, number: int) -> list[list[Batch]]:
         if not self.source.options.workers:
             return [self._simulate(job) for job in self._jobs(number)]
         waiting = self._waiting
@@ -189,7 +190,7 @@ class OnlineBatches:
         except BrokenProcessPool:
             raise _worker_lost() from None
 
-    def _begin(self, number: int) -> list[Future[Batch]]:
+    def _begin(self, number: int) -> list[Future[list[Batch]]]:
         """Hand the jobs of a draw to the workers."""
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -208,12 +209,22 @@ class OnlineBatches:
         return range(number * self.source.jobs, (number + 1) * self.source.jobs)
 
 
+def _select(batches: Sequence[Batch], index: Tensor) -> Batch:
+    """Select rows of batches, numbered through all of them, in the order of the batches."""
+    chosen, start = [], 0
+    for batch in batches:
+        here = index[(index >= start) & (index < start + len(batch))] - start
+        chosen.append(batch.select(here))
+        start += len(batch)
+    return Batch.join(chosen) if len(chosen) > 1 else chosen[0]
+
+
 def _simulate_job(
     circuits: OnlineCircuits, encoding: Encoding, with_tokens: bool, job: int
-) -> Batch:
+) -> list[Batch]:
     """Simulate the circuits of a job, and encode them."""
-    labelled = circuits.job(job)
-    return encoding(labelled.circuits, labelled.ideal, with_tokens)
+    parts = circuits.job(job)
+    return [encoding(part.circuits, part.ideal, with_tokens) for part in parts]
 
 
 def _worker_lost() -> QmendError:
@@ -225,10 +236,10 @@ def _worker_lost() -> QmendError:
 
 
 #: :func:`_simulate_job` of a worker, by the number of a job; too large to be sent with each.
-_worker: Callable[[int], Batch] | None = None
+_worker: Callable[[int], list[Batch]] | None = None
 
 
-def _start_worker(parent: str, simulate: Callable[[int], Batch]) -> None:
+def _start_worker(parent: str, simulate: Callable[[int], list[Batch]]) -> None:
     global _worker
     end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
@@ -236,6 +247,6 @@ def _start_worker(parent: str, simulate: Callable[[int], Batch]) -> None:
     _worker = simulate
 
 
-def _simulate_in_worker(job: int) -> Batch:
+def _simulate_in_worker(job: int) -> list[Batch]:
     assert _worker is not None
     return _worker(job)

@@ -81,7 +81,7 @@ def train(
     trainer = config.trainer
     accelerator = choose_accelerator(trainer)
     torch.set_num_threads(trainer.threads)
-    dimensions = Dimensions.of(data.train)
+    dimensions = Dimensions.of(data.train[0])
     if start is not None:
         check_start(start, config.model, dimensions.n_qubits)
     with (
@@ -124,7 +124,7 @@ def train(
             trainer.ema,
         )
         _lightning_trainer(trainer, accelerator, callbacks, observer).fit(
-            module, EpochLoader(batches), BatchLoader(data.val, INFERENCE_BATCH)
+            module, EpochLoader(batches), BatchLoader(*data.val, batch_size=INFERENCE_BATCH)
         )
     if keep.weights is None:
         if state is not None:
@@ -191,7 +191,7 @@ def _identity(
         config.seed,
         accelerator,
         batches.identity,
-        digest(data.val.tensors),
+        "+".join(digest(part.tensors) for part in data.val),
         digest(network.state_dict()),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -195,7 +195,7 @@ def run_trials(search: Search, shared: Shared, say: Message) -> None:
         return
     options = search.plan.options
     with scratch_folder() as scratch, _silent():
-        size = sum(part.nbytes for part in (shared.data.train, shared.data.val))
+        size = sum(part.nbytes for part in (*shared.data.train, *shared.data.val))
         cluster = ray_cluster(
             search.plan.ray_address,
             _WAY_OUT,

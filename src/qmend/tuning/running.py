@@ -141,7 +141,7 @@ def _shared(search: Search) -> Shared:
     return Shared(
         search.context.store,
         dataset.manifest,
-        encode_splits(plan.training.model, dataset.part("train"), dataset.part("val")),
+        encode_splits(plan.training.model, dataset.parts("train"), dataset.parts("val")),
         search.folder,
         process_identity(),
     )

@@ -145,8 +145,7 @@ class EvaluateConfig(CommonConfig):
         scored_split: what is scored; ``all`` only of data that the model can't have seen.
         baselines: names of those beside the models; ``all``: every one that can run.
         ensemble: score the average of the models too.
-        n_qubits: of the rows of an imported dataset; null: the number of most rows, among those
-            that all models take.
+        n_qubits: of the rows of an imported dataset; null: any, among those that all models take.
         resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 

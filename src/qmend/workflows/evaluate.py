@@ -67,8 +67,6 @@ def evaluate(
         for network in networks:
             check_unseen(network.model, network.provenance, {})
         dataset, notes = readable_rows(config.dataset_folder, networks, config.n_qubits)
-        n_qubits = dataset.rows.circuits.instructions.n_qubits
-        config = config.model_copy(update={"n_qubits": n_qubits})
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
         for network in networks:
@@ -156,7 +154,7 @@ def _earlier(
     run = find_finished(store, [config_sha(plain)], dataset_sha, **tags)
     scored = None if run is None else read_scored(store, run)
     # Of an imported dataset, other networks may read other rows.
-    if scored is None or not np.array_equal(scored.scores.circuit_id, context.scored.circuit_id):
+    if scored is None or not np.array_equal(scored.scores.circuit_id, context.circuit_id):
         return None
     if context.parent is not None:
         mark_reused(store, scored.run_id, context.parent)

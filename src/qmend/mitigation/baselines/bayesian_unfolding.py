@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.datasets.circuits import CircuitBatch, measured_readout
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.noise.readout import apply_readout, readout_matrices
+from qmend.noise.readout import apply_readout
 from qmend.types import FloatArray
 
 #: More follow the shot noise of a measurement ever closer.
@@ -22,19 +22,9 @@ class BayesianUnfolding(Mitigator):
     """
 
     name = "bayesian_unfolding"
-    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        return unfold(circuits.noisy, calibrated_readout(circuits))
-
-
-def calibrated_readout(circuits: CircuitBatch) -> FloatArray:
-    """(N, n, 2, 2) readout matrices of each circuit's calibration.
-
-    Raises:
-        QmendError: if a qubit's readout error is missing.
-    """
-    return per_calibration(circuits, [readout_matrices(*chain) for chain in circuits.chains])
+        return unfold(circuits.noisy, measured_readout(circuits))
 
 
 def unfold(noisy: FloatArray, response: FloatArray, iterations: int = ITERATIONS) -> FloatArray:
@@ -45,8 +35,8 @@ def unfold(noisy: FloatArray, response: FloatArray, iterations: int = ITERATIONS
     distribution. R = 1 gives m itself.
 
     Args:
-        noisy: (N, 2^n) m.
-        response: (N, n, 2, 2) column-stochastic matrices of each bit, whose product is R.
+        noisy: (N, 2^b) m.
+        response: (N, b, 2, 2) column-stochastic matrices of each bit, whose product is R.
         iterations: at least 1.
     """
     transposed = np.swapaxes(response, -1, -2)

@@ -25,7 +25,6 @@ class CalibrationInversion(Mitigator):
     """
 
     name = "calibration_inversion"
-    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return undo_depolarizing(

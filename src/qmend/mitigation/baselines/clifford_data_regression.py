@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.circuits.statevector import compiled_probabilities
+from qmend.circuits.statevector import compiled_probabilities, measured_marginals
 from qmend.datasets.circuits import CircuitBatch
 from qmend.gates import GATE_CODE
 from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
@@ -27,7 +27,7 @@ class CliffordDataRegression(MultiCircuitMitigator):
     to the nearest multiple of pi/2. They are measured with the circuit's shots and cost
     ``partners`` times those. One line through all outcomes of all partners,
 
-        a = sum (ideal - u)(noisy - u) / sum (noisy - u)^2,   b = (1 - a) u,   u = 2^-n,
+        a = sum (ideal - u)(noisy - u) / sum (noisy - u)^2,   b = (1 - a) u,   u = 2^-m,
 
     is least squares: a and b keep the sum of probabilities. 1 / a is the survival by which the
     circuit is mitigated. Readout error is undone first in all measurements.
@@ -62,8 +62,10 @@ class CliffordDataRegression(MultiCircuitMitigator):
     def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
         partners = self.construct_circuits(circuits)
         uniform = 1.0 / results.shape[2]
-        noisy = undo_readout(circuits, results) - uniform  # (N, k, 2^n)
-        ideal = compiled_probabilities(partners).reshape(noisy.shape) - uniform
+        noisy = undo_readout(circuits, results) - uniform  # (N, k, 2^m)
+        measured = np.repeat(circuits.measured, results.shape[1], axis=0)
+        simulated = measured_marginals(compiled_probabilities(partners), measured)
+        ideal = simulated.reshape(noisy.shape) - uniform
         common, power = (ideal * noisy).sum(axis=(1, 2)), (noisy**2).sum(axis=(1, 2))
         # Partners without any signal leave the noise unknown.
         alive = common > LEAST_SURVIVAL * power

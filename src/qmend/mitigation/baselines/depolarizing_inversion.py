@@ -27,7 +27,6 @@ class DepolarizingInversion(Mitigator):
     """
 
     name = "depolarizing_inversion"
-    takes_unmeasured = True
     parameters = 3
 
     def __init__(self) -> None:

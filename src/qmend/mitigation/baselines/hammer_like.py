@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
@@ -24,31 +22,21 @@ class HammerLike(Mitigator):
     """
 
     name = "hammer_like"
-    takes_unmeasured = True
     noiseless_error = 0.3
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
-        reweighted, unmeasured = np.empty_like(circuits.noisy), circuits.unmeasured
-        for bits in np.unique(unmeasured, axis=0):
-            rows = (unmeasured == bits).all(axis=1)
-            reweighted[rows] = reweight(circuits.noisy[rows], np.flatnonzero(bits).tolist())
-        return reweighted
+        return reweight(circuits.noisy)
 
 
-def reweight(noisy: FloatArray, unmeasured: Sequence[int] = ()) -> FloatArray:
-    """Reweight distributions (N, 2^n) as :class:`HammerLike`.
-
-    Args:
-        unmeasured: bits that are none of the n.
-    """
+def reweight(noisy: FloatArray) -> FloatArray:
+    """Reweight distributions (N, 2^n) as :class:`HammerLike`."""
     outcomes = np.arange(noisy.shape[1])
     distance = np.bitwise_count(outcomes)
-    counted = outcomes & sum(1 << bit for bit in unmeasured) == 0
-    bits = noisy.shape[1].bit_length() - 1 - len(unmeasured)
+    bits = noisy.shape[1].bit_length() - 1
     support = noisy.copy()
     for d in range(1, (bits + 1) // 2):
         strength, less_probable = np.zeros(len(noisy)), np.zeros_like(noisy)
-        for mask in np.flatnonzero(counted & (distance == d)):
+        for mask in np.flatnonzero(distance == d):
             neighbour = noisy[:, outcomes ^ mask]
             strength += np.where(noisy > 0, neighbour, 0.0).sum(axis=1)
             less_probable += np.where(noisy > neighbour, neighbour, 0.0)

@@ -46,15 +46,15 @@ class M3Readout(Mitigator):
         return project_to_simplex(self.quasi(circuits))
 
     def quasi(self, circuits: CircuitBatch) -> FloatArray:
-        """Return quasi-distributions (N, 2^n) of mthree, zero where nothing was measured.
+        """Return quasi-distributions (N, 2^m) of mthree, zero where nothing was measured.
 
         Raises:
             QmendError: if a qubit's readout can't be inverted.
         """
-        n = circuits.n_qubits
+        m = circuits.n_measured
         used = np.unique(circuits.calibration_index).tolist()
         corrections = {k: self._correction(*circuits.chains[k]) for k in used}
-        labels = [format(outcome, f"0{n}b") for outcome in range(2**n)]
+        labels = [format(outcome, f"0{m}b") for outcome in range(2**m)]
         out = np.zeros_like(circuits.noisy)
         for row, k in enumerate(circuits.calibration_index.tolist()):
             seen = np.flatnonzero(circuits.noisy[row])
@@ -62,7 +62,7 @@ class M3Readout(Mitigator):
             counts = {labels[x]: float(circuits.noisy[row, x]) for x in seen}
             # All distances: by default, flips of more than three bits are left out.
             quasi = corrections[k].apply_correction(
-                counts, qubits=list(range(n)), distance=-1, method="direct"
+                counts, qubits=circuits.positions[row].tolist(), distance=-1, method="direct"
             )
             out[row, seen] = [quasi[labels[x]] for x in seen]
         return out

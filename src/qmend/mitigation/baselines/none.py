@@ -12,7 +12,6 @@ class NoMitigation(Mitigator):
     """Return the measured frequencies unchanged."""
 
     name = "none"
-    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return circuits.noisy

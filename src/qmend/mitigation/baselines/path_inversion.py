@@ -43,7 +43,6 @@ class PathInversion(Mitigator):
     """
 
     name = "path_inversion"
-    takes_unmeasured = True
     parameters = 3
 
     def __init__(self) -> None:
@@ -72,26 +71,27 @@ def _invert(seen: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArr
 
 
 def path_losses(circuits: CircuitBatch, names: Sequence[str]) -> FloatArray:
-    """(N, 2^n, len(names)) features of each parity, by their names in ``noise.paths``."""
+    """(N, 2^m, len(names)) features of each parity, by their names in ``noise.paths``."""
     from qmend.noise.paths import FEATURES, path_features
 
     columns = [FEATURES.index(name) for name in names]
-    losses = np.zeros((len(circuits), 2**circuits.n_qubits, len(names)))
+    losses = np.zeros((len(circuits), 2**circuits.n_measured, len(names)))
     for k, chain in enumerate(circuits.chains):
         rows = np.flatnonzero(circuits.calibration_index == k)
         if len(rows):
-            features = path_features(circuits.instructions.select(rows), *chain)
+            table, measured = circuits.instructions.select(rows), circuits.positions[rows]
+            features = path_features(table, *chain, measured=measured)
             losses[rows] = features[:, :, columns]
     return losses
 
 
 def measured_parities(circuits: CircuitBatch) -> FloatArray:
-    """Compute the measured <Z_s> (N, 2^n) with the readout error undone."""
+    """Compute the measured <Z_s> (N, 2^m) with the readout error undone."""
     return walsh_hadamard(undo_readout(circuits, circuits.noisy))
 
 
 def to_distributions(parities: FloatArray) -> FloatArray:
-    """(N, 2^n) the distributions nearest to those with such parities."""
+    """(N, 2^m) the distributions nearest to those with such parities."""
     return project_to_simplex(walsh_hadamard(parities) / parities.shape[1])
 
 
@@ -109,8 +109,8 @@ def fit_parities(
     measured parities.
 
     Args:
-        train: the circuits of each number of qubits.
-        features: circuits -> (N, 2^n, K) of each parity, such as its losses.
+        train: the circuits of each size.
+        features: circuits -> (N, 2^m, K) of each parity, such as its losses.
         forward: (true parities, features, numbers) -> the noisy ones.
         inverse: (measured parities, features, numbers) -> the true ones.
         start: numbers of the least-squares fit's start.

@@ -34,11 +34,10 @@ class PathInversionBiased(Mitigator):
     is lost decays to a product state with <Z> = z on each qubit, as relaxation does, in place of
     the uniform distribution (z = 0). d is a loss per measured qubit, beyond the readout error of
     the calibration, which is undone first. a, b, c, d >= 0 and 0 <= z <= 1 are fitted as there.
-    Before the fit a = 1, the others are 0. Parities of qubits that were not measured stay 0.
+    Before the fit a = 1, the others are 0.
     """
 
     name = "path_inversion_biased"
-    takes_unmeasured = True
     parameters = 5
 
     def __init__(self) -> None:
@@ -55,29 +54,22 @@ class PathInversionBiased(Mitigator):
 
 
 def _features(circuits: CircuitBatch) -> FloatArray:
-    """(N, 2^n, 5) losses of each parity, then whether all its qubits were measured."""
-    qubits = (np.arange(2**circuits.n_qubits)[:, None] >> np.arange(circuits.n_qubits)) & 1
-    measured = (circuits.unmeasured @ qubits.T == 0)[:, :, None]
-    return np.concatenate([path_losses(circuits, _WEIGHED), measured], axis=2)
+    return path_losses(circuits, _WEIGHED)
 
 
-def _decay(true: FloatArray, features: FloatArray, numbers: FloatArray) -> FloatArray:
-    survival, decayed, measured = _channel(features, numbers)
-    noisy: FloatArray = measured * (decayed + survival * (true - decayed))
+def _decay(true: FloatArray, losses: FloatArray, numbers: FloatArray) -> FloatArray:
+    survival, decayed = _channel(losses, numbers)
+    noisy: FloatArray = decayed + survival * (true - decayed)
     return noisy
 
 
-def _invert(seen: FloatArray, features: FloatArray, numbers: FloatArray) -> FloatArray:
-    survival, decayed, measured = _channel(features, numbers)
-    least = np.maximum(survival, LEAST_SURVIVAL)
-    inverted: FloatArray = measured * (decayed + (seen - decayed) / least)
+def _invert(seen: FloatArray, losses: FloatArray, numbers: FloatArray) -> FloatArray:
+    survival, decayed = _channel(losses, numbers)
+    inverted: FloatArray = decayed + (seen - decayed) / np.maximum(survival, LEAST_SURVIVAL)
     return inverted
 
 
-def _channel(
-    features: FloatArray, numbers: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Compute each parity's survival and its value in the decayed state; tell the measured."""
-    losses, measured = features[:, :, :-1], features[:, :, -1]
+def _channel(losses: FloatArray, numbers: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Compute each parity's survival and its value in the decayed state."""
     decayed = numbers[-1] ** losses[:, :, _WEIGHED.index("weight")]
-    return np.exp(-losses @ numbers[:-1]), decayed, measured
+    return np.exp(-losses @ numbers[:-1]), decayed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.circuits.statevector import compiled_probabilities
+from qmend.circuits.statevector import compiled_probabilities, measured_marginals
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.mitigation.simplex import project_to_simplex
@@ -39,7 +39,8 @@ class ProbabilisticInversion(MultiCircuitMitigator):
         return circuits.instructions
 
     def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
-        ideal = walsh_hadamard(compiled_probabilities(circuits.instructions))
+        simulated = compiled_probabilities(circuits.instructions)
+        ideal = walsh_hadamard(measured_marginals(simulated, circuits.measured))
         noisy, measured = walsh_hadamard(results[:, 0]), walsh_hadamard(circuits.noisy)
         # Rounding may bring a parity beyond 1.
         variance = np.maximum(1 - noisy**2, 0.0) / circuits.shots[:, None]

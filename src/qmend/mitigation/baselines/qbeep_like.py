@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from qmend.datasets.circuits import CircuitBatch
+from qmend.datasets.circuits import CircuitBatch, measured_readout
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.mitigation.baselines.bayesian_unfolding import calibrated_readout, unfold
+from qmend.mitigation.baselines.bayesian_unfolding import unfold
 from qmend.mitigation.baselines.calibration_inversion import predicted_survival
 from qmend.types import FloatArray
 
@@ -27,12 +27,11 @@ class QBeepLike(Mitigator):
     """
 
     name = "qbeep_like"
-    takes_unmeasured = True
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         errors = -np.log(predicted_survival(circuits))
         flips = flip_matrices(errors, circuits.n_qubits)
-        return unfold(circuits.noisy, calibrated_readout(circuits) @ flips[:, None])
+        return unfold(circuits.noisy, measured_readout(circuits) @ flips[:, None])
 
 
 def flip_matrices(errors: FloatArray, n_qubits: int) -> FloatArray:

@@ -14,7 +14,6 @@ class Uniform(Mitigator):
     """Return the uniform distribution for every circuit."""
 
     name = "uniform"
-    takes_unmeasured = True
     noiseless_error = 1.0  # it ignores the frequencies
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:

@@ -49,13 +49,13 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
         return fold(circuits.instructions, self.scales[1:])
 
     def combine_results(self, circuits: CircuitBatch, results: FloatArray) -> FloatArray:
-        measured = np.concatenate([circuits.noisy[:, None], results], axis=1)  # (N, m, 2^n)
+        measured = np.concatenate([circuits.noisy[:, None], results], axis=1)  # (N, k, 2^m)
         scales = np.array(self.scales, dtype=np.float64)
         return project_to_simplex(self.extrapolate(undo_readout(circuits, measured), scales))
 
     @abstractmethod
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
-        """Extrapolate values (N, m, 2^n) at scales (m,) to scale 0 (N, 2^n)."""
+        """Extrapolate values (N, k, 2^m) at scales (m,) to scale 0 (N, 2^n)."""
 
 
 @BASELINES.register("zne_linear")
