@@ -177,7 +177,7 @@ def test_online_circuits_are_measured_as_the_datasets_own(dataset, config, devic
     """The twirled mean, not the circuit as compiled, is what their counts are drawn from."""
     noise = SurrogateConfig(name="surrogate_hardware", device_seed=4)
     online = OnlineCircuits.like(dataset, config, device_config, noise, 0, resample)
-    job = online.job(0)
+    (job,) = online.job(0)
     table = job.circuits.instructions
     size = len(table)
     calibration, layout = job.circuits.chains[0]

@@ -115,7 +115,7 @@ def test_imported_data_have_no_train_split_to_fit_to(tiny):
     data = measured(tiny)
     imported = data.manifest.model_copy(update={"origin": "imported"})
     runnable = runnable_baselines(
-        replace(data, manifest=imported, split=np.full(len(data.rows), "test"))
+        replace(data, manifest=imported, splits=(np.full(len(data), "test"),))
     )
     assert "no circuit in the train split" in runnable.skipped["depolarizing_inversion"]
     assert {m.name for m in runnable.mitigators} == {

@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from qmend import metrics
+from qmend.datasets.schema import MAX_DENSE_QUBITS
 from qmend.datasets.table import Dataset
+from qmend.encodings import Batch
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.models.base import model_config
+from qmend.models.base import Dimensions, build_model, model_config
+from qmend.noise.paths import FEATURES
 from qmend.training.config import OnlineConfig, TrainingConfig
 from qmend.training.data import encode
+from qmend.training.online import OnlineBatches
 from qmend.training.train import train
 from qmend.types import QmendError
 
@@ -63,3 +68,32 @@ def test_a_network_of_one_size_refuses_several(partly_measured, trainings):
     one = replace(partly_measured, groups=(few,), splits=(split,))
     with pytest.raises(QmendError, match="choose model=walsh_operator"):
         encode(trainings["blind_mlp"], one)
+
+
+def test_an_epoch_of_a_draw_has_as_many_batches_as_are_said(partly_measured):
+    """Whatever sizes its jobs happen to measure; none is larger than asked."""
+    asked = config({**ONLINE, "with_stored": False})
+    data = encode(asked, partly_measured)
+    with OnlineBatches(data.online, data.encoding, True, (), 8, 6, 0) as batches:
+        sizes = set()
+        for number in range(6):
+            parts = list(batches.epoch(number))
+            sizes.add(tuple(sorted({part.n_bits for part in parts})))
+            assert len(parts) == len(batches) == 6
+            assert sum(map(len, parts)) == 24
+            assert max(map(len, parts)) <= 8
+    assert len(sizes) > 1
+
+
+def test_an_operator_takes_as_many_bits_as_are_stored_densely():
+    model = build_model(model_config(OPERATOR), Dimensions(MAX_DENSE_QUBITS, len(FEATURES), 3))
+    size = 2**MAX_DENSE_QUBITS
+    given = Batch(
+        tokens=torch.rand(2, size, len(FEATURES)),
+        mask=torch.ones(2, size, dtype=torch.bool),
+        context=torch.rand(2, 3),
+        noisy=torch.full((2, size), 1 / size),
+        readout=torch.full((2, MAX_DENSE_QUBITS), 0.02),
+        shots=torch.full((2, 1), 1000.0),
+    )
+    torch.testing.assert_close(model(given), given.noisy)

@@ -153,7 +153,7 @@ def tuned(context: Context, tmp_path: Path, parent: Checkpoint, lr: float) -> Ch
 
 def test_fine_tuning_starts_from_the_weights_and_the_encoding(tiny, store, tmp_path, parent):
     """At a learning rate of nearly nothing it is the parent still, on other calibrations too."""
-    some = tiny.select(np.flatnonzero(np.arange(len(tiny.rows)) % 3 > 0), "a third less")
+    some = tiny.select([np.flatnonzero(np.arange(len(tiny)) % 3 > 0)], "a third less")
     child = tuned(Context(store, some), tmp_path, parent, lr=1e-12)
     circuits = tiny.part("test").circuits
     np.testing.assert_allclose(

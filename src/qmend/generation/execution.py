@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -48,11 +48,53 @@ def execute(
         (N, 2^m) counts, and the mean of the distributions they were sampled from, weighted by
         shots, in the source's bit order.
     """
-    each = max(1, randomizations)
     parts = []
+    for few, exact in _compilations(
+        table, measured, seeds, executor, job, randomizations, reference
+    ):
+        own, split = [seeds[k] for k in few], split_shots(shots[few], len(exact) // len(few))
+        each = [
+            seed if r == 0 else np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, r))
+            for seed in own
+            for r in range(split.shape[1])
+        ]
+        counts = sample_counts(exact, split.reshape(-1), each)
+        counts = counts.reshape(*split.shape, -1).sum(axis=1)
+        parts.append((counts, _mean(exact, split, shots[few])))
+    sampled, noisy_exact = zip(*parts, strict=True)
+    return np.concatenate(sampled), np.concatenate(noisy_exact)
+
+
+def expected_distributions(
+    table: InstructionTable,
+    measured: IntArray,
+    seeds: Sequence[np.random.SeedSequence],
+    shots: IntArray,
+    executor: Executor,
+    job: int,
+    randomizations: int,
+) -> FloatArray:
+    """(N, 2^m) distributions that :func:`execute` samples from, whatever the number of shots."""
+    parts = []
+    for few, exact in _compilations(table, measured, seeds, executor, job, randomizations, None):
+        split = split_shots(shots[few], len(exact) // len(few))
+        parts.append(_mean(exact, split, shots[few]))
+    return np.concatenate(parts)
+
+
+def _compilations(
+    table: InstructionTable,
+    measured: IntArray,
+    seeds: Sequence[np.random.SeedSequence],
+    executor: Executor,
+    job: int,
+    randomizations: int,
+    reference: Executor | None,
+) -> Iterator[tuple[IntArray, FloatArray]]:
+    """Yield numbers of some circuits, and (N * compilations, 2^m) distributions on the grid."""
+    each = max(1, randomizations)
     for few in np.array_split(np.arange(len(table)), -(-len(table) * each // _TOGETHER)):
-        own = [seeds[k] for k in few]
-        compilations = randomize(table.select(few), own, randomizations)
+        compilations = randomize(table.select(few), [seeds[k] for k in few], randomizations)
         exact = [
             read_out(
                 apply_readout(e.probabilities(compilations, job), e.readout),
@@ -61,28 +103,16 @@ def execute(
             for e in (executor, reference)
             if e is not None
         ]
-        parts.append(_measure(round_distributions(*exact), own, shots[few]))
-    counts, noisy_exact = zip(*parts, strict=True)
-    return np.concatenate(counts), np.concatenate(noisy_exact)
+        yield few, round_distributions(*exact)
 
 
-def _measure(
-    exact: FloatArray, seeds: Sequence[np.random.SeedSequence], shots: IntArray
-) -> tuple[IntArray, FloatArray]:
-    """(N, 2^m) counts and mean distributions of circuits with some compilations each.
+def _mean(exact: FloatArray, split: IntArray, shots: IntArray) -> FloatArray:
+    """(N, 2^m) mean distributions of circuits over their compilations, weighted by shots.
 
     Args:
         exact: (N * compilations, 2^m) on the grid.
+        split: (N, compilations) shots of each.
     """
-    each = len(exact) // len(seeds)
-    split = split_shots(shots, each)
-    own = [
-        seed if r == 0 else np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, r))
-        for seed in seeds
-        for r in range(each)
-    ]
-    counts = sample_counts(exact, split.reshape(-1), own)
     # Whole numbers below 2^53, so that the sum has no rounding error.
-    steps = (exact * STEPS).reshape(len(seeds), each, -1) * split[..., None]
-    mean = steps.sum(axis=1) / (shots[:, None] * float(STEPS))
-    return counts.reshape(len(seeds), each, -1).sum(axis=1), round_distributions(mean)
+    steps = (exact * STEPS).reshape(*split.shape, -1) * split[..., None]
+    return round_distributions(steps.sum(axis=1) / (shots[:, None] * float(STEPS)))

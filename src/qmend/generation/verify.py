@@ -16,7 +16,7 @@ from qmend.circuits.statevector import (
 )
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import LabelledCircuits, by_size, load_dataset, read_distributions
-from qmend.generation.execution import execute, execution_seed
+from qmend.generation.execution import execution_seed, expected_distributions
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
 from qmend.simulation.sampling import STEPS
@@ -132,7 +132,7 @@ def _difference(
             executor = executor_of(job)
             if executor is None:
                 return None
-            _, source = execute(
+            source = expected_distributions(
                 circuits.instructions.select(at),
                 circuits.measured[at],
                 [execution_seed(seeds[row]) for row in at.tolist()],

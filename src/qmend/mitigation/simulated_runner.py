@@ -8,7 +8,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
-from qmend.generation.execution import execute
+from qmend.generation.execution import execute, expected_distributions
 from qmend.generation.job import generation_setup
 from qmend.types import FloatArray, QmendError
 
@@ -74,7 +74,7 @@ class SimulatedRunner:
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
             executor = self._setup.executor(job)
-            counts, exact = execute(
+            asked = (
                 further.select(at),
                 positions[at],
                 [seeds[row] for row in at],
@@ -83,5 +83,8 @@ class SimulatedRunner:
                 job,
                 self._setup.dataset.twirling.randomizations,
             )
-            out[at] = exact if self.exact else counts / shots[at, None]
+            if self.exact:
+                out[at] = expected_distributions(*asked)
+            else:
+                out[at] = execute(*asked)[0] / shots[at, None]
         return out.reshape(len(ids), k, -1)

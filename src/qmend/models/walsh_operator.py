@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from qmend.datasets.schema import MAX_DENSE_QUBITS
 from qmend.encodings.batch import Batch
 from qmend.models.base import (
     ARCHITECTURES,
@@ -27,8 +28,6 @@ _GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
 ]
-#: Measured qubits of a circuit, at most.
-_MOST_BITS = 8
 #: Number of features of an outcome, and of a parity beside those of its paths.
 _OUTCOME, _PARITY = 8, 9
 
@@ -102,7 +101,7 @@ class WalshOperator(Architecture):
         )
         self.outward = nn.Sequential(nn.Linear(c, c), nn.GELU(), nn.Linear(c, 1))
         start_at_zero(self.outward[-1])
-        walsh = torch.from_numpy(walsh_matrix(_MOST_BITS)).float()
+        walsh = torch.from_numpy(walsh_matrix(MAX_DENSE_QUBITS)).float()
         self.register_buffer("largest_walsh", walsh, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:

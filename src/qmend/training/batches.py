@@ -43,7 +43,7 @@ class ShuffledBatches:
         self._drawn = 0
 
     def __len__(self) -> int:
-        return count_batches(list(map(len, self.groups)), self.batch_size)
+        return sum(-(-len(group) // self.batch_size) for group in self.groups)
 
     @property
     def identity(self) -> str:
@@ -67,16 +67,6 @@ class ShuffledBatches:
                 return drawn
 
 
-def count_batches(rows: Sequence[int], batch_size: int, groups: int = 1) -> int:
-    """Count the batches of an epoch: as many as its rows fill, at least one a group.
-
-    Args:
-        rows: of each group.
-        groups: that there are in the epoch of most groups.
-    """
-    return max(-(-sum(rows) // batch_size), groups, len(rows))
-
-
 def draw_batches(
     rows: Sequence[int], batch_size: int, batches: int, generator: torch.Generator
 ) -> list[tuple[int, Tensor]]:
@@ -84,24 +74,23 @@ def draw_batches(
 
     Args:
         rows: of each group.
-        batch_size: of a single group's batches; of several, they are as even as can be.
-        batches: in all, from :func:`count_batches`.
+        batch_size: at most.
+        batches: in all, no fewer than the groups fill; further ones divide the largest.
 
     Returns:
         The group of each batch, and its rows there.
     """
-    if len(rows) == 1:
+    share = [-(-count // batch_size) for count in rows]
+    if len(rows) == 1 and share[0] == batches:
         order = torch.randperm(rows[0], generator=generator)
         return [(0, index) for index in torch.split(order, batch_size)]
-    share = [1] * len(rows)
-    while sum(share) < batches:  # the next one where batches are largest
+    while sum(share) < batches:
         sizes = [count / parts for count, parts in zip(rows, share, strict=True)]
         share[sizes.index(max(sizes))] += 1
     drawn = [
         (group, index)
         for group, (count, parts) in enumerate(zip(rows, share, strict=True))
         for index in torch.tensor_split(torch.randperm(count, generator=generator), parts)
-        if len(index)
     ]
     return [drawn[k] for k in torch.randperm(len(drawn), generator=generator).tolist()]
 

@@ -53,7 +53,6 @@ def encode(
     torch.set_num_threads(config.trainer.threads)
     started = time.perf_counter()
     train, val = dataset.parts("train"), dataset.parts("val")
-    _check_sizes(config.model, [*train, *val])
     encoding = None
     if start is not None:
         check_start(start, config.model, train[0].circuits.n_qubits)
@@ -75,7 +74,11 @@ def encode_splits(
 
     Args:
         encoding: already fitted; None: that of the config, fitted to ``train``.
+
+    Raises:
+        QmendError: if the architecture does not take circuits of their sizes.
     """
+    _check_sizes(model, [*train, *val])
     if encoding is None:
         encoding = ENCODINGS[model.encoding]().fit(*(part.circuits for part in train))
     with_tokens = ARCHITECTURES[model.name].reads_circuit

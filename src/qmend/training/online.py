@@ -22,7 +22,7 @@ from qmend.encodings import Batch, Encoding
 from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import NoiseConfig
 from qmend.processes import end_with, fork_server, process_identity, without_main_module
-from qmend.training.batches import count_batches, digest, draw_batches
+from qmend.training.batches import digest, draw_batches
 from qmend.training.config import OnlineConfig
 from qmend.types import QmendError
 
@@ -118,8 +118,9 @@ class OnlineBatches:
         return self.source.options.circuits + sum(map(len, self.stored))
 
     def __len__(self) -> int:
-        sizes = self.source.circuits.dataset.measured_sizes
-        return count_batches([self.rows], self.batch_size, len(sizes))
+        # Each further number of measured bits may leave one more batch half full.
+        further = len(self.source.circuits.dataset.measured_sizes) - 1
+        return -(-self.rows // self.batch_size) + further
 
     @property
     def identity(self) -> str:
