@@ -133,6 +133,20 @@ def test_too_few_circuits_give_no_figures(tiny: Dataset) -> None:
     assert Meter.of(Fixed(one, one.ideal), one).figures == {}
 
 
+def test_replicates_without_a_telling_pair_are_left_out() -> None:
+    """One pair in eight has unequal sizes, and a third of the replicates is without it."""
+    sums = np.zeros((3, 8, 2))
+    sums[:, 0] = 0.5, 1.0
+    unknown = np.full((1, 8, 2), np.nan)  # the first way gives no number at all
+    for slope in (sums, np.concatenate([unknown, sums])):
+        gain = np.where(np.isnan(slope), np.nan, 1.0)
+        figures = Meter(slope, gain, np.arange(8)).figures
+        assert figures == {SLOPE: Interval(0.5, 0.5, 0.5), GAIN: Interval(1.0, 1.0, 1.0)}
+        assert simulates(figures)
+    nothing = Meter(np.zeros((3, 8, 2)), np.ones((3, 8, 2)), np.arange(8)).figures
+    assert np.isnan([nothing[SLOPE].value, nothing[SLOPE].lo, nothing[SLOPE].hi]).all()
+
+
 def test_no_number_is_no_simulation() -> None:
     nothing = Interval(np.nan, np.nan, np.nan)
     assert not simulates({SLOPE: nothing, GAIN: nothing})

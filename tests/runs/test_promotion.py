@@ -204,6 +204,14 @@ def test_one_whose_simulation_was_not_measured_needs_force(own: Store, better: s
     assert "was not measured" in done.reason
 
 
+@pytest.mark.parametrize("key", ["own_slope", "own_slope_lo", "own_gain_pct_hi"])
+def test_a_figure_without_its_interval_is_not_measured(own: Store, better: str, key: str) -> None:
+    own.client.log_metric(better, f"test/{key}", float("nan"))
+    with pytest.raises(QmendError, match=r"was not measured.*--force"):
+        promote(own, better)
+    assert versions(own) == []
+
+
 def test_a_run_without_a_finished_network_is_refused(own: Store, better: str) -> None:
     with (
         start_run(own, "empty", {"kind": "train"}, {}) as run,

@@ -185,30 +185,27 @@ class Meter:
     def figures(self) -> dict[str, Interval]:
         """The slope, and the gain in per cent, of the way that shows each most.
 
-        None where there are too few pairs.
+        Empty if there are too few pairs.
         """
         if len(self.groups) < _LEAST_PAIRS:
             return {}
         slopes = _ratios(self.slope, self.groups)
         gains = _ratios(self.gain, self.groups)
         return {
-            SLOPE: max(slopes, key=lambda slope: slope.lo),
-            GAIN: min(gains, key=lambda gain: gain.hi),
+            SLOPE: max(slopes, key=lambda slope: np.fmax(slope.lo, -np.inf)),  # NaN comes last
+            GAIN: min(gains, key=lambda gain: np.fmin(gain.hi, np.inf)),
         }
 
 
 def _ratios(sums: FloatArray, groups: AnyArray) -> list[Interval]:
     """Divide sums over pairs (ways, P, 2), with 95 % intervals."""
+    bootstrap = Bootstrap.over(groups)
 
-    def ratio(index: IntArray | slice) -> FloatArray:
-        above, below = sums[:, index].sum(axis=1).T
-        return np.asarray(above / below)
+    def interval(way: FloatArray) -> Interval:
+        return bootstrap.interval(lambda index: float(np.divide(*way[index].sum(axis=0))))
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = np.array([ratio(index) for index in Bootstrap.over(groups).samples()])
-        ends = np.percentile(drawn, [2.5, 97.5], axis=0)  # NaN of one draw is NaN
-        values = ratio(slice(None))
-    return [Interval(*map(float, each)) for each in zip(values, *ends, strict=True)]
+        return [interval(way) for way in sums]
 
 
 def _sizes(distributions: FloatArray) -> FloatArray:

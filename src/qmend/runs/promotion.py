@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from mlflow.exceptions import MlflowException
 
 from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
-from qmend.evaluation.simulation import SLOPE
+from qmend.evaluation.simulation import GAIN, SLOPE
 from qmend.metrics import Bootstrap, Interval, interval_text
 from qmend.runs.evaluation import check_unseen, run_evaluation
 from qmend.runs.logged_dataset import logged_dataset
@@ -121,8 +120,8 @@ def _check_measured(run: MlflowRun) -> None:
     Raises:
         QmendError: for a run of an older version, or of too small a test split.
     """
-    slope = Interval.read(run.data.metrics, f"test/{SLOPE}")
-    if slope is None or math.isnan(slope.value):
+    figures = [Interval.read(run.data.metrics, f"test/{name}") for name in (SLOPE, GAIN)]
+    if any(each is None or np.isnan(astuple(each)).any() for each in figures):
         raise QmendError(
             f"Whether the network of run {run.info.run_id} simulates its circuits was not "
             "measured: its test split is too small, or an older version scored it; train it again, "
