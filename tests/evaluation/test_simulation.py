@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from qmend.datasets.table import Dataset, LabelledCircuits
+from qmend.datasets.table import Dataset, LabelledCircuits, load_dataset
 from qmend.evaluation.simulation import GAIN, SLOPE, Meter, draw_exchange, simulates
 from qmend.metrics import Interval
 from qmend.mitigation.base import Mitigator
@@ -65,6 +66,19 @@ def test_a_repeat_is_no_further_circuit(tiny: Dataset) -> None:
     alike = tiny.rows.select(np.arange(24))
     alike = replace(alike, ideal=np.tile(alike.ideal[:1], (24, 1)))
     assert len(draw_exchange(alike)) == 0
+
+
+def test_two_bits_of_a_circuit_are_no_pair() -> None:
+    """Expectation values come as a row for each measured bit."""
+    rows = load_dataset(Path(__file__).parents[2] / "data" / "algiers_trotter").rows
+    names = np.array(rows.circuits.instructions.circuit_ids())
+    assert len(set(names)) < len(rows) / 4
+    drawn = draw_exchange(rows)
+    assert len(drawn) > 400
+    first, second, measured = names[drawn.first], names[drawn.second], names[drawn.measured]
+    assert (first != second).all()
+    assert (first != measured).all()
+    assert (second != measured).all()
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3, 0.0])

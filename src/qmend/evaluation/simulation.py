@@ -26,7 +26,8 @@ What else could move the two, and why it does not:
   gates, then by depth; one that has a fifth more gates is no neighbour.
 - *Chance.* An interval below 0 is easily got from differences that are next to nothing, such as
   those of two days' calibrations: beyond it both figures need a size.
-- *Equal circuits.* No two of i, j and k have the same ideal. j is of another job than i and k.
+- *Equal circuits.* No two of i, j and k have the same ideal, or the same instructions, as two
+  measured bits of one circuit have. j is of another job than i and k.
 
 Three ways of exchange show what a single one may hide: the measurement as it is; with randomly
 flipped outcomes, which change the signs of parities and no size, so that nothing that ideals have
@@ -87,14 +88,14 @@ def draw_exchange(data: LabelledCircuits) -> Exchange:
     _, rows = np.unique(data.circuit_id, return_index=True)  # a repeat is no further circuit
     rows = rng.permutation(rows)[: min(max(len(data) // 3, _FEWEST), _MOST)]
     order = rows[np.lexsort((data.depth[rows], data.n_two_qubit[rows]))]
-    pairs = _neighbours(order, data)
+    names = np.array(data.circuits.instructions.circuit_ids())
+    pairs = _neighbours(order, data, names)
     free = np.ones(len(rows), dtype=bool)
     drawn = []
     for first, second in pairs:
-        others = free & _differ(data.ideal, rows, first) & _differ(data.ideal, rows, second)
-        others &= (data.job_id[rows] != data.job_id[first]) & (
-            data.job_id[rows] != data.job_id[second]
-        )
+        others = free.copy()
+        for row in (first, second):
+            others &= _differ(data, names, rows, row) & (data.job_id[rows] != data.job_id[row])
         if others.any():
             chosen = int(others.argmax())  # the rows are in random order
             free[chosen] = False
@@ -103,13 +104,18 @@ def draw_exchange(data: LabelledCircuits) -> Exchange:
     return Exchange(*columns)
 
 
-def _differ(ideal: FloatArray, rows: IntArray, row: int) -> AnyArray:
-    """(R,) whether the ideals of rows differ from that of one row."""
-    return np.asarray(np.abs(ideal[rows] - ideal[row]).sum(axis=1) > _SAME)
+def _differ(data: LabelledCircuits, names: AnyArray, rows: IntArray, row: int) -> AnyArray:
+    """(R,) whether both the ideals and the instructions of rows differ from those of one row.
+
+    Args:
+        names: (N,) ids of the instructions.
+    """
+    apart = np.abs(data.ideal[rows] - data.ideal[row]).sum(axis=1) > _SAME
+    return np.asarray(apart & (names[rows] != names[row]))
 
 
-def _neighbours(order: IntArray, data: LabelledCircuits) -> list[tuple[int, int]]:
-    """Pair each row with the next one of another ideal, unless it has far more gates.
+def _neighbours(order: IntArray, data: LabelledCircuits, names: AnyArray) -> list[tuple[int, int]]:
+    """Pair each row with the next one of another circuit, unless it has far more gates.
 
     Each is in one pair at most.
     """
@@ -118,7 +124,7 @@ def _neighbours(order: IntArray, data: LabelledCircuits) -> list[tuple[int, int]
         first, left = int(left[0]), left[1:]
         gates = data.n_two_qubit[left]
         close = gates - data.n_two_qubit[first] <= np.maximum(_FURTHER_GATES * gates, 1)
-        other = close & _differ(data.ideal, left, first)
+        other = close & _differ(data, names, left, first)
         if other.any():
             nearest = int(other.argmax())
             pairs.append((first, int(left[nearest])))
