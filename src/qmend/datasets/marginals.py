@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from qmend.datasets.schema import SCHEMA, matrix, rows_column
-from qmend.types import FloatArray, IntArray, QmendError
+from qmend.datasets.schema import SCHEMA, rows_column
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 
 def marginal_rows(table: pa.Table) -> pa.Table:
@@ -33,10 +33,10 @@ def marginal_rows(table: pa.Table) -> pa.Table:
     row, column, bit = np.array(single, dtype=np.int64).T
     repeated = table.take(pa.array(row))
     shots = np.asarray(repeated["shots"]).astype(np.int64)
-    of_one = _distributions(matrix(table["values"])[row, column])
+    of_one = _distributions(_entries(table["values"], row, column))
     zeros = np.rint(of_one[:, 0] * shots).astype(np.int64)
     ids = zip(repeated["circuit_id"].to_pylist(), bit.tolist(), strict=True)
-    measured: IntArray = matrix(table["measured"]).astype(np.int64)[row, bit]
+    measured = _entries(table["measured"], row, bit)
     columns = {
         **{name: repeated[name] for name in SCHEMA.names if name in repeated.column_names},
         "circuit_id": pa.array([f"{name}-{position}" for name, position in ids]),
@@ -46,10 +46,18 @@ def marginal_rows(table: pa.Table) -> pa.Table:
         "counts": rows_column(np.stack([zeros, shots - zeros], axis=1), pa.int64()),
         "noisy_exact": pa.nulls(len(row), SCHEMA.field("noisy_exact").type),
         "ideal": rows_column(
-            _distributions(matrix(table["ideal_values"])[row, column]), pa.float64()
+            _distributions(_entries(table["ideal_values"], row, column)), pa.float64()
         ),
     }
     return pa.Table.from_pydict({name: columns[name] for name in SCHEMA.names}, schema=SCHEMA)
+
+
+def _entries(column: pa.ChunkedArray, row: IntArray, place: IntArray) -> AnyArray:
+    """(M,) one entry each of lists of any lengths: the ``place``-th of list ``row``."""
+    lists = column.combine_chunks()
+    lengths = np.asarray(lists.value_lengths())
+    entries: AnyArray = np.asarray(lists.flatten())[(np.cumsum(lengths) - lengths)[row] + place]
+    return entries
 
 
 def _distributions(values: FloatArray) -> FloatArray:
