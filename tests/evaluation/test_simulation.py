@@ -126,8 +126,8 @@ def test_undoing_more_noise_where_ideals_are_sharper_is_no_simulation(
     np.testing.assert_allclose(mitigator.mitigate(rows.circuits), ideal, atol=0.02)
 
     drawn = draw_exchange(rows)
-    of_other = mitigator.mitigate_others(
-        rows.circuits, rows.circuits.select(np.roll(np.arange(96), 7)), np.zeros(96, dtype=int)
+    (of_other,) = mitigator.mitigate_others(
+        [rows.circuits], rows.circuits.select(np.roll(np.arange(96), 7)), np.zeros(96, dtype=int)
     )
     true, size = (np.abs(walsh_hadamard(x)[:, 1:]).mean(axis=1) for x in (ideal, of_other))
     if deep == "sharp":

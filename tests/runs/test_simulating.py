@@ -56,12 +56,13 @@ def test_a_circuit_s_own_measurement_is_mitigated_as_ever(tiny: Dataset) -> None
     as_it_is = np.zeros(len(own), dtype=np.int64)
     for mitigator in runnable_baselines(tiny).mitigators:
         mitigator.fit(train)
-        exchanged = mitigator.mitigate_others(own, own, as_it_is)
+        (exchanged,) = mitigator.mitigate_others([own], own, as_it_is)
         np.testing.assert_allclose(exchanged, mitigator.mitigate(own), atol=1e-12)
 
 
 def test_reruns_are_of_the_measured_circuit_and_flip_with_it(tiny: Dataset) -> None:
-    """Extrapolation commutes with flips but for the readout errors, which here are none."""
+    """They run once for all batches. Extrapolation commutes with flips, as no readout error is
+    undone."""
     circuits = tiny.part("test").circuits
     others = circuits.select(np.roll(np.arange(len(circuits)), 1))
     flips = np.arange(len(circuits)) % 32
@@ -77,8 +78,10 @@ def test_reruns_are_of_the_measured_circuit_and_flip_with_it(tiny: Dataset) -> N
             return self.extrapolate(measured, np.array(self.scales, dtype=float))
 
     mitigator = ExecutedMitigator(NoReadout(), runner)
-    plain = mitigator.mitigate_others(circuits, others, np.zeros_like(flips))
-    flipped = mitigator.mitigate_others(circuits, others, flips)
+    both = [circuits, others]
+    plain, of_its_own = mitigator.mitigate_others(both, others, np.zeros_like(flips))
+    flipped, _ = mitigator.mitigate_others(both, others, flips)
+    np.testing.assert_array_equal(plain, of_its_own)  # nothing but measurements tells
     assert asked == [others.instructions.circuit_ids()] * 2
     outcomes = np.arange(32) ^ flips[:, None]
     np.testing.assert_allclose(np.take_along_axis(plain, outcomes, axis=1), flipped, atol=1e-12)
@@ -110,7 +113,7 @@ def test_other_circuits_run_as_ever_but_for_the_circuit_itself(tiny: Dataset) ->
             return super().combine_results(circuits, results)
 
     flips = np.zeros(len(circuits), dtype=np.int64)
-    ExecutedMitigator(HalfTurned(), runner).mitigate_others(circuits, others, flips)
+    ExecutedMitigator(HalfTurned(), runner).mitigate_others([circuits], others, flips)
     np.testing.assert_array_equal(combined[0][:, 0], others.noisy)
     assert (combined[0][:, 1, 0] == 1).all()
 

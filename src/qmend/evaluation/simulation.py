@@ -158,6 +158,7 @@ class Meter:
         if not pairs:
             return Meter(np.zeros((3, 0, 2)), np.zeros((3, 0, 2)), groups)
         rng = np.random.default_rng(_SEED)
+        both = [data.circuits.select(rows) for rows in (exchange.first, exchange.second)]
         measured = data.circuits.select(exchange.measured)
         shots = np.minimum(measured.shots, _FEW_SHOTS)
         frequencies = measured.noisy / measured.noisy.sum(axis=1, keepdims=True)
@@ -167,10 +168,7 @@ class Meter:
         none = np.zeros_like(flips)
         slopes, gains = [], []
         for others, mask in ((measured, none), (measured, flips), (rarely, none)):
-            own, other = (
-                mitigator.mitigate_others(data.circuits.select(rows), others, mask)
-                for rows in (exchange.first, exchange.second)
-            )
+            own, other = mitigator.mitigate_others(both, others, mask)
             x, y = data.ideal[exchange.first], data.ideal[exchange.second]
             moved, true = _sizes(own) - _sizes(other), _sizes(x) - _sizes(y)
             slopes.append(np.stack([(moved * true).sum(axis=1), (true**2).sum(axis=1)], axis=1))

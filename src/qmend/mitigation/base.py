@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -41,17 +42,18 @@ class Mitigator(ABC):
         """Return distributions (N, 2^m) in chain order, rows summing to one."""
 
     def mitigate_others(
-        self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
-    ) -> FloatArray:
-        """Mitigate the measurements of other circuits as if they were of these.
+        self, batches: Sequence[CircuitBatch], others: CircuitBatch, flips: IntArray
+    ) -> list[FloatArray]:
+        """Mitigate the measurements of other circuits as if they were of those of each batch.
 
         Each circuit keeps its instructions and its calibration.
 
         Args:
+            batches: of N circuits each.
             others: N measured circuits.
             flips: (N,) bits that are flipped in all outcomes of each measurement.
         """
-        return self.mitigate(_exchanged(circuits, others, flips))
+        return [self.mitigate(_exchanged(circuits, others, flips)) for circuits in batches]
 
 
 #: Mitigators without a network, by name.
@@ -147,18 +149,27 @@ class ExecutedMitigator(Mitigator):
         return self.mitigator.combine_results(circuits, self.runner(circuits, further))
 
     def mitigate_others(
-        self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
-    ) -> FloatArray:
+        self, batches: Sequence[CircuitBatch], others: CircuitBatch, flips: IntArray
+    ) -> list[FloatArray]:
         """Mitigate as :meth:`Mitigator.mitigate_others`, reruns exchanged too.
 
-        A measurement of another circuit comes with that circuit's own reruns. Further circuits that
-        are others are run as ever, but for those that happen to be the circuit.
+        A measurement of another circuit comes with that circuit's own reruns, which are run once
+        for all batches. Further circuits that are others are run as ever, but for those that happen
+        to be the circuit.
         """
+        if self.mitigator.other_circuits:
+            return [self._among_others(circuits, others, flips) for circuits in batches]
+        further = self.mitigator.construct_circuits(others)
+        results = _flipped(self.runner(others, further), flips)
+        return [
+            self.mitigator.combine_results(_exchanged(circuits, others, flips), results)
+            for circuits in batches
+        ]
+
+    def _among_others(
+        self, circuits: CircuitBatch, others: CircuitBatch, flips: IntArray
+    ) -> FloatArray:
         exchanged = _exchanged(circuits, others, flips)
-        if not self.mitigator.other_circuits:
-            further = self.mitigator.construct_circuits(others)
-            results = _flipped(self.runner(others, further), flips)
-            return self.mitigator.combine_results(exchanged, results)
         further = self.mitigator.construct_circuits(exchanged)
         results = self.runner(circuits, further)
         own = np.array(circuits.instructions.circuit_ids())[:, None]

@@ -191,10 +191,8 @@ def judge_network(
         others = draw_partners(circuit, family, rng)
         if others is not None:
             no_flips = np.zeros(len(part), dtype=np.int64)
-            exchanges = [
-                mitigator.mitigate_others(circuits.select(other), circuits, no_flips)
-                for other in others
-            ]
+            partners = [circuits.select(other) for other in others]
+            exchanges = mitigator.mitigate_others(partners, circuits, no_flips)
             ablated[here] = np.mean([metrics.l1(each, part.ideal) for each in exchanges], axis=0)
             exchanged[here] = True
             same_family += int(np.count_nonzero(family[others[0]] == family))
