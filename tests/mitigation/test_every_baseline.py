@@ -131,6 +131,7 @@ def test_names_and_costs():
             "qbeep_like": (0, 1.0),
             "bayesian_unfolding": (0, 1.0),
             "path_inversion_biased": (5, 1.0),
+            "path_inversion_readout": (3, 1.0),
         }.items()
     )
     assert all(BASELINES[kind.name] is kind for kind in STANDARD_BASELINES)

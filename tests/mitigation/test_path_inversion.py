@@ -15,7 +15,9 @@ from qmend.devices.calibration import Calibration
 from qmend.mitigation.baselines import DepolarizingInversion, PathInversion
 from qmend.mitigation.baselines.calibration_inversion import CalibrationInversion
 from qmend.mitigation.baselines.path_inversion_biased import PathInversionBiased
+from qmend.mitigation.baselines.path_inversion_readout import PathInversionReadout
 from qmend.noise.paths import FEATURES, path_features
+from qmend.noise.readout import apply_readout
 from qmend.types import QmendError
 from qmend.walsh import walsh_hadamard
 
@@ -118,6 +120,43 @@ def test_the_bias_and_the_losses_are_found_again(tiny):
     assert biased.max() < 0.01 < plain.min()
 
 
+#: e0 = P(1|0) and e1 = P(0|1) of the qubits of the chain.
+FLIPS = np.array([[0.0, 0.04], [0.03, 0.1], [0.01, 0.02], [0.002, 0.15], [0.05, 0.01]])
+
+
+def misread(data: LabelledCircuits, flips: np.ndarray) -> LabelledCircuits:
+    """Read each qubit out with its own flips, of which the calibration knows nothing."""
+    matrices = np.array([[[1 - e0, e1], [e0, 1 - e1]] for e0, e1 in flips])
+    noisy = apply_readout(data.circuits.noisy, matrices)
+    return replace(data, circuits=replace(data.circuits, noisy=noisy))
+
+
+def test_asymmetric_readout_and_the_rates_are_found_again(tiny):
+    """Without it much error stays."""
+    rates = (1.3, 0.7, 0.004)
+    train, test = (misread(lossy(tiny, rates, part), FLIPS) for part in ("train", "test"))
+    mitigator = PathInversionReadout().fit(train)
+    assert mitigator.qubits == tuple(("ibm_algiers", q) for q in (0, 1, 2, 3, 5))
+    assert mitigator.parameters == 13
+    np.testing.assert_allclose(mitigator.numbers[:3], rates, rtol=0.02)
+    np.testing.assert_allclose(mitigator.numbers[3:].reshape(-1, 2), FLIPS, atol=1e-4)
+    np.testing.assert_allclose(mitigator.mitigate(test.circuits), test.ideal, atol=1e-3)
+    plain = metrics.l1(PathInversion().fit(train).mitigate(test.circuits), test.ideal)
+    assert plain.mean() > 0.1
+
+
+def test_a_qubit_that_was_never_fitted_has_the_mean_of_the_others(tiny):
+    """On another device of the same calibration."""
+    rates = (1.3, 0.7, 0.004)
+    train = misread(lossy(tiny, rates, "train"), FLIPS)
+    test = misread(lossy(tiny, rates, "test"), np.tile(FLIPS.mean(axis=0), (5, 1)))
+    (calibration,) = test.circuits.calibrations
+    elsewhere = calibration.model_copy(update={"device": "elsewhere"})
+    circuits = replace(test.circuits, calibrations=(elsewhere,))
+    mitigated = PathInversionReadout().fit(train).mitigate(circuits)
+    np.testing.assert_allclose(mitigated, test.ideal, atol=1e-3)
+
+
 def test_no_bias_is_found_where_there_is_none(tiny):
     """Nor one that leans to |1>, which no relaxation does."""
     rates = (1.3, 0.7, 0.004)
@@ -144,7 +183,8 @@ def test_a_measured_qubit_may_look_uniform(perfect, exact_runs):
 
 def test_before_any_fit_the_calibration_alone(tiny):
     test = lossy(tiny, (1.0, 0.0, 0.0), "test")
-    np.testing.assert_allclose(PathInversion().mitigate(test.circuits), test.ideal, atol=1e-10)
+    for kind in (PathInversion, PathInversionReadout):
+        np.testing.assert_allclose(kind().mitigate(test.circuits), test.ideal, atol=1e-10)
 
 
 def test_noise_that_the_calibration_makes_up_is_unlearned(tiny):

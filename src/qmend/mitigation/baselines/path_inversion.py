@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 _WEIGHED = ("ended_rate", "ended_idle_rate", "two_qubit_gates")
 #: Training circuits of each number of qubits that a fit looks at; a few numbers need no more.
 _FITTED = 4000
+#: Errors of probabilities below which soft L1 turns quadratic.
+_SOFT = 0.003
 
+Features = TypeVar("Features")
 #: (parities, features, numbers) -> parities, see :func:`fit_parities`.
-ParityMap = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+ParityMap = Callable[[FloatArray, Features, FloatArray], FloatArray]
 
 
 @BASELINES.register("path_inversion")
@@ -49,25 +52,29 @@ class PathInversion(Mitigator):
         self.rates: FloatArray = np.array([1.0, 0.0, 0.0])
 
     def fit(self, *train: LabelledCircuits) -> Mitigator:
-        def forward(true: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
-            noisy: FloatArray = np.exp(-losses @ rates) * true
-            return noisy
-
-        self.rates = fit_parities(train, _losses, forward, _invert, self.rates)
+        self.rates = fit_parities(train, weighed_losses, damp, undamp, self.rates)
         return self
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         seen = measured_parities(circuits)
-        return to_distributions(_invert(seen, _losses(circuits), self.rates))
+        return to_distributions(undamp(seen, weighed_losses(circuits), self.rates))
 
 
-def _losses(circuits: CircuitBatch) -> FloatArray:
+def weighed_losses(circuits: CircuitBatch) -> FloatArray:
+    """(N, 2^m, 3) losses of each parity that a, b and c weigh."""
     return path_losses(circuits, _WEIGHED)
 
 
-def _invert(seen: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
-    inverted: FloatArray = seen / np.maximum(np.exp(-losses @ rates), LEAST_SURVIVAL)
-    return inverted
+def damp(true: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
+    """(N, 2^m) f_s <Z_s>: the parities that survive, in readout without error."""
+    survived: FloatArray = np.exp(-losses @ rates) * true
+    return survived
+
+
+def undamp(survived: FloatArray, losses: FloatArray, rates: FloatArray) -> FloatArray:
+    """Invert :func:`damp`, f_s taken as no less than ``LEAST_SURVIVAL``."""
+    true: FloatArray = survived / np.maximum(np.exp(-losses @ rates), LEAST_SURVIVAL)
+    return true
 
 
 def path_losses(circuits: CircuitBatch, names: Sequence[str]) -> FloatArray:
@@ -97,11 +104,13 @@ def to_distributions(parities: FloatArray) -> FloatArray:
 
 def fit_parities(
     train: Sequence[LabelledCircuits],
-    features: Callable[[CircuitBatch], FloatArray],
-    forward: ParityMap,
-    inverse: ParityMap,
+    features: Callable[[CircuitBatch], Features],
+    forward: ParityMap[Features],
+    inverse: ParityMap[Features],
     start: FloatArray,
     upper: Sequence[float | None] | None = None,
+    measured: Callable[[CircuitBatch], FloatArray] = measured_parities,
+    many: bool = False,
 ) -> FloatArray:
     """Fit numbers >= 0 of a noise model of parities to training circuits.
 
@@ -110,11 +119,14 @@ def fit_parities(
 
     Args:
         train: the circuits of each size.
-        features: circuits -> (N, 2^m, K) of each parity, such as its losses.
+        features: circuits -> what the numbers act on, such as (N, 2^m, K) losses.
         forward: (true parities, features, numbers) -> the noisy ones.
         inverse: (measured parities, features, numbers) -> the true ones.
         start: numbers of the least-squares fit's start.
         upper: greatest value of each number, None where there is none; None: of all.
+        measured: circuits -> (N, 2^m) the parities that ``forward`` gives.
+        many: there are more numbers than a simplex takes. Least squares of soft L1 then replace
+            it: sum of w (sqrt(w^2 + d^2) - w) over the errors d of probabilities, w = .003.
     """
     from scipy.optimize import least_squares
 
@@ -123,12 +135,16 @@ def fit_parities(
         count = len(part)
         rows = np.unique(np.linspace(0, count - 1, min(count, _FITTED)).astype(np.int64))
         circuits, ideal = part.circuits.select(rows), part.ideal[rows]
-        known, seen = features(circuits), measured_parities(circuits)
+        known, seen = features(circuits), measured(circuits)
         parts.append((known, seen, ideal, walsh_hadamard(ideal)))
 
-    def residuals(numbers: FloatArray) -> FloatArray:
-        left = [forward(true, known, numbers) - seen for known, seen, _, true in parts]
-        return np.concatenate([each.reshape(-1) for each in left])
+    def off_measured(numbers: FloatArray) -> FloatArray:
+        off = [forward(true, known, numbers) - seen for known, seen, _, true in parts]
+        return np.concatenate([each.reshape(-1) for each in off])
+
+    def off_ideal(numbers: FloatArray) -> FloatArray:
+        off = [to_distributions(inverse(seen, known, numbers)) - p for known, seen, p, _ in parts]
+        return np.concatenate([each.reshape(-1) for each in off])
 
     def error(numbers: FloatArray) -> float:
         errors = [
@@ -138,5 +154,9 @@ def fit_parities(
         return float(np.concatenate(errors).mean())
 
     most = [np.inf if value is None else value for value in upper or [None] * len(start)]
-    first = least_squares(residuals, start, bounds=(0, most)).x
-    return refine_rates(error, first, 1e-3, (1e-4, 1e-7), upper)
+    first = least_squares(off_measured, start, bounds=(0, most)).x
+    if not many:
+        return refine_rates(error, first, 1e-3, (1e-4, 1e-7), upper)
+    soft = {"loss": "soft_l1", "f_scale": _SOFT, "ftol": 1e-4}
+    numbers: FloatArray = least_squares(off_ideal, first, bounds=(0, most), **soft).x
+    return numbers
