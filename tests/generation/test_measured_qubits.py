@@ -8,11 +8,14 @@ from pydantic import ValidationError
 
 from qmend.circuits.families import FAMILIES
 from qmend.config.spellings import stable_form
+from qmend.datasets.card import CARD
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset
+from qmend.generation.generate import generate
 from qmend.generation.job import draw_job, generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.simulation.sampling import STEPS
+from qmend.types import QmendError
 
 
 def test_each_is_the_marginal_of_the_same_circuit_read_out_whole(tiny, partly_measured):
@@ -61,6 +64,25 @@ def test_every_family_can_be_drawn_with_unmeasured_qubits(family, device_config)
         assert 1 <= m <= 4
         assert drawn.ideal.shape == (4, 2**m)
         assert len(set(drawn.circuit_ids)) > 1
+
+
+def test_equal_circuits_are_redrawn_whatever_they_measure(
+    tiny_config, device_config, tmp_path, monkeypatch
+):
+    """Circuits without a gadget are all the same one."""
+    family = tiny_config.family.model_copy(update={"gadgets_min": 0, "gadgets_max": 0})
+    changes = {"family": family, "circuits": 3, "job_size": 1, "measured_qubits": (1, 4)}
+    config = tiny_config.model_copy(update=changes)
+    setup = generation_setup(config, device_config)
+    assert len({draw_job(setup, job, {}).circuit_ids[0] for job in range(3)}) > 1
+    monkeypatch.setattr("qmend.generation.generate.MAX_REDRAWS", 2)
+    with pytest.raises(QmendError, match="too few different circuits"):
+        generate(config, device_config, tmp_path / "x")
+
+
+def test_the_card_says_how_many_are_measured(partly_measured):
+    card = (partly_measured.folder / CARD).read_text()
+    assert "- measured qubits: 2 to 5 of each circuit, drawn for each job\n" in card
 
 
 def test_the_hash_of_a_config_that_measures_all_is_as_before():

@@ -174,3 +174,19 @@ def test_a_circuit_in_two_splits_is_caught(tiny_copy, rows):
     rewrite_shard(tiny_copy, SHARD, changes)
     with pytest.raises(QmendError, match="a circuit is in two splits"):
         verify_dataset(tiny_copy, sample=2)
+
+
+def test_a_circuit_measured_otherwise_in_another_split_is_caught(tiny_copy, rows):
+    """The same gates, with another bit order and the circuit_id that belongs to both."""
+    other = next(k for k, r in enumerate(rows) if r["split"] != rows[0]["split"])
+    ids, measured = column(rows, "circuit_id"), column(rows, "measured")
+    instructions = column(rows, "instructions")
+    instructions[other] = instructions[0]
+    measured[other] = measured[0][::-1]
+    table = InstructionTable.from_circuits(5, [rows[0]["gates"]])
+    (ids[other],) = table.circuit_ids(np.array([measured[other]]))
+    assert ids[other] != ids[0]
+    changes = {"instructions": instructions, "measured": measured, "circuit_id": ids}
+    rewrite_shard(tiny_copy, SHARD, changes)
+    with pytest.raises(QmendError, match="a circuit is in two splits"):
+        verify_dataset(tiny_copy, sample=2)

@@ -44,6 +44,18 @@ def test_each_circuit_runs_in_its_own_job(drifting):
     np.testing.assert_allclose(again[:, 0], rows.noisy_exact[order], rtol=0, atol=2**-24)
 
 
+def test_equal_gates_that_measure_otherwise_run_in_their_own_job(drifting):
+    """The last circuit with the gates of the first, as another dataset may have it."""
+    both = drifting.rows.select(np.array([0, len(drifting) - 1]))
+    gates, measured = both.circuits.instructions.select(np.zeros(2, int)), both.circuits.measured
+    measured = np.array([measured[0], measured[0][::-1]])
+    circuits = replace(both.circuits, instructions=gates, measured=measured)
+    twins = replace(both, circuits=circuits, circuit_id=np.array(gates.circuit_ids(measured)))
+    again = SimulatedRunner(replace(drifting, groups=(twins,)), exact=True)(circuits, gates)
+    np.testing.assert_allclose(again[0, 0], both.noisy_exact[0], rtol=0, atol=2**-24)
+    assert np.abs(again[1, 0] - both.noisy_exact[0]).max() > 1e-4
+
+
 def test_shots_follow_the_probabilities_and_nothing_else(drifting):
     """Chi-square over all outcomes; equal circuits get shots of their own."""
     circuits = drifting.rows.circuits

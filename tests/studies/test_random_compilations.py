@@ -30,8 +30,9 @@ def network(**provenance: Any) -> LoadedNetwork:
 
 
 def test_a_network_that_was_trained_on_scored_circuits_is_refused(store, tiny, training, tmp_path):
-    test = tiny.rows.circuit_id[tiny.split == "test"].tolist()
-    seen = tiny.rows.circuit_id[np.flatnonzero(tiny.split != "test")[:2]].tolist()
+    gates = np.array(tiny.rows.circuits.instructions.circuit_ids())
+    test = gates[tiny.split == "test"].tolist()
+    seen = gates[np.flatnonzero(tiny.split != "test")[:2]].tolist()
     own, tuned = network(run_id=training), network(run_id="0", ancestors=[{"run_id": training}])
     assert check_unshared(store, [own], test, tmp_path) == []
     for each in (own, tuned):  # what an ancestor saw counts, too

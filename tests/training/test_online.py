@@ -20,6 +20,7 @@ import qmend.training.train as train_module
 from qmend.circuits.statevector import compiled_probabilities
 from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
+from qmend.datasets.table import LabelledCircuits
 from qmend.encodings import ENCODINGS, Batch
 from qmend.generation.online import OnlineCircuits, online_noise
 from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
@@ -72,6 +73,10 @@ def rows(tensors: torch.Tensor) -> set[tuple[float, ...]]:
 # The circuits
 
 
+def gates(made: LabelledCircuits) -> list[str]:
+    return made.circuits.instructions.circuit_ids()
+
+
 def test_labels_are_the_noiseless_distributions_of_the_compiled_circuits(circuits):
     made = circuits.job(0)[0]
     exact = compiled_probabilities(made.circuits.instructions)  # chain order, as the rows are
@@ -107,22 +112,29 @@ def test_held_out_circuits_are_redrawn_and_the_others_stay(circuits):
     """Half of a job held out: these are others then, in the same places."""
     before = circuits.job(2)[0]
     kept = np.arange(len(before)) % 2 == 0
-    after = replace(circuits, held_out=frozenset(before.circuit_id[~kept])).job(2)[0]
+    after = replace(circuits, held_out=frozenset(np.array(gates(before))[~kept])).job(2)[0]
     np.testing.assert_array_equal(after.circuit_id == before.circuit_id, kept)
     np.testing.assert_array_equal(after.circuits.noisy[kept], before.circuits.noisy[kept])
 
 
 def test_what_is_held_out_is_the_validation_and_test_split(tiny, circuits):
-    expected = {*tiny.part("val").circuit_id, *tiny.part("test").circuit_id}
+    expected = {*gates(tiny.part("val")), *gates(tiny.part("test"))}
     assert circuits.held_out == expected
-    assert not expected & set(tiny.part("train").circuit_id)
+    assert not expected & set(gates(tiny.part("train")))
+
+
+def test_a_held_out_circuit_is_not_drawn_with_fewer_measured_qubits(tiny_config, circuits):
+    before = gates(circuits.job(2)[0])
+    partly = replace(circuits, dataset=tiny_config.model_copy(update={"measured_qubits": (2, 4)}))
+    assert gates(partly.job(2)[0]) == before
+    assert not set(gates(replace(partly, held_out=frozenset(before)).job(2)[0])) & set(before)
 
 
 def test_a_family_without_other_circuits_is_refused(tiny_config, circuits):
     """Circuits without a gadget are all the same one."""
     family = tiny_config.family.model_copy(update={"gadgets_min": 0, "gadgets_max": 0})
     empty = replace(circuits, dataset=tiny_config.model_copy(update={"family": family}))
-    found = empty.job(0)[0].circuit_id
+    found = gates(empty.job(0)[0])
     with pytest.raises(QmendError, match=r"too few circuits outside"):
         replace(empty, held_out=frozenset(found)).job(0)[0]
 

@@ -169,7 +169,7 @@ class InstructionTable:
 
         Args:
             measured: (N, n_bits) chain position behind each classical bit; None: every qubit in
-                chain order, which tells circuits apart where no classical bits are.
+                chain order. Circuits of one such id are the same one, whatever they measure.
         """
         if measured is None:
             measured = np.tile(np.arange(self.n_qubits), (len(self), 1))

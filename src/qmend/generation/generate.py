@@ -26,6 +26,7 @@ from qmend.datasets.manifest import (
     damaged_files,
     read_manifest,
 )
+from qmend.datasets.schema import instruction_table
 from qmend.datasets.shards import (
     RECIPE_KEY,
     SHARD,
@@ -228,12 +229,13 @@ def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Att
     """Count one more attempt for each duplicate; return the shards to be made again."""
     ids: list[str] = []
     for path in paths:
-        ids += pq.read_table(path, columns=["circuit_id"])["circuit_id"].to_pylist()
+        column = pq.read_table(path, columns=["instructions"])["instructions"]
+        ids += instruction_table(column, dataset.family.n_qubits).circuit_ids()
     seen: Counter[str] = Counter()
     shards = set()
-    for row, circuit_id in enumerate(ids):
-        seen[circuit_id] += 1
-        if seen[circuit_id] > 1:
+    for row, name in enumerate(ids):
+        seen[name] += 1
+        if seen[name] > 1:
             job, index = divmod(row, dataset.job_size)
             attempts[job][index] += 1
             shards.add(job // dataset.jobs_per_shard)

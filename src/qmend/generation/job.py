@@ -211,7 +211,7 @@ def draw_job_without(
     """Draw a job, and its unwanted circuits again until there are none.
 
     Args:
-        unwanted: ``circuit_id`` of each circuit -> the circuits to be drawn again.
+        unwanted: id of each circuit's instructions -> the circuits to be drawn again.
         exhausted: message for a family that has too few other circuits.
 
     Returns:
@@ -223,7 +223,7 @@ def draw_job_without(
     attempts: Counter[int] = Counter()
     while True:
         drawn = draw_job(setup, job, attempts)
-        again = unwanted(drawn.circuit_ids)
+        again = unwanted(drawn.table.circuit_ids())
         if not again:
             return drawn, dict(attempts)
         attempts.update(again)

@@ -8,6 +8,7 @@ split.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -45,7 +46,7 @@ class OnlineCircuits:
         calibrations: the snapshots that jobs cycle through.
         noise: that the circuits run under.
         seed: of circuits and shots, see :func:`online_seed`.
-        held_out: ``circuit_id`` of the circuits that must not be drawn.
+        held_out: ids of the instructions of circuits that must not be drawn.
         resampled: stored circuits, by size, whose noise alone is resampled; empty: new circuits
             are drawn.
     """
@@ -91,14 +92,17 @@ class OnlineCircuits:
             for k in np.unique(part.circuits.calibration_index)
         }
         groups = zip(stored.groups, stored.splits, strict=True)
-        held_out = [group.circuit_id[split != "train"] for group, split in groups]
+        held_out = [
+            group.circuits.instructions.select(np.flatnonzero(split != "train")).circuit_ids()
+            for group, split in groups
+        ]
         return OnlineCircuits(
             dataset,
             device,
             tuple(used.values()),
             noise,
             online_seed(dataset.seed, seed),
-            frozenset(np.concatenate(held_out).tolist()),
+            frozenset(chain.from_iterable(held_out)),
             train if resample == "noise" else (),
         )
 
@@ -119,7 +123,7 @@ class OnlineCircuits:
         drawn, _ = draw_job_without(
             setup,
             number,
-            lambda ids: [k for k, circuit_id in enumerate(ids) if circuit_id in self.held_out],
+            lambda ids: [k for k, name in enumerate(ids) if name in self.held_out],
             f"The family {self.dataset.family.name!r} has too few circuits outside the validation "
             "and test splits for online simulation; train on the stored ones.",
         )

@@ -15,7 +15,7 @@ from qmend.circuits.statevector import (
     to_bit_order,
 )
 from qmend.datasets.config import recipe_configs
-from qmend.datasets.table import LabelledCircuits, by_size, load_dataset, read_distributions
+from qmend.datasets.table import LabelledCircuits, by_size, labelled_rows, read_distributions
 from qmend.generation.execution import execution_seed, expected_distributions
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
@@ -51,34 +51,34 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     """Check a dataset thoroughly.
 
     Every file matches its hash; every label is the noiseless measured distribution of its
-    circuit; every ``circuit_id`` is that of its instructions; no job and no circuit is in two
-    splits; a sample of noisy distributions equals Aer's; all counts fit them (chi-square).
+    circuit; every ``circuit_id`` is that of its instructions; no job and no circuit, whatever it
+    measures, is in two splits; a sample of noisy distributions equals Aer's; all counts fit them
+    (chi-square).
 
     Raises:
         QmendError: naming the first thing that is wrong.
     """
-    data = load_dataset(folder)
-    for name in ("job_id", "circuit_id"):
-        pairs = {
-            pair
-            for group, split in zip(data.groups, data.splits, strict=True)
-            for pair in zip(getattr(group, name).tolist(), split.tolist(), strict=True)
-        }
-        if len(pairs) != len({value for value, _ in pairs}):
-            raise QmendError(
-                f"{folder}: a {name.removesuffix('_id')} is in two splits; generate the data again."
-            )
-    for group in data.groups:
+    manifest, stored = read_distributions(folder)
+    tables = by_size(stored)
+    groups = [labelled_rows(table, folder) for table in tables]
+    splits = [split for table in tables for split in table["split"].to_pylist()]
+    jobs = [job for group in groups for job in group.job_id.tolist()]
+    circuits = [name for group in groups for name in group.circuits.instructions.circuit_ids()]
+    for what, ids in (("job", jobs), ("circuit", circuits)):
+        pairs = set(zip(ids, splits, strict=True))
+        if len(pairs) != len({name for name, _ in pairs}):
+            raise QmendError(f"{folder}: a {what} is in two splits; generate the data again.")
+    for group in groups:
         table, measured = group.circuits.instructions, group.circuits.measured
         ideal = measured_marginals(compiled_probabilities(table), measured)
         check_labels(ideal, group.ideal, str(folder), TOLERANCE)
         if table.circuit_ids(measured) != group.circuit_id.tolist():
             raise QmendError(f"{folder}: a circuit_id is not the hash of its instructions.")
-    if any(group.noisy_exact is None for group in data.groups):
-        return Verification(len(data), 0, 0.0, None, 1.0)
-    config, device = recipe_configs(data.manifest.recipe)
+    if any(group.noisy_exact is None for group in groups):
+        return Verification(len(stored), 0, 0.0, None, 1.0)
+    config, device = recipe_configs(manifest.recipe)
     setup = generation_setup(config, device)
-    for group in data.groups:
+    for group in groups:
         ids = [c.calibration_id for c in group.circuits.calibrations]
         index = group.circuits.calibration_index.tolist()
         for job, k in zip(group.job.tolist(), index, strict=True):
@@ -88,8 +88,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
                     "under; generate the data again."
                 )
     samples = []  # at least one of each group
-    tables = by_size(read_distributions(folder)[1])
-    for group, table in zip(data.groups, tables, strict=True):
+    for group, table in zip(groups, tables, strict=True):
         share = -(-sample // len(tables))
         chosen = np.unique(np.linspace(0, len(group) - 1, share, dtype=np.int64))
         samples.append((group.select(chosen), np.asarray(table["seed"])[chosen].tolist()))
@@ -102,12 +101,12 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
                 f"{folder}: stored noisy distributions differ by {difference:.2g} from {what} "
                 f"(allowed: {TOLERANCE:.2g}); generate the data again."
             )
-    p_value = _p_value(data.groups)
+    p_value = _p_value(groups)
     if not p_value >= LEAST_P_VALUE:
         raise QmendError(
             f"{folder}: the counts do not fit the noisy distributions (p = {p_value:.2g})."
         )
-    return Verification(len(data), sum(len(part) for part, _ in samples), again, to_aer, p_value)
+    return Verification(len(stored), sum(len(part) for part, _ in samples), again, to_aer, p_value)
 
 
 def _difference(

@@ -43,9 +43,7 @@ class SimulatedRunner:
         self._job = {
             name: job
             for group in dataset.groups
-            for name, job in zip(
-                group.circuits.instructions.circuit_ids(), group.job.tolist(), strict=True
-            )
+            for name, job in zip(group.circuit_id.tolist(), group.job.tolist(), strict=True)
         }
 
     def __call__(self, circuits: CircuitBatch, further: InstructionTable) -> FloatArray:
@@ -55,14 +53,15 @@ class SimulatedRunner:
             QmendError: if a circuit is not among the dataset's.
         """
         ids = circuits.instructions.circuit_ids()
-        unknown = [k for k, name in enumerate(ids) if name not in self._job]
+        measured_ids = circuits.instructions.circuit_ids(circuits.measured)
+        unknown = [k for k, name in enumerate(measured_ids) if name not in self._job]
         if unknown:
             raise QmendError(
                 f"Circuit {unknown[0]} is not among those of {self._folder}, so that its job is "
                 "not known; run further circuits of the dataset's own."
             )
         k = len(further) // len(ids)
-        jobs = np.repeat(np.array([self._job[name] for name in ids], dtype=np.int64), k)
+        jobs = np.repeat(np.array([self._job[name] for name in measured_ids], dtype=np.int64), k)
         shots = np.repeat(circuits.shots, k)
         seeds = [
             np.random.SeedSequence([int(name, 16), number, _STREAM])

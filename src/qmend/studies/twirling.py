@@ -83,7 +83,8 @@ def run(config: Config, observer: Observer) -> StudyResult:
     first = cells[config.randomizations[0]]
     generate(first, observer)
     dataset = load_dataset(first.dataset_folder)
-    scored = [name for part in dataset.parts("test") for name in part.circuit_id.tolist()]
+    parts = dataset.parts("test")
+    scored = [name for part in parts for name in part.circuits.instructions.circuit_ids()]
     notes = check_unshared(store, load_networks(store, checkpoint), scored, config.data.root)
     title = f"study twirling on {config.simulated.name}"
     boards: dict[int, Leaderboard] = {}
@@ -127,7 +128,7 @@ def check_unshared(
     """Refuse networks that were trained on scored circuits; note those whose data are gone.
 
     Args:
-        scored: ``circuit_id`` of each.
+        scored: id of the instructions of each.
         root: directory of datasets to look in.
 
     Raises:
@@ -151,8 +152,14 @@ def check_unshared(
                 )
                 continue
             pairs = zip(trained.groups, trained.splits, strict=True)
-            known = [group.circuit_id[split != "test"] for group, split in pairs]
-            seen = set(np.concatenate(known).tolist())
+            seen = {
+                name
+                for group, split in pairs
+                for name, own in zip(
+                    group.circuits.instructions.circuit_ids(), split.tolist(), strict=True
+                )
+                if own != "test"
+            }
             shared = len(seen.intersection(scored))
             if shared:
                 raise QmendError(
