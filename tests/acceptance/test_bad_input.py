@@ -61,6 +61,7 @@ def test_an_unknown_key(shell: Command, tmp_path: Path) -> None:
         (["train", "model=perciever"], ["perciever", "Did you mean 'perceiver'?"]),
         (["demo", "experiment=demo_tinny"], ["demo_tinny", "Did you mean 'demo_tiny'?"]),
         (["demo", "trainings.perceiver.trainer.max_epochs=0"], ["max_epochs", "0"]),
+        (["demo", "dataset.measured_qubits=[1,4]"], ["dataset.measured_qubits=null"]),
         (["data", "verify", "sample=0"], ["sample", "0"]),
         (["data", "generate", "dataset.circuits=7"], ["circuits (7)", "job_size (50)"]),
         (["data", "generate", "dataset.family.name=pualid"], ["'pualid'", "pauli"]),

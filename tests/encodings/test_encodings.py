@@ -243,6 +243,28 @@ def test_each_circuit_reads_its_own_calibration(algiers):
     np.testing.assert_array_equal(paper[0], paper[1])
 
 
+def test_a_calibration_of_several_sizes_counts_once(algiers):
+    plain = algiers.calibration.model_dump(mode="json")
+    for item in plain["qubits"]:
+        item["readout_error"] *= 2
+    worse = Calibration.parse(plain, "x")
+    both = CircuitBatch(
+        InstructionTable.from_circuits(5, [[("cx", 0, 1, 0.0)]] * 2),
+        np.full((2, 32), 1 / 32),
+        np.full(2, 10),
+        (algiers.layout, algiers.layout),
+        (algiers.calibration, worse),
+        np.arange(2),
+        np.tile(np.arange(5), (2, 1)),
+    )
+    pair = replace(
+        both.select(np.array([1])), noisy=np.full((1, 4), 0.25), measured=np.eye(1, 2, 1, int)
+    )
+    means = [ENCODINGS["token"]().fit(*parts).mean_calibration for parts in ([both], [both, pair])]
+    assert means[0] == means[1]
+    assert means[0] != ENCODINGS["token"]().fit(pair).mean_calibration
+
+
 def test_tokens_need_every_value_they_hold(algiers):
     plain = algiers.calibration.model_dump(mode="json")
     plain["qubits"][2]["t2_us"] = None

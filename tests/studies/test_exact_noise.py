@@ -88,7 +88,7 @@ def test_the_network_is_told_both_and_nothing_else_changes(surrogate, known):
     circuits = surrogate.part("test").circuits
     tokens, mask, context = KnownNoiseEncoding(known).raw(circuits)
     plain, expected_mask, expected_context = PathsEncoding().raw(circuits)
-    factors, rest = known.of(circuits.instructions)
+    factors, rest = known.of(circuits)
     np.testing.assert_allclose(np.exp(-tokens[..., FACTOR]), factors[..., None] * [1, 1], rtol=1e-5)
     np.testing.assert_allclose(tokens[..., REST], rest[..., None] * [1, 1], rtol=1e-6)
     # Sampled paths estimate the gates' part of the factor; the exact one holds idling, too.
@@ -101,6 +101,27 @@ def test_the_network_is_told_both_and_nothing_else_changes(surrogate, known):
     np.testing.assert_array_equal(context, expected_context)
     uniform = replace(circuits, noisy=np.full_like(circuits.noisy, 1 / 32))
     np.testing.assert_array_equal(KnownNoiseEncoding(known).raw(uniform)[0], tokens)
+
+
+def test_a_parity_of_measured_qubits_has_the_noise_that_it_has_among_all(tiny, partly_measured):
+    """The same gates under the same noise, once measured whole and once in part."""
+    whole, partly = known_noise(tiny), known_noise(partly_measured)
+    seen = set()
+    for group in partly_measured.groups:
+        row = [whole.row[name] for name in group.circuits.instructions.circuit_ids()]
+        found = partly.of(group.circuits)
+        for k, qubits in enumerate(group.circuits.positions.tolist()):
+            parities = [
+                sum(1 << qubit for bit, qubit in enumerate(qubits) if s >> bit & 1)
+                for s in range(2 ** len(qubits))
+            ]
+            for values, all_values in zip(found, (whole.factors, whole.rest), strict=True):
+                np.testing.assert_allclose(values[k], all_values[row[k], parities], rtol=1e-6)
+        seen.add(group.circuits.n_measured)
+    assert seen == {2, 3, 4, 5}
+    train = [part.circuits for part in partly_measured.parts("train")]
+    batch = KnownNoiseEncoding(partly).fit(*train)(train[0])
+    assert batch.tokens.shape[1] == 4
 
 
 def test_measured_data_are_refused(surrogate):

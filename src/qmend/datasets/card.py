@@ -165,6 +165,9 @@ def _making(described: Description) -> list[tuple[str, str]]:
     for key in ("calibrations", "noise", "compiler", "twirling", "split"):
         if isinstance(dataset.get(key), dict):
             facts.append((key, _inline(dataset[key])))
+    if dataset.get("measured_qubits"):
+        least, most = dataset["measured_qubits"]
+        facts.append(("measured qubits", f"{least} to {most} of each circuit, drawn for each job"))
     for label, key in (("simulator", "executor"), ("seed", "seed")):
         if key in dataset:
             facts.append((label, str(dataset[key])))

@@ -77,9 +77,9 @@ class Encoding(ABC):
             parts: the circuits of each size.
         """
         contexts = [self.raw(part)[2] for part in parts]
-        self.mean_calibration = MeanCalibration.of(
-            part.calibrations[k] for part in parts for k in np.unique(part.calibration_index)
-        )
+        used = [part.chains[k] for part in parts for k in np.unique(part.calibration_index)]
+        once = {(calibration.calibration_id, layout): calibration for calibration, layout in used}
+        self.mean_calibration = MeanCalibration.of(once.values())
         self.standardiser = Standardiser.fit(np.concatenate(contexts))
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -174,16 +175,23 @@ def _transfer(
     study: Study, name: str, other: EvaluateConfig, rows: Sequence[Configuration]
 ) -> Evaluation | None:
     """Score trained networks on other data, beside baselines that are fitted to these."""
+    from qmend.datasets.table import load_dataset
     from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 
     ids = [run_id for row in rows for run_id in row.run_ids]
     if isinstance(other.dataset, ImportedDatasetConfig) and other.n_qubits is not None:
-        folders = {run_id: checkpoint_folder(study.store, run_id) for run_id in ids}
         n = other.n_qubits
-        ids = [i for i in ids if load_checkpoint(folders[i])[0].mitigates(n, n)]
-        if not ids:
-            study.observer.message(f"{name}: no transferred network takes {other.n_qubits} qubits")
-            return None
+        with suppress(QmendError):  # the evaluation tells what can't be read
+            measured = {g.circuits.n_measured for g in load_dataset(other.dataset_folder, n).groups}
+            models = {i: load_checkpoint(checkpoint_folder(study.store, i))[0] for i in ids}
+            ids = [i for i in ids if any(models[i].mitigates(n, m) for m in measured)]
+            if not ids:
+                sizes = ", ".join(map(str, sorted(measured)))
+                study.observer.message(
+                    f"{name}: no transferred network takes circuits that measure {sizes} of {n} "
+                    "qubits"
+                )
+                return None
     if not ids and not other.baselines:
         return None
     return study.evaluate(name, other.model_copy(update={"checkpoint": tuple(ids)}))

@@ -39,7 +39,7 @@ class KnownNoise:
 
     Attributes:
         row: id of a circuit -> its row below.
-        factors: (N, 2^n) E[s, s] of each circuit's error map E.
+        factors: (N, 2^n) E[s, s] of each circuit's error map E, of the parities of all qubits.
         rest: (N, 2^n) Euclidean norm of E[s, P] over the strings P that are no parity.
     """
 
@@ -47,14 +47,16 @@ class KnownNoise:
     factors: FloatArray
     rest: FloatArray
 
-    def of(self, table: InstructionTable) -> tuple[FloatArray, FloatArray]:
-        """Select factors and rest of some of the circuits.
+    def of(self, circuits: CircuitBatch) -> tuple[FloatArray, FloatArray]:
+        """Select factors and rest (N, 2^m) of the parities that some of the circuits measure.
 
         Raises:
             KeyError: if one is not among the dataset's.
         """
-        rows = [self.row[name] for name in table.circuit_ids()]
-        return self.factors[rows], self.rest[rows]
+        rows = np.array([self.row[name] for name in circuits.instructions.circuit_ids()])[:, None]
+        bits = np.arange(2**circuits.n_measured)[:, None] >> np.arange(circuits.n_measured) & 1
+        parities = (1 << circuits.positions) @ bits.T  # (N, 2^m), of all qubits
+        return self.factors[rows, parities], self.rest[rows, parities]
 
 
 def known_noise(
@@ -80,12 +82,12 @@ def known_noise(
             f"{dataset.folder} was measured by randomized compiling, and the error maps are those "
             "of circuits as compiled; choose dataset.twirling.randomizations=0."
         )
-    table = dataset.rows.circuits.instructions
+    table = InstructionTable.joined([group.circuits.instructions for group in dataset.groups])
     strings = z_strings(table.n_qubits)
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)
     factors = np.empty((len(table), len(strings)))
     rest = np.empty_like(factors)
-    job = dataset.rows.job
+    job = np.concatenate([group.job for group in dataset.groups])
     done = 0
     for k in np.unique(job).tolist():
         at = np.flatnonzero(job == k)
@@ -114,7 +116,7 @@ class KnownNoiseEncoding(PathsEncoding):
 
     def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
         tokens, mask, context = super().raw(batch)
-        factors, rest = self.noise.of(batch.instructions)
+        factors, rest = self.noise.of(batch)
         tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))[..., None]
         tokens[..., REST] = rest[..., None]
         return tokens, mask, context

@@ -137,7 +137,8 @@ def _encode(model: ModelConfig, dataset: Dataset, observer: Observer) -> Trainin
 
     with observer.circuits("error maps") as progress:
         noise = known_noise(dataset, progress)
-    encoding = KnownNoiseEncoding(noise).fit(dataset.part("train").circuits)
+    train = [part.circuits for part in dataset.parts("train")]
+    encoding = KnownNoiseEncoding(noise).fit(*train)
     return encode_splits(model, dataset.parts("train"), dataset.parts("val"), encoding)
 
 

@@ -18,6 +18,7 @@ from qmend.runs.training import run_training
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import open_store
 from qmend.training.environment import choose_accelerator
+from qmend.types import QmendError
 from qmend.workflows.configs import DemoConfig
 from qmend.workflows.generate import generate
 from qmend.workflows.observer import Observer, announce_new
@@ -36,8 +37,16 @@ def demo(config: DemoConfig, observer: Observer | None = None) -> Demo:
 
     Args:
         config: composed by ``compose("demo", ...)``.
+
+    Raises:
+        QmendError: before any work, for circuits that leave qubits unmeasured.
     """
     observer = observer or Observer()
+    if config.simulated.measured_sizes != [config.simulated.family.n_qubits]:
+        raise QmendError(
+            "The demo compares networks that take fully measured circuits alone; choose "
+            "dataset.measured_qubits=null."
+        )
     for parts in config.trainings.values():
         choose_accelerator(parts.trainer)  # refused before any work
     check_writable(config.output)
