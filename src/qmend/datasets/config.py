@@ -30,8 +30,12 @@ class CompilerConfig(ConfigModel):
 
 
 class TwirlingConfig(ConfigModel):
-    """``randomizations``: compilations of each circuit with random Paulis around its two-qubit
-    gates, which share its shots; 0: the circuit as compiled."""
+    """Random compilations of each circuit, which share its shots.
+
+    Attributes:
+        randomizations: compilations with random Paulis around the two-qubit gates; 0: the circuit
+            as compiled.
+    """
 
     randomizations: int = Field(ge=0)
 

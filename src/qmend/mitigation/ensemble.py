@@ -22,7 +22,7 @@ class Ensemble(Mitigator):
     ensembles: Lakshminarayanan, Pritzel, Blundell, arXiv 1612.01474)
 
     Args:
-        members: at least two, of one number of qubits.
+        members: at least two; those that take one number of qubits take the same one.
 
     Raises:
         QmendError: if there are fewer, or sizes differ.

@@ -25,6 +25,8 @@ class Dimensions:
     """Sizes of a network that the data decide.
 
     Attributes:
+        n_qubits: measured qubits of a circuit; for a network of any size, those of its smallest
+            training circuits, which decide nothing.
         token: values of a token.
         context: values of a circuit's calibration.
     """
@@ -60,7 +62,7 @@ class Architecture(nn.Module, ABC):
     """A network from circuit, calibration and noisy distribution to a mitigated one.
 
     In equations C stands for a circuit's tokens (L, F), B for its calibration (the ``context``)
-    and P_noisy for its noisy distribution (2^n,). In shapes B is the number of circuits in a
+    and P_noisy for its noisy distribution (2^m,). In shapes B is the number of circuits in a
     batch and W the width of a network.
     """
 
@@ -82,7 +84,7 @@ class Architecture(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, batch: Batch) -> Tensor:
-        """Return mitigated distributions (B, 2^n): non-negative, rows summing to one."""
+        """Return mitigated distributions (B, 2^m): non-negative, rows summing to one."""
 
 
 ARCHITECTURES: Registry[type[Architecture]] = Registry("qmend.models", "architecture", "model.name")

@@ -14,7 +14,7 @@ class HammerLike(Mitigator):
     """Multiply each outcome's probability by the support of its Hamming neighbours.
 
     p'(x) ~ p(x) [p(x) + sum_y w_d p(y)] over the less probable y at a Hamming distance d from x
-    with 0 < d < n/2, where 1/w_d = sum_x sum_y p(y) over all observed x and all y at a distance d
+    with 0 < d < m/2, where 1/w_d = sum_x sum_y p(y) over all observed x and all y at a distance d
     from it. Errors near a right outcome vouch for it; the circuit and its device are not looked
     at. Distributions without noise are sharpened, too.
 
@@ -29,7 +29,7 @@ class HammerLike(Mitigator):
 
 
 def reweight(noisy: FloatArray) -> FloatArray:
-    """Reweight distributions (N, 2^n) as :class:`HammerLike`."""
+    """Reweight distributions (N, 2^m) as :class:`HammerLike`."""
     outcomes = np.arange(noisy.shape[1])
     distance = np.bitwise_count(outcomes)
     bits = noisy.shape[1].bit_length() - 1

@@ -27,7 +27,9 @@ class ProbabilisticInversion(MultiCircuitMitigator):
     inverse x_s / y_s, shrunk as by Wiener's filter. Back from the Walsh-Hadamard basis, the
     quasi-distribution is projected to the nearest distribution. No parity-wise factor does better
     before the projection. The one further circuit is the circuit again. Its result must be the
-    exact probabilities under the true noise, which nobody has of a real device.
+    exact probabilities under the true noise, which nobody has of a real device. Of a dataset
+    measured by randomized compiling, :class:`qmend.mitigation.simulated_runner.SimulatedRunner`
+    draws other Paulis than the dataset's own: the factors are then best for circuits like these.
     """
 
     name = "probabilistic_inversion"

@@ -21,7 +21,7 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
 
     At scale factor c = 1, 3, 5, ... every two-qubit gate G is replaced by G (G^-1 G)^((c-1)/2),
     which leaves the unitary and multiplies the two-qubit noise by c. Each scale is measured with
-    the shots of the circuit (scale 1 is the circuit itself), so that m scales cost m times
+    the shots of the circuit (scale 1 is the circuit itself), so that k scales cost k times
     the shots. Folding does not touch readout error: it is undone first. The extrapolated
     quasi-distribution is projected to the nearest distribution.
 
@@ -55,7 +55,7 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
 
     @abstractmethod
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
-        """Extrapolate values (N, k, 2^m) at scales (m,) to scale 0 (N, 2^n)."""
+        """Extrapolate values (N, k, 2^m) at scales (k,) to scale 0 (N, 2^m)."""
 
 
 @BASELINES.register("zne_linear")
@@ -67,7 +67,7 @@ class LinearExtrapolation(ZeroNoiseExtrapolation):
     def extrapolate(self, measured: FloatArray, scales: FloatArray) -> FloatArray:
         away = scales - scales.mean()
         weights = 1 / len(scales) - scales.mean() * away / (away**2).sum()
-        extrapolated: FloatArray = np.einsum("nmx,m->nx", measured, weights)
+        extrapolated: FloatArray = np.einsum("nkx,k->nx", measured, weights)
         return extrapolated
 
 
@@ -75,7 +75,7 @@ class LinearExtrapolation(ZeroNoiseExtrapolation):
 class ExponentialExtrapolation(ZeroNoiseExtrapolation):
     """Fit an exponential decay to each probability.
 
-    p(c) = u + (p(0) - u) exp(-r c) with u = 2^-n. log |p(c) - u| is fitted by a line with weights
+    p(c) = u + (p(0) - u) exp(-r c) with u = 2^-m. log |p(c) - u| is fitted by a line with weights
     (p(c) - u)^2, the inverse variances of the logarithms. The rate r is kept between 0 and that of
     a survival of :data:`LEAST_SURVIVAL`; the amplitude then follows by least squares. Scales at
     which p - u has changed its sign since scale 1 have lost the signal and are left out; where
@@ -115,7 +115,7 @@ def fold(table: InstructionTable, scales: Sequence[int]) -> InstructionTable:
     CX, CZ and ECR are their own inverses: G G^-1 G is G three times.
 
     Returns:
-        N m circuits: the m scales of the first circuit, then of the second, and so on.
+        N k circuits: the k scales of the first circuit, then of the second, and so on.
     """
     out = table.select(np.repeat(np.arange(len(table)), len(scales)))
     scale: IntArray = np.tile(np.array(scales, dtype=np.int64), len(table))
