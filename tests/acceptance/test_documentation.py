@@ -64,6 +64,7 @@ SMALLER = {
         '+hypotheses.exact={gadgets:exact,value:3.0}'
         """,
     r"qmend data verify": "sample=3",
+    r"qmend models promote": "--force",  # too few circuits to tell whether it simulates
     r"qmend data collect": "dataset.circuits=12 dataset.job_size=2",
     r"qmend ui": "--port PORT",
     r"mlflow server": "--port SERVER --workers 1",
