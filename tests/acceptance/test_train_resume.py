@@ -112,7 +112,7 @@ def test_fine_tuning_takes_the_checkpoint_s_model_at_a_tenth_of_its_rate(
         (("dataset.circuits=200",), ["another dataset.circuits", "has seen"]),
         (
             ("device=algiers_0123", "dataset.family.n_qubits=4"),
-            ["trained on 5 qubits, the dataset has 4"],
+            ["trained on 5 qubits, all measured, the dataset has 4"],
         ),
         (("fine_tune.lr_factor=-1",), ["fine_tune.lr_factor"]),
     ],

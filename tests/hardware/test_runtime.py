@@ -56,7 +56,7 @@ def test_x_on_a_qubit_is_read_as_its_bit_after_routing(service, target, layout):
     assert (measured != np.arange(5)).any(axis=1).sum() >= 3
     circuits = isa_circuits(table, measured, layout, target)
     job = service.submit(circuits, 200, "tag")
-    counts = outcome_counts(job.result(), 5, 5, 200)
+    counts = outcome_counts(job.result(), 5, 1, 5, 200)
     assert counts.sum(axis=1).tolist() == [200] * 5
     assert counts.argmax(axis=1).tolist() == [1, 2, 4, 8, 16]
     assert (counts.max(axis=1) > 100).all()
@@ -186,9 +186,9 @@ def test_no_token_is_told(monkeypatch):
 
 def test_results_that_are_none(service):
     with pytest.raises(QmendError, match="no list of circuits but NoneType"):
-        outcome_counts(None, 1, 1, 1)
+        outcome_counts(None, 1, 1, 1, 1)
     circuit = QuantumCircuit(1)
     circuit.measure_all()
     result = service.submit([circuit], 10, "other").result()
     with pytest.raises(QmendError, match="no register 'c'"):
-        outcome_counts(result, 1, 1, 10)
+        outcome_counts(result, 1, 1, 1, 10)

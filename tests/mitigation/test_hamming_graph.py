@@ -159,14 +159,3 @@ def test_distances_from_half_of_the_bits_on_do_not_count():
     assert reweight(far)[0, 0] / reweight(far)[0, 15] == pytest.approx((0.5 / 0.4) ** 2)
     for uniform in (np.full((1, 8), 1 / 8), np.eye(8)[:1]):
         np.testing.assert_allclose(reweight(uniform), uniform, atol=1e-15)
-
-
-def test_bits_that_were_not_measured_are_no_neighbours(random_distributions):
-    """As without them, wherever they stand."""
-    alone = random_distributions(4, 3)
-    expected = reweight(alone)
-    for bits, among in (
-        ((0, 1), lambda p: np.repeat(p, 4, axis=1) / 4),
-        ((3, 4), lambda p: np.tile(p, 4) / 4),
-    ):
-        np.testing.assert_allclose(reweight(among(alone), bits), among(expected), atol=1e-15)

@@ -45,7 +45,7 @@ def test_a_copy_is_a_store_of_its_own(original, tmp_path):
     assert copy.artifact(logged, "note.txt").read_text() == "here"
     assert (copy.root / "artifacts" / run.run_id / "artifacts" / "note.txt").exists()
     # A run that both have: the copy's files change, the original's don't.
-    shared = next(run for run in all_runs(copy) if run.data.tags["kind"] == "demo")
+    shared = next(run for run in all_runs(copy) if run.data.tags.get("kind") == "demo")
     copy.client.log_text(shared.info.run_id, "later", "later.txt")
     assert copy.artifact(shared, "later.txt").read_text() == "later"
     assert files(original.root / "artifacts") == before

@@ -237,7 +237,7 @@ def test_a_state_of_another_training_is_not_used(tiny, tmp_path, other):
 
 def test_a_state_on_other_data_or_weights_is_not_used(tiny, tmp_path):
     stopped(tiny, tmp_path, 2)
-    fewer = tiny.select(np.arange(80), "less")
+    fewer = tiny.select([np.arange(80)], "less")
     for data, start in ((fewer, None), (tiny, train(tiny, max_epochs=1)[0].model)):
         said: list[str] = []
         stopped(data, tmp_path, 1, start=start, said=said)
