@@ -15,7 +15,7 @@ from qmend.circuits.twirling import TwirlableCircuit, randomize
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs, recipe_sha
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig
-from qmend.generation.execution import execute, execution_seed
+from qmend.generation.execution import Execution, execution_seed
 from qmend.generation.generate import generate
 from qmend.generation.job import generation_setup
 from qmend.generation.online import OnlineCircuits
@@ -191,7 +191,7 @@ def test_online_circuits_are_measured_as_the_datasets_own(dataset, config, devic
         seeds = [np.random.SeedSequence([online.seed, 0, row]) for row in range(size)]
         chain = np.tile(np.arange(5), (size, 1))
         shots = job.circuits.shots
-        counts, exact = execute(table, chain, seeds, shots, model, number, 3)
+        counts, exact = Execution(table, chain, seeds, shots, model, number, 3).sample()
         np.testing.assert_array_equal(exact, job.noisy_exact)
         np.testing.assert_array_equal(counts / shots[:, None], job.circuits.noisy)
 

@@ -125,11 +125,12 @@ class DatasetConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _measured(self) -> Self:
-        least, most = self.measured_sizes[0], self.measured_sizes[-1]
-        if not 1 <= least <= most <= self.family.n_qubits:
+        n = self.family.n_qubits
+        least, most = self.measured_qubits or (n, n)
+        if not 1 <= least <= most <= n:
             raise ValueError(
-                f"measured_qubits must be [least, most] with 1 <= least <= most <= "
-                f"{self.family.n_qubits}, the family's n_qubits"
+                f"measured_qubits must be [least, most] with 1 <= least <= most <= {n}, the "
+                "family's n_qubits"
             )
         return self
 
@@ -142,7 +143,7 @@ class DatasetConfig(ConfigModel):
         """Numbers of qubits that a job may measure, ascending."""
         n = self.family.n_qubits
         least, most = self.measured_qubits or (n, n)
-        return list(range(least, most + 1)) or [least, most]
+        return list(range(least, most + 1))
 
 
 class ImportedDatasetConfig(ConfigModel):

@@ -21,7 +21,7 @@ from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import Device, DeviceConfig, load_device
 from qmend.gates import TWO_QUBIT
-from qmend.generation.execution import execute, execution_seed
+from qmend.generation.execution import Execution, execution_seed
 from qmend.noise.base import Executor, Noise
 from qmend.noise.config import NoiseConfig
 from qmend.simulation.sampling import round_distributions
@@ -266,10 +266,10 @@ def simulate_job(
     dataset: DatasetConfig,
     reference: Executor | None = None,
 ) -> tuple[IntArray, FloatArray]:
-    """Simulate drawn circuits; counts and distributions as of :func:`execute`."""
+    """Simulate drawn circuits; counts and distributions as of :meth:`Execution.sample`."""
     shots = np.full(len(drawn.seeds), dataset.shots)
     randomizations = dataset.twirling.randomizations
-    return execute(
+    return Execution(
         drawn.table,
         drawn.measured,
         drawn.execution_seeds,
@@ -278,7 +278,7 @@ def simulate_job(
         job,
         randomizations,
         reference,
-    )
+    ).sample()
 
 
 def job_rows(

@@ -23,7 +23,7 @@ from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.gates import TWO_QUBIT
-from qmend.generation.execution import execute
+from qmend.generation.execution import Execution
 from qmend.generation.job import (
     GenerationSetup,
     draw_job_without,
@@ -184,7 +184,7 @@ class OnlineCircuits:
             at = np.flatnonzero(circuits.calibration_index == k)
             calibration, layout = circuits.chains[k]
             noise = self.noise.of_device(number).build(calibration, layout)
-            counts[at], exact[at] = execute(
+            counts[at], exact[at] = Execution(
                 circuits.instructions.select(at),
                 circuits.positions[at],
                 [seeds[row] for row in at],
@@ -192,7 +192,7 @@ class OnlineCircuits:
                 noise,
                 number,
                 self.dataset.twirling.randomizations,
-            )
+            ).sample()
         return replace(
             chosen,
             circuits=replace(circuits, noisy=counts / circuits.shots[:, None]),

@@ -16,7 +16,7 @@ from qmend.circuits.statevector import (
 )
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import LabelledCircuits, by_size, labelled_rows, read_distributions
-from qmend.generation.execution import execution_seed, expected_distributions
+from qmend.generation.execution import Execution, execution_seed
 from qmend.generation.job import check_labels, generation_setup
 from qmend.noise.base import Executor
 from qmend.simulation.sampling import STEPS
@@ -131,7 +131,7 @@ def _difference(
             executor = executor_of(job)
             if executor is None:
                 return None
-            source = expected_distributions(
+            source = Execution(
                 circuits.instructions.select(at),
                 circuits.measured[at],
                 [execution_seed(seeds[row]) for row in at.tolist()],
@@ -139,7 +139,7 @@ def _difference(
                 executor,
                 job,
                 randomizations,
-            )
+            ).expect()
             stored = to_bit_order(part.noisy_exact[at], circuits.measured[at])
             differences.append(np.abs(source - stored).max())
     return float(np.max(differences))  # NaN stays NaN

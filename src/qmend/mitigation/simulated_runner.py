@@ -8,7 +8,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
-from qmend.generation.execution import execute, expected_distributions
+from qmend.generation.execution import Execution
 from qmend.generation.job import generation_setup
 from qmend.types import FloatArray, QmendError
 
@@ -73,7 +73,7 @@ class SimulatedRunner:
         for job in np.unique(jobs).tolist():
             at = np.flatnonzero(jobs == job)
             executor = self._setup.executor(job)
-            asked = (
+            execution = Execution(
                 further.select(at),
                 positions[at],
                 [seeds[row] for row in at],
@@ -83,7 +83,7 @@ class SimulatedRunner:
                 self._setup.dataset.twirling.randomizations,
             )
             if self.exact:
-                out[at] = expected_distributions(*asked)
+                out[at] = execution.expect()
             else:
-                out[at] = execute(*asked)[0] / shots[at, None]
+                out[at] = execution.sample()[0] / shots[at, None]
         return out.reshape(len(ids), k, -1)

@@ -1,4 +1,4 @@
-"""What do random compilations of each circuit gain, at the same shots in all?
+"""Gain by random compilations of each circuit, at the same shots in all.
 
 The same circuits are measured as compiled, and split over several numbers of random compilations
 with Pauli gates around their two-qubit gates. More compilations turn coherent errors into Pauli

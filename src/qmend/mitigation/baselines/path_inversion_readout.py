@@ -42,10 +42,9 @@ class PathInversionReadout(Mitigator):
 
     with the losses of :class:`~qmend.mitigation.baselines.path_inversion.PathInversion`. R_q has
     the flips e0 = P(1|0) and e1 = P(0|1) of a physical qubit of a device. They and a, b, c are
-    fitted as there, with soft L1 in place of
-    a simplex, all >= 0 and the flips <= .45. The sixteen qubits that most training
-    circuits measure have flips of their own; all others have their mean. Before the fit it is
-    path inversion, with the calibration's readout errors.
+    fitted as there, with soft L1 in place of a simplex, all >= 0 and the flips <= .45. The sixteen
+    qubits that most training circuits measure have flips of their own; all others have their mean.
+    Before the fit it is path inversion, with the calibration's readout errors.
 
     Attributes:
         parameters: a, b, c, and after the fit two for each qubit with flips of its own.
@@ -87,7 +86,7 @@ class PathInversionReadout(Mitigator):
 
 @dataclass(frozen=True)
 class _Features:
-    """What the fitted numbers act on.
+    """Features of circuits that the fitted numbers act on.
 
     Attributes:
         losses: (N, 2^m, 3) of each parity.
