@@ -140,7 +140,7 @@ def test_each_family_and_device_is_judged_by_fits_to_others(here: Command, folde
 def test_a_network_stands_beside_itself_without_the_circuit(
     here: Command, folder: Path, checkpoint: Path
 ) -> None:
-    words = (f"checkpoints=[{checkpoint}]", "baselines=[]")
+    words = (f"checkpoint={checkpoint}", "baselines=[]")
     out = here(*STUDY, *words, folder=folder).succeeded().out
     figures = json.loads(out.splitlines()[-1])
     network, random = figures["walsh_operator"], figures["walsh_operator, other circuits"]

@@ -269,5 +269,5 @@ def test_every_trainer_trains_with_every_schedule(
 def test_an_id_that_looks_like_a_number_stays_an_id(run_id: str) -> None:
     assert compose("train", [f"checkpoint={run_id}"]).checkpoint == run_id
     assert compose("report", [f"runs=parent={run_id}"]).runs == f"parent={run_id}"
-    study = compose_as(study_type("hardware"), "study/hardware", [f"checkpoints=[{run_id}]"])
-    assert list(study.checkpoints) == [run_id]
+    study = compose_as(study_type("hardware"), "study/hardware", [f"checkpoint={run_id}"])
+    assert list(study.checkpoint) == [run_id]

@@ -9,7 +9,7 @@ import pytest
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import load_dataset
 from qmend.generation.generate import generate
-from qmend.generation.job import generation_setup
+from qmend.generation.setup import generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.readout import readout_matrices

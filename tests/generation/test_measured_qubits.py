@@ -12,7 +12,8 @@ from qmend.datasets.card import CARD
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset
 from qmend.generation.generate import generate
-from qmend.generation.job import draw_job, generation_setup
+from qmend.generation.job import draw_job
+from qmend.generation.setup import generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.simulation.sampling import STEPS
 from qmend.types import QmendError

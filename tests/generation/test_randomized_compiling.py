@@ -17,8 +17,8 @@ from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import Device, DeviceConfig
 from qmend.generation.execution import Execution, execution_seed
 from qmend.generation.generate import generate
-from qmend.generation.job import generation_setup
 from qmend.generation.online import OnlineCircuits
+from qmend.generation.setup import generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.mitigation.simulated_runner import SimulatedRunner
 from qmend.noise.config import SurrogateConfig

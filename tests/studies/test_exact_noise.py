@@ -11,7 +11,7 @@ from qmend.datasets.config import DatasetConfig, recipe_configs
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.encodings.paths import PathsEncoding
 from qmend.generation.generate import generate
-from qmend.generation.job import generation_setup
+from qmend.generation.setup import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.readout import apply_readout
 from qmend.simulation.differentiable import evolve

@@ -56,6 +56,7 @@ MOVED: dict[str, str] = {
     "report.runs": "runs",
     "show.folder": "folder",
     "show.page": "output",
+    "checkpoints": "checkpoint",
 }
 
 _FIRST_NAMES = {(section, new): old for (section, old), new in RENAMED.items()}

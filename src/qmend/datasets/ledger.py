@@ -33,6 +33,7 @@ class JobRecord:
 
     Attributes:
         circuit_ids: of the planned circuits; None before.
+        instruction_ids: of their instructions alone, whatever is measured.
         attempts: circuit -> how often it was redrawn.
         ids: the provider's ids of all submissions, in order.
         state: of the last submission: an event, or ``planned``.
@@ -42,6 +43,7 @@ class JobRecord:
     """
 
     circuit_ids: list[str] | None = None
+    instruction_ids: list[str] = field(default_factory=list)
     attempts: dict[int, int] = field(default_factory=dict)
     ids: list[str] = field(default_factory=list)
     state: str = "planned"
@@ -90,6 +92,7 @@ class Ledger:
         record = self.job(event["job"])
         if kind == "planned":
             record.circuit_ids = list(event["circuit_ids"])
+            record.instruction_ids = list(event.get("instruction_ids", ()))
             record.attempts = dict(event["attempts"])
             return
         record.state = kind

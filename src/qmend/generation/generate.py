@@ -37,8 +37,9 @@ from qmend.datasets.shards import (
 )
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig, check_usable, resolve
-from qmend.generation.job import MAX_REDRAWS, JobTask, generation_setup
+from qmend.generation.job import MAX_REDRAWS, JobTask
 from qmend.generation.runners import start_runner
+from qmend.generation.setup import generation_setup
 from qmend.types import Progress, QmendError, Split
 
 _ATTEMPTS_KEY = b"qmend.attempts"

@@ -24,12 +24,8 @@ from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.gates import TWO_QUBIT
 from qmend.generation.execution import Execution
-from qmend.generation.job import (
-    GenerationSetup,
-    draw_job_without,
-    generation_setup,
-    simulate_job,
-)
+from qmend.generation.job import draw_job_without, simulate_job
+from qmend.generation.setup import GenerationSetup, generation_setup
 from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
 from qmend.types import IntArray, QmendError
 

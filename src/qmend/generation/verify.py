@@ -17,7 +17,8 @@ from qmend.circuits.statevector import (
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import LabelledCircuits, by_size, labelled_rows, read_distributions
 from qmend.generation.execution import Execution, execution_seed
-from qmend.generation.job import check_labels, generation_setup
+from qmend.generation.job import check_labels
+from qmend.generation.setup import generation_setup
 from qmend.noise.base import Executor
 from qmend.simulation.sampling import STEPS
 from qmend.types import FloatArray, QmendError

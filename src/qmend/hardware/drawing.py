@@ -14,7 +14,7 @@ class DistinctJobs:
         self._dataset, self._setup = collection.dataset, collection.setup
         self._ledger = collection.ledger
         self._drawn: dict[int, DrawnJob] = {}
-        self._seen: set[str] | None = None  # ids of the planned circuits' instructions
+        self._seen = {i for r in self._ledger.jobs.values() for i in r.instruction_ids}
 
     def draw(self, job: int) -> DrawnJob:
         """Draw the job's circuits, none of them in another job or twice in this one.
@@ -30,23 +30,23 @@ class DistinctJobs:
 
     def _draw_first(self, job: int) -> DrawnJob:
         """Draw a job that differs from all others, and write it to the ledger."""
-        seen = self._planned() if self._seen is None else self._seen
         drawn, attempts = draw_job_without(
             self._setup,
             job,
-            lambda ids: [k for k, i in enumerate(ids) if i in seen or i in ids[:k]],
+            lambda ids: [k for k, i in enumerate(ids) if i in self._seen or i in ids[:k]],
             f"The family {self._dataset.family.name!r} has too few different circuits for "
             f"dataset.circuits={self._dataset.circuits}; ask for fewer.",
         )
-        ids, pairs = drawn.circuit_ids, [[k, count] for k, count in sorted(attempts.items())]
-        self._ledger.append("planned", job, circuit_ids=ids, attempts=pairs)
-        self._seen = seen.union(drawn.table.circuit_ids())
+        gates = drawn.table.circuit_ids()
+        self._ledger.append(
+            "planned",
+            job,
+            circuit_ids=drawn.circuit_ids,
+            instruction_ids=gates,
+            attempts=[[k, count] for k, count in sorted(attempts.items())],
+        )
+        self._seen.update(gates)
         return drawn
-
-    def _planned(self) -> set[str]:
-        """Draw the jobs of the ledger again: it has no ids of instructions alone."""
-        planned = [job for job, record in self._ledger.jobs.items() if record.circuit_ids]
-        return {i for job in planned for i in self._draw_again(job).table.circuit_ids()}
 
     def _draw_again(self, job: int) -> DrawnJob:
         """Draw a job as the ledger has it."""

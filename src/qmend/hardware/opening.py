@@ -12,7 +12,7 @@ from qmend.datasets.config import CollectionConfig, DatasetConfig, collected_rec
 from qmend.datasets.ledger import LEDGER, Ledger
 from qmend.datasets.manifest import package_versions
 from qmend.devices.device import DeviceConfig, check_usable, resolve
-from qmend.generation.job import GenerationSetup, generation_setup
+from qmend.generation.setup import GenerationSetup, generation_setup
 from qmend.types import QmendError
 
 #: Circuits that one job may have.

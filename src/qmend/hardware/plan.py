@@ -16,7 +16,8 @@ from qmend.datasets.ledger import Ledger
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig, check_usable, resolve
 from qmend.gates import TWO_QUBIT
-from qmend.generation.job import draw_job, generation_setup
+from qmend.generation.job import draw_job
+from qmend.generation.setup import generation_setup
 from qmend.hardware.opening import check_config
 from qmend.hardware.service import OpenService, open_service
 from qmend.types import IntArray

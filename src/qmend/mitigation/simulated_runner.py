@@ -9,7 +9,7 @@ from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.generation.execution import Execution
-from qmend.generation.job import generation_setup
+from qmend.generation.setup import generation_setup
 from qmend.types import FloatArray, QmendError
 
 #: Sets the shots of further circuits apart from those of the dataset.

@@ -18,7 +18,7 @@ from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
-from qmend.generation.job import generation_setup
+from qmend.generation.setup import generation_setup
 from qmend.noise.error_maps import error_rows, noiseless_program
 from qmend.noise.paths import FEATURES
 from qmend.simulation.program import z_strings

@@ -23,7 +23,7 @@ from qmend.files import check_writable
 from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.studies.base import StudyResult
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig, each_once
+from qmend.workflows.configs import Checkpoints, CommonConfig, each_once
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow
@@ -37,7 +37,7 @@ class Config(CommonConfig):
     """``conf/study/hardware.yaml``.
 
     Attributes:
-        checkpoints: networks, each a row and one with features of other circuits.
+        checkpoint: networks, each a row and one with features of other circuits.
         baselines: names; those that need further circuits can't be run.
         max_bits: rows that measure more are left out.
         families: name -> families that count as one.
@@ -47,7 +47,7 @@ class Config(CommonConfig):
         output: directory of the table.
     """
 
-    checkpoints: tuple[str, ...]
+    checkpoint: Checkpoints
     baselines: tuple[str, ...]
     max_bits: int = Field(ge=1, le=10)
     families: dict[str, tuple[str, ...]]
@@ -98,7 +98,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     folder, families = config.dataset_folder, config.families
     manifest, groups = load_measured(folder, config.max_bits, families)
     store = open_store(config.tracking.root)
-    checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoints))
+    checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoint))
     networks = load_networks(store, checkpoints)
     cells, mean = Cells.of(groups), MeanCalibration.from_json(dict(config.missing))
     tags = {
@@ -108,7 +108,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         "dataset_sha": manifest.dataset_sha,
         "seed": str(config.seed),
     }
-    plain = config.model_copy(update={"checkpoints": checkpoints}).plain()
+    plain = config.model_copy(update={"checkpoint": checkpoints}).plain()
     with start_run(store, f"study hardware on {manifest.name}", tags, plain) as tracked:
         tracked.dataset(manifest.name, manifest.dataset_sha, str(folder), "test")
         judged: list[Judged] = []

@@ -13,7 +13,8 @@ from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.job import DrawnJob, GenerationSetup, draw_job, generation_setup
+from qmend.generation.job import DrawnJob, draw_job
+from qmend.generation.setup import GenerationSetup, generation_setup
 from qmend.noise.readout import apply_readout
 from qmend.simulation.sampling import sample_counts
 from qmend.studies.published_noise import Hypothesis, Statistics

@@ -19,7 +19,7 @@ from qmend.datasets.config import TwirlingConfig
 from qmend.files import check_writable
 from qmend.studies.base import StudyResult, compose_cell, open_study
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig, EvaluateConfig, each_once
+from qmend.workflows.configs import Checkpoints, CommonConfig, EvaluateConfig, each_once
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 
@@ -43,15 +43,10 @@ class Config(CommonConfig):
         output: directory of table and figure.
     """
 
-    checkpoint: tuple[str, ...]
+    checkpoint: Checkpoints
     baselines: tuple[str, ...] = Field(min_length=1)
     randomizations: tuple[int, ...] = Field(min_length=1)
     output: Path
-
-    @field_validator("checkpoint", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else (value,)
 
     @field_validator("randomizations")
     @classmethod

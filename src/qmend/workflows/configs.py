@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from qmend.config.errors import OUTLINE
 from qmend.config.model import CommandConfig, ConfigModel
@@ -137,6 +144,14 @@ def each_once(checkpoints: tuple[str, ...]) -> tuple[str, ...]:
     return checkpoints
 
 
+def _several(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+#: One checkpoint or several, each once.
+Checkpoints = Annotated[tuple[str, ...], BeforeValidator(_several), AfterValidator(each_once)]
+
+
 class EvaluateConfig(CommonConfig):
     """``conf/evaluate.yaml``.
 
@@ -149,22 +164,12 @@ class EvaluateConfig(CommonConfig):
         resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 
-    checkpoint: tuple[str, ...]
+    checkpoint: Checkpoints
     scored_split: Literal["train", "val", "test", "all"]
     baselines: Literal["all"] | tuple[str, ...]
     ensemble: bool
     n_qubits: int | None = Field(ge=1)
     resume: bool
-
-    @field_validator("checkpoint", mode="before")
-    @classmethod
-    def _several(cls, value: Any) -> Any:
-        return value if isinstance(value, list | tuple) else (value,)
-
-    @field_validator("checkpoint")
-    @classmethod
-    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return each_once(value)
 
     @field_validator("baselines", mode="before")
     @classmethod
