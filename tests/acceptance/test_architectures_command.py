@@ -7,6 +7,7 @@ from pathlib import Path
 
 from commandline import Command
 
+from qmend.datasets.table import load_dataset
 from qmend.tracking.store import artifact_folder, open_store
 
 SMALL = ("model=blind_mlp", "model.width=8", "trainer=tiny", "trainer.threads=1")
@@ -94,6 +95,27 @@ def test_a_stopped_study_repeats_no_finished_cell(here: Command, tmp_path: Path)
     assert records[1]["run_id"] == first.info.run_id
     reused = store.client.get_run(first.info.run_id)
     assert reused.data.tags["reused_by"] == parent.info.run_id
+
+
+def test_networks_transfer_to_circuits_that_measure_some_of_their_qubits(
+    here: Command, tmp_path: Path
+) -> None:
+    """A network of fixed size can't read them, and the study says so."""
+    partial = (
+        "+other_data.partial=['dataset=tiny','dataset.name=partial','dataset.seed=1',"
+        "'dataset.circuits=60','dataset.measured_qubits=[2,4]','baselines=none']"
+    )
+    quick = ("seeds=[0]", "baselines=[]", "~other_data.hanoi", "~cells.small", partial)
+    study = ("study", "architectures", *FEW, *quick)
+    here(*study, "transferred=[walsh_operator_relative_l1]").succeeded()
+    dataset = load_dataset(tmp_path / "data" / "partial_algiers")
+    sizes = {(group.circuits.n_qubits, group.circuits.n_measured) for group in dataset.groups}
+    assert sizes <= {(5, 2), (5, 3), (5, 4)}
+    board = json.loads((tmp_path / "reports" / "architectures" / "partial.json").read_text())
+    figures = {row["name"]: row["figures"]["l1rc_median"]["value"] for row in board}
+    assert set(figures) == {"none", "walsh_operator_relative_l1"}
+    assert -1 < figures["walsh_operator_relative_l1"] < figures["none"] == 0
+    here(*study).refused("cell=partial", "trained on 5 qubits, all measured", code=3)
 
 
 def averages_without(names: set[str]) -> set[str]:

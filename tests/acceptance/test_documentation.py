@@ -51,7 +51,7 @@ SMALLER = {
         seeds=[0] train_circuits=20 baselines=[none] ~cells ~other_data
         '+cells.blind_mlp_l1=["model=blind_mlp","trainer.max_epochs=1"]'
         '+cells.walsh_operator_relative_l1=["experiment=walsh_operator","trainer.max_epochs=1"]'
-        '+other_data.hardware_public=["dataset=hardware_public","n_qubits=4","baselines=none"]'
+        '+other_data.trotter=["dataset=small","dataset/family=trotter","dataset.circuits=30","dataset.job_size=1"]'
         """,
     r"qmend study known_noise": """
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 from qmend.config.compose import expand_sweep
-from qmend.datasets.config import ImportedDatasetConfig
 from qmend.files import check_writable
 from qmend.studies.base import (
     Study,
@@ -175,23 +173,7 @@ def _transfer(
     study: Study, name: str, other: EvaluateConfig, rows: Sequence[Configuration]
 ) -> Evaluation | None:
     """Score trained networks on other data, beside baselines that are fitted to these."""
-    from qmend.datasets.table import load_dataset
-    from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-
     ids = [run_id for row in rows for run_id in row.run_ids]
-    if isinstance(other.dataset, ImportedDatasetConfig) and other.n_qubits is not None:
-        n = other.n_qubits
-        with suppress(QmendError):  # the evaluation tells what can't be read
-            measured = {g.circuits.n_measured for g in load_dataset(other.dataset_folder, n).groups}
-            models = {i: load_checkpoint(checkpoint_folder(study.store, i))[0] for i in ids}
-            ids = [i for i in ids if any(models[i].mitigates(n, m) for m in measured)]
-            if not ids:
-                sizes = ", ".join(map(str, sorted(measured)))
-                study.observer.message(
-                    f"{name}: no transferred network takes circuits that measure {sizes} of {n} "
-                    "qubits"
-                )
-                return None
     if not ids and not other.baselines:
         return None
     return study.evaluate(name, other.model_copy(update={"checkpoint": tuple(ids)}))
