@@ -36,3 +36,13 @@ def test_both_networks_are_in_one_table(here: Command, tmp_path: Path) -> None:
 def test_a_network_without_parities_is_refused(here: Command, tmp_path: Path) -> None:
     here(*STUDY, "network=['model=blind_mlp']").refused("blind_mlp", "model=walsh_operator")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_randomized_compiling_is_refused(here: Command, tmp_path: Path) -> None:
+    here(*STUDY, "dataset.twirling.randomizations=4").refused("twirling.randomizations=0")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_imported_data_are_refused(here: Command, tmp_path: Path) -> None:
+    here("study", "known_noise", "dataset=hardware_public").refused("imported from measurements")
+    assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.circuits import CircuitBatch
-from qmend.datasets.config import recipe_configs
+from qmend.datasets.config import DatasetConfig, recipe_configs
 from qmend.datasets.table import Dataset
 from qmend.encodings.base import Float32
 from qmend.encodings.paths import PathsEncoding
@@ -59,6 +59,19 @@ class KnownNoise:
         return self.factors[rows, parities], self.rest[rows, parities]
 
 
+def check_as_compiled(dataset: DatasetConfig) -> None:
+    """Refuse circuits that are measured by randomized compiling.
+
+    Raises:
+        QmendError: if they are.
+    """
+    if dataset.twirling.randomizations:
+        raise QmendError(
+            f"dataset={dataset.name} is measured by randomized compiling, and the error maps are "
+            "those of circuits as compiled; choose dataset.twirling.randomizations=0."
+        )
+
+
 def known_noise(
     dataset: Dataset, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> KnownNoise:
@@ -77,11 +90,7 @@ def known_noise(
             "simulated dataset."
         )
     setup = generation_setup(*recipe_configs(recipe))
-    if setup.dataset.twirling.randomizations:
-        raise QmendError(
-            f"{dataset.folder} was measured by randomized compiling, and the error maps are those "
-            "of circuits as compiled; choose dataset.twirling.randomizations=0."
-        )
+    check_as_compiled(setup.dataset)
     table = InstructionTable.joined([group.circuits.instructions for group in dataset.groups])
     strings = z_strings(table.n_qubits)
     others = np.setdiff1d(np.arange(4**table.n_qubits), strings)

@@ -57,7 +57,8 @@ def run(config: Config, observer: Observer) -> StudyResult:
     """Train a network twice: on sampled paths, and on the exact noise.
 
     Raises:
-        QmendError: if the network reads no Pauli paths, or the dataset was measured.
+        QmendError: before any work, if the network reads no Pauli paths, or the dataset was
+            measured, or by randomized compiling.
     """
     training = compose_training(config, "network", config.train_circuits, config.network)
     check_network(training.model)
@@ -67,8 +68,10 @@ def run(config: Config, observer: Observer) -> StudyResult:
     from qmend.reporting.leaderboard import leaderboard_table
     from qmend.runs.leaderboard import Leaderboard
     from qmend.runs.scoring import dataset_tags
+    from qmend.studies.exact_noise import check_as_compiled
     from qmend.workflows.generate import generate
 
+    check_as_compiled(training.simulated)
     check_writable(config.output / "table.md")
     generate(training, observer)
     dataset = load_dataset(training.dataset_folder).shortened(training.train_circuits)
