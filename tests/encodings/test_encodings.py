@@ -160,7 +160,8 @@ def test_gates_without_a_channel_are_refused():
 
 def test_paper_context_is_the_101_vector(tiny):
     encoding = ENCODINGS["paper"]()
-    tokens, mask, context = encoding.raw(tiny.rows.circuits)
+    tokens, mask = encoding.tokens(tiny.rows.circuits)
+    context = encoding.contexts(tiny.rows.circuits)
     p = FakeAlgiers().properties()
     expected = calibration_vector(Calibration.from_properties(p), (0, 1, 2, 3, 5))
     assert context.shape == (96, 101)
@@ -173,7 +174,7 @@ def test_paper_context_is_the_101_vector(tiny):
 
 def test_the_papers_encoding_needs_five_qubits(algiers):
     with pytest.raises(QmendError, match="defined on 5 qubits, not 3; use encoding=token"):
-        ENCODINGS["paper"]().raw(batch_of([[("x", 0, -1, 0.0)]], algiers, n=3))
+        ENCODINGS["paper"]().fit(batch_of([[("x", 0, -1, 0.0)]], algiers, n=3))
 
 
 # Tokens
@@ -187,7 +188,8 @@ def test_a_token_holds_the_values_of_its_own_gate_and_qubits(algiers):
         ("cx", 4, 3, 0.0),
         ("x", 2, -1, 0.0),
     ]
-    tokens, mask, context = ENCODINGS["token"]().raw(batch_of([circuit, circuit[:1]], algiers))
+    batch = batch_of([circuit, circuit[:1]], algiers)
+    tokens, mask = ENCODINGS["token"]().tokens(batch)
     p = FakeAlgiers().properties()
     chain = (0, 1, 2, 3, 5)
     from_end = [0.2, 0.2, 0.1, 0.1, 0.2]  # layers to the end in tens: depth 2
@@ -213,7 +215,7 @@ def test_a_token_holds_the_values_of_its_own_gate_and_qubits(algiers):
         np.testing.assert_allclose(token, expected, rtol=1e-6, atol=1e-7)
     expected = [p.readout_error(q) for q in chain]
     expected += [p.t1(q) * 1e6 for q in chain] + [p.t2(q) * 1e6 for q in chain]
-    np.testing.assert_allclose(context[0], expected, rtol=1e-12)
+    np.testing.assert_allclose(ENCODINGS["token"]().contexts(batch)[0], expected, rtol=1e-12)
 
 
 def test_each_circuit_reads_its_own_calibration(algiers):
@@ -234,11 +236,12 @@ def test_each_circuit_reads_its_own_calibration(algiers):
         np.tile(np.arange(5), (3, 1)),
     )
     encoding = ENCODINGS["token"]().fit(batch)
-    tokens, _, _ = encoding.raw(batch)
+    tokens, _ = encoding.tokens(batch)
     np.testing.assert_allclose(tokens[[0, 2], 0, 30], 2 * tokens[1, 0, 30], rtol=1e-6)
     readout = encoding(batch).readout
     np.testing.assert_allclose(readout[[0, 2]], 2 * readout[[1, 1]], rtol=1e-6)
-    paper, _, context = ENCODINGS["paper"]().raw(batch)
+    paper, _ = ENCODINGS["paper"]().tokens(batch)
+    context = ENCODINGS["paper"]().contexts(batch)
     np.testing.assert_allclose(context[0, 45:53], 2 * context[1, 45:53], rtol=1e-12)
     np.testing.assert_array_equal(paper[0], paper[1])
 
@@ -272,7 +275,7 @@ def test_tokens_need_every_value_they_hold(algiers):
     batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
     batch = replace(batch, calibrations=(broken,))
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
-        ENCODINGS["token"]().raw(batch)
+        ENCODINGS["token"]().tokens(batch)
 
 
 # Parities
@@ -295,7 +298,8 @@ def test_a_parity_holds_what_its_paths_meet_under_its_own_calibration(algiers):
         np.array([1, 0, 1, 0]),
         np.tile(np.arange(3), (4, 1)),
     )
-    tokens, mask, context = ENCODINGS["paths"]().raw(batch)
+    tokens, mask = ENCODINGS["paths"]().tokens(batch)
+    context = ENCODINGS["paths"]().contexts(batch)
     assert tokens.dtype == np.float32
     assert tokens.shape == (4, 8, len(FEATURES))
     assert mask.all()
@@ -321,7 +325,7 @@ def test_parities_are_read_from_ecr_and_cz_too(algiers):
             item["error"] = None
     batch = batch_of([[("cz", 0, 1, 0.0), ("sx", 1, -1, 0.0)]], algiers)
     batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
-    tokens, _, _ = ENCODINGS["paths"]().raw(batch)
+    tokens, _ = ENCODINGS["paths"]().tokens(batch)
     parity = 0b00010
     assert tokens[0, parity, FEATURES.index("two_qubit_gates")] == 1
     assert ENCODINGS["paths"]().gates == GATES
@@ -333,10 +337,24 @@ def test_parities_need_every_value_they_hold(algiers):
     batch = batch_of([[("x", 0, -1, 0.0)]], algiers)
     batch = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
     with pytest.raises(QmendError, match="lacks t2_us of qubit 2"):
-        ENCODINGS["paths"]().raw(batch)
+        ENCODINGS["paths"]().tokens(batch)
 
 
 # Standardisation
+
+
+@pytest.mark.parametrize("name", ["token", "paths"])
+def test_a_fit_reads_qubits_and_no_gate(name, algiers):
+    """So that it samples no path: that is most of the time of an encoding."""
+    plain = algiers.calibration.model_dump(mode="json")
+    for item in plain["gates"]:
+        item["error"] = None
+    batch = batch_of([[("cx", 0, 1, 0.0)]], algiers)
+    broken = replace(batch, calibrations=(Calibration.parse(plain, "x"),))
+    found, expected = (ENCODINGS[name]().fit(each).standardiser for each in (broken, batch))
+    np.testing.assert_array_equal(found.mean, expected.mean)
+    with pytest.raises(QmendError, match="lacks error of"):
+        ENCODINGS[name]().tokens(broken)
 
 
 def test_standardisation_is_fitted_on_training_data_only():

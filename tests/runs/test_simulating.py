@@ -185,12 +185,12 @@ def test_what_circuits_have_in_common_is_no_simulation(tiny, store):
 class SharesEncoding(PathsEncoding):
     """Puts the share of ended paths, which is never a feature, in the place of parities' weight."""
 
-    def raw(self, batch):
-        tokens, mask, context = super().raw(batch)
+    def tokens(self, batch):
+        tokens, mask = super().tokens(batch)
         (chain,) = batch.chains
         _, ended = _features_and_ended(batch.instructions, *chain, PATHS, 0, None)
         tokens[:, :, FEATURES.index("weight")] = 10 * ended / PATHS
-        return tokens, mask, context
+        return tokens, mask
 
 
 @pytest.fixture(scope="module")

@@ -189,7 +189,7 @@ def test_mitigation_is_a_distribution_for_each_circuit_alone(tiny):
 
 def test_the_encoding_is_fitted_on_the_training_split_alone(tiny):
     trained = train(tiny, PHYSICS, epochs=1)
-    _, _, context = trained.model.encoding.raw(tiny.part("train").circuits)
+    context = trained.model.encoding.contexts(tiny.part("train").circuits)
     np.testing.assert_allclose(trained.model.encoding.standardiser.mean, context.mean(axis=0))
 
 

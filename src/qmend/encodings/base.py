@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qmend.datasets.circuits import CircuitBatch, measured_readout
+from qmend.datasets.circuits import CircuitBatch, measured_readout, per_calibration
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings.batch import Batch
@@ -67,8 +67,16 @@ class Encoding(ABC):
         self.mean_calibration = MeanCalibration()
 
     @abstractmethod
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], NDArray[np.float64]]:
-        """Compute tokens (N, L, F), mask (N, L) and unscaled context (N, C)."""
+    def tokens(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_]]:
+        """Compute tokens (N, L, F) and their mask (N, L)."""
+
+    @abstractmethod
+    def context(self, calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+        """Compute the unscaled context (C,) of circuits on a chain."""
+
+    def contexts(self, batch: CircuitBatch) -> FloatArray:
+        """Compute the unscaled context (N, C) of each circuit."""
+        return per_calibration(batch, [self.context(*chain) for chain in batch.chains])
 
     def fit(self, *parts: CircuitBatch) -> Encoding:
         """Learn the standardisation, and the mean calibration, from training circuits.
@@ -76,11 +84,10 @@ class Encoding(ABC):
         Args:
             parts: the circuits of each size.
         """
-        contexts = [self.raw(part)[2] for part in parts]
         used = [part.chains[k] for part in parts for k in np.unique(part.calibration_index)]
         once = {(calibration.calibration_id, layout): calibration for calibration, layout in used}
         self.mean_calibration = MeanCalibration.of(once.values())
-        self.standardiser = Standardiser.fit(np.concatenate(contexts))
+        self.standardiser = Standardiser.fit(np.concatenate([self.contexts(p) for p in parts]))
         return self
 
     def __call__(
@@ -97,14 +104,15 @@ class Encoding(ABC):
         """
         if self.standardiser is None:
             raise QmendError(f"The {self.name} encoding has not been fitted to training data yet.")
-        tokens, mask, context = self.raw(circuits)
+        context = self.standardiser(self.contexts(circuits))
+        tokens, mask = self.tokens(circuits)
         if not with_tokens:
             tokens, mask = tokens[:, :0], mask[:, :0]
         readout = measured_readout(circuits)[:, :, 1, 0]
         return Batch(
             tokens=torch.from_numpy(tokens),
             mask=torch.from_numpy(mask),
-            context=_single(self.standardiser(context)),
+            context=_single(context),
             noisy=_single(circuits.noisy),
             readout=_single(readout),
             shots=_single(circuits.shots)[:, None],

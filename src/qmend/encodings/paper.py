@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.datasets.circuits import CircuitBatch
+from qmend.devices.calibration import Calibration
 from qmend.devices.vector import CHAIN_LENGTH, calibration_vector
 from qmend.encodings.base import ENCODINGS, Encoding, Float32
 from qmend.gates import GATE_CODE, GATES
@@ -84,14 +85,15 @@ class PaperEncoding(Encoding):
     version = 1
     gates = (*_ENCODED_GATES, "id")
 
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
-        if batch.n_qubits != CHAIN_LENGTH:
-            raise QmendError(
-                f"The paper's encoding is defined on {CHAIN_LENGTH} qubits, not "
-                f"{batch.n_qubits}; use encoding=token."
-            )
+    def tokens(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_]]:
         layers, last = encode_layers(batch.instructions)
         tokens = layers.reshape(*layers.shape[:2], -1)
-        mask = np.arange(tokens.shape[1]) <= last[:, None]
-        context = per_calibration(batch, [calibration_vector(*chain) for chain in batch.chains])
-        return tokens, mask, context
+        return tokens, np.arange(tokens.shape[1]) <= last[:, None]
+
+    def context(self, calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+        if len(layout) != CHAIN_LENGTH:
+            raise QmendError(
+                f"The paper's encoding is defined on {CHAIN_LENGTH} qubits, not "
+                f"{len(layout)}; use encoding=token."
+            )
+        return calibration_vector(calibration, layout)

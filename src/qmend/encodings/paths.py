@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.datasets.circuits import CircuitBatch
+from qmend.devices.calibration import Calibration
 from qmend.encodings.base import ENCODINGS, Encoding, Float32, qubit_values
 from qmend.types import FloatArray
 
@@ -23,7 +24,7 @@ class PathsEncoding(Encoding):
     name = "paths"
     version = 2
 
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+    def tokens(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_]]:
         from qmend.noise.paths import FEATURES, path_features  # loads numba
 
         size, positions = 2**batch.n_measured, batch.positions
@@ -33,5 +34,8 @@ class PathsEncoding(Encoding):
             calibration, layout = batch.calibrations[k], batch.layouts[k]
             table = batch.instructions.select(rows)
             tokens[rows] = path_features(table, calibration, layout, measured=positions[rows])
-        means = [qubit_values(*chain).mean(axis=1) for chain in batch.chains]
-        return tokens, np.ones(tokens.shape[:2], dtype=bool), per_calibration(batch, means)
+        return tokens, np.ones(tokens.shape[:2], dtype=bool)
+
+    def context(self, calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+        means: FloatArray = qubit_values(calibration, layout).mean(axis=1)
+        return means

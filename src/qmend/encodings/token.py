@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qmend.datasets.circuits import CircuitBatch, per_calibration
+from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.encodings.base import ENCODINGS, Encoding, Float32, qubit_values
 from qmend.gates import GATE_CODE, GATES
@@ -40,7 +40,7 @@ class TokenEncoding(Encoding):
     name = "token"
     version = 1
 
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
+    def tokens(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_]]:
         table = batch.instructions
         circuit = table.circuit_index
         position = np.arange(len(circuit)) - table.offsets[circuit]
@@ -59,8 +59,10 @@ class TokenEncoding(Encoding):
         lookup = np.stack([_gate_values(*chain) for chain in batch.chains])
         which = batch.calibration_index[circuit]
         tokens[circuit, position, _ERROR:] = lookup[which, table.gate, table.first, table.second]
-        values = [qubit_values(*chain).reshape(-1) for chain in batch.chains]
-        return tokens, mask, per_calibration(batch, values)
+        return tokens, mask
+
+    def context(self, calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:
+        return qubit_values(calibration, layout).reshape(-1)
 
 
 def _gate_values(calibration: Calibration, layout: tuple[int, ...]) -> FloatArray:

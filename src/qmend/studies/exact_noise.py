@@ -123,9 +123,9 @@ class KnownNoiseEncoding(PathsEncoding):
         super().__init__()
         self.noise = noise
 
-    def raw(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_], FloatArray]:
-        tokens, mask, context = super().raw(batch)
+    def tokens(self, batch: CircuitBatch) -> tuple[Float32, NDArray[np.bool_]]:
+        tokens, mask = super().tokens(batch)
         factors, rest = self.noise.of(batch)
         tokens[..., FACTOR] = -np.log(np.clip(factors, _SMALLEST, 1.0))[..., None]
         tokens[..., REST] = rest[..., None]
-        return tokens, mask, context
+        return tokens, mask
