@@ -14,13 +14,18 @@ from restricted import restricted_processor
 #: the schema version rises, and the data are made again. A new kind's hash is added.
 HASHES = {
     "pauli": "07f7f1cc0af21b6c",
+    "family bernstein_vazirani": "dbb79e55029088a7",
     "family clifford": "114074994719347d",
+    "family ghz": "436d2b0991068cb6",
+    "family grover": "a3b0671dde8e3595",
     "family near_clifford": "18c94d0dea605fe9",
     "family pauli_published": "b93e7fe6acea54cb",
     "family qaoa": "02018824ba2fdad9",
     "family qaoa_regular": "f9eb1cab1c96064f",
+    "family qft": "56949505a238aea4",
     "family random": "0347eb471cf8a4ea",
     "family random_native": "f28abd363c15aadc",
+    "family reversible": "78d2f594a22e6025",
     "family trotter": "8aa49ac9d6df04d6",
     "family trotter_heisenberg": "241fc3cf977d9141",
     "family vqe": "ebcad3b526056c33",

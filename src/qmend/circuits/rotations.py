@@ -1,12 +1,18 @@
-"""Pauli gadgets as Qiskit's rotation gates, which compile four times faster."""
+"""Draw local rotations; write Pauli gadgets as Qiskit's rotation gates.
+
+These compile four times faster than ``PauliEvolutionGate``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qmend.circuits.angles import round_source
 from qmend.circuits.gadgets import Gadget
+from qmend.portable import arccos, uniform
 from qmend.types import FloatArray
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
@@ -18,6 +24,11 @@ _ROTATIONS = ("rx", "ry", "rz", "rxx", "ryy", "rzz")
 def local_gadgets(n_qubits: int, letter: str, angles: FloatArray) -> list[Gadget]:
     """exp(-i angles[q] P_q), one for each qubit ``q``."""
     return [(pauli_string(n_qubits, {q: letter}), float(angle)) for q, angle in enumerate(angles)]
+
+
+def uniform_states(rng: np.random.Generator, n_qubits: int) -> tuple[FloatArray, FloatArray]:
+    """Draw states uniform on the Bloch sphere: (n,) angles of RY, then (n,) of RZ, on |0>."""
+    return arccos(uniform(rng, -1, 1, n_qubits)), uniform(rng, 0, 2 * np.pi, n_qubits)
 
 
 def pauli_string(n_qubits: int, letters: dict[int, str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 import numpy as np
 from pydantic import model_validator
@@ -98,6 +98,14 @@ class Family(ConfigModel):
             if least > most:
                 raise ValueError(f"{low} ({least}) exceeds {high} ({most})")
         return self
+
+    def draw_choice(self, rng: np.random.Generator, field: str) -> str:
+        """Return a field's value, or draw another choice if it is ``any``."""
+        value: str = getattr(self, field)
+        if value != "any":
+            return value
+        choices = [c for c in get_args(type(self).model_fields[field].annotation) if c != "any"]
+        return str(choices[int(rng.integers(len(choices)))])
 
     def draw(self, rng: np.random.Generator) -> SourceCircuit:
         """Draw one circuit; the same generator state gives the same circuit."""

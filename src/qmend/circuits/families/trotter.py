@@ -10,8 +10,8 @@ from pydantic import Field
 from qmend.circuits.families import FAMILIES, Family, SourceCircuit
 from qmend.circuits.gadgets import Gadget
 from qmend.circuits.hamiltonians import PauliSum, heisenberg_chain, ising_chain, product_formula
-from qmend.circuits.rotations import local_gadgets, rotation_circuit
-from qmend.portable import arccos, uniform
+from qmend.circuits.rotations import local_gadgets, rotation_circuit, uniform_states
+from qmend.portable import uniform
 from qmend.types import FloatArray
 
 
@@ -79,6 +79,5 @@ class TrotterFamily(Family):
         if self.initial == "basis":
             flips = np.where(rng.random(n) < 0.5, np.pi / 2, 0.0)
             return [gadget for gadget in local_gadgets(n, "X", flips) if gadget[1]]
-        polar = arccos(uniform(rng, -1, 1, n))
-        azimuth = uniform(rng, 0, 2 * np.pi, n)
+        polar, azimuth = uniform_states(rng, n)
         return local_gadgets(n, "Y", polar / 2) + local_gadgets(n, "Z", azimuth / 2)
