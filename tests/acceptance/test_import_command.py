@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from commandline import Command, Tracked, tracked
 
+from qmend.tracking.store import open_store
+
 DATA = Path(__file__).parents[2] / "data"
 BELL = """OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2];
     x q[0]; ry(0.3) q[1]; cx q[0],q[1]; measure q -> c;"""
@@ -121,6 +123,25 @@ def test_a_model_of_another_size_is_refused(demo: Tracked, here: Command, given:
     here("evaluate", f"checkpoint={network}", *lab).refused(
         "blind_mlp was trained on 5 qubits", "data/lab are on 2", "model=walsh_operator"
     )
+
+
+def test_baselines_that_lack_a_calibration_are_missing_or_refused(
+    here: Command, given: Path, tmp_path: Path
+) -> None:
+    here("data", "import", "given.jsonl", "--name", "lab").succeeded()
+    alone = ("evaluate", "checkpoint=[]", "dataset=hardware_public", "dataset.name=lab")
+    lab = (*alone, "scored_split=all")
+    here(*lab, "baselines=[readout_inversion]").refused(
+        "There is nothing to score", "data/lab lack", "qmend study hardware", "checkpoint=RUN_ID"
+    )
+    assert not open_store(tmp_path / "mlruns").runs()
+    scored = here(*lab, "baselines=[none,hammer_like,readout_inversion,qbeep_like]").succeeded()
+    said = " ".join(scored.out.split())
+    assert "readout_inversion, qbeep_like are missing: calibrations of data/lab lack" in said
+    kinds = {
+        run.data.tags.get("architecture") for run in tracked(tmp_path, scored).kind("baseline")
+    }
+    assert kinds == {"none", "hammer_like"}
 
 
 def test_a_model_that_has_no_place_for_the_gates(demo: Tracked, here: Command) -> None:

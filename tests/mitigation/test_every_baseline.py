@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,12 @@ import pytest
 
 from qmend import metrics
 from qmend.circuits.statevector import measured_marginals
+from qmend.datasets.circuits import missing_values
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import Dataset, load_dataset
+from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
+from qmend.devices.imputation import MeanCalibration
 from qmend.generation.generate import generate
 from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES, STANDARD_BASELINES
@@ -21,6 +25,7 @@ from qmend.mitigation.baselines.path_inversion import path_losses
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.simulated_runner import SimulatedRunner
 from qmend.noise.paths import FEATURES
+from qmend.types import QmendError
 from qmend.walsh import walsh_hadamard
 
 KINDS = list(BASELINES.values())
@@ -171,3 +176,40 @@ def test_a_marginal_parity_is_a_parity_of_fewer_qubits(name, tiny):
         found = path_losses(some, FEATURES[:-1])
     expected = np.stack([row[at] for row, at in zip(wanted, full, strict=True)])
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
+def test_the_calibration_values_that_it_states_are_those_that_it_reads(kind, tiny):
+    """Without all others nothing changes; without one of these it can't be fitted or run."""
+    every = MeanCalibration().to_json().keys()
+    expected = fitted(kind, tiny).mitigate(tiny.part("test").circuits)
+    rest = without(tiny, every - set(kind.calibration_values))
+    found = fitted(kind, rest).mitigate(rest.part("test").circuits)
+    np.testing.assert_array_equal(found, expected)
+    for name in kind.calibration_values:
+        lacking = without(tiny, {name})
+        assert missing_values(lacking.rows.circuits) == {name}
+        with pytest.raises(QmendError, match="lacks"):
+            fitted(kind, lacking).mitigate(lacking.part("test").circuits)
+
+
+#: The gates that a name of a mean calibration value speaks of.
+KIND_OF_GATE = {"id": "one_qubit", "sx": "one_qubit", "x": "one_qubit", "cx": "two_qubit"}
+
+
+def without(dataset: Dataset, names: Collection[str]) -> Dataset:
+    """Take values, named as in a mean calibration, out of all calibrations."""
+
+    def emptied(calibration: Calibration) -> Calibration:
+        plain = calibration.model_dump(mode="json")
+        for qubit in plain["qubits"]:
+            qubit.update(dict.fromkeys(qubit.keys() & names))
+        for gate in plain["gates"]:
+            kind = KIND_OF_GATE.get(gate["gate"], gate["gate"])
+            gate.update({key: None for key in ("error", "length_ns") if f"{kind}_{key}" in names})
+        return Calibration.parse(plain, "x")
+
+    rows = dataset.rows
+    calibrations = tuple(emptied(each) for each in rows.circuits.calibrations)
+    circuits = replace(rows.circuits, calibrations=calibrations)
+    return replace(dataset, groups=(replace(rows, circuits=circuits),))

@@ -9,7 +9,8 @@ import numpy as np
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
-from qmend.devices.imputation import MeanCalibration
+from qmend.devices.imputation import MeanCalibration, lacking_values
+from qmend.gates import GATES
 from qmend.noise.readout import readout_matrices
 from qmend.types import FloatArray, IntArray, QmendError
 
@@ -126,6 +127,20 @@ def fill_missing(batch: CircuitBatch, mean: MeanCalibration) -> Filled:
         int((counts[batch.calibration_index] > 0).sum()),
         int(counts[used].sum()),
     )
+
+
+def missing_values(batch: CircuitBatch) -> set[str]:
+    """List values of the circuits' chains and gates that some calibration lacks.
+
+    They are named as in :class:`qmend.devices.imputation.MeanCalibration`.
+    """
+    gates = {GATES[code] for code in np.unique(batch.instructions.gate)}
+    names: set[str] = set()
+    for k in np.unique(batch.calibration_index):
+        part = batch.calibrations[k].restrict(batch.layouts[k])
+        in_use = tuple(gate for gate in part.gates if gate.gate in gates)
+        names.update(lacking_values(part.model_copy(update={"gates": in_use})))
+    return names
 
 
 def check_distributions(probabilities: FloatArray, name: str) -> None:

@@ -105,6 +105,12 @@ class MeanCalibration:
         return filled, count
 
 
+def lacking_values(calibration: Calibration) -> list[str]:
+    """List names of the values, of :class:`MeanCalibration`, that a calibration lacks."""
+    names = MeanCalibration().to_json()
+    return [name for name in names if MeanCalibration(**{name: 0.0}).fill(calibration)[1]]
+
+
 def unknown_calibration(
     device: str, layout: Sequence[int], pairs: Iterable[tuple[str, int, int]]
 ) -> Calibration:

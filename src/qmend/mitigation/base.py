@@ -26,6 +26,8 @@ class Mitigator(ABC):
     parameters: int = 0
     #: Shots for one circuit, as a multiple of those behind its noisy distribution.
     shots_factor: float = 1.0
+    #: Calibration values that it reads, named as by ``MeanCalibration`` of ``devices``.
+    calibration_values: tuple[str, ...] = ()
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
     noiseless_error: float = 1e-6
 

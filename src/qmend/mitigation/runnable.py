@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qmend.datasets.circuits import missing_values
 from qmend.datasets.table import Dataset
 from qmend.mitigation.base import ExecutedMitigator, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.baselines import BASELINES
@@ -29,7 +30,8 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
     """Make the baselines that can run on a dataset; explain the others.
 
     Those with parameters need a train split; those that need further circuits, a simulated
-    dataset; some, a package.
+    dataset; those that read a calibration, its values, which imported data may lack; some, a
+    package.
 
     Args:
         names: which, in the order wanted; None: all.
@@ -38,6 +40,9 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
         QmendError: if a name is unknown.
     """
     trainable = bool((dataset.split == "train").any())
+    missing: set[str] = set()
+    if dataset.manifest.origin == "imported":
+        missing.update(*(missing_values(group.circuits) for group in dataset.groups))
     mitigators: list[Mitigator] = []
     skipped: dict[str, str] = {}
     for name in BASELINES if names is None else names:
@@ -50,7 +55,16 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
             if isinstance(mitigator, MultiCircuitMitigator):
                 runner = SimulatedRunner(dataset, exact=mitigator.exact_results)
                 mitigator = ExecutedMitigator(mitigator, runner)
-            mitigators.append(mitigator)
         except QmendError as error:
             skipped[name] = str(error)
+            continue
+        lacking = [value for value in kind.calibration_values if value in missing]
+        if lacking:
+            skipped[name] = (
+                f"calibrations of {dataset.folder} lack {lacking[0]}; `qmend study hardware` sets "
+                "typical values, and with checkpoint=RUN_ID the means of a network's training "
+                "data stand in."
+            )
+            continue
+        mitigators.append(mitigator)
     return Runnable(mitigators, skipped)

@@ -48,7 +48,7 @@ class Context:
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:
-    """Fit a baseline on the training split and score it, as one run."""
+    """Fit a baseline that has parameters to the training split, and score it, as one run."""
     tags = {
         "kind": "baseline",
         "architecture": mitigator.name,
@@ -59,7 +59,8 @@ def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, An
     }
     with open_run(context, mitigator.name, tags, config) as run:
         started = time.perf_counter()
-        mitigator.fit(*context.dataset.parts("train"))
+        if mitigator.parameters:
+            mitigator.fit(*context.dataset.parts("train"))
         seconds = time.perf_counter() - started
         return score_run(run, context, mitigator.name, mitigator, seconds)
 

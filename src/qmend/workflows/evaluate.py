@@ -26,6 +26,7 @@ from qmend.runs.sweeps import find_finished, mark_reused
 from qmend.tracking.run import config_sha, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import resolve_checkpoint
+from qmend.types import QmendError
 from qmend.workflows.configs import EvaluateConfig, each_once
 from qmend.workflows.generate import generate
 from qmend.workflows.observer import Observer, announce_new
@@ -55,7 +56,8 @@ def evaluate(
         cell: of a study that the runs belong to; None: a parent run of their own is made.
 
     Raises:
-        QmendError: if a network can't be read, does not fit the data, or may have seen them.
+        QmendError: if a network can't be read, does not fit the data, or may have seen them; if
+            there is no network, and no baseline can run.
     """
     observer = observer or Observer()
     announce_new(observer, "Runs", config.tracking.root)
@@ -73,9 +75,11 @@ def evaluate(
             check_unseen(network.model, network.provenance, recipe, config.scored_split)
         generate(config, observer, wait=cell is not None)
         dataset, notes = load_dataset(config.dataset_folder), []
+    mitigators = _baselines(config, dataset, notes)
+    if not networks and not mitigators:
+        raise QmendError(" ".join(["There is nothing to score.", *notes]))
     with _parent(store, config, networks, dataset, cell) as parent:
         context = Context(store, dataset, config.scored_split, parent)
-        mitigators = _baselines(config, dataset, notes)
         runs = list(_score(config, context, networks, mitigators, observer))
         leaderboard = Leaderboard.of(runs, reference(context.scored))
     for network in networks:

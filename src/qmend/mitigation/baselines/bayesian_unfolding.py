@@ -22,6 +22,7 @@ class BayesianUnfolding(Mitigator):
     """
 
     name = "bayesian_unfolding"
+    calibration_values = ("readout_error",)
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return unfold(circuits.noisy, measured_readout(circuits))

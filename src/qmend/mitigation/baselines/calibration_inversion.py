@@ -25,6 +25,7 @@ class CalibrationInversion(Mitigator):
     """
 
     name = "calibration_inversion"
+    calibration_values = ("readout_error", "one_qubit_error", "two_qubit_error")
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return undo_depolarizing(

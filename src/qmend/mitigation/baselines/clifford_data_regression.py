@@ -44,6 +44,7 @@ class CliffordDataRegression(MultiCircuitMitigator):
     """
 
     name = "clifford_data_regression"
+    calibration_values = ("readout_error",)
     shots_factor = 11.0
     other_circuits = True
 

@@ -32,6 +32,7 @@ class M3Readout(Mitigator):
     """
 
     name = "mthree"
+    calibration_values = ("readout_error",)
 
     def __init__(self) -> None:
         try:

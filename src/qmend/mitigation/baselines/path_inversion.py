@@ -47,6 +47,15 @@ class PathInversion(Mitigator):
 
     name = "path_inversion"
     parameters = 3
+    calibration_values = (
+        "readout_error",
+        "t1_us",
+        "t2_us",
+        "one_qubit_error",
+        "one_qubit_length_ns",
+        "two_qubit_error",
+        "two_qubit_length_ns",
+    )
 
     def __init__(self) -> None:
         self.rates: FloatArray = np.array([1.0, 0.0, 0.0])

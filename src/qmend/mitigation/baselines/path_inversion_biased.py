@@ -9,6 +9,7 @@ import numpy as np
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.path_inversion import (
+    PathInversion,
     fit_parities,
     measured_parities,
     path_losses,
@@ -39,6 +40,7 @@ class PathInversionBiased(Mitigator):
 
     name = "path_inversion_biased"
     parameters = 5
+    calibration_values = PathInversion.calibration_values
 
     def __init__(self) -> None:
         self.numbers: FloatArray = np.array([1.0, 0.0, 0.0, 0.0, 0.0])

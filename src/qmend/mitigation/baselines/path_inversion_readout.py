@@ -54,6 +54,7 @@ class PathInversionReadout(Mitigator):
 
     name = "path_inversion_readout"
     parameters = 3
+    calibration_values = PathInversion.calibration_values
 
     def __init__(self) -> None:
         self.qubits: tuple[Qubit, ...] = ()

@@ -7,7 +7,10 @@ import numpy as np
 from qmend.datasets.circuits import CircuitBatch, measured_readout
 from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.baselines.bayesian_unfolding import unfold
-from qmend.mitigation.baselines.calibration_inversion import predicted_survival
+from qmend.mitigation.baselines.calibration_inversion import (
+    CalibrationInversion,
+    predicted_survival,
+)
 from qmend.types import FloatArray
 
 
@@ -27,6 +30,7 @@ class QBeepLike(Mitigator):
     """
 
     name = "qbeep_like"
+    calibration_values = CalibrationInversion.calibration_values
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         errors = -np.log(predicted_survival(circuits))

@@ -16,6 +16,7 @@ class ReadoutInversion(Mitigator):
     """Invert each qubit's readout matrix; take the nearest distribution."""
 
     name = "readout_inversion"
+    calibration_values = ("readout_error",)
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         return project_to_simplex(undo_readout(circuits, circuits.noisy))

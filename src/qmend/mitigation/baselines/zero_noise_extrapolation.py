@@ -33,6 +33,7 @@ class ZeroNoiseExtrapolation(MultiCircuitMitigator):
     """
 
     shots_factor = 3.0
+    calibration_values = ("readout_error",)
 
     def __init__(self, scales: Sequence[int] = (1, 3, 5)) -> None:
         steps = np.diff(scales)
