@@ -60,6 +60,14 @@ KEYS = {
         "load",
         "circuits",
     },
+    "worlds": {
+        "bench",
+        "examples_a_second_two_processes",
+        "examples_a_second_one_core",
+        "ratio",
+        "by_qubits",
+        "job_size",
+    },
     "scaling": {"bench", "ms_by_qubits", "ms_by_cx", "ms_by_batch", "plot"},
 }
 

@@ -29,6 +29,13 @@ CHOICES = {
     "calibrations drift": ["dataset/calibrations=drift"],
     "calibrations randomized": ["dataset/calibrations=randomized"],
     "measured qubits": ["dataset.measured_qubits=[1,4]"],
+    "worlds": [
+        "dataset/noise=worlds",
+        "dataset/calibrations=worlds",
+        "dataset.calibrations.devices=3",
+        "dataset.qubits=[3,5]",
+        "dataset.shots=[100,900]",
+    ],
     "gates ecr": ["device=sherbrooke", "dataset/family=random"],
     "gates cz": ["device=torino", "dataset/family=random"],
 }

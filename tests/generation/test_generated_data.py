@@ -18,6 +18,7 @@ HASHES = {
     "family clifford": "114074994719347d",
     "family ghz": "436d2b0991068cb6",
     "family grover": "a3b0671dde8e3595",
+    "family mixed": "8e1a64a821b00859",
     "family near_clifford": "18c94d0dea605fe9",
     "family pauli_published": "b93e7fe6acea54cb",
     "family qaoa": "02018824ba2fdad9",
@@ -34,6 +35,7 @@ HASHES = {
     "noise surrogate_algiers": "fd82707fd3db92b1",
     "noise surrogate_hardware": "8046ff61719dbe0a",
     "noise surrogate_twirled": "89b837eb04237f51",
+    "noise worlds": "8a6879a0280f57e2",
     "compiler direct": "02d98f80435669cb",
     "compiler qiskit, level 0": "58a149cbad110a16",
     "simulator aer": "d93e24eef0ef6806",
@@ -41,6 +43,7 @@ HASHES = {
     "calibrations drift": "e083fce9d949a771",
     "calibrations randomized": "7c8c3e5ae7fbcec1",
     "measured qubits": "1b0f1c499a6d37d2",
+    "worlds": "5803daa961d7ecc3",
     "gates ecr": "a164866e8da3c8aa",
     "gates cz": "f7eb877f18e941b0",
 }

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from qiskit import QuantumCircuit
 from qiskit.quantum_info import Operator, Statevector
 
+import qmend.generation.generate as generate_module
 from qmend.circuits.families import Family, SourceCircuit
 from qmend.datasets.config import DatasetConfig, SplitConfig
 from qmend.devices.device import DeviceConfig
@@ -375,6 +376,22 @@ def test_duplicates_are_drawn_again(device_config, tmp_path):
         if chosen not in seen:  # whoever came first keeps what it drew
             assert json.loads(row["family_params"])["chosen"] == chosen
         seen.add(json.loads(row["family_params"])["chosen"])
+
+
+def test_jobs_without_a_duplicate_stay_as_stored(device_config, tmp_path, monkeypatch):
+    """The bytes are those of whole shards made again, the circuits made far fewer."""
+    config = few(bits=4).model_copy(update={"jobs_per_shard": 3})
+    ours = generate(config, device_config, tmp_path / "few")
+    redraw = generate_module._redraw_duplicates
+
+    def whole_shards(*args) -> set[int]:
+        shards = {job // 3 for job in redraw(*args)}
+        return {job for job in range(6) if job // 3 in shards}
+
+    monkeypatch.setattr(generate_module, "_redraw_duplicates", whole_shards)
+    whole = generate(config, device_config, tmp_path / "whole" / "few")
+    assert 12 < ours.circuits_made < whole.circuits_made
+    assert hashes(tmp_path / "few") == hashes(tmp_path / "whole" / "few")
 
 
 def test_duplicates_are_drawn_again_after_an_interruption(device_config, tmp_path):

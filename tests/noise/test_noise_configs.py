@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qmend.circuits.instructions import InstructionTable
-from qmend.noise.config import RandomizedNoise, read_noise
+from qmend.noise.config import RandomizedNoise, WorldsConfig, read_noise
 from qmend.types import QmendError
 
 CONFIGS = {
@@ -16,9 +16,10 @@ CONFIGS = {
     "twirled": read_noise({"name": "surrogate_twirled", "device_seed": 7}),
     "fitted": read_noise({"name": "surrogate_fitted", "gates": {"0-1": {"terms": {"ZZ": 0.1}}}}),
     "randomized": RandomizedNoise(strength=(0.5, 2.0), seed=7),
+    "worlds": WorldsConfig.of(name="worlds", seed=7),
 }
 #: Which of them are drawn anew for another device.
-DRAWN = ("hardware", "twirled", "randomized")
+DRAWN = ("hardware", "twirled", "randomized", "worlds")
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_other_devices_are_drawn_where_the_constants_come_from_a_seed(name):
     config = CONFIGS[name]
     assert config.of_device(2) == config.of_device(2)
     assert (config.of_device(1) != config.of_device(2)) == (name in DRAWN)
-    assert (config.constants == "seed") == (name in DRAWN)
+    assert (config.constants in ("seed", "draw")) == (name in DRAWN)
 
 
 def test_constants_are_the_same_whatever_the_seed_of_the_rest():

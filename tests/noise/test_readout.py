@@ -4,9 +4,11 @@ from functools import reduce
 
 import numpy as np
 import pytest
+import torch
 
 from qmend.devices.calibration import Calibration
-from qmend.noise.readout import apply_readout, readout_matrices
+from qmend.models.physics_perceiver import invert_readout
+from qmend.noise.readout import apply_readout, asymmetric_readout_matrices, readout_matrices
 from qmend.types import QmendError
 
 
@@ -64,3 +66,42 @@ def test_a_missing_readout_error_is_named(algiers):
     plain["qubits"][1]["readout_error"] = None
     with pytest.raises(QmendError, match="lacks readout_error of qubit 1"):
         readout_matrices(Calibration.parse(plain, "x"), (0, 1))
+
+
+def skewed(calibration: Calibration) -> Calibration:
+    """P(1|0) of a third and P(0|1) of five thirds of each readout error."""
+    plain = calibration.model_dump(mode="json")
+    for qubit in plain["qubits"]:
+        error = qubit["readout_error"]
+        qubit["prob_meas1_prep0"], qubit["prob_meas0_prep1"] = error / 3, 5 * error / 3
+    return Calibration.parse(plain, "skewed")
+
+
+def test_asymmetric_matrices_differ_from_their_mean_by_the_bias(algiers):
+    calibration, layout = skewed(algiers.calibration), (5, 0, 3)
+    matrices = asymmetric_readout_matrices(calibration, layout)
+    np.testing.assert_allclose(matrices.sum(axis=1), 1, atol=1e-15)  # of each column
+    assert (matrices >= 0).all()
+    np.testing.assert_allclose(matrices[:, 0, 1] / matrices[:, 1, 0], 5)
+    flipped = matrices[:, ::-1, ::-1]  # the two outcomes exchanged
+    symmetric = readout_matrices(calibration, layout)
+    np.testing.assert_allclose((matrices + flipped) / 2, symmetric, atol=1e-15)
+
+
+def test_a_network_undoes_asymmetric_readout_exactly(matrices, random_distributions):
+    """From the mean error and half the difference of the two; without the bias it can't."""
+    p = random_distributions(7, 4)
+    noisy, up, down = apply_readout(p, matrices), matrices[:, 1, 0], matrices[:, 0, 1]
+    error, bias = (torch.tensor(np.tile(x, (7, 1))) for x in ((up + down) / 2, (down - up) / 2))
+    undone = invert_readout(torch.tensor(noisy), error, bias)
+    np.testing.assert_allclose(undone.numpy(), p, atol=1e-13)
+    assert np.abs(invert_readout(torch.tensor(noisy), error).numpy() - p).max() > 1e-3
+    none = invert_readout(torch.tensor(noisy), error, torch.zeros_like(bias))
+    np.testing.assert_array_equal(none.numpy(), invert_readout(torch.tensor(noisy), error).numpy())
+
+
+def test_a_missing_probability_of_readout_is_named(algiers):
+    plain = skewed(algiers.calibration).model_dump(mode="json")
+    plain["qubits"][1]["prob_meas0_prep1"] = None
+    with pytest.raises(QmendError, match="lacks prob_meas0_prep1 of qubit 1"):
+        asymmetric_readout_matrices(Calibration.parse(plain, "x"), (0, 1))

@@ -13,7 +13,7 @@ from qmend.config.quoting import quoted, quoted_ids
 from qmend.tracking.location import store_root
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
-BENCHMARKS = ("simulator", "datagen", "data", "training", "tuning", "scaling", "startup")
+BENCHMARKS = ("simulator", "datagen", "worlds", "data", "training", "tuning", "scaling", "startup")
 
 
 def has_benchmarks() -> bool:
@@ -287,10 +287,11 @@ COMMANDS: tuple[Command, ...] = (
         "measure speed as a ratio against the alternative; needs a checkout",
         "qmend bench simulator --circuits 300 --repeats 5",
         notes=(
-            "simulator (against Aer), datagen (against plain Qiskit), data (encoding and loading,",
-            "against plain loops and pyarrow), training (against a bare PyTorch loop), tuning (a",
-            "search against its trials alone), scaling (a plot), startup (the first word of each",
-            "command against bare imports). The last line of output is one JSON object.",
+            "simulator (against Aer), datagen (against plain Qiskit), worlds (circuits measured in",
+            "new worlds, against new circuits), data (encoding and loading, against plain loops",
+            "and pyarrow), training (against a bare PyTorch loop), tuning (a search against its",
+            "trials alone), scaling (a plot), startup (the first word of each command against",
+            "bare imports). The last line of output is one JSON object.",
         ),
         options=(
             Option("what", choices=BENCHMARKS, metavar="|".join(BENCHMARKS), help="see above"),

@@ -35,11 +35,27 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
     "loss": {"improved": "not_improved"},
     "online": {"worlds": "randomized"},
 }
-#: (section, key) -> the value that means the same as the key's absence.
+#: (section, key) -> the value that means the same as the key's absence. A section ``noise/aer`` is
+#: one whose ``name`` is ``aer``.
 ADDED: dict[tuple[str, str], Any] = {
     ("", "train_circuits"): None,
+    ("", "force"): False,
+    ("fine_tune", "replay"): 3,
     ("dataset", "twirling"): {"randomizations": 0},
     ("dataset", "measured_qubits"): None,
+    ("dataset", "qubits"): None,
+    ("noise/surrogate_hardware", "asymmetric_readout"): False,
+    ("noise/surrogate_hardware", "hidden_gates"): 0.0,
+    ("noise/surrogate_twirled", "asymmetric_readout"): False,
+    ("noise/surrogate_twirled", "hidden_gates"): 0.0,
+    ("calibrations/randomized", "reported"): {
+        "exact": 1.0,
+        "perturbed": 0.0,
+        "stale": 0.0,
+        "missing": 0.0,
+        "perturbed_sigma": 0.2,
+        "stale_sigma": 0.5,
+    },
 }
 #: First way to choose a config of a group -> the present way.
 RENAMED_GROUPS: dict[str, str] = {
@@ -77,7 +93,7 @@ def current_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]
             values = RENAMED_VALUES.get((section, key), {})
             translated[key] = values.get(value, value) if isinstance(value, str) else value
     for (place, key), before in ADDED.items():
-        if place == section:
+        if place in _places(section, config):
             translated.setdefault(key, before)
     return translated
 
@@ -91,7 +107,8 @@ def current_params(params: Mapping[str, str]) -> dict[str, str]:
     sections = {"", *(key.rpartition(".")[0] for key in translated)}
     for (place, key), before in ADDED.items():
         for section in sections:
-            if section.rpartition(".")[2] == place:
+            last, kind = section.rpartition(".")[2], {"name": translated.get(f"{section}.name")}
+            if place in _places(last, kind):
                 for name, value in flatten({key: before}).items():
                     translated.setdefault(f"{section}.{name}".lstrip("."), str(value))
     return translated
@@ -105,7 +122,8 @@ def stable_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
     """
     translated: dict[str, Any] = {}
     for key, value in config.items():
-        if (section, key) in ADDED and ADDED[section, key] == value:
+        places = _places(section, config)
+        if any((place, key) in ADDED and ADDED[place, key] == value for place in places):
             continue
         name = _FIRST_NAMES.get((section, key), key)
         if isinstance(value, Mapping):
@@ -114,6 +132,11 @@ def stable_form(config: Mapping[str, Any], section: str = "") -> dict[str, Any]:
             values = {new: old for old, new in RENAMED_VALUES.get((section, key), {}).items()}
             translated[name] = values.get(value, value) if isinstance(value, str) else value
     return translated
+
+
+def _places(section: str, config: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the sections of ``ADDED`` that a config under a key belongs to."""
+    return section, f"{section}/{config.get('name')}"
 
 
 def present_key(key: str) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration, lacking_values
-from qmend.gates import GATES
+from qmend.gates import GATE_CODE, GATES
 from qmend.noise.readout import readout_matrices
-from qmend.types import FloatArray, IntArray, QmendError
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 #: A distribution whose sum is further than this from 1 is refused.
 NORMALISATION_TOLERANCE = 1e-6
@@ -32,6 +32,11 @@ class CircuitBatch:
         calibrations: the snapshots in use, one for each chain where several share one.
         calibration_index: (N,) which of ``calibrations`` each circuit ran under.
         measured: (N, m) chain position behind each classical bit.
+        executed: (N,) whether a circuit has the gates that ran, not those that were submitted;
+            None: all have.
+        filled: (N, 3) whether means stand in for values of gates, waits and readout, see
+            :func:`missing_sources`; None: none do.
+        numbers: (N, 9) of the device, from references; None: there are none.
     """
 
     instructions: InstructionTable
@@ -41,6 +46,9 @@ class CircuitBatch:
     calibrations: tuple[Calibration, ...]
     calibration_index: IntArray
     measured: IntArray
+    executed: AnyArray | None = None
+    filled: AnyArray | None = None
+    numbers: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = self.instructions.n_qubits
@@ -96,6 +104,9 @@ class CircuitBatch:
             self.calibrations,
             self.calibration_index[index],
             self.measured[index],
+            None if self.executed is None else self.executed[index],
+            None if self.filled is None else self.filled[index],
+            None if self.numbers is None else self.numbers[index],
         )
 
 
@@ -122,11 +133,49 @@ def fill_missing(batch: CircuitBatch, mean: MeanCalibration) -> Filled:
     filled = [mean.fill(calibration) for calibration in batch.calibrations]
     counts = np.array([count for _, count in filled], dtype=np.int64)
     used = np.unique(batch.calibration_index)
+    missing = np.zeros((len(batch), 3), dtype=bool) if batch.filled is None else batch.filled.copy()
+    for k in used.tolist():
+        rows = np.flatnonzero(batch.calibration_index == k)
+        table, measured = batch.instructions.select(rows), batch.measured[rows]
+        missing[rows] |= missing_sources(table, batch.calibrations[k], batch.layouts[k], measured)
     return Filled(
-        replace(batch, calibrations=tuple(calibration for calibration, _ in filled)),
+        replace(
+            batch, calibrations=tuple(calibration for calibration, _ in filled), filled=missing
+        ),
         int((counts[batch.calibration_index] > 0).sum()),
         int(counts[used].sum()),
     )
+
+
+def missing_sources(
+    table: InstructionTable, calibration: Calibration, layout: Sequence[int], measured: IntArray
+) -> AnyArray:
+    """(N, 3) whether a calibration lacks values of each circuit's gates, waits and readout.
+
+    Gates miss an error of a gate in use, waits a length of one or a T1 or T2 of the chain, readout
+    that of a measured qubit.
+
+    Args:
+        layout: physical qubits of the chain.
+        measured: (N, m) chain positions of each circuit's measured qubits.
+    """
+    qubits = [calibration.qubit(q) for q in layout]
+    position = {physical: k for k, physical in enumerate(layout)}
+    shape = (len(GATES), table.n_qubits, table.n_qubits + 1)
+    # Position -1, no second qubit, is the last column.
+    lacks = np.zeros((2, *shape), dtype=bool)
+    for gate in calibration.gates:
+        if gate.gate in GATE_CODE and all(q in position for q in gate.qubits):
+            first, second = [*(position[q] for q in gate.qubits), -1][:2]
+            place = (GATE_CODE[gate.gate], first, second)
+            lacks[(slice(None), *place)] = gate.error is None, gate.length_ns is None
+    used = lacks[:, table.gate, table.first, table.second]
+    missing = np.zeros((len(table), 3), dtype=bool)
+    for source in (0, 1):
+        np.logical_or.at(missing[:, source], table.circuit_index, used[source])
+    missing[:, 1] |= any(q.t1_us is None or q.t2_us is None for q in qubits)
+    missing[:, 2] = np.array([q.readout_error is None for q in qubits])[measured].any(axis=1)
+    return missing
 
 
 def missing_values(batch: CircuitBatch) -> set[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from qmend.circuits.families import Family, build_family
@@ -15,6 +16,12 @@ from qmend.config.spellings import current_form, stable_form
 from qmend.devices.device import DeviceConfig
 from qmend.devices.snapshots import CalibrationsConfig
 from qmend.noise.config import AnyNoise, NoiseConfig, read_noise
+from qmend.portable import exp, log
+from qmend.types import QmendError
+
+Shots = Annotated[int, Field(ge=1)]
+#: Ends the key of a job's random numbers; those of circuits have no such end.
+_SIZE, _SHOTS, _MEASURED = (0, 0, 4), (0, 0, 5), (0, 0, 3)
 
 
 class CompilerConfig(ConfigModel):
@@ -71,9 +78,11 @@ class DatasetConfig(ConfigModel):
         circuits: rows in all, a multiple of ``job_size``.
         job_size: circuits a job; splits are by job.
         jobs_per_shard: jobs a Parquet file, the unit that a killed generation resumes from.
-        shots: a circuit.
-        measured_qubits: least and greatest number of measured qubits, drawn for each job; which,
-            for each circuit. None: all are measured.
+        qubits: numbers of qubits, of which each job draws one for its circuits, the first of the
+            layout; the more often one is listed, the likelier. None: the family's.
+        shots: a circuit; or least and greatest number, drawn for each job, log-uniform.
+        measured_qubits: least and greatest number of measured qubits, drawn for each job and at
+            most its number of qubits; which, for each circuit. None: all are measured.
         seed: every circuit has its own, derived from this one.
         calibrations: the snapshots that jobs cycle through.
     """
@@ -83,7 +92,8 @@ class DatasetConfig(ConfigModel):
     circuits: int = Field(ge=1)
     job_size: int = Field(ge=1)
     jobs_per_shard: int = Field(ge=1)
-    shots: int = Field(ge=1)
+    qubits: tuple[Annotated[int, Field(ge=1)], ...] | None
+    shots: Shots | tuple[Shots, Shots]
     measured_qubits: tuple[int, int] | None
     seed: int = Field(ge=0)
     compiler: CompilerConfig
@@ -116,11 +126,21 @@ class DatasetConfig(ConfigModel):
 
     @model_validator(mode="after")
     def _twirling(self) -> Self:
-        if self.twirling.randomizations > self.shots:
+        least, most = self.shots_range
+        if not least <= most:
+            raise ValueError(f"shots must be a number or [least, most], not [{least}, {most}]")
+        if self.twirling.randomizations > least:
             raise ValueError(
                 f"twirling.randomizations ({self.twirling.randomizations}) share the shots of a "
-                f"circuit, of which there are fewer ({self.shots}); raise shots"
+                f"circuit, of which there are fewer ({least}); raise shots"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _sizes(self) -> Self:
+        n = self.family.n_qubits
+        if self.qubits is not None and max(self.qubits, default=0) != n:
+            raise ValueError(f"the largest of qubits must be {n}, the family's n_qubits")
         return self
 
     @model_validator(mode="after")
@@ -142,8 +162,54 @@ class DatasetConfig(ConfigModel):
     def measured_sizes(self) -> list[int]:
         """Numbers of qubits that a job may measure, ascending."""
         n = self.family.n_qubits
-        least, most = self.measured_qubits or (n, n)
-        return list(range(least, most + 1))
+        if self.measured_qubits is None:
+            return [n] if self.qubits is None else sorted(set(self.qubits))
+        least, most = self.measured_qubits
+        fewest = n if self.qubits is None else min(self.qubits)
+        return list(range(min(least, fewest), most + 1))
+
+    @property
+    def shots_range(self) -> tuple[int, int]:
+        """Least and greatest number of shots."""
+        return self.shots if isinstance(self.shots, tuple) else (self.shots, self.shots)
+
+    def fixed_shots(self) -> int:
+        """Return the number of shots of every circuit.
+
+        Raises:
+            QmendError: if it is drawn.
+        """
+        if isinstance(self.shots, tuple):
+            raise QmendError(
+                f"dataset.shots={list(self.shots)} is a range, and one number is needed here; give "
+                "one."
+            )
+        return self.shots
+
+    def draw_n_qubits(self, job: int) -> int:
+        """Draw the number of qubits of a job's circuits."""
+        if self.qubits is None:
+            return self.family.n_qubits
+        return int(self._generator(job, _SIZE).choice(self.qubits))
+
+    def draw_n_measured(self, job: int) -> int:
+        """Draw the number of qubits that a job's circuits measure."""
+        n = self.draw_n_qubits(job)
+        if self.measured_qubits is None:
+            return n
+        least, most = self.measured_qubits
+        return min(n, int(self._generator(job, _MEASURED).choice(range(least, most + 1))))
+
+    def draw_shots(self, job: int) -> int:
+        """Draw the number of shots of a job's circuits."""
+        least, most = self.shots_range
+        if least == most:
+            return least
+        share = self._generator(job, _SHOTS).random()
+        return round(least * float(exp(share * log(most / least))))
+
+    def _generator(self, job: int, key: tuple[int, ...]) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(job, *key)))
 
 
 class ImportedDatasetConfig(ConfigModel):

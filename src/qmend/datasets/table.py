@@ -295,12 +295,15 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
         shots=shots,
         layouts=tuple(layout for *_, layout in position),
         calibrations=tuple(
-            _unknown(device, layout, instructions.select(np.flatnonzero(calibration_index == k)))
+            unknown_calibration_of(
+                device, layout, instructions.select(np.flatnonzero(calibration_index == k))
+            )
             if name is None
             else calibrations[name].restrict(layout)
             for (name, device, layout), k in position.items()
         ),
         calibration_index=calibration_index,
+        executed=np.array(table["circuit_stage"].to_pylist()) == "executed",
         measured=measured,
     )
     return LabelledCircuits(
@@ -315,7 +318,9 @@ def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
     )
 
 
-def _unknown(device: str, layout: tuple[int, ...], circuits: InstructionTable) -> Calibration:
+def unknown_calibration_of(
+    device: str, layout: tuple[int, ...], circuits: InstructionTable
+) -> Calibration:
     """Make a calibration without values for rows that have none."""
     two = circuits.second >= 0
     columns = (circuits.gate[two], circuits.first[two], circuits.second[two])

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.devices.drawn import DrawnCalibrations
 from qmend.portable import exp, log, standard_normal
 from qmend.types import FloatArray
 
@@ -20,7 +20,7 @@ _T1, _T2, _READOUT, _FREQUENCY, _ONE_QUBIT, _PAIR = range(6)
 _STREAMS = 0xD81F7  # apart from all else that is drawn from the same seed
 
 
-class DriftConfig(ConfigModel):
+class DriftConfig(DrawnCalibrations):
     """``conf/dataset/calibrations/drift.yaml``: Ornstein-Uhlenbeck processes around a snapshot.
 
     The first calibration is the snapshot itself, at its own time; the k-th follows ``k *

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration, GateCalibration, QubitCalibration
+from qmend.devices.drawn import DrawnCalibrations
 from qmend.portable import exp, log, standard_normal
 
 # A stream of random numbers for each device and each of these, tied to physical qubits.
-_DEVICE, _QUBIT, _PAIR = range(3)
+_DEVICE, _QUBIT, _PAIR, _REPORT = range(4)
 _STREAMS = 0xDE71CE  # apart from all else that is drawn from the same seed
+
+
+_TIMES = ("t1_us", "t2_us")
+#: Whose mean is the readout error.
+_ASSIGNMENT = ("prob_meas0_prep1", "prob_meas1_prep0")
 
 
 def _ascending(value: tuple[float, float]) -> tuple[float, float]:
@@ -27,7 +33,74 @@ def _ascending(value: tuple[float, float]) -> tuple[float, float]:
 Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 
 
-class RandomizedConfig(ConfigModel):
+class ReportedConfig(ConfigModel):
+    """Shares of the devices by what their calibrations show of their values.
+
+    Attributes:
+        exact: they show them.
+        perturbed, stale: each T1, T2, gate error and readout error times e^(sigma N(0, 1)), and
+            with the last both of its probabilities.
+        missing: nothing.
+        perturbed_sigma, stale_sigma: of the two.
+    """
+
+    exact: float = Field(ge=0, le=1)
+    perturbed: float = Field(ge=0, le=1)
+    stale: float = Field(ge=0, le=1)
+    missing: float = Field(ge=0, le=1)
+    perturbed_sigma: float = Field(ge=0)
+    stale_sigma: float = Field(ge=0)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate dataset/calibrations=randomized", "dataset.calibrations.reported")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.exact + self.perturbed + self.stale + self.missing
+        if not abs(total - 1.0) <= 1e-9:
+            raise ValueError(f"exact + perturbed + stale + missing must be 1, not {total:g}")
+        return self
+
+    def report(self, calibration: Calibration, seed: int, number: int) -> Calibration | None:
+        """Draw the calibration that a device shows; None if it shows nothing.
+
+        Args:
+            number: of the device.
+        """
+        rng = _stream(seed, _REPORT, number)
+        kind = float(rng.random())
+        if kind < self.exact:
+            return calibration
+        if kind >= 1 - self.missing:
+            return None
+        rough = kind < self.exact + self.perturbed
+        sigma = self.perturbed_sigma if rough else self.stale_sigma
+
+        def show(item: Any, fields: Sequence[str]) -> Any:
+            factors = exp(sigma * standard_normal(rng, len(fields))).tolist()
+            shown = {}
+            for name, factor in zip(fields, factors, strict=True):
+                value = getattr(item, name)
+                if value:
+                    shown[name] = value * factor if name in _TIMES else min(value * factor, 0.5)
+            if "readout_error" in shown:
+                moved = shown["readout_error"] / item.readout_error
+                for name in _ASSIGNMENT:
+                    value = getattr(item, name)
+                    shown[name] = None if value is None else value * moved
+            return item.model_copy(update=shown)
+
+        shown = (*_TIMES, "readout_error")
+        return Calibration(
+            device=calibration.device,
+            time=calibration.time,
+            qubits=tuple(show(qubit, shown) for qubit in calibration.qubits),
+            gates=tuple(show(gate, ("error",)) for gate in calibration.gates),
+        )
+
+
+class RandomizedConfig(DrawnCalibrations):
     """``conf/dataset/calibrations/randomized.yaml``: plausible devices that have never existed.
 
     Each device has its own level of every property, log-uniform in a range; a qubit's or
@@ -51,6 +124,7 @@ class RandomizedConfig(ConfigModel):
         readout_ratio: of P(0|1) / P(1|0).
         frequency_ghz: of the qubit frequency, GHz.
         one_qubit_length_ns, two_qubit_length_ns, readout_length_ns: of durations, ns.
+        reported: how far the calibrations of a dataset show these values.
     """
 
     name: Literal["randomized"]
@@ -65,6 +139,7 @@ class RandomizedConfig(ConfigModel):
     one_qubit_length_ns: Range
     two_qubit_length_ns: Range
     readout_length_ns: Range
+    reported: ReportedConfig
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
@@ -72,7 +147,14 @@ class RandomizedConfig(ConfigModel):
 
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of other devices, named after the base and an hour apart."""
-        return tuple(_device(self, base, seed, k) for k in range(self.devices))
+        return tuple(self.device(base, seed, k) for k in range(self.devices))
+
+    def device(self, base: Calibration, seed: int, number: int) -> Calibration:
+        """Draw the calibration of one device."""
+        return _device(self, base, seed, number)
+
+    def report(self, calibration: Calibration, seed: int, number: int) -> Calibration | None:
+        return self.reported.report(calibration, seed, number)
 
 
 #: Standard deviation of the logarithm among a device's qubits, and among its pairs.

@@ -12,13 +12,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from qmend.config.model import ConfigModel
 from qmend.devices.calibration import Calibration
+from qmend.devices.drawn import DrawnCalibrations
 from qmend.devices.drift import DriftConfig
 from qmend.devices.randomized import RandomizedConfig
 
 
-class SnapshotConfig(ConfigModel):
+class SnapshotConfig(DrawnCalibrations):
     """``conf/dataset/calibrations/snapshot.yaml``: the device's own snapshot and no other."""
 
     name: Literal["snapshot"] = "snapshot"

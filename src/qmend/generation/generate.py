@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -26,7 +27,7 @@ from qmend.datasets.manifest import (
     damaged_files,
     read_manifest,
 )
-from qmend.datasets.schema import instruction_table
+from qmend.datasets.schema import SCHEMA, instruction_table
 from qmend.datasets.shards import (
     RECIPE_KEY,
     SHARD,
@@ -106,7 +107,7 @@ def generate(
             if left not in expected:
                 left.unlink()
         made = _make_shards(dataset, device, folder, sha, splits, workers, progress, ray_address)
-        write_calibrations(folder, setup.calibrations)
+        write_calibrations(folder, setup.all_reported())
         manifest = complete_dataset(
             folder, dataset.name, "simulated", recipe, _shard_paths(dataset, folder)
         )
@@ -162,16 +163,17 @@ def _make_shards(
     ray_address: str | None,
 ) -> int:
     paths = _shard_paths(dataset, folder)
-    todo = [k for k, path in enumerate(paths) if not is_intact(path, sha)]
-    done = dataset.circuits - sum(
-        len(_jobs_of(dataset, shard)) * dataset.job_size for shard in todo
-    )
+    todo: set[int] = set()  # jobs
+    attempts: _Attempts = defaultdict(Counter)
+    for k, path in enumerate(paths):
+        if not is_intact(path, sha):
+            todo.update(_jobs_of(dataset, k))
+            continue
+        for job, index, count in json.loads(shard_marks(path).get(_ATTEMPTS_KEY, b"[]")):
+            attempts[job][index] = count
+    done = dataset.circuits - len(todo) * dataset.job_size
     made = 0
     progress(done, dataset.circuits)
-    attempts: _Attempts = defaultdict(Counter)
-    for k in set(range(len(paths))) - set(todo):
-        for job, index, count in json.loads(shard_marks(paths[k]).get(_ATTEMPTS_KEY, b"[]")):
-            attempts[job][index] = count
     # Duplicates are looked for also where all shards exist: a kill may have come before.
     todo = todo or _redraw_duplicates(dataset, paths, attempts)
     if not todo:
@@ -179,9 +181,7 @@ def _make_shards(
     with start_runner(workers, ray_address) as run:
         while todo:
             tasks = [
-                JobTask(dataset, device, job, splits[job], attempts[job])
-                for shard in todo
-                for job in _jobs_of(dataset, shard)
+                JobTask(dataset, device, job, splits[job], attempts[job]) for job in sorted(todo)
             ]
             parts: dict[int, pa.Table] = {}
             for job, table in run(tasks):
@@ -191,7 +191,9 @@ def _make_shards(
                 progress(done, dataset.circuits)
                 shard = job // dataset.jobs_per_shard
                 jobs = _jobs_of(dataset, shard)
-                if all(j in parts for j in jobs):
+                if all(j in parts for j in todo.intersection(jobs)):
+                    if not todo.issuperset(jobs):
+                        parts = _stored_jobs(dataset, paths[shard], jobs) | parts
                     whole = pa.concat_tables([parts.pop(j) for j in jobs])
                     _write_shard(paths[shard], whole, sha, {j: attempts[j] for j in jobs})
             todo = _redraw_duplicates(dataset, paths, attempts)
@@ -201,6 +203,12 @@ def _make_shards(
 def _jobs_of(dataset: DatasetConfig, shard: int) -> range:
     first = shard * dataset.jobs_per_shard
     return range(first, min(first + dataset.jobs_per_shard, dataset.jobs))
+
+
+def _stored_jobs(dataset: DatasetConfig, path: Path, jobs: range) -> dict[int, pa.Table]:
+    """Read the rows of each job of a shard, by its number."""
+    rows, size = pq.read_table(path).cast(SCHEMA), dataset.job_size
+    return {job: rows.slice(k * size, size) for k, job in enumerate(jobs)}
 
 
 def _refuse_other_shards(folder: Path, sha: str) -> None:
@@ -226,23 +234,28 @@ def _write_shard(
     write_shard(path, table, marks)
 
 
-def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> list[int]:
-    """Count one more attempt for each duplicate; return the shards to be made again."""
+def _redraw_duplicates(dataset: DatasetConfig, paths: list[Path], attempts: _Attempts) -> set[int]:
+    """Count one more attempt for each duplicate; return the jobs to be made again."""
     ids: list[str] = []
     for path in paths:
-        column = pq.read_table(path, columns=["instructions"])["instructions"]
-        ids += instruction_table(column, dataset.family.n_qubits).circuit_ids()
+        table = pq.read_table(path, columns=["instructions", "n_qubits"])
+        sizes = np.asarray(table["n_qubits"])
+        names = np.empty(len(sizes), dtype=object)
+        for n in np.unique(sizes):
+            column = table["instructions"].filter(pa.array(sizes == n))
+            names[sizes == n] = instruction_table(column, int(n)).circuit_ids()
+        ids += names.tolist()
     seen: Counter[str] = Counter()
-    shards = set()
+    jobs = set()
     for row, name in enumerate(ids):
         seen[name] += 1
         if seen[name] > 1:
             job, index = divmod(row, dataset.job_size)
             attempts[job][index] += 1
-            shards.add(job // dataset.jobs_per_shard)
+            jobs.add(job)
             if attempts[job][index] > MAX_REDRAWS:
                 raise QmendError(
                     f"The family {dataset.family.name!r} has too few different circuits for "
                     f"dataset.circuits={dataset.circuits}; ask for fewer."
                 )
-    return sorted(shards)
+    return jobs

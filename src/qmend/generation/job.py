@@ -28,7 +28,7 @@ from qmend.types import FloatArray, IntArray, QmendError, Split
 #: Largest difference allowed between the distributions of a source circuit and of the compiled
 #: one, whose angles are rounded to steps of 5.7e-12.
 LABEL_TOLERANCE = 1e-9
-#: Ends the keys of random numbers that say what is measured; those of circuits have no such end.
+#: Ends the keys of random numbers that say which qubits are measured.
 _MEASURED = (0, 0, 3)
 #: Redraws of one circuit, after which its family counts as exhausted.
 MAX_REDRAWS = 100
@@ -56,6 +56,7 @@ class DrawnJob:
 
     Attributes:
         seeds: of each circuit.
+        families: (N,) names.
         params: (N,) JSON of the family's parameters.
         table: the compiled circuits, chain order.
         measured: (N, m) chain position behind each classical bit.
@@ -63,6 +64,7 @@ class DrawnJob:
     """
 
     seeds: list[int]
+    families: list[str]
     params: list[str]
     table: InstructionTable
     measured: IntArray
@@ -95,11 +97,13 @@ def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> D
     Raises:
         QmendError: if a label differs from the compiled circuit's own noiseless distribution.
     """
+    setup = setup.of_job(job)
     dataset = setup.dataset
-    seeds, sources = [], []
+    seeds, families, sources = [], [], []
     for index in range(dataset.job_size):
         seeds.append(circuit_seed(dataset.seed, job, index, attempts.get(index, 0)))
         family = dataset.family.stratum(job * dataset.job_size + index)
+        families.append(family.name)
         sources.append(family.draw(np.random.default_rng(seeds[-1])))
     compiled = [setup.compiler(source) for source in sources]
     table = InstructionTable.from_circuits(
@@ -112,16 +116,14 @@ def draw_job(setup: GenerationSetup, job: int, attempts: Mapping[int, int]) -> D
     sources_own = measured_marginals(np.array([s.probabilities() for s in sources]), bits)
     check_labels(ideal, sources_own, f"job {job}", LABEL_TOLERANCE)
     params = [json.dumps(s.params, sort_keys=True) for s in sources]
-    return DrawnJob(seeds, params, table, measured, round_distributions(ideal))
+    return DrawnJob(seeds, families, params, table, measured, round_distributions(ideal))
 
 
 def _measured_bits(dataset: DatasetConfig, job: int, seeds: Sequence[int]) -> IntArray:
     """(N, m) qubits of each source circuit that are measured, ascending; m is one for the job."""
-    n, sizes = dataset.family.n_qubits, dataset.measured_sizes
-    if sizes == [n]:
+    n, m = dataset.family.n_qubits, dataset.draw_n_measured(job)
+    if m == n:
         return np.tile(np.arange(n), (len(seeds), 1))
-    choice = np.random.SeedSequence(dataset.seed, spawn_key=(job, *_MEASURED))
-    m = int(np.random.default_rng(choice).choice(sizes))
     streams = (np.random.default_rng([seed, *_MEASURED]) for seed in seeds)
     return np.array([np.sort(stream.permutation(n)[:m]) for stream in streams])
 
@@ -168,18 +170,18 @@ def make_job(task: JobTask) -> pa.Table:
     by_aer = dataset.simulator == "aer"
     reference = setup.noise(task.job) if by_aer else None
     counts, noisy_exact = simulate_job(drawn, executor, task.job, dataset, reference)
-    calibration = setup.calibration(task.job)
     return job_rows(
-        setup,
+        setup.of_job(task.job),
         drawn,
         counts,
         noisy_exact,
         source="simulated",
         job=task.job,
         job_id=f"{dataset.name}-{task.job:06d}",
-        calibration=calibration,
-        executed_at=calibration.time,
+        calibration=setup.reported(task.job),
+        executed_at=setup.calibration(task.job).time,
         split=task.split,
+        executed=not setup.noise_config(task.job).hides_gates,
     )
 
 
@@ -191,7 +193,7 @@ def simulate_job(
     reference: Executor | None = None,
 ) -> tuple[IntArray, FloatArray]:
     """Simulate drawn circuits; counts and distributions as of :meth:`Execution.sample`."""
-    shots = np.full(len(drawn.seeds), dataset.shots)
+    shots = np.full(len(drawn.seeds), dataset.draw_shots(job))
     randomizations = dataset.twirling.randomizations
     return Execution(
         drawn.table,
@@ -214,9 +216,10 @@ def job_rows(
     source: str,
     job: int,
     job_id: str,
-    calibration: Calibration,
+    calibration: Calibration | None,
     executed_at: datetime,
     split: Split,
+    executed: bool = True,
 ) -> pa.Table:
     """Write a job that ran as rows of the contract.
 
@@ -225,21 +228,25 @@ def job_rows(
         noisy_exact: (N, 2^m) the distributions behind them, None for hardware.
         source: ``simulated`` or ``hardware``.
         job: its number; ``job_id`` is its name.
+        calibration: None if none is known.
+        executed: whether the circuits have the gates that ran.
     """
     chain, size = setup.device, len(drawn.seeds)
     exact = pa.nulls(size, SCHEMA.field("noisy_exact").type)
     columns = {
         "circuit_id": pa.array(drawn.circuit_ids),
-        "family": pa.array([setup.dataset.family.name] * size),
+        "family": pa.array(drawn.families),
         "family_params": pa.array(drawn.params),
         "seed": pa.array(drawn.seeds, pa.int64()),
         "n_qubits": pa.array([chain.n_qubits] * size, pa.int16()),
         "device": pa.array([chain.name] * size),
-        "calibration_id": pa.array([calibration.calibration_id] * size),
+        "calibration_id": pa.array(
+            [None if calibration is None else calibration.calibration_id] * size, pa.string()
+        ),
         "layout": rows_column(np.tile(chain.layout, (size, 1)), pa.int16()),
         "instructions": instructions_column(drawn.table),
         "measured": rows_column(drawn.measured, pa.int16()),
-        "circuit_stage": pa.array(["executed"] * size),
+        "circuit_stage": pa.array(["executed" if executed else "submitted"] * size),
         "depth": pa.array(drawn.table.depth(), pa.int32()),
         "n_two_qubit": pa.array(drawn.table.count(*TWO_QUBIT), pa.int32()),
         "shots": pa.array(counts.sum(axis=1), pa.int64()),

@@ -1,8 +1,9 @@
 """Online simulation: training circuits by the recipe of a dataset, simulated and never stored.
 
 They have the dataset's family, device, compiler and shots, the calibrations that its training
-circuits ran under, and seeds that no circuit of a dataset has. None is in its validation or test
-split.
+circuits ran under, and seeds that no circuit of a dataset has. In worlds each job has a device of
+its own instead. None is in its validation or test split. Circuits can also be those of a recipe's
+own training split, drawn again where no dataset is stored.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
+from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.table import Dataset, LabelledCircuits
+from qmend.datasets.splits import split_jobs
+from qmend.datasets.table import Dataset, LabelledCircuits, unknown_calibration_of
 from qmend.devices.calibration import Calibration
-from qmend.devices.device import DeviceConfig
+from qmend.devices.device import Device, DeviceConfig
+from qmend.devices.randomized import RandomizedConfig
 from qmend.gates import TWO_QUBIT
 from qmend.generation.execution import Execution
 from qmend.generation.job import draw_job_without, simulate_job
 from qmend.generation.setup import GenerationSetup, generation_setup
-from qmend.noise.config import NoiseConfig, RandomizedNoise, read_noise
+from qmend.noise.config import NoiseConfig, RandomizedNoise, WorldsConfig, read_noise
 from qmend.types import IntArray, QmendError
 
 #: First number of the key of :func:`online_seed`; keys of circuits have three numbers, not two.
@@ -43,8 +47,9 @@ class OnlineCircuits:
         noise: that the circuits run under.
         seed: of circuits and shots, see :func:`online_seed`.
         held_out: ids of the instructions of circuits that must not be drawn.
-        resampled: stored circuits, by size, whose noise alone is resampled; empty: new circuits
-            are drawn.
+        resampled: stored circuits, by size, whose noise alone is resampled; empty: circuits are
+            drawn.
+        again: jobs of the recipe whose circuits are drawn again in turn; empty: new ones are drawn.
     """
 
     dataset: DatasetConfig
@@ -54,6 +59,28 @@ class OnlineCircuits:
     seed: int
     held_out: frozenset[str]
     resampled: tuple[LabelledCircuits, ...] = ()
+    again: tuple[int, ...] = ()
+
+    @staticmethod
+    def of_recipe(
+        dataset: DatasetConfig, device: DeviceConfig, noise: NoiseConfig, seed: int
+    ) -> OnlineCircuits:
+        """Simulate the circuits of a recipe's training split, which need not be stored.
+
+        Where the noise is not drawn for each job, these are the rows of the dataset, but for
+        circuits that it drew again as duplicates. Else each job has a noise, and if it has a device
+        of its own, a device that no job of the dataset has.
+
+        Args:
+            seed: of the training.
+        """
+        setup = generation_setup(dataset, device)
+        splits = split_jobs(setup.times(), dataset.split, dataset.seed)
+        train = tuple(job for job, split in enumerate(splits) if split == "train")
+        seed = online_seed(dataset.seed, seed)
+        return OnlineCircuits(
+            dataset, device, setup.calibrations, noise, seed, frozenset(), again=train
+        )
 
     @staticmethod
     def like(
@@ -73,8 +100,21 @@ class OnlineCircuits:
             resample: ``noise``: its own training circuits, simulated under other noise.
 
         Raises:
-            QmendError: for its own noise where it was measured on hardware.
+            QmendError: for its own noise where it was measured on hardware, or where its
+                circuits do not show what the simulation needs.
         """
+        calibrations, own_worlds = dataset.calibrations, _draw_devices(dataset, noise)
+        hidden = isinstance(calibrations, RandomizedConfig) and calibrations.reported.exact < 1
+        if hidden and not own_worlds:
+            raise QmendError(
+                f"Circuits of {stored.folder} do not all show the devices that they ran on; use "
+                "online.noise=dataset with dataset/noise=worlds, which draws other devices."
+            )
+        if dataset.qubits is not None and resample == "circuits" and not own_worlds:
+            raise QmendError(
+                f"Calibrations of {stored.folder} are of the qubits that stored circuits have, and "
+                "new ones may have more; use online.resample=noise."
+            )
         if stored.source != "simulated" and noise.constants == "calibration":
             raise QmendError(
                 f"{stored.folder} was measured on hardware, whose noise no config holds; use "
@@ -114,28 +154,44 @@ class OnlineCircuits:
         """
         if self.resampled:
             return self._resample_noise(number)
-        number += self.dataset.jobs
+        if self.again:
+            job = self.again[number % len(self.again)]
+        else:
+            job = number = number + self.dataset.jobs
         setup = self._setup()
         drawn, _ = draw_job_without(
             setup,
-            number,
+            job,
             lambda ids: [k for k, name in enumerate(ids) if name in self.held_out],
             f"The family {self.dataset.family.name!r} has too few circuits outside the validation "
             "and test splits for online simulation; train on the stored ones.",
         )
-        calibration = setup.calibration(number)
-        noise = self.noise.of_device(number).build(calibration, setup.device.layout)
-        counts, exact = simulate_job(drawn, noise, number, self.dataset)
-        size, shots = len(drawn.seeds), self.dataset.shots
+        calibration = setup.calibration(job)
+        shown: Calibration | None = calibration
+        config, draws_devices = (
+            self.noise.of_device(number),
+            _draw_devices(self.dataset, self.noise),
+        )
+        if self.again:
+            shown = setup.reported(job)
+            config = config if self.noise.constants == "draw" else setup.noise_config(job)
+        setup = setup.of_job(job)
+        size, shots = len(drawn.seeds), setup.dataset.draw_shots(job)
+        noisy = exact = drawn.ideal
+        if not draws_devices:  # else measured below
+            noise = config.build(calibration, setup.device.layout)
+            counts, exact = simulate_job(drawn, noise, job, setup.dataset)
+            noisy = counts / shots
         labelled = LabelledCircuits(
             circuits=CircuitBatch(
                 instructions=drawn.table,
-                noisy=to_chain_order(counts / shots, drawn.measured),
+                noisy=to_chain_order(noisy, drawn.measured),
                 shots=np.full(size, shots, dtype=np.int64),
                 layouts=(setup.device.layout,),
-                calibrations=(calibration,),
+                calibrations=(_show(shown, setup.device, drawn.table),),
                 calibration_index=np.zeros(size, dtype=np.int64),
                 measured=drawn.measured,
+                executed=np.full(size, not config.hides_gates),
             ),
             ideal=to_chain_order(drawn.ideal, drawn.measured),
             noisy_exact=to_chain_order(exact, drawn.measured),
@@ -145,12 +201,14 @@ class OnlineCircuits:
             n_two_qubit=drawn.table.count(*TWO_QUBIT),
             depth=drawn.table.depth(),
         )
+        if draws_devices:
+            labelled = self._measure_again(labelled, number, np.arange(size))
         return [labelled]
 
     def _resample_noise(self, number: int) -> list[LabelledCircuits]:
         """Simulate the next stored circuits under the noise of a new job.
 
-        Their calibrations stay, and so do their encodings.
+        Their calibrations stay, and so do their encodings, unless each job has a device of its own.
         """
         size = self.dataset.job_size
         wanted = (number * size + np.arange(size)) % sum(map(len, self.resampled))
@@ -176,32 +234,83 @@ class OnlineCircuits:
         exact = np.empty_like(chosen.ideal)
         counts = np.empty_like(chosen.ideal)
         seeds = [np.random.SeedSequence([self.seed, number, row]) for row in places.tolist()]
+        config = self.noise.of_device(number)
+        true, executed = circuits.calibrations, np.full(len(circuits), not config.hides_gates)
+        if _draw_devices(self.dataset, self.noise):
+            true, circuits = self._on_new_device(circuits, number)
         for k in np.unique(circuits.calibration_index):
             at = np.flatnonzero(circuits.calibration_index == k)
-            calibration, layout = circuits.chains[k]
-            noise = self.noise.of_device(number).build(calibration, layout)
             counts[at], exact[at] = Execution(
                 circuits.instructions.select(at),
                 circuits.positions[at],
                 [seeds[row] for row in at],
                 circuits.shots[at],
-                noise,
+                config.build(true[k], circuits.layouts[k]),
                 number,
                 self.dataset.twirling.randomizations,
             ).sample()
+        noisy = counts / circuits.shots[:, None]
         return replace(
             chosen,
-            circuits=replace(circuits, noisy=counts / circuits.shots[:, None]),
+            circuits=replace(circuits, noisy=noisy, executed=executed),
             noisy_exact=exact,
-            job_id=np.full(len(chosen), f"resampled-{number:06d}"),
+            job_id=np.full(len(chosen), f"online-{number:06d}"),
             job=np.full(len(chosen), number),
         )
 
+    def _on_new_device(
+        self, circuits: CircuitBatch, number: int
+    ) -> tuple[tuple[Calibration, ...], CircuitBatch]:
+        """Draw the device of a new job, and the shots.
+
+        Returns:
+            Its true calibration on each layout, and the circuits with what they show of it.
+        """
+        config, size = self.dataset.calibrations, len(circuits)
+        assert isinstance(config, RandomizedConfig)
+        base = generation_setup(self.dataset, self.device).device.calibration
+        true = config.device(base, self.seed, number)
+        shown = config.report(true, self.seed, number)
+        layouts = tuple(dict.fromkeys(circuits.layouts))
+        index = np.array([layouts.index(layout) for layout in circuits.layouts])
+        place = index[circuits.calibration_index]
+        calibrations = [
+            unknown_calibration_of(
+                base.device, layout, circuits.instructions.select(np.flatnonzero(place == k))
+            )
+            if shown is None
+            else shown.restrict(layout)
+            for k, layout in enumerate(layouts)
+        ]
+        shots = self.dataset.model_copy(update={"seed": self.seed}).draw_shots(number)
+        return (true,) * len(layouts), replace(
+            circuits,
+            shots=np.full(size, shots),
+            layouts=layouts,
+            calibrations=tuple(calibrations),
+            calibration_index=place,
+        )
+
     def _setup(self) -> GenerationSetup:
-        """Return the dataset's setup with the seed and the calibrations of these circuits."""
-        dataset = self.dataset.model_copy(update={"seed": self.seed})
+        """Return the dataset's setup with what these circuits have of their own."""
         setup = generation_setup(self.dataset, self.device)
+        if self.again:
+            own = self.dataset.model_copy(update={"noise": self.noise})
+            return replace(setup, dataset=own)
+        dataset = self.dataset.model_copy(update={"seed": self.seed})
         return replace(setup, dataset=dataset, calibrations=self.calibrations)
+
+
+def _show(shown: Calibration | None, device: Device, circuits: InstructionTable) -> Calibration:
+    """Return what circuits show of a calibration; None: nothing."""
+    if shown is None:
+        return unknown_calibration_of(device.name, device.layout, circuits)
+    return shown
+
+
+def _draw_devices(dataset: DatasetConfig, noise: NoiseConfig) -> bool:
+    """Say whether each job has a device of its own."""
+    return isinstance(dataset.calibrations, RandomizedConfig) and isinstance(noise, WorldsConfig)
 
 
 def online_seed(dataset: int, training: int) -> int:
@@ -232,6 +341,8 @@ def online_noise(
     if choice == "dataset":
         if dataset.noise.constants == "calibration":
             return dataset.noise
+        if isinstance(dataset.noise, WorldsConfig):
+            return dataset.noise.model_copy(update={"seed": online_seed(dataset.seed, seed)})
         raise QmendError(
             f"online.noise=dataset would read the constants of {dataset.noise.name} from the "
             "dataset's config, and only training circuits may tell them; use "

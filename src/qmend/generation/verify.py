@@ -16,6 +16,7 @@ from qmend.circuits.statevector import (
 )
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.table import LabelledCircuits, by_size, labelled_rows, read_distributions
+from qmend.devices.imputation import UNKNOWN_TIME
 from qmend.generation.execution import Execution, execution_seed
 from qmend.generation.job import check_labels
 from qmend.generation.setup import generation_setup
@@ -80,10 +81,11 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     config, device = recipe_configs(manifest.recipe)
     setup = generation_setup(config, device)
     for group in groups:
-        ids = [c.calibration_id for c in group.circuits.calibrations]
-        index = group.circuits.calibration_index.tolist()
-        for job, k in zip(group.job.tolist(), index, strict=True):
-            if ids[k] != setup.calibration(job).calibration_id:
+        ran = np.unique(np.stack([group.job, group.circuits.calibration_index], axis=1), axis=0)
+        for job, k in ran.tolist():
+            shown, (own, layout) = setup.reported(job), group.circuits.chains[k]
+            same = own.time == UNKNOWN_TIME if shown is None else own == shown.restrict(layout)
+            if not same:
                 raise QmendError(
                     f"{folder}: a circuit of job {job} names another calibration than the job ran "
                     "under; generate the data again."

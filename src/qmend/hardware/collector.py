@@ -95,7 +95,7 @@ class _Collector:
         self._cancelled: set[int] = set()  # in this call: not submitted again by it
         self._fetched: set[int] = set()
         self._compilations = max(1, self._dataset.twirling.randomizations)  # of each circuit
-        self._shots = self._dataset.shots // self._compilations
+        self._shots = self._dataset.fixed_shots() // self._compilations
         self._counts = {"submitted": 0, "fetched": 0}
         self._refusal: QmendError | None = None
 

@@ -45,11 +45,17 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
             f"dataset.job_size={dataset.job_size}{each} is more than the {MAX_JOB_SIZE} circuits "
             "of a job; choose a smaller one."
         )
-    if randomizations and dataset.shots % randomizations:
+    shots = dataset.fixed_shots()
+    if dataset.qubits is not None:
         raise QmendError(
-            f"dataset.shots={dataset.shots} is no multiple of dataset.twirling.randomizations="
+            "dataset.qubits draws the number of qubits of each job, and a collection has one; use "
+            "dataset.qubits=null."
+        )
+    if randomizations and shots % randomizations:
+        raise QmendError(
+            f"dataset.shots={shots} is no multiple of dataset.twirling.randomizations="
             f"{randomizations}, and all circuits of a job on hardware have equal shots; choose "
-            f"dataset.shots={dataset.shots // randomizations * randomizations}."
+            f"dataset.shots={shots // randomizations * randomizations}."
         )
 
 

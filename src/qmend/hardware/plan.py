@@ -85,7 +85,7 @@ def plan(
         for job in range(min(_SAMPLED_JOBS, dataset.jobs))
     ]
     each, delay = max(1, randomizations), rep_delay(backend)
-    shots, calibration = dataset.shots // each, setup.device.calibration
+    shots, calibration = dataset.fixed_shots() // each, setup.device.calibration
     seconds = sum(
         quantum_seconds(table, measured, calibration, resolved.layout, shots, delay)
         for table, measured in drawn

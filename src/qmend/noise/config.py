@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
 from qmend.config.model import ConfigModel
+from qmend.portable import exp, log
 from qmend.types import QmendError
 
 if TYPE_CHECKING:  # the models load torch, Aer and numba
@@ -46,7 +47,8 @@ class NoiseConfig(ConfigModel, ABC):
 
     name: str
     #: Where its constants come from: the calibration alone, a seed, or a fit to measurements.
-    constants: ClassVar[Literal["calibration", "seed", "fit"]]
+    #: ``draw``: from stated ranges, anew in each job.
+    constants: ClassVar[Literal["calibration", "seed", "fit", "draw"]]
 
     @abstractmethod
     def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
@@ -79,6 +81,11 @@ class NoiseConfig(ConfigModel, ABC):
     def of_device(self, number: int) -> NoiseConfig:
         """Draw the noise of one of many devices; undrawn noise is the same for all."""
         return self
+
+    @property
+    def hides_gates(self) -> bool:
+        """Whether other gates run than a circuit shows."""
+        return False
 
     def same_constants(self, other: NoiseConfig) -> bool:
         """Compare two noises but for the seed of drawn constants."""
@@ -135,6 +142,10 @@ class SurrogateConfig(NoiseConfig):
         idle_zz: of the ZZ between neighbours that are both idle, per us.
         leakage: probability with which a two-qubit gate loses a qubit to a state that reads 1.
         drift: relative standard deviation of every coherent error from job to job.
+        asymmetric_readout: whether P(1|0) and P(0|1) of the calibration differ, in place of their
+            mean for both.
+        hidden_gates: greatest share of two-qubit gates that run three times in place of once; each
+            circuit has its own, uniform from 0.
     """
 
     constants = "seed"
@@ -149,6 +160,8 @@ class SurrogateConfig(NoiseConfig):
     idle_zz: float = Field(0.0, ge=0)
     leakage: float = Field(0.0, ge=0, le=1)
     drift: float = Field(0.3, ge=0)
+    asymmetric_readout: bool = False
+    hidden_gates: float = Field(0.0, ge=0, le=1)
 
     def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
         from qmend.noise.surrogate import SurrogateNoise
@@ -158,6 +171,10 @@ class SurrogateConfig(NoiseConfig):
     def of_device(self, number: int) -> Self:
         """Draw the coherent errors of another device."""
         return self.model_copy(update={"device_seed": self.device_seed + number})
+
+    @property
+    def hides_gates(self) -> bool:
+        return self.hidden_gates > 0
 
     @property
     def description(self) -> str:
@@ -187,8 +204,8 @@ class RandomizedNoise(NoiseConfig):
         seed: of all devices.
     """
 
-    constants = "seed"
-    name: Literal["worlds"] = "worlds"
+    constants = "draw"
+    name: Literal["randomized"] = "randomized"
     strength: tuple[float, float]
     seed: int
 
@@ -201,6 +218,78 @@ class RandomizedNoise(NoiseConfig):
             name="surrogate_hardware",
             device_seed=int(rng.integers(2**63)),
             strength=float(rng.uniform(*self.strength)),
+        )
+
+
+class WorldsConfig(NoiseConfig):
+    """``conf/dataset/noise/worlds.yaml``: surrogate hardware drawn anew in each job.
+
+    Domain randomization. The sizes of coherent errors are those of
+    ``conf/dataset/noise/surrogate_hardware.yaml`` times a strength.
+
+    Attributes:
+        strength: of coherent errors, uniform.
+        coherent_share: of the jobs that have coherent errors.
+        idle_relaxation: factor on the time for which idle qubits relax, log-uniform.
+        leakage: greatest probability of leakage, uniform from 0.
+        asymmetric_readout: see :class:`SurrogateConfig`.
+        hidden_share: of the jobs whose circuits do not show the gates that run.
+        hidden_gates: in these, see :class:`SurrogateConfig`.
+        seed: of all jobs.
+    """
+
+    constants = "draw"
+    name: Literal["worlds"]
+    strength: tuple[float, float]
+    coherent_share: float = Field(ge=0, le=1)
+    idle_relaxation: tuple[Factor, Factor]
+    leakage: float = Field(ge=0, le=1)
+    asymmetric_readout: bool
+    hidden_share: float = Field(ge=0, le=1)
+    hidden_gates: float = Field(ge=0, le=1)
+    seed: int = Field(ge=0)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("generate dataset/noise=worlds", "dataset.noise")
+
+    def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
+        return self.of_device(0).build(calibration, layout)
+
+    def of_device(self, number: int) -> SurrogateConfig:
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(number,)))
+        coherent, hidden = rng.random(2) < (self.coherent_share, self.hidden_share)
+        strength = float(rng.uniform(*self.strength)) if coherent else 0.0
+        least, most = self.idle_relaxation
+        usual = SurrogateConfig(name="surrogate_hardware")
+        return SurrogateConfig(
+            name="surrogate_hardware",
+            device_seed=int(rng.integers(2**63)),
+            idle_relaxation=least * float(exp(rng.random() * log(most / least))),
+            zz=usual.zz * strength,
+            zx=usual.zx * strength,
+            stark=usual.stark * strength,
+            rx=usual.rx * strength,
+            leakage=float(rng.uniform(0, self.leakage)),
+            asymmetric_readout=self.asymmetric_readout,
+            hidden_gates=self.hidden_gates if hidden else 0.0,
+        )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name in ("strength", "idle_relaxation"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise ValueError(f"{name} must be [low, high] with 0 <= low <= high")
+        return self
+
+    @property
+    def description(self) -> str:
+        return (
+            "Simulated noise is a model. This one is surrogate hardware with other constants in "
+            "each job, drawn from wide ranges: relaxation, depolarizing errors, readout, coherent "
+            "errors, loss, and in a part of the jobs two-qubit gates that run and are not shown. "
+            "It resembles hardware in kind, not in detail."
         )
 
 
@@ -296,7 +385,9 @@ class FittedConfig(NoiseConfig):
 
 
 #: Type of a config field that holds any noise of a dataset; ``name`` says which.
-AnyNoise = Annotated[AerNoiseConfig | SurrogateConfig | FittedConfig, Field(discriminator="name")]
+AnyNoise = Annotated[
+    AerNoiseConfig | SurrogateConfig | FittedConfig | WorldsConfig, Field(discriminator="name")
+]
 
 
 def read_noise(values: Any) -> NoiseConfig:

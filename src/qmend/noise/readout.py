@@ -22,6 +22,18 @@ def readout_matrices(calibration: Calibration, layout: Sequence[int]) -> FloatAr
     return np.array([[[1 - e, e], [e, 1 - e]] for e in errors])
 
 
+def asymmetric_readout_matrices(calibration: Calibration, layout: Sequence[int]) -> FloatArray:
+    """(n, 2, 2) matrices as of :func:`readout_matrices`, with P(1|0) and P(0|1) apart.
+
+    Raises:
+        QmendError: if a qubit has no value of the two.
+    """
+    qubits = [calibration.qubit(q) for q in layout]
+    up = np.array([calibration.value(q, "prob_meas1_prep0") for q in qubits])
+    down = np.array([calibration.value(q, "prob_meas0_prep1") for q in qubits])
+    return np.stack([np.stack([1 - up, down], -1), np.stack([up, 1 - down], -1)], axis=1)
+
+
 def apply_readout(probabilities: FloatArray, matrices: FloatArray) -> FloatArray:
     """Apply one 2x2 matrix to each bit of distributions.
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from qmend.circuits.folding import fold_two_qubit_gates
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.gates import GATE_CODE, GATES
@@ -22,6 +23,7 @@ from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
 from qmend.noise.idle_times import TimedChannels
+from qmend.noise.readout import asymmetric_readout_matrices
 from qmend.simulation import channels
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
@@ -107,6 +109,8 @@ class SurrogateNoise(Noise):
 
     @property
     def readout(self) -> FloatArray:
+        if self.config.asymmetric_readout:
+            return asymmetric_readout_matrices(self.device.calibration, self.device.layout)
         return self.device.readout
 
     @cached_property
@@ -155,6 +159,11 @@ class SurrogateNoise(Noise):
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
         """
+        if self.config.hidden_gates:
+            names = [int(name, 16) for name in table.circuit_ids()]
+            keys = [(self.config.device_seed, job, name) for name in names]
+            seeds = [np.random.SeedSequence(key) for key in keys]
+            table = fold_two_qubit_gates(table, self.config.hidden_gates, seeds)
         return self.program_with(table, self.constants(job))
 
     def program_with(self, table: InstructionTable, constants: Constants) -> Program:

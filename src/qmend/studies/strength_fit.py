@@ -71,6 +71,7 @@ def _unmitigated(
 ) -> Statistics:
     dataset = with_value(setup.dataset, hypothesis.scale, value)
     layout = setup.device.layout
+    shots = dataset.fixed_shots()
     ideal, noisy = [], []
     for job, circuits in drawn.items():
         executor = dataset.noise.executor(dataset.simulator, setup.calibration(job), layout)
@@ -78,7 +79,7 @@ def _unmitigated(
         if not hypothesis.permuted:
             exact = to_bit_order(exact, circuits.measured)
         seeds = [np.random.SeedSequence([seed, 1]) for seed in circuits.seeds]
-        noisy.append(sample_counts(exact, dataset.shots, seeds) / dataset.shots)
+        noisy.append(sample_counts(exact, shots, seeds) / shots)
         ideal.append(circuits.ideal)
     p, q = np.concatenate(ideal), np.concatenate(noisy)
     return statistics(p, q, q)

@@ -111,6 +111,14 @@ class Family(ConfigModel):
         """Draw one circuit; the same generator state gives the same circuit."""
         raise TypeError(f"family {self.name!r} does not define draw")
 
+    def of_size(self, n_qubits: int) -> Self:
+        """Return this family on another number of qubits.
+
+        Raises:
+            pydantic.ValidationError: if it has no circuits of that size.
+        """
+        return self.model_validate({**self.model_dump(), "n_qubits": n_qubits})
+
     def stratum(self, index: int) -> Family:
         """Return the family that circuit ``index`` of a dataset is drawn from.
 
