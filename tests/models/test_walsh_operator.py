@@ -9,19 +9,23 @@ import pytest
 import torch
 
 from qmend.encodings import Batch
-from qmend.models.base import Dimensions, build_model, model_config
+from qmend.models.base import Dimensions, build_model, model_config, start_at_zero
 from qmend.models.walsh_operator import WalshOperator
+from qmend.noise.parity_model import ParityLosses, noisy_parities
 from qmend.noise.paths import FEATURES
 from qmend.walsh import walsh_matrix
 
 N = 4
 SIZE = 2**N
-CONFIG = model_config({"name": "walsh_operator", "encoding": "paths", "channels": 6, "blocks": 3})
+SIZES = {"name": "walsh_operator", "channels": 6, "blocks": 3}
+CONFIG = model_config({**SIZES, "encoding": "paths"})
+ON_DEVICES = model_config({**SIZES, "encoding": "device_paths"})
 
 
-def network(n: int = N, trained: bool = True) -> WalshOperator:
+def network(n: int = N, trained: bool = True, device: bool = False) -> WalshOperator:
     torch.manual_seed(3)
-    model = build_model(CONFIG, Dimensions(n, len(FEATURES), 3))
+    config, numbers = (ON_DEVICES, 10) if device else (CONFIG, 0)
+    model = build_model(config, Dimensions(n, len(FEATURES), 3, numbers))
     assert isinstance(model, WalshOperator)
     if trained:
         with torch.no_grad():
@@ -114,3 +118,86 @@ def test_nothing_measured_gives_nothing() -> None:
     given = replace(inputs(readout=0.0), noisy=torch.full((5, SIZE), 1 / SIZE).double())
     out = network()(given)
     torch.testing.assert_close(out, given.noisy, atol=1e-9, rtol=0)
+
+
+# Numbers of the device
+
+
+def on_device(given: Batch, theta: np.ndarray | None = None) -> Batch:
+    """With numbers of the device, theta (B, 4) among them; its bias is 0 by default."""
+    rows = len(given)
+    rng = np.random.default_rng(4)
+    if theta is None:
+        theta = rng.normal(0, 0.3, (rows, 4)) * [1, 1, 1, 0]
+    others = np.column_stack([rng.uniform(0.1, 0.5, (rows, 4)), np.ones((rows, 2))])
+    return replace(given, device=torch.from_numpy(np.column_stack([theta, others])))
+
+
+def test_before_training_it_inverts_the_model_of_parities() -> None:
+    """Gates, waits and asymmetric readout, each with its own factor, undone exactly."""
+    model = network(trained=False, device=True)
+    with torch.no_grad():
+        model.log_counts.fill_(-100.0)
+        model.log_idle.fill_(0.0)
+        model.channel[-1].bias[1:] = torch.tensor([-100.0, 10.0])  # no further error
+    rng = np.random.default_rng(0)
+    ideal, theta = rng.dirichlet(np.ones(SIZE), 5), rng.normal(0, 0.4, (5, 4))
+    given = inputs()
+    readout = torch.from_numpy(rng.uniform(0.01, 0.1, (5, N)))
+    given = replace(given, readout=readout, shots=torch.full((5, 1), 1e12, dtype=torch.float64))
+    walsh = walsh_matrix(N)
+    losses = ParityLosses.of(given.tokens.numpy(), readout.numpy())
+    noisy = torch.from_numpy(noisy_parities(losses, ideal @ walsh, theta) @ walsh / SIZE)
+    out = model(on_device(replace(given, noisy=noisy), theta))
+    np.testing.assert_allclose(out.detach().numpy(), ideal, atol=1e-6)
+    for number in range(4):  # none is without effect
+        other = theta.copy()
+        other[:, number] += 0.3
+        off = model(on_device(replace(given, noisy=noisy), other)).detach().numpy() - ideal
+        assert np.abs(off).max() > 1e-3
+
+
+def test_without_a_word_of_the_device_its_estimate_is_that_of_the_operator_on_paths() -> None:
+    """All four numbers 0, the weights that read the device too, and no learned correction."""
+    plain, device = network(), network(device=True)
+    values = plain.state_dict()
+    features = len(FEATURES)
+    for name, target in device.state_dict().items():
+        source = values[name]
+        if target.shape != source.shape:
+            at = torch.arange(target.shape[1])
+            # Numbers of the device and their doubt come last; in filters, the doubt after nine.
+            new = at >= features + 3 if name.startswith("channel") else at == 9
+            target.zero_()
+            target[:, ~new] = source
+        else:
+            target.copy_(source)
+    for model in (plain, device):  # its outcomes are scaled in another way
+        start_at_zero(model.outward[-1])
+    given = inputs()
+    silent = on_device(given, np.zeros((5, 4)))
+    torch.testing.assert_close(device(silent), plain(given), atol=1e-12, rtol=0)
+    told = on_device(given, np.full((5, 4), 0.3))
+    assert (device(told) - plain(given)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("mask", [1, 6, 15])
+def test_with_numbers_of_the_device_it_commutes_with_flips_if_readout_does(mask: int) -> None:
+    model, given = network(device=True), inputs()
+    flipped = torch.arange(SIZE) ^ mask
+    turned = replace(given, noisy=given.noisy[:, flipped])
+    expected = model(on_device(given))[:, flipped]
+    torch.testing.assert_close(model(on_device(turned)), expected, atol=1e-12, rtol=0)
+    biased = np.array([[0.0, 0.0, 0.0, 0.5]] * 5)
+    apart = model(on_device(turned, biased)) - model(on_device(given, biased))[:, flipped]
+    assert apart.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_with_numbers_of_the_device_the_same_weights_take_any_size(n: int) -> None:
+    """Built for four qubits or for n."""
+    out = network(device=True)(on_device(inputs(n)))
+    torch.testing.assert_close(out.sum(1), torch.ones(5).double(), atol=1e-12, rtol=0)
+    assert out.shape == (5, 2**n)
+    own = network(n, device=True)(on_device(inputs(n)))
+    torch.testing.assert_close(out, own, atol=0, rtol=0)

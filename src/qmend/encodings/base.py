@@ -11,13 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from qmend.datasets.circuits import CircuitBatch, measured_readout, per_calibration
+from qmend.datasets.circuits import (
+    CircuitBatch,
+    fill_missing,
+    measured_readout,
+    per_calibration,
+)
+from qmend.datasets.table import LabelledCircuits
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings.batch import Batch
 from qmend.gates import GATES
 from qmend.registry import Registry
-from qmend.types import AnyArray, FloatArray, QmendError
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 Float32 = NDArray[np.float32]
 
@@ -87,17 +93,23 @@ class Encoding(ABC):
         used = [part.chains[k] for part in parts for k in np.unique(part.calibration_index)]
         once = {(calibration.calibration_id, layout): calibration for calibration, layout in used}
         self.mean_calibration = MeanCalibration.of(once.values())
-        self.standardiser = Standardiser.fit(np.concatenate([self.contexts(p) for p in parts]))
+        filled = [fill_missing(part, self.mean_calibration).circuits for part in parts]
+        self.standardiser = Standardiser.fit(np.concatenate([self.contexts(p) for p in filled]))
         return self
 
     def __call__(
-        self, circuits: CircuitBatch, ideal: FloatArray | None = None, with_tokens: bool = True
+        self,
+        circuits: CircuitBatch,
+        ideal: FloatArray | None = None,
+        with_tokens: bool = True,
+        job: IntArray | None = None,
     ) -> Batch:
         """Encode circuits.
 
         Args:
             ideal: (N, 2^m) their labels.
             with_tokens: False: ``tokens`` and ``mask`` have length 0.
+            job: (N,) of each circuit, whose labelled circuits may be references of each other.
 
         Raises:
             QmendError: if the encoding was not fitted.
@@ -109,6 +121,7 @@ class Encoding(ABC):
         if not with_tokens:
             tokens, mask = tokens[:, :0], mask[:, :0]
         readout = measured_readout(circuits)[:, :, 1, 0]
+        device = self.device(circuits, tokens, ideal, job)
         return Batch(
             tokens=torch.from_numpy(tokens),
             mask=torch.from_numpy(mask),
@@ -116,8 +129,24 @@ class Encoding(ABC):
             noisy=_single(circuits.noisy),
             readout=_single(readout),
             shots=_single(circuits.shots)[:, None],
+            device=None if device is None else _single(device),
             ideal=None if ideal is None else _single(ideal),
         )
+
+    def of_labelled(self, part: LabelledCircuits, with_tokens: bool = True) -> Batch:
+        """Encode training circuits; the means of the encoding stand in for missing values."""
+        circuits = fill_missing(part.circuits, self.mean_calibration).circuits
+        return self(circuits, part.ideal, with_tokens, part.job)
+
+    def device(
+        self,
+        circuits: CircuitBatch,
+        tokens: Float32,
+        ideal: FloatArray | None,
+        job: IntArray | None,
+    ) -> FloatArray | None:
+        """Compute numbers of the device (N, D), for encodings that have any."""
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """Return name, version, standardisation and mean calibration as plain data.

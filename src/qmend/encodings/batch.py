@@ -27,6 +27,8 @@ class Batch:
         noisy: (B, 2^m) measured frequencies.
         readout: (B, m) readout error of each measured qubit.
         shots: (B, 1).
+        device: (B, 10) numbers of the device with their uncertainty, see
+            :mod:`qmend.encodings.device_paths`; None: the encoding has none.
         ideal: (B, 2^m) the labels; None where they are unknown or hidden.
     """
 
@@ -36,6 +38,7 @@ class Batch:
     noisy: Tensor
     readout: Tensor
     shots: Tensor
+    device: Tensor | None = None
     ideal: Tensor | None = None
 
     def __len__(self) -> int:

@@ -29,16 +29,21 @@ class Dimensions:
             training circuits, which decide nothing.
         token: values of a token.
         context: values of a circuit's calibration.
+        device: numbers of the device; 0 where the encoding has none.
     """
 
     n_qubits: int
     token: int
     context: int
+    device: int = 0
 
     @staticmethod
     def of(batch: Batch) -> Dimensions:
         """Read the sizes off encoded circuits."""
-        return Dimensions(batch.readout.shape[1], batch.tokens.shape[2], batch.context.shape[1])
+        device = 0 if batch.device is None else batch.device.shape[1]
+        return Dimensions(
+            batch.readout.shape[1], batch.tokens.shape[2], batch.context.shape[1], device
+        )
 
     @property
     def outcomes(self) -> int:

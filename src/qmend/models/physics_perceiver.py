@@ -120,12 +120,13 @@ class PhysicsPerceiver(Architecture):
         return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
 
-def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
-    """Undo symmetric readout error exactly; the result may be slightly negative.
+def invert_readout(noisy: Tensor, error: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Undo readout error exactly; the result may be slightly negative.
 
     Args:
         noisy: (B, 2^n).
-        error: (B, n) flip probability of each qubit.
+        error: (B, n) mean of each qubit's P(1|0) and P(0|1).
+        bias: (B, n) half of their difference, P(0|1) - P(1|0); None: 0.
     """
     batch, n = error.shape
     out = noisy.reshape(batch, *(2,) * n)
@@ -135,7 +136,11 @@ def invert_readout(noisy: Tensor, error: Tensor) -> Tensor:
         contrast = 1 - 2 * e
         says_nothing = contrast.abs() < _LEAST_CONTRAST
         safe = torch.where(says_nothing, torch.ones_like(contrast), contrast)
-        inverted = ((1 - e) * out - e * out.flip(axis)) / safe
+        inverted = (1 - e) * out - e * out.flip(axis)
+        if bias is not None:  # from the outcome 0 to the outcome 1
+            moved = bias[:, qubit].reshape(batch, *(1,) * n) * (out + out.flip(axis))
+            inverted = inverted + moved * out.new_tensor([-1.0, 1.0]).reshape(2, *(1,) * qubit)
+        inverted = inverted / safe
         # There the matrix has only a pseudo-inverse: both outcomes alike.
         out = torch.where(says_nothing, (out + out.flip(axis)) / 2, inverted)
     return out.reshape(batch, -1)

@@ -28,6 +28,8 @@ _GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
 ]
+#: Contrast of a bit in readout, and undone parity, that uncertain numbers may lead to.
+LEAST_CONTRAST, LARGEST_PARITY = 0.1, 3.0
 #: Number of features of an outcome, and of a parity beside those of its paths.
 _OUTCOME, _PARITY = 8, 9
 
@@ -36,7 +38,7 @@ class WalshOperatorConfig(ModelConfig):
     """``channels`` of each outcome, ``blocks`` of filter and pointwise network."""
 
     name: Literal["walsh_operator"]
-    encoding: Literal["paths"]
+    encoding: Literal["paths", "device_paths"]
     channels: int = Field(ge=1)
     blocks: int = Field(ge=1)
 
@@ -78,19 +80,24 @@ class WalshOperator(Architecture):
     def __init__(self, config: WalshOperatorConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         c, features = config.channels, len(FEATURES)
+        doubt = int(dimensions.device > 0)
         self.log_gates = nn.Parameter(torch.tensor(0.0))
         self.log_idle = nn.Parameter(torch.tensor(-2.0))
         self.log_counts = nn.Parameter(torch.full((len(_COUNTS),), -9.0))
         # More loss, log of the extra variance, logit of the prior variance.
         self.channel = nn.Sequential(
-            nn.Linear(features + dimensions.context, 32), nn.GELU(), nn.Linear(32, 3)
+            nn.Linear(features + dimensions.context + dimensions.device + doubt, 32),
+            nn.GELU(),
+            nn.Linear(32, 3),
         )
         start_at_zero(self.channel[-1])
         with torch.no_grad():
             self.channel[-1].get_parameter("bias").copy_(torch.tensor([0.0, -10.0, -1.0]))
         self.inward = nn.Linear(_OUTCOME, c)
         self.filters = nn.ModuleList(
-            nn.Sequential(nn.Linear(_PARITY + features + c, 32), nn.GELU(), nn.Linear(32, c))
+            nn.Sequential(
+                nn.Linear(_PARITY + doubt + features + c, 32), nn.GELU(), nn.Linear(32, c)
+            )
             for _ in range(config.blocks)
         )
         self.pointwise = nn.ModuleList(
@@ -111,14 +118,31 @@ class WalshOperator(Architecture):
         # A batch of circuits without any gate has no tokens: zeros stand for them.
         paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^m, F)
         scaled = torch.log1p(paths)
-        context = batch.context[:, None].expand(-1, size, -1)
-        loss, variance, prior = self.channel(torch.cat([scaled, context], -1)).unbind(-1)
+        device = batch.context.new_zeros(len(batch), 8) if batch.device is None else batch.device
+        numbers, doubts = device[:, :4], device[:, 4:8]
+        contrast = 1 - 2 * batch.readout  # (B, m)
+        eta = contrast.abs().clamp_min(1e-3)
+        if batch.device is not None:  # of uncertain numbers, no bit is taken for lost
+            eta = (eta ** numbers[:, 2:3].exp()).clamp_min(LEAST_CONTRAST)
+        bias = torch.tanh(numbers[:, 3:4]) * (1 - eta) / 2
+        error = (1 - torch.where(contrast < 0, -eta, eta)) / 2
+        contrast = _product(eta, walsh)  # (B, 2^m)
+        rates = torch.stack([paths[..., _GATES], paths[..., _IDLE], -torch.log(contrast)], -1)
+        factors = torch.cat([numbers[:, :2].exp(), torch.ones_like(numbers[:, :1])], -1)
+        rates = rates * factors[:, None]  # (B, 2^m, 3) of gates, waits and readout
+        doubt = (rates * doubts[:, None, :3]).square().sum(-1).sqrt()  # of the log of survival
+        known = [scaled, batch.context[:, None].expand(-1, size, -1)]
+        if batch.device is not None:
+            known += [batch.device[:, None].expand(-1, size, -1), doubt[..., None]]
+        loss, variance, prior = self.channel(torch.cat(known, -1)).unbind(-1)
         nothing = torch.arange(size, device=loss.device) == 0  # its parity is always 1
-        survival = self._survival(paths, loss, nothing)  # (B, 2^m)
+        survival = self._survival(rates, paths, loss, nothing)  # (B, 2^m)
 
-        undone = invert_readout(batch.noisy, batch.readout)  # (B, 2^m)
+        undone = invert_readout(batch.noisy, error, bias)  # (B, 2^m)
         parity = undone @ walsh
-        contrast = _contrast(batch.readout, walsh)
+        if batch.device is not None:
+            parity = parity.clamp(-LARGEST_PARITY, LARGEST_PARITY)
+            undone = parity @ walsh / size
         shot = (1 - (parity * contrast).square()).clamp_min(0) / (batch.shots * contrast.square())
         error = shot + torch.exp(variance.clamp(-16, 0))
         gain = torch.sigmoid(prior)
@@ -128,24 +152,28 @@ class WalshOperator(Architecture):
 
         floor = 0.5 / batch.shots
         estimates = [(z @ walsh) / size for z in (inverse, filtered)]
-        known = [*estimates, undone, batch.noisy]
-        outcome = [x * size for x in known]
-        outcome += [torch.log(torch.maximum(x, floor) * size) for x in known]
+        distributions = [*estimates, undone, batch.noisy]
+        outcome = [x * size for x in distributions]
+        if batch.device is not None:  # of many bits, on devices of any noise, they are large
+            outcome = [torch.asinh(x) for x in outcome]
+        outcome += [torch.log(torch.maximum(x, floor) * size) for x in distributions]
         spread = torch.sqrt(error) / survival
         condition = [survival, torch.log(survival), torch.log(error), spread, gain * survival]
         condition += [torch.log(shot + 1e-9), nothing.expand_as(survival).to(survival.dtype)]
         condition += [parity.abs(), (filtered / spread.clamp_min(1e-4)).abs().log1p()]
+        if batch.device is not None:
+            condition += [doubt]
         features = torch.cat([torch.stack(condition, -1), scaled], -1)
 
         delta = self._delta(torch.stack(outcome, -1), features, walsh)  # (B, 2^m)
         start = torch.log(torch.maximum(estimates[1], floor))
         return torch.softmax(start + delta, dim=-1)
 
-    def _survival(self, paths: Tensor, loss: Tensor, nothing: Tensor) -> Tensor:
-        """Predict f_s (B, 2^n) from paths (B, 2^n, F) and net_s (B, 2^n)."""
+    def _survival(self, rates: Tensor, paths: Tensor, loss: Tensor, nothing: Tensor) -> Tensor:
+        """Predict f_s (B, 2^m) from rates (B, 2^m, 3), paths (B, 2^m, F) and net_s (B, 2^m)."""
         rate = (
-            self.log_gates.exp() * paths[..., _GATES]
-            + self.log_idle.exp() * paths[..., _IDLE]
+            self.log_gates.exp() * rates[..., 0]
+            + self.log_idle.exp() * rates[..., 1]
             + paths[..., _COUNTS] @ self.log_counts.exp()
         )
         # Bounded: no step can lose all or nothing of a parity for good.
@@ -166,8 +194,8 @@ class WalshOperator(Architecture):
         return delta
 
 
-def _contrast(error: Tensor, walsh: Tensor) -> Tensor:
-    """Multiply 1 - 2 e over the qubits of each parity, to (B, 2^m)."""
-    m = error.shape[1]
-    inside = torch.stack([(walsh[:, 1 << q] < 0).to(error.dtype) for q in range(m)], 0)  # (m, 2^m)
-    return torch.exp(torch.log((1 - 2 * error).abs().clamp_min(1e-3)) @ inside)
+def _product(eta: Tensor, walsh: Tensor) -> Tensor:
+    """Multiply eta (B, m) over the bits of each parity, to (B, 2^m)."""
+    m = eta.shape[1]
+    inside = torch.stack([(walsh[:, 1 << q] < 0).to(eta.dtype) for q in range(m)], 0)  # (m, 2^m)
+    return torch.exp(torch.log(eta) @ inside)

@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -42,6 +42,8 @@ class Config(CommonConfig):
         max_bits: rows that measure more are left out.
         families: name -> families that count as one.
         missing: stand in for missing calibration values; the units are in the names.
+        references: numbers of other circuits of the same job that tell a network of the device, if
+            it reads numbers of the device.
         left_out: whether methods with fitted numbers are refitted without each source circuit.
         replicates: of the bootstrap.
         output: directory of the table.
@@ -53,6 +55,7 @@ class Config(CommonConfig):
     families: dict[str, tuple[str, ...]]
     missing: dict[str, float]
     left_out: bool
+    references: tuple[Annotated[int, Field(ge=0)], ...]
     replicates: int = Field(ge=2)
     seed: int = Field(ge=0)
     output: Path
@@ -84,10 +87,12 @@ def run(config: Config, observer: Observer) -> StudyResult:
     """Judge baselines and networks, as one tracked run.
 
     Raises:
-        QmendError: if the dataset was not imported, or a network can't be read.
+        QmendError: if the dataset was not imported, or a network can't be read or was trained on
+            it.
     """
     from qmend.datasets.measured import load_measured
     from qmend.evaluation.cells import Cells, summarise_cells
+    from qmend.runs.evaluation import check_unseen_measurements
     from qmend.runs.networks import load_networks
     from qmend.studies.leave_out import judge_baseline, judge_network
     from qmend.tracking.run import start_run
@@ -100,6 +105,8 @@ def run(config: Config, observer: Observer) -> StudyResult:
     store = open_store(config.tracking.root)
     checkpoints = each_once(tuple(resolve_checkpoint(store, c) for c in config.checkpoint))
     networks = load_networks(store, checkpoints)
+    for network in networks:
+        check_unseen_measurements(network.provenance, manifest, "all")
     cells, mean = Cells.of(groups), MeanCalibration.from_json(dict(config.missing))
     tags = {
         "kind": "study",
@@ -117,7 +124,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             judged.append(judge_baseline(name, groups, cells, mean, config.left_out))
         for network in networks:
             observer.stage(f"judging {network.name}")
-            judged += judge_network(network, groups, cells, config.seed)
+            judged += judge_network(network, groups, cells, config.references, config.seed)
         figures = {
             each.name: summarise_cells(cells, each.after, each.applied, config.replicates)
             | each.exchanged

@@ -12,6 +12,7 @@ from qmend.datasets.circuits import fill_missing
 from qmend.datasets.measured import MeasuredRows
 from qmend.devices.imputation import MeanCalibration
 from qmend.encodings import ENCODINGS
+from qmend.encodings.device_paths import DevicePathsEncoding
 from qmend.evaluation.cells import Cells
 from qmend.evaluation.simulation import Meter
 from qmend.gates import GATES
@@ -19,6 +20,7 @@ from qmend.metrics import Interval
 from qmend.mitigation.base import BASELINES, Mitigator
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.runs.networks import LoadedNetwork
+from qmend.studies.references import with_references
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 #: Draws of other circuits that take the place of each.
@@ -156,18 +158,50 @@ class _HeldOut:
 
 
 def judge_network(
-    network: LoadedNetwork, groups: Sequence[MeasuredRows], cells: Cells, seed: int
-) -> tuple[Judged, Judged]:
+    network: LoadedNetwork,
+    groups: Sequence[MeasuredRows],
+    cells: Cells,
+    references: Sequence[int],
+    seed: int,
+) -> list[Judged]:
+    """Mitigate with a trained network, and again with features of other circuits.
+
+    Args:
+        references: numbers of other circuits of the same job that tell it of the device, a row of
+            the table each, where the network reads numbers of the device.
+        seed: of the draws.
+    """
+    encoding = network.model.encoding
+    mean = encoding.mean_calibration
+    filled = [
+        replace(g, rows=replace(g.rows, circuits=fill_missing(g.rows.circuits, mean).circuits))
+        for g in groups
+    ]
+    if not isinstance(encoding, DevicePathsEncoding):
+        return _judge(network, network.name, filled, cells, seed)
+    judged = []
+    for count in references:
+        circuits = with_references(encoding, filled, count, seed)
+        pairs = zip(filled, circuits, strict=True)
+        told = [replace(g, rows=replace(g.rows, circuits=own)) for g, own in pairs]
+        judged += _judge(network, f"{network.name}, K = {count}", told, cells, seed)
+    return judged
+
+
+def _judge(
+    network: LoadedNetwork, name: str, groups: Sequence[MeasuredRows], cells: Cells, seed: int
+) -> list[Judged]:
     """Mitigate with a trained network, and again with features of other circuits.
 
     They are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
     over which the errors are averaged. Where there is one family only, its other circuits serve.
 
     Args:
+        groups: rows whose missing calibration values are filled.
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
-    mitigator, name = LearnedMitigator(network.model), network.name
+    mitigator = LearnedMitigator(network.model)
     after, ablated = cells.before.copy(), cells.before.copy()
     applied, exchanged = np.zeros((2, len(after)), dtype=bool)
     notes: list[str] = []
@@ -179,15 +213,14 @@ def judge_network(
         if not len(rows):
             continue
         part, circuit, family = group.rows.select(rows), group.circuit[rows], group.family[rows]
-        mean = network.model.encoding.mean_calibration
-        circuits = fill_missing(part.circuits, mean).circuits
+        circuits = part.circuits
         try:
             after[here] = metrics.l1(mitigator.mitigate(circuits), part.ideal)
         except QmendError as error:
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
         applied[here] = True
-        meters.append(Meter.of(mitigator, replace(part, circuits=circuits)))
+        meters.append(Meter.of(mitigator, part))
         others = draw_partners(circuit, family, rng)
         if others is not None:
             no_flips = np.zeros(len(part), dtype=np.int64)
@@ -208,10 +241,10 @@ def judge_network(
             "and of measured ones."
         )
     figures = Meter.join(meters).figures if meters else {}
-    return (
+    return [
         Judged(name, after, applied, None, tuple(notes), figures),
         Judged(f"{name}, other circuits", ablated, exchanged),
-    )
+    ]
 
 
 def _readable(network: LoadedNetwork, group: MeasuredRows) -> IntArray:

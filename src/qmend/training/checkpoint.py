@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,11 +51,7 @@ def save_checkpoint(folder: Path, model: TrainedModel, provenance: dict[str, Any
         "checkpoint_version": CHECKPOINT_VERSION,
         "architecture": model.config.name,
         "config": stable_form(model.config.model_dump(mode="json"), "model"),
-        "dimensions": {
-            "n_qubits": model.dimensions.n_qubits,
-            "token": model.dimensions.token,
-            "context": model.dimensions.context,
-        },
+        "dimensions": asdict(model.dimensions),
         "encoding": model.encoding.to_json(),
         "provenance": provenance,
     }

@@ -16,6 +16,7 @@ from qmend.encodings.batch import Batch
 from qmend.models.base import Architecture
 from qmend.training.config import OptimizerConfig
 from qmend.training.losses import Loss
+from qmend.types import QmendError
 
 _PLATEAU_PATIENCE = 10
 _SHORT_TRAINING = 20  # steps
@@ -61,6 +62,11 @@ class MitigationModule(pl.LightningModule):
 
     def validation_step(self, batch: Batch, _: int) -> None:
         mitigated = self.validated(batch.unlabelled()).float()
+        if not torch.isfinite(mitigated).all():
+            raise QmendError(
+                f"The network's output is no number after epoch {self.current_epoch + 1}: its "
+                "weights have grown beyond bounds; lower optimizer.lr or trainer.gradient_clip."
+            )
         loss = self.loss(mitigated, batch.labels, batch.noisy)
         self.log("val/loss", loss, batch_size=len(batch))
         rows = (batch.labels, batch.noisy, mitigated)
