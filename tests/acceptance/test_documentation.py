@@ -44,7 +44,8 @@ SMALLER = {
     r"qmend (data generate|train|tune|evaluate|study (architectures|known_noise|twirling))"
     r"(?!.*=hardware_public)": "dataset.circuits=30 dataset.job_size=1 data.workers=1",
     r"qmend (train|tune|study published_noise)": "trainer.max_epochs=2",
-    r"qmend .* online=": "online.circuits=20 trainer.batch_size=20",
+    r"qmend .* (online=|experiment=worlds_operator)": "online.circuits=20 trainer.batch_size=20",
+    r"qmend train dataset=hardware_public": "force=true",  # on a handful of circuits
     r"qmend .*launcher=joblib": "hydra.launcher.n_jobs=1",
     r"qmend tune": "tune.trials=2 tune.parallel=1",
     r"qmend study architectures": """
@@ -86,7 +87,7 @@ WORDS = {
     "<name>": "known_noise",
     "http://127.0.0.1:5000": "http://127.0.0.1:SERVER",
 }
-#: Measurements that the pages import: three qubits, as no network is trained on here.
+#: Measurements that the pages import: three qubits, as no network of one size is trained on here.
 IMPORTED = ("results.jsonl", "measured.jsonl")
 BELL_AND_ONE = """OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3];
     h q[0]; cx q[0],q[1]; ry(0.{}) q[2]; measure q -> c;"""
@@ -183,7 +184,9 @@ def completed(words: tuple[str, ...]) -> list[str]:
 def filled(words: list[str], clone: Path) -> list[str]:
     """Words with ids of the clone's store where something stands for them."""
     store = open_store(clone / "mlruns")
-    trained = store.runs("tags.kind = 'train' and tags.architecture = 'walsh_operator'")
+    trained = store.runs(
+        "tags.kind = 'train' and tags.architecture = 'walsh_operator' and tags.source = 'simulated'"
+    )
     (parent, *_) = store.runs("tags.kind = 'multirun'")
     values = {
         "parent=RUN_ID": f"parent={parent.info.run_id}",

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from commandline import Command, Tracked, tracked
 
+from imported_dataset import import_records, measured_records
+from qmend.datasets.manifest import read_manifest
+from qmend.datasets.table import load_dataset
 from qmend.tracking.store import open_store
 
 DATA = Path(__file__).parents[2] / "data"
@@ -80,6 +83,36 @@ def test_bad_arguments(
     assert not (given.parent / "data").exists()
 
 
+def test_a_network_is_fine_tuned_on_imported_measurements(
+    demo: Tracked, data: Path, here: Command, tmp_path: Path
+) -> None:
+    records = measured_records(load_dataset(data))[:60]
+    import_records(records, tmp_path / "data" / "mine")
+    mine = ("dataset=hardware_public", "dataset.name=mine")
+    quick = ("trainer=tiny", "trainer.threads=1", "trainer.max_epochs=1")
+    start = f"checkpoint={model(demo, 'physics_perceiver')}"
+    few = ("train_circuits=20",)
+    here("train", *mine, *quick, start, *few).refused("has 20 different circuits", "force=true")
+    here("train", *mine, *quick, start, "online=dataset").refused("leave out online")
+    here("train", *mine, *quick).refused("too few to train", "checkpoint=RUN_ID")
+    result = here("train", *mine, *quick, start).succeeded()
+    (run,) = tracked(tmp_path, result).runs
+    (parent,) = [r for r in demo.runs if r.info.run_name == "physics_perceiver"]
+    count = sum(load_dataset(tmp_path / "data" / "mine").split == "train")
+    assert f"{count} measured and {3 * count} simulated" in " ".join(result.out.split())
+    assert run.data.tags["replayed"] == read_manifest(data).recipe_sha
+    assert run.data.tags["checkpoint_run"] == parent.info.run_id
+    assert run.data.params["fine_tune.replay"] == "3"
+    rates = [float(r.data.params["optimizer.lr"]) for r in (run, parent)]
+    assert rates[0] == pytest.approx(rates[1] / 10)
+
+    tuned = f"checkpoint={run.info.run_id}"
+    here("evaluate", *mine, tuned, "scored_split=all").refused("scored_split=test")
+    here("evaluate", *mine, tuned, "baselines=[none]").succeeded()
+    again = here("runs", "reproduce", run.info.run_id).succeeded()
+    assert "The metrics agree" in again.out
+
+
 def test_imported_data_are_not_generated(here: Command) -> None:
     for command in (("data", "generate"), ("train",), ("demo",)):
         here(*command, "dataset=hardware_public").refused("hardware_public", "imported")
@@ -123,6 +156,7 @@ def test_a_model_of_another_size_is_refused(demo: Tracked, here: Command, given:
     here("evaluate", f"checkpoint={network}", *lab).refused(
         "blind_mlp was trained on 5 qubits", "data/lab are on 2", "model=walsh_operator"
     )
+    here("train", f"checkpoint={network}", *lab[:2]).refused("blind_mlp was trained on 5 qubits")
 
 
 def test_baselines_that_lack_a_calibration_are_missing_or_refused(

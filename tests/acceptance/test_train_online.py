@@ -24,7 +24,7 @@ def test_a_run_says_on_what_it_was_trained(here: Command, tmp_path: Path) -> Non
     assert run.data.params["online.circuits"] == "20"
     model = json.loads((found.artifacts(run, "model") / "model.json").read_text())
     seen = model["provenance"]["fresh"]
-    assert (seen["circuits"], seen["noise"]["name"]) == (40, "worlds")
+    assert (seen["circuits"], seen["noise"]["name"]) == (40, "randomized")
     here(
         "evaluate",
         "dataset=tiny",

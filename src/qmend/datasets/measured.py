@@ -52,12 +52,7 @@ def load_measured(
     Raises:
         QmendError: if the dataset was not imported, can't be read, or has no such row.
     """
-    manifest, table = read_distributions(folder)
-    if manifest.origin != "imported":
-        raise QmendError(
-            f"{folder} was {manifest.origin}, not imported, and does not name its source circuits; "
-            "choose an imported dataset, or score this one with `qmend evaluate`."
-        )
+    manifest, table = _read_imported(folder)
     renamed = {member: name for name, members in families.items() for member in members}
     bits = np.asarray(pc.list_value_length(table["measured"]))
     wanted = dense_rows(table) & (bits <= max_bits)
@@ -76,3 +71,24 @@ def load_measured(
             )
         )
     return manifest, groups
+
+
+def source_circuits(folder: Path) -> dict[str, str]:
+    """Map the id of each imported circuit to the fingerprint of its source circuit.
+
+    Raises:
+        QmendError: if the dataset was not imported, or can't be read.
+    """
+    _, table = _read_imported(folder)
+    params = [json.loads(text) for text in table["family_params"].to_pylist()]
+    return dict(zip(table["circuit_id"].to_pylist(), (p["circuit"] for p in params), strict=True))
+
+
+def _read_imported(folder: Path) -> tuple[Manifest, pa.Table]:
+    manifest, table = read_distributions(folder)
+    if manifest.origin != "imported":
+        raise QmendError(
+            f"{folder} was {manifest.origin}, not imported, and does not name its source circuits; "
+            "choose an imported dataset, or score this one with `qmend evaluate`."
+        )
+    return manifest, table

@@ -30,7 +30,7 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
     """Make the baselines that can run on a dataset; explain the others.
 
     Those with parameters need a train split; those that need further circuits, a simulated
-    dataset; those that read a calibration, its values, which imported data may lack; some, a
+    dataset; those that read a calibration, its values, which a dataset may lack; some, a
     package.
 
     Args:
@@ -40,9 +40,7 @@ def runnable_baselines(dataset: Dataset, names: Sequence[str] | None = None) -> 
         QmendError: if a name is unknown.
     """
     trainable = bool((dataset.split == "train").any())
-    missing: set[str] = set()
-    if dataset.manifest.origin == "imported":
-        missing.update(*(missing_values(group.circuits) for group in dataset.groups))
+    missing = set().union(*(missing_values(group.circuits) for group in dataset.groups))
     mitigators: list[Mitigator] = []
     skipped: dict[str, str] = {}
     for name in BASELINES if names is None else names:

@@ -22,6 +22,7 @@ _INCIDENTAL = (
     "ray.",
     "report",
     "resume",
+    "force",
     "output",
     "seed",
     "trainer.threads",

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from qmend.datasets.manifest import Manifest
 from qmend.metrics import l1rc, median_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, ScoredSplit, open_run, score_run
+from qmend.runs.scoring import Context, ScoredSplit, fill_with_means, open_run, score_run
 from qmend.runs.training import head
 from qmend.types import QmendError
 
@@ -28,21 +29,18 @@ def check_unseen(
 
     A circuit follows from its dataset's seed and its place in it: equal seeds give equal
     circuits, in equal splits only if size, jobs and shares are equal too. A fine-tuned model has
-    also seen what its ancestors were trained on. Imported measurements are never trained on: no
-    model has seen them.
+    also seen what its ancestors were trained on.
 
     Circuits that were simulated during a training are no further case: their seeds derive from
     the dataset's and the training's, not as those of any dataset's circuits do, and what coincided
     with the validation and test splits of that dataset was redrawn.
 
     Args:
-        dataset: the dataset's part of its recipe; empty for imported measurements.
+        dataset: the dataset's part of its recipe.
 
     Raises:
         QmendError: naming what differs.
     """
-    if not dataset:
-        return
     n_qubits = dataset["family"]["n_qubits"]
     if not all(model.mitigates(n_qubits, m) for m in dataset.get("measured_qubits") or [n_qubits]):
         raise QmendError(
@@ -53,6 +51,37 @@ def check_unseen(
     for network in (provenance, *provenance.get("ancestors", ())):
         if isinstance(network.get("recipe"), Mapping):
             _check_recipe(network["recipe"], dataset, split)
+
+
+def check_unseen_measurements(
+    provenance: Mapping[str, Any], manifest: Manifest, split: ScoredSplit = "test"
+) -> None:
+    """Refuse imported rows that a model or its ancestors may have been fine-tuned on.
+
+    Records are known by their file: the same circuits in another file are not recognized.
+
+    Args:
+        manifest: of the dataset; one that was not imported passes.
+
+    Raises:
+        QmendError: naming the way out.
+    """
+    if manifest.origin != "imported":
+        return
+    records = manifest.recipe["imported"]["input"]["sha256"]
+    for network in (provenance, *provenance.get("ancestors", ())):
+        if network.get("imported") != records:
+            continue
+        if network["dataset_sha"] != manifest.dataset_sha:
+            raise QmendError(
+                f"The model was fine-tuned on another import of the records of {manifest.name}, "
+                f"{network['dataset']}, whose splits may differ; choose that one."
+            )
+        if split != "test":
+            raise QmendError(
+                f"{manifest.name} holds circuits that the model was fine-tuned on; choose "
+                "scored_split=test, or a model that was not."
+            )
 
 
 def _check_recipe(
@@ -89,6 +118,7 @@ def run_evaluation(
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
+    context = fill_with_means(context, model)
     return _evaluate(context, name, name, LearnedMitigator(model), tags, config)
 
 
@@ -111,6 +141,7 @@ def run_ensemble(
     name = f"ensemble of {len(members)}"
     kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
     tags = {"architecture": ensemble.name, **tags}
+    context = fill_with_means(context, members[0][0])
     return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
 
 

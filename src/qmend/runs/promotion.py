@@ -13,8 +13,9 @@ from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
 from qmend.evaluation.simulation import GAIN, SLOPE
 from qmend.metrics import Bootstrap, Interval, interval_text
-from qmend.runs.evaluation import check_unseen, run_evaluation
+from qmend.runs.evaluation import check_unseen, check_unseen_measurements, run_evaluation
 from qmend.runs.logged_dataset import logged_dataset
+from qmend.runs.networks import LoadedNetwork, readable_rows
 from qmend.runs.scoring import Context
 from qmend.tracking.registry import Version, champion, crown, promoting, register
 from qmend.tracking.store import Store, explain_errors
@@ -219,7 +220,12 @@ def _evaluated(store: Store, version: Version, candidate: MlflowRun) -> Scores:
         ) from None
     model, provenance = load_checkpoint(checkpoint_folder(store, version.run_id))
     try:
-        check_unseen(model, provenance, dataset.manifest.recipe["dataset"])
+        if dataset.manifest.origin == "imported":
+            check_unseen_measurements(provenance, dataset.manifest)
+            network = LoadedNetwork(model, provenance, model.config.name)
+            dataset, _ = readable_rows(dataset.folder, [network], None)
+        else:
+            check_unseen(model, provenance, dataset.manifest.recipe["dataset"])
     except QmendError as error:
         raise QmendError(
             f"The champion, version {version.number}, can't be scored on {dataset.folder}: {error}"

@@ -6,10 +6,13 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+import yaml
 from mlflow.entities import Run as MlflowRun
 
+from qmend.config.spellings import current_form
 from qmend.evaluation.scores import Scores, Summary
 from qmend.metrics import Interval
 from qmend.tracking.finding import name_of, scored_split
@@ -144,3 +147,19 @@ def read_scored(store: Store, run: MlflowRun) -> ScoredRun | None:
     except QmendError:
         return None
     return ScoredRun.of(run, split, scores, history(store, run))
+
+
+def read_config(store: Store, run: MlflowRun) -> dict[str, Any]:
+    """Read the resolved config that a run logged.
+
+    Raises:
+        QmendError: if it is missing or damaged.
+    """
+    path = store.artifact(run, "config.yaml")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError):
+        config = None
+    if not isinstance(config, dict):
+        raise QmendError(f"{path} is missing or damaged: the run's config is not known.")
+    return current_form(config)

@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from mlflow.entities import Run as MlflowRun
 
-from qmend.config.spellings import current_form
+from qmend.datasets.table import Dataset
 from qmend.metrics import Interval
 from qmend.mitigation.runnable import runnable_baselines
+from qmend.runs.fine_tuning import Measurements, load_measurements
 from qmend.runs.logged_dataset import logged_dataset
-from qmend.runs.reading import read_scored
+from qmend.runs.reading import read_config, read_scored
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training
 from qmend.tracking.finding import kind_of, logged_figure, name_of, scored_split
 from qmend.tracking.store import Store
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.checkpoint import Checkpoint, checkpoint_folder, load_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.training.observer import TrainingObserver
+from qmend.training.online import OnlineSource
 from qmend.types import QmendError
 
 #: Kinds of runs that can be run again.
@@ -113,30 +114,22 @@ def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch)
     config = read_config(store, run)
     size = config.get("n_qubits")
     dataset = logged_dataset(store, run, roots, size if isinstance(size, int) else None)
-    dataset = dataset.shortened(config.get("train_circuits"))
+    parent, measured = None, None
+    if kind in TRAININGS and config.get("checkpoint") is not None:
+        parent = load_checkpoint(checkpoint_folder(store, str(config["checkpoint"])))
+    if parent is not None and dataset.manifest.origin == "imported":
+        measured = _measurements(store, dataset, config, parent)
+        dataset = measured.dataset
+    else:
+        dataset = dataset.shortened(config.get("train_circuits"))
     context = Context(store, dataset, split, tags={"reproduces": run.info.run_id})  # type: ignore[arg-type]
     _check_circuits(store, run, context)
     if kind in BASELINES:
         again = _baseline(context, run, config)
     else:
-        again = _training(context, run, config, watch)
+        replay = None if measured is None else measured.replay
+        again = _training(context, run, config, parent, replay, watch)
     return compare_runs(store, run, store.client.get_run(again))
-
-
-def read_config(store: Store, run: MlflowRun) -> dict[str, Any]:
-    """Read the resolved config that a run logged.
-
-    Raises:
-        QmendError: if it is missing or damaged.
-    """
-    path = store.artifact(run, "config.yaml")
-    try:
-        config = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError):
-        config = None
-    if not isinstance(config, dict):
-        raise QmendError(f"{path} is missing or damaged: the run's config is not known.")
-    return current_form(config)
 
 
 def compare_runs(store: Store, original: MlflowRun, again: MlflowRun) -> Reproduction:
@@ -211,7 +204,28 @@ def _baseline(context: Context, run: MlflowRun, config: Mapping[str, Any]) -> st
     return run_baseline(context, runnable.mitigators[0], config).run_id
 
 
-def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch: Watch) -> str:
+def _measurements(
+    store: Store, dataset: Dataset, config: Mapping[str, Any], parent: Checkpoint
+) -> Measurements:
+    return load_measurements(
+        store,
+        dataset.folder,
+        parent,
+        train_circuits=config["train_circuits"],
+        replay=config["fine_tune"]["replay"],
+        seed=config["seed"],
+        force=True,  # as it was trained
+    )
+
+
+def _training(
+    context: Context,
+    run: MlflowRun,
+    config: Mapping[str, Any],
+    parent: Checkpoint | None,
+    replay: OnlineSource | None,
+    watch: Watch,
+) -> str:
     missing = [key for key in (*_PARTS, "seed") if key not in config]
     if missing:
         raise QmendError(
@@ -220,12 +234,14 @@ def _training(context: Context, run: MlflowRun, config: Mapping[str, Any], watch
         )
     keys = (*_PARTS, "seed", "online")
     training = TrainingConfig.model_validate({key: config[key] for key in keys if key in config})
-    parent = None
-    if config.get("checkpoint") is not None:
-        folder = checkpoint_folder(context.store, str(config["checkpoint"]))
-        parent = load_checkpoint(folder)
     with watch(name_of(run), training.trainer.max_epochs) as observer:
         entry = run_training(
-            context, name_of(run), training, config, parent=parent, observer=observer
+            context,
+            name_of(run),
+            training,
+            config,
+            parent=parent,
+            replay=replay,
+            observer=observer,
         )
     return entry.run_id

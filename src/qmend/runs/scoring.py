@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qmend.datasets.circuits import fill_missing
 from qmend.datasets.table import Dataset, LabelledCircuits
 from qmend.evaluation.scores import score, summarise
 from qmend.evaluation.simulation import Meter, simulates
 from qmend.metrics import Bootstrap
 from qmend.mitigation.base import Mitigator
+from qmend.models.trained import TrainedModel
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.runs.reading import ScoredRun
 from qmend.tracking.display import axis_metrics, figure_tags
@@ -45,6 +47,15 @@ class Context:
     def circuit_id(self) -> AnyArray:
         """Ids of the scored circuits, in the order of their scores."""
         return np.concatenate([part.circuit_id for part in self.scored])
+
+
+def fill_with_means(context: Context, model: TrainedModel) -> Context:
+    """Let means of a network's training data stand in for missing calibration values."""
+    dataset, mean = context.dataset, model.encoding.mean_calibration
+    filled = (fill_missing(group.circuits, mean) for group in dataset.groups)
+    pairs = zip(dataset.groups, filled, strict=True)
+    groups = tuple(replace(group, circuits=each.circuits) for group, each in pairs)
+    return replace(context, dataset=replace(dataset, groups=groups))
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:

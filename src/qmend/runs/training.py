@@ -16,7 +16,7 @@ from qmend.models.base import ARCHITECTURES
 from qmend.models.config import ModelConfig
 from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, open_run, score_run
+from qmend.runs.scoring import Context, fill_with_means, open_run, score_run
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import Checkpoint, save_checkpoint
@@ -24,6 +24,7 @@ from qmend.training.config import TrainingConfig
 from qmend.training.data import encode
 from qmend.training.logger import OwnedRunLogger
 from qmend.training.observer import Message, TrainingObserver
+from qmend.training.online import OnlineSource
 from qmend.training.state import claim, discard, read_state
 from qmend.training.train import train
 
@@ -35,6 +36,7 @@ def run_training(
     config: Mapping[str, Any],
     *,
     parent: Checkpoint | None = None,
+    replay: OnlineSource | None = None,
     state: Path | None = None,
     observer: TrainingObserver | None = None,
 ) -> ScoredRun:
@@ -43,6 +45,7 @@ def run_training(
     Args:
         config: what the run logs, and its hash.
         parent: a network to fine-tune.
+        replay: source of simulated circuits among the measured ones.
         state: directory of this training's state while it is unfinished. If one was left there,
             the training resumes from it, in the same run. While another process holds the
             directory, the training runs without and can't be resumed.
@@ -54,6 +57,8 @@ def run_training(
         tags["checkpoint_run"] = str(parent.provenance.get("run_id", "unknown"))
     if training.online is not None:
         tags["online"] = str(training.online.noise)
+    if replay is not None:
+        tags["replayed"] = replay.recipe_sha
     with nullcontext() if state is None else claim(state) as folder:
         if state is not None and folder is None:
             observer.message(
@@ -65,7 +70,7 @@ def run_training(
         with open_run(context, name, tags, config, resumed) as run:
             if folder is not None:
                 (folder / RUN_FILE).write_text(run.run_id)
-            data = encode(training, context.dataset, start)
+            data = encode(training, context.dataset, start, replay)
             loggers = (*observer.loggers, OwnedRunLogger(run))
             watched = replace(observer, loggers=loggers)
             trained = train(training, data, start=start, state=folder, observer=watched)
@@ -74,7 +79,8 @@ def run_training(
                 online = data.online.describe(len(trained.history["train/loss"]))
                 run.metrics({"cost/fresh_circuits": online["circuits"]})
             mitigator = LearnedMitigator(trained.model)
-            entry = score_run(run, context, name, mitigator, trained.seconds, trained.history)
+            filled = fill_with_means(context, trained.model)
+            entry = score_run(run, filled, name, mitigator, trained.seconds, trained.history)
             figures = entry.summary.metrics(f"{context.split}/")
             log_model(
                 run, context.dataset.manifest, trained.model, training, figures, parent, online
@@ -148,7 +154,7 @@ def log_model(
         "loss": training.loss.name,
         "optimizer": training.optimizer.model_dump(mode="json"),
         "seed": training.seed,
-        "recipe": manifest.recipe["dataset"],
+        **_origin(manifest),
         "metrics": dict(figures),
         **({} if online is None else {"fresh": dict(online)}),
         "ancestors": [] if parent is None else _ancestors(parent.provenance),
@@ -157,9 +163,17 @@ def log_model(
         save_checkpoint(folder, model, provenance)
 
 
+def _origin(manifest: Manifest) -> dict[str, Any]:
+    """Say how training data were made: by a recipe, or of which imported file."""
+    recipe = manifest.recipe
+    if manifest.origin == "imported":
+        return {"imported": recipe["imported"]["input"]["sha256"]}
+    return {"recipe": recipe["dataset"], "device": recipe["device"]}
+
+
 def _ancestors(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
     """List runs and training data of a parent and its own ancestors."""
-    keys = ("run_id", "dataset", "dataset_sha", "recipe", "fresh")
+    keys = ("run_id", "dataset", "dataset_sha", "recipe", "device", "imported", "fresh")
     own = {key: provenance[key] for key in keys if key in provenance}
     return [own, *provenance.get("ancestors", ())]
 

@@ -32,7 +32,7 @@ from qmend.tracking.store import Store, explain_errors
 from qmend.types import QmendError
 
 #: Keys that change where and how fast a result is made: left out of ``config_sha``.
-_INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "output")
+_INCIDENTAL = ("tracking", "data", "ray", "report", "resume", "force", "output")
 _MAX_PARAM = 500
 #: Of a write that other processes may make at the same moment.
 _ATTEMPTS = 10

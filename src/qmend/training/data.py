@@ -38,12 +38,16 @@ class TrainingData:
 
 
 def encode(
-    config: TrainingConfig, dataset: Dataset, start: TrainedModel | None = None
+    config: TrainingConfig,
+    dataset: Dataset,
+    start: TrainedModel | None = None,
+    online: OnlineSource | None = None,
 ) -> TrainingData:
     """Encode a dataset for the training that a config describes.
 
     Args:
         start: the network that the training starts from; its encoding is taken over.
+        online: of simulated circuits; None: the config's, by the recipe of the dataset.
 
     Raises:
         QmendError: if the config asks for a GPU that is not there or for noise that can't be
@@ -57,8 +61,7 @@ def encode(
     if start is not None:
         check_start(start, config.model, train[0].circuits.n_qubits)
         encoding = start.encoding
-    online = None
-    if config.online is not None:
+    if online is None and config.online is not None:
         online = OnlineSource.like(dataset, config.online, config.seed)
     data = encode_splits(config.model, train, val, encoding)
     return replace(data, seconds=time.perf_counter() - started, online=online)
@@ -93,7 +96,7 @@ def encode_parts(
     encoding: Encoding, parts: Sequence[LabelledCircuits], with_tokens: bool
 ) -> tuple[Batch, ...]:
     """Encode circuits of several sizes, one batch for each number of measured bits, ascending."""
-    return Batch.join_each([encoding(p.circuits, p.ideal, with_tokens) for p in parts])
+    return Batch.join_each([encoding.of_labelled(part, with_tokens) for part in parts])
 
 
 def _check_sizes(model: ModelConfig, parts: Sequence[LabelledCircuits]) -> None:

@@ -10,13 +10,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs
+from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs, recipe_sha
 from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
 from qmend.generation.online import OnlineCircuits, online_noise
@@ -52,8 +53,13 @@ class OnlineSource:
 
     @property
     def jobs(self) -> int:
-        """Jobs of one draw."""
-        return self.options.circuits // self.circuits.dataset.job_size
+        """Jobs of one draw, of which the last may be cut."""
+        return -(-self.options.circuits // self.circuits.dataset.job_size)
+
+    @property
+    def recipe_sha(self) -> str:
+        """Hash of the recipe of the circuits, that of a dataset's manifest."""
+        return recipe_sha(dataset_recipe(self.circuits.dataset, self.circuits.device))
 
     def describe(self, epochs: int) -> dict[str, Any]:
         """Describe what a training of so many epochs has simulated, as plain values."""
@@ -61,6 +67,7 @@ class OnlineSource:
             "options": self.options.model_dump(mode="json", exclude={"workers"}),
             "noise": self.circuits.noise.model_dump(mode="json"),
             "circuits": self.options.simulated(epochs),
+            "recipe_sha": self.recipe_sha,
         }
 
 
@@ -103,7 +110,8 @@ class OnlineBatches:
         epochs: int,
         seed: int,
     ) -> None:
-        source.options.check(source.circuits.dataset.job_size, batch_size)
+        if not source.circuits.again:  # else the measured circuits decide the number
+            source.options.check(source.circuits.dataset.job_size, batch_size)
         self.source, self.encoding, self.with_tokens = source, encoding, with_tokens
         self._simulate = partial(_simulate_job, source.circuits, encoding, with_tokens)
         self.stored = tuple(stored) if source.options.with_stored else ()
@@ -119,8 +127,8 @@ class OnlineBatches:
 
     def __len__(self) -> int:
         # Each further number of measured bits may leave one more batch half full.
-        further = len(self.source.circuits.dataset.measured_sizes) - 1
-        return -(-self.rows // self.batch_size) + further
+        sizes = {*self.source.circuits.dataset.measured_sizes, *(p.n_bits for p in self.stored)}
+        return -(-self.rows // self.batch_size) + len(sizes) - 1
 
     @property
     def identity(self) -> str:
@@ -133,6 +141,7 @@ class OnlineBatches:
             circuits.seed,
             sorted(i for part in circuits.resampled for i in part.circuit_id.tolist()) or None,
             sorted(circuits.held_out),
+            circuits.again,
             self.encoding.to_json(),
             self.with_tokens,
             "+".join(digest(part.tensors) for part in self.stored) or None,
@@ -168,7 +177,7 @@ class OnlineBatches:
         if self._drawn is None or self._drawn[0] != number:
             self._drawn = None  # its memory is needed
             encoded = [batch for batches in self._parts(number) for batch in batches]
-            self._drawn = number, Batch.join_each(encoded)
+            self._drawn = number, Batch.join_each(_first(encoded, self.source.options.circuits))
             following = number + 1
             if (
                 self.source.options.workers
@@ -210,6 +219,16 @@ class OnlineBatches:
         return range(number * self.source.jobs, (number + 1) * self.source.jobs)
 
 
+def _first(batches: Sequence[Batch], rows: int) -> list[Batch]:
+    """Select the first so many rows of batches."""
+    starts = accumulate(map(len, batches), initial=0)
+    return [
+        batch.select(slice(rows - start))
+        for batch, start in zip(batches, starts, strict=False)
+        if start < rows
+    ]
+
+
 def _select(batches: Sequence[Batch], index: Tensor) -> Batch:
     """Select rows of batches, numbered through all of them, in the order of the batches."""
     chosen, start = [], 0
@@ -225,7 +244,7 @@ def _simulate_job(
 ) -> list[Batch]:
     """Simulate the circuits of a job, and encode them."""
     parts = circuits.job(job)
-    return [encoding(part.circuits, part.ideal, with_tokens) for part in parts]
+    return [encoding.of_labelled(part, with_tokens) for part in parts]
 
 
 def _worker_lost() -> QmendError:

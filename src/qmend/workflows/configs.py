@@ -208,9 +208,11 @@ class FineTuneConfig(ConfigModel):
     Attributes:
         lr_factor: the learning rate is this times the checkpoint's, unless ``optimizer.lr`` is
             given.
+        replay: simulated circuits for each measured one of an imported dataset, in every epoch.
     """
 
     lr_factor: float = Field(gt=0)
+    replay: int = Field(ge=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
@@ -223,6 +225,7 @@ class TrainConfig(CommonConfig, TrainingConfig):
     Attributes:
         train_circuits: train on the first so many circuits of the training split; null: all.
         checkpoint: id of a training run, or a folder, to fine-tune; null: from scratch.
+        force: fine-tune on few measured circuits too.
         resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
@@ -230,11 +233,29 @@ class TrainConfig(CommonConfig, TrainingConfig):
     train_circuits: int | None = Field(ge=1)
     checkpoint: str | None
     fine_tune: FineTuneConfig
+    force: bool
     resume: bool
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
         return "train", ""
+
+    @model_validator(mode="after")
+    def _can_be_trained_on(self) -> Self:
+        if not isinstance(self.dataset, ImportedDatasetConfig):
+            return self
+        which = f"dataset={self.dataset.name} was imported from measurements"
+        if self.checkpoint is None:
+            raise QmendError(
+                f"{which}, which are too few to train a network from scratch; fine-tune one on "
+                "them with checkpoint=RUN_ID."
+            )
+        if self.online is not None:
+            raise QmendError(
+                f"{which}, whose recipe no config holds; leave out online: fine_tune.replay "
+                "simulates circuits by the checkpoint's."
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_simulated(self) -> Self:

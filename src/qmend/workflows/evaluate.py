@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
+from qmend.datasets.manifest import read_manifest
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.devices.device import resolve
 from qmend.evaluation.scores import reference
@@ -17,7 +18,12 @@ from qmend.mitigation.base import Mitigator
 from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.cells import Cell
-from qmend.runs.evaluation import check_unseen, run_ensemble, run_evaluation
+from qmend.runs.evaluation import (
+    check_unseen,
+    check_unseen_measurements,
+    run_ensemble,
+    run_evaluation,
+)
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.networks import LoadedNetwork, load_networks, readable_rows
 from qmend.runs.reading import ScoredRun, read_scored
@@ -66,8 +72,9 @@ def evaluate(
     config = config.model_copy(update={"checkpoint": checkpoints})
     networks = load_networks(store, checkpoints)
     if isinstance(config.dataset, ImportedDatasetConfig):
+        manifest = read_manifest(config.dataset_folder)
         for network in networks:
-            check_unseen(network.model, network.provenance, {})
+            check_unseen_measurements(network.provenance, manifest, config.scored_split)
         dataset, notes = readable_rows(config.dataset_folder, networks, config.n_qubits)
     else:
         recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from joblib import cpu_count
 
-from qmend.datasets.config import dataset_recipe
+from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
 from qmend.runs.cells import Cell
 from qmend.runs.evaluation import check_unseen
+from qmend.runs.fine_tuning import load_measurements
 from qmend.runs.reading import ScoredRun, read_scored
 from qmend.runs.scoring import Context
 from qmend.runs.sweeps import take_over
@@ -53,8 +54,9 @@ def train(
 ) -> Training:
     """Train a network and score it on the test split, as one tracked run.
 
-    The dataset is made if it is not there. A training of the same config that was stopped is
-    resumed.
+    The dataset is made if it is not there, unless it was imported: then a checkpoint is fine-tuned
+    on it, with simulated circuits among the measured ones. A training of the same config that was
+    stopped is resumed.
 
     Args:
         config: composed by ``compose("train", ...)``.
@@ -73,13 +75,28 @@ def train(
         config, parent = fine_tuned(config, store)
     if config.online is not None:
         choose_noise(config.online, config.simulated, config.seed)  # refused before any work
-    generation = generate(config, observer, wait=cell is not None)
+    measured = None
+    if parent is not None and isinstance(config.dataset, ImportedDatasetConfig):
+        measured = load_measurements(
+            store,
+            config.dataset_folder,
+            parent,
+            train_circuits=config.train_circuits,
+            replay=config.fine_tune.replay,
+            seed=config.seed,
+            force=config.force,
+        )
+        for note in measured.notes:
+            observer.message(note)
+        manifest = measured.dataset.manifest
+    else:
+        manifest = generate(config, observer, wait=cell is not None).manifest
     name = f"{config.model.name} {config.loss.name} seed {config.seed}"
     if parent is not None:
         name += " fine-tuned"
     if cell is not None and cell.name:
         name = cell.name
-    dataset_sha = generation.manifest.dataset_sha
+    dataset_sha = manifest.dataset_sha
     if config.resume:
         above = None if cell is None else cell.parent
         earlier = take_over(store, equivalent_hashes(config), dataset_sha, above, kind="train")
@@ -87,7 +104,10 @@ def train(
             run_id = str(earlier.info.run_id)
             observer.message(f"{name}: run {run_id} has finished it")
             return Training(name, run_id, read_scored(store, earlier), reused=True)
-    dataset = load_dataset(config.dataset_folder).shortened(config.train_circuits)
+    if measured is not None:
+        dataset = measured.dataset
+    else:
+        dataset = load_dataset(config.dataset_folder).shortened(config.train_circuits)
     context = Context(store, dataset, parent=None if cell is None else cell.parent)
     plain = config.plain()
     with observer.training(name, config.trainer.max_epochs) as watching:
@@ -97,6 +117,7 @@ def train(
             config,
             plain,
             parent=parent,
+            replay=None if measured is None else measured.replay,
             state=unfinished(store, plain, dataset_sha),
             observer=watching,
         )
@@ -130,8 +151,9 @@ def fine_tuned(config: TrainConfig, store: Store) -> tuple[TrainConfig, Checkpoi
     """
     checkpoint = resolve_checkpoint(store, str(config.checkpoint))
     model, provenance = load_checkpoint(checkpoint_folder(store, checkpoint))
-    recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
-    check_unseen(model, provenance, recipe)
+    if not isinstance(config.dataset, ImportedDatasetConfig):
+        recipe = dataset_recipe(config.simulated, resolve(config.device))["dataset"]
+        check_unseen(model, provenance, recipe)
     asked = any(key.partition(".")[0] == "model" for key in config.overridden)
     if asked and config.model != model.config:
         raise QmendError(
