@@ -104,7 +104,7 @@ def score_run(
         {
             **summary.metrics(f"{context.split}/"),
             **axis_metrics(params, f"{context.split}/l1rc_median", change.value),
-            "cost/seconds": seconds,
+            "cost/seconds": round(seconds, 3),
             "cost/parameters": float(mitigator.parameters),
             "cost/shots_factor": mitigator.shots_factor,
         }
