@@ -152,6 +152,7 @@ def test_an_open_run_gives_signs_of_life(store, monkeypatch):
         store.client.set_terminated(run.run_id, "KILLED")
     ended = store.client.get_run(run.run_id)
     assert (ended.info.status, ended.data.tags.get("error")) == ("FINISHED", None)
+    time.sleep(1)  # a last sign may have been under way
     store.client.set_tag(run.run_id, ALIVE_TAG, "0")
     time.sleep(0.1)
     assert sign(run.run_id) == "0"
