@@ -9,7 +9,8 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import LabelledCircuits, load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.generation.generate import generate
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.noise.config import RandomizedNoise
 
 DEVICE = DeviceConfig(name="line", backend="FakeAlgiers", layout=(0, 1, 2))

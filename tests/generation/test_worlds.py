@@ -18,7 +18,8 @@ from qmend.devices.imputation import UNKNOWN_TIME
 from qmend.devices.randomized import RandomizedConfig, ReportedConfig
 from qmend.devices.snapshots import SnapshotConfig
 from qmend.generation.generate import generate
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.generation.setup import GenerationSetup, generation_setup
 from qmend.generation.verify import verify_dataset
 from qmend.noise.config import SurrogateConfig, WorldsConfig

@@ -22,7 +22,8 @@ from qmend.config.paths import conf_dir
 from qmend.datasets.config import DatasetConfig
 from qmend.datasets.table import LabelledCircuits
 from qmend.encodings import ENCODINGS, Batch
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.noise.config import AerNoiseConfig, FittedConfig, RandomizedNoise, SurrogateConfig
 from qmend.training.config import OnlineConfig, TrainingConfig
 from qmend.training.data import encode

@@ -20,7 +20,8 @@ from qmend.datasets.table import load_dataset
 from qmend.devices.device import DeviceConfig
 from qmend.encodings import ENCODINGS, Encoding
 from qmend.generation.generate import generate
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.processes import fork_server, without_main_module
 
 _CONFIG = "generate dataset=worlds device=algiers_line"

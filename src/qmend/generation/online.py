@@ -10,12 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import yaml
-from pydantic import ValidationError
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_chain_order
@@ -24,17 +21,15 @@ from qmend.datasets.config import DatasetConfig
 from qmend.datasets.splits import split_jobs
 from qmend.datasets.table import Dataset, LabelledCircuits, unknown_calibration_of
 from qmend.devices.calibration import Calibration
-from qmend.devices.device import Device, DeviceConfig
+from qmend.devices.device import DeviceConfig
 from qmend.devices.randomized import RandomizedConfig
 from qmend.gates import TWO_QUBIT
 from qmend.generation.execution import Execution
 from qmend.generation.job import draw_job_without, simulate_job
+from qmend.generation.online_noise import online_seed
 from qmend.generation.setup import GenerationSetup, generation_setup
-from qmend.noise.config import NoiseConfig, RandomizedNoise, WorldsConfig, read_noise
+from qmend.noise.config import NoiseConfig, WorldsConfig
 from qmend.types import IntArray, QmendError
-
-#: First number of the key of :func:`online_seed`; keys of circuits have three numbers, not two.
-_STREAM = 0xF4E54
 
 
 @dataclass(frozen=True)
@@ -168,10 +163,8 @@ class OnlineCircuits:
         )
         calibration = setup.calibration(job)
         shown: Calibration | None = calibration
-        config, draws_devices = (
-            self.noise.of_device(number),
-            _draw_devices(self.dataset, self.noise),
-        )
+        config = self.noise.of_device(number)
+        draws_devices = _draw_devices(self.dataset, self.noise)
         if self.again:
             shown = setup.reported(job)
             config = config if self.noise.constants == "draw" else setup.noise_config(job)
@@ -188,7 +181,7 @@ class OnlineCircuits:
                 noisy=to_chain_order(noisy, drawn.measured),
                 shots=np.full(size, shots, dtype=np.int64),
                 layouts=(setup.device.layout,),
-                calibrations=(_show(shown, setup.device, drawn.table),),
+                calibrations=(_show(shown, setup.device.name, setup.device.layout, drawn.table),),
                 calibration_index=np.zeros(size, dtype=np.int64),
                 measured=drawn.measured,
                 executed=np.full(size, not config.hides_gates),
@@ -275,11 +268,12 @@ class OnlineCircuits:
         index = np.array([layouts.index(layout) for layout in circuits.layouts])
         place = index[circuits.calibration_index]
         calibrations = [
-            unknown_calibration_of(
-                base.device, layout, circuits.instructions.select(np.flatnonzero(place == k))
+            _show(
+                None if shown is None else shown.restrict(layout),
+                base.device,
+                layout,
+                circuits.instructions.select(np.flatnonzero(place == k)),
             )
-            if shown is None
-            else shown.restrict(layout)
             for k, layout in enumerate(layouts)
         ]
         shots = self.dataset.model_copy(update={"seed": self.seed}).draw_shots(number)
@@ -301,83 +295,13 @@ class OnlineCircuits:
         return replace(setup, dataset=dataset, calibrations=self.calibrations)
 
 
-def _show(shown: Calibration | None, device: Device, circuits: InstructionTable) -> Calibration:
+def _show(
+    shown: Calibration | None, device: str, layout: tuple[int, ...], circuits: InstructionTable
+) -> Calibration:
     """Return what circuits show of a calibration; None: nothing."""
-    if shown is None:
-        return unknown_calibration_of(device.name, device.layout, circuits)
-    return shown
+    return unknown_calibration_of(device, layout, circuits) if shown is None else shown
 
 
 def _draw_devices(dataset: DatasetConfig, noise: NoiseConfig) -> bool:
     """Say whether each job has a device of its own."""
     return isinstance(dataset.calibrations, RandomizedConfig) and isinstance(noise, WorldsConfig)
-
-
-def online_seed(dataset: int, training: int) -> int:
-    """Derive the seed (63 bits) of a training's circuits from its own and the dataset's."""
-    key = (_STREAM, training)
-    state = np.random.SeedSequence(dataset, spawn_key=key).generate_state(1, np.uint64)
-    return int(state[0] >> np.uint64(1))
-
-
-def online_noise(
-    choice: str | Path, strength: tuple[float, float], dataset: DatasetConfig, seed: int
-) -> NoiseConfig:
-    """Build the noise of online simulation.
-
-    It must hold no constants but those that the calibration or the training circuits show.
-
-    Args:
-        choice: ``dataset``, ``randomized``, or the path of a fitted noise config.
-        strength: range of a randomized device's noise strength.
-        seed: of the training.
-
-    Raises:
-        QmendError: if the constants would be read from the dataset's config, or the file holds
-            no fitted noise.
-    """
-    if choice == "randomized":
-        return RandomizedNoise(strength=strength, seed=online_seed(dataset.seed, seed))
-    if choice == "dataset":
-        if dataset.noise.constants == "calibration":
-            return dataset.noise
-        if isinstance(dataset.noise, WorldsConfig):
-            return dataset.noise.model_copy(update={"seed": online_seed(dataset.seed, seed)})
-        raise QmendError(
-            f"online.noise=dataset would read the constants of {dataset.noise.name} from the "
-            "dataset's config, and only training circuits may tell them; use "
-            "online.noise=randomized, or the path of a noise config fitted to training circuits."
-        )
-    fitted = _read_fitted(Path(choice))
-    if fitted.same_constants(dataset.noise):
-        raise QmendError(
-            f"online.noise={choice} holds the very constants that the dataset was simulated with; "
-            "give a noise config fitted to training circuits, or use online.noise=randomized."
-        )
-    return fitted
-
-
-def _read_fitted(path: Path) -> NoiseConfig:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise QmendError(
-            f"online.noise={path} is neither dataset nor randomized, nor a file that can be read "
-            f"({error.strerror}); check the path."
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise QmendError(f"online.noise={path} is no YAML file; check the path.") from None
-    try:
-        noise = read_noise(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise QmendError(
-            f"online.noise={path} is no noise config: {where}: {first['msg']}."
-        ) from None
-    if noise.constants != "fit":
-        raise QmendError(
-            f"online.noise={path} is {noise.name}, whose constants nobody fitted; give a "
-            "surrogate_fitted config, or use online.noise=dataset or randomized."
-        )
-    return noise

@@ -65,6 +65,11 @@ class WalshOperator(Architecture):
     Its weights fit any number of qubits, measured or not. It corrects the filtered estimate q:
     softmax(log q + delta), where delta starts at 0.
 
+    With the encoding ``device_paths`` the means of theta of :mod:`qmend.noise.parity_model` scale
+    gates_s, idle_s and the readout that is undone, whose lean to 0 ends the symmetry under flips.
+    net and the filters read theta's deviations too, as numbers and as the doubt that they leave in
+    log f_s of each parity.
+
     Source: Fourier neural operators, Li et al., arXiv 2010.08895.
     """
 

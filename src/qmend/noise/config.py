@@ -84,7 +84,7 @@ class NoiseConfig(ConfigModel, ABC):
 
     @property
     def hides_gates(self) -> bool:
-        """Whether other gates run than a circuit shows."""
+        """Say whether other gates run than a circuit shows."""
         return False
 
     def same_constants(self, other: NoiseConfig) -> bool:

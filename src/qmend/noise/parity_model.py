@@ -33,7 +33,7 @@ _LARGEST_ERROR = 0.4999
 
 @dataclass(frozen=True)
 class ParityLosses:
-    """What a calibration says of the losses of N circuits that measure m bits each.
+    """Losses of N circuits that measure m bits each, by a calibration.
 
     Attributes:
         gates, waits: (N, 2^m) of each parity, ``ended_rate`` and ``ended_idle_rate``.

@@ -15,7 +15,8 @@ from qmend.datasets.config import DatasetConfig, recipe_configs
 from qmend.datasets.measured import source_circuits
 from qmend.datasets.table import Dataset
 from qmend.devices.device import DeviceConfig, resolve
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.noise.config import NoiseConfig, read_noise
 from qmend.runs.evaluation import check_unseen_measurements
 from qmend.runs.networks import LoadedNetwork, readable_rows

@@ -20,7 +20,8 @@ from torch import Tensor
 from qmend.datasets.config import DatasetConfig, dataset_recipe, recipe_configs, recipe_sha
 from qmend.datasets.table import Dataset
 from qmend.encodings import Batch, Encoding
-from qmend.generation.online import OnlineCircuits, online_noise
+from qmend.generation.online import OnlineCircuits
+from qmend.generation.online_noise import online_noise
 from qmend.noise.config import NoiseConfig
 from qmend.processes import end_with, fork_server, process_identity, without_main_module
 from qmend.training.batches import digest, draw_batches
@@ -75,7 +76,7 @@ def choose_noise(options: OnlineConfig, dataset: DatasetConfig, seed: int) -> No
     """Build the noise that the options ask for.
 
     Raises:
-        QmendError: as :func:`qmend.generation.online.online_noise`.
+        QmendError: as :func:`qmend.generation.online_noise.online_noise`.
     """
     return online_noise(options.noise, options.strength, dataset, seed)
 
