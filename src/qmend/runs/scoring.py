@@ -72,7 +72,7 @@ def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, An
         started = time.perf_counter()
         if mitigator.parameters:
             mitigator.fit(*context.dataset.parts("train"))
-        seconds = time.perf_counter() - started
+        seconds = round(time.perf_counter() - started, 3)
         return score_run(run, context, mitigator.name, mitigator, seconds)
 
 
@@ -104,7 +104,7 @@ def score_run(
         {
             **summary.metrics(f"{context.split}/"),
             **axis_metrics(params, f"{context.split}/l1rc_median", change.value),
-            "cost/seconds": round(seconds, 3),
+            "cost/seconds": seconds,
             "cost/parameters": float(mitigator.parameters),
             "cost/shots_factor": mitigator.shots_factor,
         }
