@@ -100,7 +100,7 @@ def test_what_can_not_be_a_row_is_refused(body, message):
             "more than 500,000",
         ),
         (HEAD2 + "qreg q[1]; creg c[1]; " + "x q[0]; " * 600_000, "longer than"),
-        (HEAD2 + "qreg q[30]; creg c[30]; h q; measure q -> c;", "uses 30 qubits"),
+        (HEAD2 + "qreg q[63]; creg c[63]; h q; measure q -> c;", "uses 63 qubits"),
         (
             HEAD3 + "qubit q; bit c; for int i in [0:3] { x q; } c = measure q;",
             "condition or loop|can't be parsed",

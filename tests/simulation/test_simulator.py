@@ -276,8 +276,10 @@ def test_bad_input_is_one_sentence(algiers):
         noise.program(small)
     nothing = torch.zeros(0, 4, 4, dtype=torch.float64)
     empty = np.zeros(0, dtype=np.int64)
-    with pytest.raises(QmendError, match="9 qubits are too many, 8 the limit"):
-        Program(9, np.zeros(1, dtype=np.int64), empty, empty, empty, nothing, nothing)
+    large = Program(9, np.zeros(1, dtype=np.int64), empty, empty, empty, nothing, nothing)
+    for evolve in (kernel.evolve, differentiable.evolve):
+        with pytest.raises(QmendError, match="9 qubits are too many, 8 the limit"):
+            evolve(large)
 
 
 def test_error_below_relaxation_adds_no_depolarizing(algiers):

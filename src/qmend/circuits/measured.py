@@ -17,10 +17,11 @@ from qiskit.quantum_info import Statevector
 
 from qmend.circuits.angles import round_circuit
 from qmend.circuits.instructions import Instruction
+from qmend.circuits.statevector import MAX_STATE_QUBITS
 from qmend.types import FloatArray, QmendError
 
-#: Ideal distributions are computed exactly, from the statevector of this many qubits at most.
-MAX_QUBITS = 20
+#: Pauli strings on more qubits would not fit the masks that they are written as.
+MAX_QUBITS = 62
 #: Ideal probabilities add up to 1 within this.
 UNITARY_TOLERANCE = 1e-9
 #: Instructions that are no gates.
@@ -60,8 +61,14 @@ class MeasuredCircuit:
         """(2^bits,) exact distribution of the measured bits, by Qiskit's own simulation.
 
         Raises:
-            QmendError: if a gate has no matrix, or the gates are not unitary.
+            QmendError: if it has too many qubits for a statevector, a gate has no matrix, or the
+                gates are not unitary.
         """
+        if self.n_qubits > MAX_STATE_QUBITS:
+            raise QmendError(
+                f"it uses {self.n_qubits} qubits; ideal distributions are exact up to "
+                f"{MAX_STATE_QUBITS}"
+            )
         with _definitions_named():
             state = Statevector.from_instruction(self.circuit)
         distribution = np.asarray(state.probabilities(list(self.measured)), dtype=np.float64)
@@ -146,9 +153,7 @@ def measured_circuit(source: QuantumCircuit) -> MeasuredCircuit:
         raise QmendError("it has parameters without a value; bind them")
     kept = sorted(used | set(behind.values()))
     if len(kept) > MAX_QUBITS:
-        raise QmendError(
-            f"it uses {len(kept)} qubits; ideal distributions are exact up to {MAX_QUBITS}"
-        )
+        raise QmendError(f"it uses {len(kept)} qubits; circuits are taken up to {MAX_QUBITS}")
     place = {q: k for k, q in enumerate(kept)}
     circuit = QuantumCircuit(len(kept))
     for operation, on in gates:

@@ -15,11 +15,13 @@ import numpy as np
 from qmend import portable
 from qmend.circuits.instructions import InstructionTable
 from qmend.gates import GATE_CODE, GATES, TWO_QUBIT
-from qmend.types import AnyArray, FloatArray, IntArray
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 if TYPE_CHECKING:  # Qiskit takes seconds to import
     from qiskit.circuit import QuantumCircuit
 
+#: Statevectors have this many qubits at most.
+MAX_STATE_QUBITS = 20
 #: Matrices of the native gates without an angle, on |second first>: the gate's first qubit is the
 #: less significant bit.
 UNITARIES: dict[str, AnyArray] = {
@@ -36,7 +38,15 @@ def compiled_states(table: InstructionTable) -> AnyArray:
     """(N, 2^n) final statevectors of compiled circuits from \\|0...0>, chain order.
 
     The bits are the same on every processor, see :mod:`qmend.portable`.
+
+    Raises:
+        QmendError: if there are too many qubits.
     """
+    if table.n_qubits > MAX_STATE_QUBITS:
+        raise QmendError(
+            f"Circuits on {table.n_qubits} qubits have too large a statevector; the limit is "
+            f"{MAX_STATE_QUBITS}."
+        )
     one = np.zeros((len(GATES), 2, 2), dtype=complex)
     two = np.zeros((len(GATES), 4, 4), dtype=complex)
     for gate, matrix in UNITARIES.items():

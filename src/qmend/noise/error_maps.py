@@ -40,6 +40,7 @@ def error_rows(noisy: Program, ideal: Program) -> FloatArray:
     Args:
         noisy, ideal: the same circuits with and without noise.
     """
+    noisy.check_size()
     n = noisy.n_qubits
     rows = np.empty((len(noisy), 2**n, 4**n), dtype=np.float32)
     _error_rows(n, z_strings(n), _fuse(noisy), _fuse(ideal), rows)

@@ -22,6 +22,7 @@ def evolve(program: Program, every: bool = False) -> Tensor:
         every: return (N, 4^n) Pauli coefficients Tr(P rho) instead; base 4 digit q of the index is
             the letter I, X, Y, Z on qubit q.
     """
+    program.check_size()
     n, count, one, two = program.n_qubits, len(program), program.one, program.two
     device = one.device
     strings = torch.from_numpy(z_strings(n)).to(device)

@@ -16,6 +16,7 @@ from qmend.types import AnyArray
 
 def evolve(program: Program, dtype: type = np.float64) -> AnyArray:
     """Evolve \\|0...0>; (N, 2^n) parities <Z_s> of the final states, s a set of qubits."""
+    program.check_size()
     n = program.n_qubits
     two: AnyArray = program.two.detach().cpu().numpy().astype(dtype, copy=False)
     out = np.empty((len(program), 2**n), dtype=dtype)

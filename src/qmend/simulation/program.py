@@ -18,7 +18,7 @@ class Program:
     """Many circuits, each a sequence of one- and two-qubit channels.
 
     Attributes:
-        n_qubits: register size, at most :data:`MAX_QUBITS`.
+        n_qubits: register size.
         offsets: (N + 1,) start of each circuit in the flat arrays.
         first: (K,) qubit, the first of two.
         second: (K,) second qubit, -1 for a one-qubit channel.
@@ -36,11 +36,6 @@ class Program:
     two: Tensor
 
     def __post_init__(self) -> None:
-        if self.n_qubits > MAX_QUBITS:
-            raise QmendError(
-                f"The simulator holds 4^n coefficients a circuit: {self.n_qubits} qubits are too "
-                f"many, {MAX_QUBITS} the limit; choose a shorter layout."
-            )
         for name, qubits in (("first", self.first), ("second", self.second)):
             if len(qubits) and qubits.max() >= self.n_qubits:
                 raise QmendError(
@@ -50,6 +45,18 @@ class Program:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def check_size(self) -> None:
+        """Refuse a program that is too large to be simulated.
+
+        Raises:
+            QmendError: if it has more than :data:`MAX_QUBITS` qubits.
+        """
+        if self.n_qubits > MAX_QUBITS:
+            raise QmendError(
+                f"The simulator holds 4^n coefficients a circuit: {self.n_qubits} qubits are too "
+                f"many, {MAX_QUBITS} the limit; choose a shorter layout."
+            )
 
 
 def z_strings(n: int) -> IntArray:
