@@ -45,6 +45,7 @@ WRONG_CONFIGS = (
     "data show reprot=3",
     "demo trainings.perceiver.trainer.max_epochs=0",
     "report reprot=3",
+    "references x.qasm references.count=0",
     "study architectures seeds=[]",
     "study architectures transferred=[nobody]",
     *(f"study {path.stem} +reprot=3" for path in study_configs()),

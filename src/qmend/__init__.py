@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qmend.version import __version__
 
 if TYPE_CHECKING:
-    from qmend.mitigation.counts import CountsMitigator, MitigatedCounts
+    from qmend.mitigation.counts import CountsMitigator, MitigatedCounts, construct_references
     from qmend.types import QmendError
     from qmend.workflows.compose import compose
     from qmend.workflows.evaluate import evaluate
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "CountsMitigator": "qmend.mitigation.counts",
+    "construct_references": "qmend.mitigation.counts",
     "MitigatedCounts": "qmend.mitigation.counts",
     "Observer": "qmend.workflows.observer",
     "QmendError": "qmend.types",
@@ -37,6 +38,7 @@ __all__ = [
     "QmendError",
     "__version__",
     "compose",
+    "construct_references",
     "evaluate",
     "generate",
     "load",

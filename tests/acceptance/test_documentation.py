@@ -91,6 +91,9 @@ WORDS = {
 IMPORTED = ("results.jsonl", "measured.jsonl")
 BELL_AND_ONE = """OPENQASM 2.0; include "qelib1.inc"; qreg q[3]; creg c[3];
     h q[0]; cx q[0],q[1]; ry(0.{}) q[2]; measure q -> c;"""
+#: A circuit in native gates.
+COMPILED = """OPENQASM 2.0; include "qelib1.inc"; qreg q[2]; creg c[2];
+    sx q[0]; rz(0.3) q[0]; sx q[0]; rz(0.4) q[0]; cx q[0],q[1]; rz(0.5) q[1]; measure q -> c;"""
 
 #: Port of MLflow's server.
 SERVER = free_port()
@@ -114,6 +117,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [json.dumps({**common, "qasm": BELL_AND_ONE.format(k)}) for k in range(1, 9)]
     for name in IMPORTED:
         (folder / name).write_text("\n".join(lines))
+    (folder / "circuit.qasm").write_text(COMPILED)
     return folder
 
 
@@ -289,14 +293,14 @@ def test_the_python_of_the_pages_runs_and_prints_only_what_it_asks_for(
     blocks = {page: [p for p in pieces(page) if p.language == "python"] for page in PAGES}
     readme, page = (blocks.pop(ROOT / name) for name in ("README.md", "docs/python.md"))
     assert not any(blocks.values())
-    trained, evaluated, watched, asked, readout, zne = map(said, page)
+    trained, evaluated, watched, asked, readout, zne, told = map(said, page)
     assert re.fullmatch(
         r"walsh_operator relative_l1 seed 0 [0-9a-f]{32}\nInterval\(.*\)\n", trained
     )
     assert "tiny_algiers 300" in evaluated
     assert re.search(r"^none 0\.0$", evaluated, re.MULTILINE)
     assert "data/tiny_algiers: reused; 300 rows" in watched
-    for shown in (asked, readout, zne):
+    for shown in (asked, readout, zne, told):
         assert re.match(r"\{'00000': 0\.\d+", shown)
     names.update(counts={"00000": 431, "11111": 391}, circuit=names["ghz"], backend=FakeAlgiers())
     assert [said(block) for block in readme] == [""]

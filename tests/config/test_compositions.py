@@ -92,7 +92,7 @@ def rows(root: str) -> Iterator[list[str]]:
 
 
 def _shifted(offered: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    for row in range(max(map(len, offered.values()))):
+    for row in range(max(map(len, offered.values()), default=1)):
         yield [
             f"{key}={names[(row + shift) % len(names)]}"
             for shift, (key, names) in enumerate(offered.items())
@@ -127,7 +127,7 @@ def test_options_compose_and_validate(root: str, overrides: list[str]) -> None:
     if "dataset=worlds" in overrides and "online" in composed(root, *overrides):
         overrides = [*overrides, "online.circuits=9600"]  # whole jobs of 96
     config = validate(ROOTS[root], composed(root, *overrides))
-    if root == "report":  # of runs, not of data
+    if root in ("report", "references"):  # of runs and of a circuit, not of data
         return
     assert isinstance(config, configs.CommonConfig)
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")

@@ -5,12 +5,13 @@ A few RZ of any angle may stand between the Clifford gates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from qmend.circuits.angles import round_source
 from qmend.circuits.families import SourceCircuit
+from qmend.circuits.instructions import Instruction
 from qmend.portable import cos_sin
 from qmend.types import FloatArray, IntArray
 from qmend.walsh import walsh_hadamard
@@ -18,9 +19,25 @@ from qmend.walsh import walsh_hadamard
 #: (h, s, sdg, x, y, z, cx or rz; qubit, the control of a CX; its target, else -1; angle of RZ).
 Gate = tuple[str, int, int, float]
 
+#: An RZ this close (rad) to a multiple of pi/2 is a Clifford gate.
+CLIFFORD_TOLERANCE = 1e-9
 #: What takes the X, Y and Z axes to each of their six orders, up to signs, which Paulis set.
 _AXES: tuple[tuple[str, ...], ...] = ((), ("h",), ("s",), ("h", "s"), ("s", "h"), ("h", "s", "h"))
 _SIGNS: tuple[tuple[str, ...], ...] = ((), ("x",), ("y",), ("z",))
+#: RZ by 0, 1, 2 and 3 quarter turns, up to a phase.
+_TURNS: tuple[tuple[str, ...], ...] = ((), ("s",), ("z",), ("sdg",))
+#: Native gates up to a phase, on qubits 0 and 1.
+_NATIVE: dict[str, tuple[tuple[str, int, int], ...]] = {
+    "id": (),
+    "x": (("x", 0, -1),),
+    "sx": (("h", 0, -1), ("s", 0, -1), ("h", 0, -1)),
+    "cx": (("cx", 0, 1),),
+    "cz": (("h", 1, -1), ("cx", 0, 1), ("h", 1, -1)),
+    "ecr": (
+        *(("cx", 0, 1), ("s", 0, -1), ("x", 0, -1)),
+        *(("h", 1, -1), ("s", 1, -1), ("h", 1, -1)),
+    ),
+}
 
 
 class CliffordCircuit(SourceCircuit):
@@ -45,19 +62,42 @@ class CliffordCircuit(SourceCircuit):
         return clifford_probabilities(self.gates, self.circuit.num_qubits)
 
 
-def clifford_probabilities(gates: Sequence[Gate], n_qubits: int) -> FloatArray:
-    """(2^n,) exact distribution of the outcomes from \\|0...0>.
+def clifford_gates(instructions: Iterable[Instruction]) -> list[Gate]:
+    """Write native gates as Clifford gates and RZ that are none, up to a phase."""
+    gates: list[Gate] = []
+    for name, first, second, angle in instructions:
+        turns = round(angle / (np.pi / 2))
+        if name != "rz":
+            on = (first, second, -1)  # -1, no qubit, is the last
+            gates += [(part, on[a], on[b], 0.0) for part, a, b in _NATIVE[name]]
+        elif abs(angle - turns * (np.pi / 2)) <= CLIFFORD_TOLERANCE:
+            gates += [(part, first, -1, 0.0) for part in _TURNS[turns % 4]]
+        else:
+            gates.append(("rz", first, -1, angle))
+    return gates
 
-    In the Heisenberg picture: the expectation of every product Z_s of Zs is needed, and
-    p(x) = 2^-n sum_s (-1)^(s.x) <Z_s>. All 2^n strings are carried backwards through the
+
+def clifford_probabilities(
+    gates: Sequence[Gate], n_qubits: int, measured: IntArray | None = None
+) -> FloatArray:
+    """(2^m,) exact distribution of the outcomes from \\|0...0>.
+
+    In the Heisenberg picture: the expectation of every product Z_s of measured Zs is needed, and
+    p(x) = 2^-m sum_s (-1)^(s.x) <Z_s>. All 2^m strings are carried backwards through the
     circuit at once, as bit masks x and z of i^|x & z| X^x Z^z with a real weight. A Clifford gate
     maps strings to strings; RZ(a) turns one with X or Y on its qubit into two,
     P -> cos(a) P + i sin(a) P Z. At the start only strings without X are left,
-    and <0|Z^z|0> = 1. Up to 2^(n + rotations) strings; measurement of Pauli strings as in
-    Aaronson and Gottesman, quant-ph/0406196.
+    and <0|Z^z|0> = 1. Up to 2^(m + rotations) strings, for each gate: no statevector of n qubits.
+    Measurement of Pauli strings as in Aaronson and Gottesman, quant-ph/0406196.
+
+    Args:
+        n_qubits: at most 62.
+        measured: (m,) qubits; bit k of an outcome is the k-th of them. None: all in order.
     """
-    outcome = np.arange(2**n_qubits)
-    x, z, weight = np.zeros_like(outcome), outcome.copy(), np.ones(len(outcome))
+    places = np.arange(n_qubits) if measured is None else measured
+    outcome = np.arange(2 ** len(places))
+    z = ((outcome[:, None] >> np.arange(len(places)) & 1) << places).sum(axis=1)
+    x, weight = np.zeros_like(z), np.ones(len(z))
     for name, first, second, angle in reversed(gates):
         a, b = (x >> first) & 1, (z >> first) & 1
         if name == "rz":
@@ -71,15 +111,15 @@ def clifford_probabilities(gates: Sequence[Gate], n_qubits: int) -> FloatArray:
             weight = np.concatenate([weight, turned])
             outcome = np.concatenate([outcome, outcome[hit]])
         else:
-            x, z, flips = _backwards(name, first, second, x, z, a, b)
+            x, z, flips = backwards(name, first, second, x, z, a, b)
             weight = np.where(flips, -weight, weight)
     left = x == 0
-    parity = np.bincount(outcome[left], weight[left], minlength=2**n_qubits)
-    distribution: FloatArray = np.maximum(walsh_hadamard(parity) / 2**n_qubits, 0.0)
+    parity = np.bincount(outcome[left], weight[left], minlength=2 ** len(places))
+    distribution: FloatArray = np.maximum(walsh_hadamard(parity) / len(parity), 0.0)
     return distribution
 
 
-def _backwards(
+def backwards(
     name: str, first: int, second: int, x: IntArray, z: IntArray, a: IntArray, b: IntArray
 ) -> tuple[IntArray, IntArray, IntArray]:
     """U+ P U of Hermitian strings: masks, and 1 where the sign flips.

@@ -85,7 +85,7 @@ class HydraCommand(Command):
         options = command_groups(self.config, conf_dir())
         groups = [f"  {group}: {', '.join(options[group])}" for group in sorted(options)]
         notes = [*self.notes, ""] if self.notes else []
-        return [*notes, _HYDRA_HELP, "Groups:", *groups]
+        return [*notes, _HYDRA_HELP, *(["Groups:", *groups] if groups else [])]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from qmend.cli.arguments import Option, at_least
@@ -21,17 +22,21 @@ def has_benchmarks() -> bool:
     return importlib.util.find_spec("qmend.benchmarks") is not None
 
 
-def _folder_first(arguments: list[str]) -> list[str]:
-    """``qmend data show|verify FOLDER``: the first argument may be a folder, not an override.
+def _path_first(key: str, arguments: list[str]) -> list[str]:
+    """``qmend data show|verify FOLDER``: the first argument may be a path, not an override.
 
-    One with ``=`` is an override, unless there is such a directory or it begins as a path.
+    One with ``=`` is an override, unless there is such a path or it begins as one.
     """
     first = arguments[0] if arguments else "-"
     is_override = "=" in first or first.startswith(("~", "+"))
-    is_path = first.startswith(("/", "./", "../")) or Path(first).is_dir()
+    is_path = first.startswith(("/", "./", "../")) or Path(first).exists()
     if first.startswith("-") or (is_override and not is_path):
         return arguments
-    return [f"folder={quoted(first)}", *arguments[1:]]
+    return [f"{key}={quoted(first)}", *arguments[1:]]
+
+
+_folder_first = partial(_path_first, "folder")
+_circuit_first = partial(_path_first, "circuit")
 
 
 def _study_commands() -> Iterator[Command]:
@@ -157,6 +162,20 @@ COMMANDS: tuple[Command, ...] = (
         prepare=quoted_ids,
     ),
     *_study_commands(),
+    HydraCommand(
+        "references",
+        "qmend.cli.references:write_circuits",
+        "write references of a compiled circuit: variants with a known ideal, to be run in the "
+        "same job; qmend references CIRCUIT",
+        "qmend references circuit.qasm references.count=9",
+        config="references",
+        notes=(
+            "CIRCUIT is OpenQASM 2 or 3 in native gates, with its measurements. Only angles of RZ",
+            "change. Each reference is a file of OpenQASM; references.jsonl has their ideals, as",
+            "records that qmend data import takes when device and counts are added.",
+        ),
+        prepare=_circuit_first,
+    ),
     PlainCommand(
         "models promote",
         "qmend.cli.models:promote_model",

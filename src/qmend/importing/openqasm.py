@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from qiskit import qasm2, qasm3
@@ -38,20 +40,38 @@ _OWN = re.compile(r"own_[0-9a-f]{8}_")
 
 
 def read_openqasm(text: str) -> MeasuredCircuit:
+    """Parse a program as a circuit without its measurements.
+
+    Raises:
+        QmendError: as :func:`parse_openqasm`, or if it has a condition, a reset or a gate after a
+            measurement.
+    """
+    with plain_names():
+        source = measured_circuit(parse_openqasm(text))
+    return replace(source, physical=_PHYSICAL.search(_COMMENT.sub(" ", text)) is not None)
+
+
+def parse_openqasm(text: str) -> QuantumCircuit:
     """Parse a program; files that it includes are not read.
 
     A gate that the program defines does what the definition says. It is Qiskit's gate of that name
     only where both are the same up to a phase.
 
     Raises:
-        QmendError: if it can't be parsed, includes anything but the standard gates, has a
-            condition, a reset or a gate after a measurement, or is too large.
+        QmendError: if it can't be parsed, includes anything but the standard gates, or is too
+            large.
     """
+    with plain_names():
+        return _with_library_gates(_parse(text))
+
+
+@contextmanager
+def plain_names() -> Iterator[None]:
+    """Name a program's own gates in errors as the program does."""
     try:
-        source = measured_circuit(_with_library_gates(_parse(text)))
+        yield
     except QmendError as error:
         raise QmendError(_OWN.sub("", str(error))) from None
-    return replace(source, physical=_PHYSICAL.search(_COMMENT.sub(" ", text)) is not None)
 
 
 def own_gate(name: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -16,6 +16,13 @@ from qmend.types import FloatArray, IntArray, QmendError
 
 if TYPE_CHECKING:  # a config names baselines, and needs no tables
     from qmend.datasets.table import LabelledCircuits
+
+
+class KnownCircuits(NamedTuple):
+    """Measured circuits of one size with their ideals (N, 2^m), in chain order."""
+
+    circuits: CircuitBatch
+    ideal: FloatArray
 
 
 class Mitigator(ABC):
@@ -42,6 +49,19 @@ class Mitigator(ABC):
     @abstractmethod
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """Return distributions (N, 2^m) in chain order, rows summing to one."""
+
+    def with_references(
+        self, circuits: CircuitBatch, references: Sequence[KnownCircuits]
+    ) -> CircuitBatch:
+        """Give circuits the numbers that references of their job tell.
+
+        Raises:
+            QmendError: if the mitigator reads no such numbers.
+        """
+        raise QmendError(
+            f"{self.name} takes no references; only a network with model.encoding=device_paths "
+            "does."
+        )
 
     def mitigate_others(
         self, batches: Sequence[CircuitBatch], others: CircuitBatch, flips: IntArray

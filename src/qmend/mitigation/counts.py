@@ -12,11 +12,12 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BitArray
 
 from qmend.circuits.instructions import InstructionTable
+from qmend.circuits.references import known_ideal, reference_circuits
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.providers import backend_calibration, fake_calibration
-from qmend.mitigation.base import Mitigator, MultiCircuitMitigator
+from qmend.mitigation.base import KnownCircuits, Mitigator, MultiCircuitMitigator
 from qmend.mitigation.measurement import Measurement, as_batch, place_circuit
 from qmend.mitigation.outcomes import Counts
 from qmend.types import FloatArray, QmendError
@@ -24,6 +25,8 @@ from qmend.types import FloatArray, QmendError
 #: A calibration, a file of one, the name of a class in ``qiskit_ibm_runtime.fake_provider``, or a
 #: backend.
 CalibrationSource: TypeAlias = Any
+#: Counts and circuit.
+Reference: TypeAlias = tuple[Counts, QuantumCircuit]
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class CountsMitigator:
         *,
         layout: Sequence[int] | None = None,
         shots: int | None = None,
+        references: Sequence[Reference] = (),
     ) -> MitigatedCounts: ...
 
     @overload
@@ -117,6 +121,7 @@ class CountsMitigator:
         *,
         layout: Sequence[int] | None = None,
         shots: int | None = None,
+        references: Sequence[Reference] = (),
     ) -> list[MitigatedCounts]: ...
 
     def mitigate(
@@ -127,6 +132,7 @@ class CountsMitigator:
         *,
         layout: Sequence[int] | None = None,
         shots: int | None = None,
+        references: Sequence[Reference] = (),
     ) -> MitigatedCounts | list[MitigatedCounts]:
         """Mitigate the counts of one circuit, or of a list.
 
@@ -139,13 +145,16 @@ class CountsMitigator:
             calibration: of the device at the time, see :data:`CalibrationSource`.
             layout: physical qubits that circuits are compiled to; None: those of lowest error.
             shots: behind probabilities.
+            references: counts and circuits of the same job whose ideal is known, as those of
+                :func:`qmend.construct_references`. They tell a network with
+                ``model.encoding=device_paths`` of the device.
 
         Returns:
             One result for one circuit, a list for a list, in the circuits' own bit order.
 
         Raises:
             QmendError: naming the circuit that can't be taken, and why; or if the mitigator needs
-                further circuits.
+                further circuits, or takes no references.
         """
         single = isinstance(circuit, QuantumCircuit)
         circuits = [circuit] if isinstance(circuit, QuantumCircuit) else list(circuit)
@@ -153,11 +162,12 @@ class CountsMitigator:
         measurements = _measurements(
             [counts] if single else counts, circuits, snapshot, layout, shots
         )
+        known = _known(references, snapshot, shots)
         mitigated: dict[int, FloatArray] = {}
-        sizes = [(len(m.circuit.layout), len(m.circuit.measured)) for m in measurements]
-        for size in sorted(set(sizes)):
-            members = [k for k, other in enumerate(sizes) if other == size]
+        for members in _by_size(measurements):
             batch = as_batch([measurements[k] for k in members], snapshot)
+            if known:
+                batch = self.mitigator.with_references(batch, known)
             mitigated |= dict(zip(members, self.mitigator.mitigate(batch), strict=True))
         results = [MitigatedCounts.of(m, mitigated[k]) for k, m in enumerate(measurements)]
         return results[0] if single else results
@@ -250,6 +260,63 @@ class CountsMitigator:
         if isinstance(self.mitigator, MultiCircuitMitigator):
             return self.mitigator.construct_circuits(batch)
         return InstructionTable.from_circuits(batch.n_qubits, [])
+
+
+def construct_references(
+    circuit: QuantumCircuit, count: int, seed: int = 0
+) -> list[QuantumCircuit]:
+    """Construct different references of a compiled circuit, to be run in its job.
+
+    They are the circuit but for the angles of its RZ, see :mod:`qmend.circuits.references`. Run
+    them as they are, without a transpiler, which would merge gates.
+
+    Args:
+        circuit: in native gates, with its measurements at the end.
+        count: of the references, those that tell most first.
+
+    Raises:
+        QmendError: if the circuit can't be taken, or has fewer references.
+    """
+    try:
+        return reference_circuits(circuit, count, seed)
+    except QmendError as error:
+        raise _about(circuit, 0, error) from None
+
+
+def _by_size(measurements: Sequence[Measurement]) -> list[list[int]]:
+    """Group numbers of measurements with as many qubits and measured bits."""
+    sizes = [(len(m.circuit.layout), len(m.circuit.measured)) for m in measurements]
+    return [[k for k, own in enumerate(sizes) if own == size] for size in sorted(set(sizes))]
+
+
+def _known(
+    references: Sequence[Reference], calibration: Calibration, shots: int | None
+) -> list[KnownCircuits]:
+    """Compute the ideals of references.
+
+    Raises:
+        QmendError: naming the reference that can't be taken, and why.
+    """
+    counts, circuits = [counts for counts, _ in references], [circuit for _, circuit in references]
+    try:
+        measurements = _measurements(counts, circuits, calibration, None, shots)
+    except QmendError as error:
+        raise QmendError(f"Of the references: {error}") from None
+    known = []
+    for members in _by_size(measurements):
+        for k in members:
+            if measurements[k].circuit.compiled:
+                raise QmendError(
+                    f"Reference {k} is not in native gates on the device's own qubits; give it as "
+                    "it ran."
+                )
+        batch = as_batch([measurements[k] for k in members], calibration)
+        try:
+            ideal = known_ideal(batch.instructions, batch.measured)
+        except QmendError as error:
+            raise QmendError(f"Of the references, {error}.") from None
+        known.append(KnownCircuits(batch, ideal))
+    return known
 
 
 def _measurements(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
 from qmend.datasets.circuits import CircuitBatch
-from qmend.mitigation.base import Mitigator
+from qmend.encodings.device_paths import DevicePathsEncoding, known_numbers, references_of
+from qmend.mitigation.base import KnownCircuits, Mitigator
 from qmend.models.trained import TrainedModel
 from qmend.types import FloatArray, QmendError
 
@@ -16,6 +22,18 @@ class LearnedMitigator(Mitigator):
     def __init__(self, model: TrainedModel) -> None:
         self.model = model
         self.parameters = model.parameters
+
+    def with_references(
+        self, circuits: CircuitBatch, references: Sequence[KnownCircuits]
+    ) -> CircuitBatch:
+        encoding = self.model.encoding
+        if not isinstance(encoding, DevicePathsEncoding):
+            return super().with_references(circuits, references)
+        told = []
+        for measured, ideal in references:
+            rows = np.arange(len(measured))
+            told.append(references_of(measured, encoding.losses(measured), ideal, rows))
+        return replace(circuits, numbers=known_numbers(circuits, told))
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """Return mitigated distributions (N, 2^m) in chain order.

@@ -12,7 +12,7 @@ from qmend.circuits.compilation import QiskitCompiler
 from qmend.circuits.instructions import Instruction, InstructionTable
 from qmend.circuits.library import check_names
 from qmend.circuits.measured import NO_TIME, MeasuredCircuit, measured_circuit, native_instructions
-from qmend.circuits.statevector import to_chain_order
+from qmend.circuits.statevector import MAX_STATE_QUBITS, to_chain_order
 from qmend.datasets.circuits import CircuitBatch
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import device_from_calibration
@@ -110,12 +110,22 @@ def place_circuit(
         QmendError: if it does not fit the device, or a gate is not what its name says.
     """
     source = measured_circuit(circuit)
+    if len(source.measured) > MAX_STATE_QUBITS:
+        raise QmendError(
+            f"it measures {len(source.measured)} bits; distributions have {MAX_STATE_QUBITS} at "
+            "most: measure fewer of its qubits"
+        )
     check_names(source.circuit)
     native = {(gate.gate, gate.qubits) for gate in calibration.gates if gate.gate in GATES}
     gates = [item for item in source.circuit.data if item.operation.name not in NO_TIME]
     if layout is None and all(_physical(item, source) in native for item in gates):
         own = native_instructions(source, GATES)
         return PlacedCircuit(circuit, source, False, source.qubits, own, source.measured)
+    if layout is None and source.n_qubits > MAX_STATE_QUBITS:
+        raise QmendError(
+            f"it uses {source.n_qubits} qubits and is not in native gates on the device's own; "
+            "compile it for the device first, or give layout"
+        )
     chain = lowest_error_layout(calibration, source.n_qubits) if layout is None else tuple(layout)
     if len(chain) != source.n_qubits:
         raise QmendError(f"it uses {source.n_qubits} qubits, layout names {len(chain)}")
@@ -148,4 +158,5 @@ def as_batch(measurements: Sequence[Measurement], calibration: Calibration) -> C
         tuple(calibration.restrict(layout) for layout in layouts),
         np.array([layouts.index(circuit.layout) for circuit in circuits]),
         measured,
+        executed=np.array([not circuit.compiled for circuit in circuits]),
     )

@@ -27,6 +27,7 @@ COMMAND_CONFIGS: dict[str, type[CommandConfig]] = {
     "tune": configs.TuneCommandConfig,
     "demo": configs.DemoConfig,
     "report": configs.ReportConfig,
+    "references": configs.ReferencesCommandConfig,
 }
 
 

@@ -312,3 +312,31 @@ class ReportConfig(CommandConfig):
     def _texts(cls, value: Any) -> Any:
         # The first digits of an id may be a number to Hydra.
         return tuple(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+class ReferencesConfig(ConfigModel):
+    """References by design of a circuit.
+
+    Attributes:
+        seed: of their draws.
+    """
+
+    count: int = Field(ge=1, le=1000)
+    seed: int = Field(ge=0)
+
+    @classmethod
+    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
+        return ("references", "references")
+
+
+class ReferencesCommandConfig(CommandConfig):
+    """``conf/references.yaml``.
+
+    Attributes:
+        circuit: a file of OpenQASM.
+        output: directory; null: see the config.
+    """
+
+    circuit: Path
+    references: ReferencesConfig
+    output: Path | None

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from qmend.circuits.clifford import CLIFFORD_TOLERANCE
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities, measured_marginals
 from qmend.datasets.circuits import CircuitBatch
@@ -14,9 +15,6 @@ from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.mitigation.baselines.readout_inversion import undo_readout
 from qmend.mitigation.baselines.survival import LEAST_SURVIVAL, undo_depolarizing
 from qmend.types import FloatArray, QmendError
-
-#: An RZ this close (rad) to a multiple of pi/2 is a Clifford gate.
-_CLIFFORD_TOLERANCE = 1e-9
 
 
 @BASELINES.register("clifford_data_regression")
@@ -81,7 +79,7 @@ def near_clifford(table: InstructionTable, partners: int, kept: int) -> Instruct
         N ``partners`` circuits: those of the first circuit, then of the second, and so on.
     """
     nearest = np.round(table.angle / (np.pi / 2)) * (np.pi / 2)
-    free = (table.gate == GATE_CODE["rz"]) & (np.abs(table.angle - nearest) > _CLIFFORD_TOLERANCE)
+    free = (table.gate == GATE_CODE["rz"]) & (np.abs(table.angle - nearest) > CLIFFORD_TOLERANCE)
     seeds = table.circuit_ids()
     copies = table.select(np.repeat(np.arange(len(table)), partners))
     angles = copies.angle.copy()
