@@ -2,7 +2,7 @@
 
 Runs of one-qubit channels are multiplied into 4x4 matrices, these into the two-qubit channel
 that follows on their qubit, and consecutive two-qubit channels on one pair into one 16x16
-matrix: a block. Only blocks touch the 4^n coefficients.
+matrix: a block. Only blocks touch the coefficients, 4^k once k qubits have had one.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import numpy as np
 
 from qmend.simulation.program import Program
 from qmend.types import AnyArray
+
+#: Columns of a block that are multiplied together: with their products they fit the fastest cache.
+_COLUMNS = 128
 
 
 def evolve(program: Program, dtype: type = np.float64) -> AnyArray:
@@ -44,31 +47,18 @@ def _entries(two: AnyArray) -> tuple[AnyArray, AnyArray, AnyArray, AnyArray]:
 @numba.njit(cache=True, nogil=True)
 def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, values, out):
     kind = one.dtype
-    size = 4**n
-    columns = max(size // 16, 1)
-    state = np.empty(size, kind)
-    start = np.zeros(size, kind)
-    for s in range(2**n):
-        index = 0
-        for q in range(n):
-            if (s >> q) & 1:
-                index += 3 * 4**q
-        start[index] = 1.0
-    gathered = np.empty((16, min(columns, 256)), kind)  # both are powers of 4
-    moved = np.empty((16, min(columns, 256)), kind)
+    state, moved = np.empty(4**n, kind), np.empty(4**n, kind)
+    stride = np.empty(n, np.int64)  # of each qubit's letters in the state, 0 before it joins
     pending = np.empty((n, 4, 4), kind)
     is_pending = np.zeros(n, np.bool_)
     partner = np.empty(n, np.int64)  # other qubit of the open block, -1 for none
     block = np.empty((n, 16, 16), kind)  # at the lower qubit of its pair, that qubit first
-    base = np.empty((n, n, columns), np.int64)
-    for a in range(n):
-        for b in range(a + 1, n):
-            _base_indices(n, a, b, base[a, b])
     side = np.empty((16, 16), kind)
     work = np.empty((16, 16), kind)
     small = np.empty((4, 4), kind)
     for circuit in range(len(offsets) - 1):
-        state[:] = start
+        state[0], size = 1.0, 1
+        stride[:] = 0
         is_pending[:] = False
         partner[:] = -1
         for k in range(offsets[circuit], offsets[circuit + 1]):
@@ -88,7 +78,8 @@ def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, v
                     if partner[q] >= 0:
                         other = partner[q]
                         lo, hi = min(q, other), max(q, other)
-                        _apply_block(state, block[lo], base[lo, hi], lo, hi, gathered, moved)
+                        size = _apply_block(state, size, block[lo], stride, lo, hi, moved)
+                        state, moved = moved, state
                         partner[lo] = -1
                         partner[hi] = -1
             _side_by_side(pending[low], is_pending[low], pending[high], is_pending[high], side)
@@ -103,41 +94,49 @@ def _evolve_all(n, offsets, first, second, row, one, counts, rows, columns_of, v
             partner[high] = low
         for q in range(n):
             if partner[q] > q:
-                high = partner[q]
-                _apply_block(state, block[q], base[q, high], q, high, gathered, moved)
-        _parities(n, state, pending, is_pending, out[circuit])
-
-
-@numba.njit(cache=True, inline="always")
-def _base_indices(n, a, b, base):
-    """Indices of the strings with I on qubits a and b."""
-    for c in range(len(base)):
-        rest, index = c, 0
+                size = _apply_block(state, size, block[q], stride, q, partner[q], moved)
+                state, moved = moved, state
         for q in range(n):
-            if q != a and q != b:
-                index += (rest & 3) << (2 * q)
-                rest >>= 2
-        base[c] = index
+            size = _join(state, size, stride, q)
+        _parities(state, stride, pending, is_pending, out[circuit])
+
+
+@numba.njit(cache=True)
+def _join(state, size, stride, qubit):
+    """Add a qubit in |0>, I + Z, to the state unless it is there; the new size."""
+    if stride[qubit] > 0:
+        return size
+    stride[qubit] = size
+    state[size : 3 * size] = 0.0
+    state[3 * size : 4 * size] = state[:size]
+    return 4 * size
 
 
 @numba.njit(cache=True)
 def _multiply(left, right, out):
     """out = left @ right of 16x16 and 16 rows; each sum in the order of ``left``'s columns.
 
-    A library's product sums in another order, with fused operations, on each processor. Four
-    terms at a time, as loading and storing ``out`` takes longer than a product.
+    A library's product sums in another order, with fused operations, on each processor. Four rows
+    and four terms at a time, as loading and storing take longer than products.
     """
-    for i in range(16):
-        out[i, :] = 0.0
+    out[:, :] = 0.0
+    for i in range(0, 16, 4):
         for k in range(0, 16, 4):
-            a, b, c, d = left[i, k], left[i, k + 1], left[i, k + 2], left[i, k + 3]
-            if a == 0.0 and b == 0.0 and c == 0.0 and d == 0.0:
-                continue
+            a0, a1, a2, a3 = _four(left[i], k)
+            b0, b1, b2, b3 = _four(left[i + 1], k)
+            c0, c1, c2, c3 = _four(left[i + 2], k)
+            d0, d1, d2, d3 = _four(left[i + 3], k)
             for m in range(out.shape[1]):
-                total = out[i, m] + a * right[k, m]
-                total += b * right[k + 1, m]
-                total += c * right[k + 2, m]
-                out[i, m] = total + d * right[k + 3, m]
+                p, q, r, s = right[k, m], right[k + 1, m], right[k + 2, m], right[k + 3, m]
+                out[i, m] = (((out[i, m] + a0 * p) + a1 * q) + a2 * r) + a3 * s
+                out[i + 1, m] = (((out[i + 1, m] + b0 * p) + b1 * q) + b2 * r) + b3 * s
+                out[i + 2, m] = (((out[i + 2, m] + c0 * p) + c1 * q) + c2 * r) + c3 * s
+                out[i + 3, m] = (((out[i + 3, m] + d0 * p) + d1 * q) + d2 * r) + d3 * s
+
+
+@numba.njit(cache=True, inline="always")
+def _four(values, k):
+    return values[k], values[k + 1], values[k + 2], values[k + 3]
 
 
 @numba.njit(cache=True)
@@ -181,44 +180,72 @@ def _channel_times(count, rows, columns, values, swapped, right, out):
 
 
 @numba.njit(cache=True)
-def _apply_block(state, matrix, base, low, high, gathered, moved):
-    """The 16x16 matrix on two qubits of the state, as many columns at a time as a cache holds."""
-    width = gathered.shape[1]
-    for begin in range(0, len(base), width):
-        part = base[begin : begin + width]
+def _apply_block(state, size, matrix, stride, low, high, moved):
+    """Apply a 16x16 matrix on two qubits of the state; the size of the result, ``moved``.
+
+    The two become its slowest: their letters are the rows, all others the columns.
+    """
+    size = _join(state, size, stride, low)
+    size = _join(state, size, stride, high)
+    near, far = min(stride[low], stride[high]), max(stride[low], stride[high])
+    columns = size // 16
+    base = np.empty(columns, np.uint64)  # strings with I on both; no index counts from the end
+    c = 0
+    for outer in range(0, size, 4 * far):
+        for middle in range(outer, outer + far, 4 * near):
+            for inner in range(middle, middle + near):
+                base[c] = inner
+                c += 1
+    offset = np.empty(16, np.uint64)
+    for j in range(16):
+        offset[j] = (j & 3) * stride[low] + (j >> 2) * stride[high]
+    width = min(columns, _COLUMNS)  # both are powers of 2
+    gathered = np.empty((16, width), state.dtype)
+    product = np.empty((16, width), state.dtype)
+    for begin in range(0, columns, width):
+        if near >= width:  # row by row, as rows lie where a cache has few places for them
+            for j in range(16):
+                start = base[begin] + offset[j]
+                gathered[j] = state[start : start + width]
+        else:
+            for c in range(width):
+                for j in range(16):
+                    gathered[j, c] = state[base[begin + c] + offset[j]]
+        _multiply(matrix, gathered, product)
         for j in range(16):
-            offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
-            for c in range(len(part)):
-                gathered[j, c] = state[part[c] + offset]
-        _multiply(matrix, gathered, moved)
-        for j in range(16):
-            offset = ((j & 3) << (2 * low)) + ((j >> 2) << (2 * high))
-            for c in range(len(part)):
-                state[part[c] + offset] = moved[j, c]
+            start = j * columns + begin
+            moved[start : start + width] = product[j]
+    for q in range(len(stride)):
+        stride[q] //= (4 if stride[q] > near else 1) * (4 if stride[q] > far else 1)
+    stride[low], stride[high] = columns, 4 * columns
+    return size
 
 
 @numba.njit(cache=True)
-def _parities(n, state, pending, is_pending, out):
+def _parities(state, stride, pending, is_pending, out):
     """The strings of I and Z, after the one-qubit channels that no two-qubit channel followed.
 
     Overwrites the state: qubit by qubit, four letters become two.
     """
-    size = 4**n
+    n, size = len(stride), len(state)
     for q in range(n):
-        # Qubits below q have been reduced to one bit each and are the fastest index.
-        stride = 2**q
-        blocks = size // (4 * stride)
-        for block in range(blocks):
-            for inner in range(stride):
-                source = block * 4 * stride + inner
-                i, x = state[source], state[source + stride]
-                y, z = state[source + 2 * stride], state[source + 3 * stride]
+        width, m = stride[q], pending[q]
+        target = 0
+        for start in range(0, size, 4 * width):
+            for inner in range(start, start + width):
+                i, x = state[inner], state[inner + width]
+                y, z = state[inner + 2 * width], state[inner + 3 * width]
                 if is_pending[q]:
-                    m = pending[q]
                     z = m[3, 0] * i + m[3, 1] * x + m[3, 2] * y + m[3, 3] * z
-                target = block * 2 * stride + inner
                 state[target] = i
-                state[target + stride] = z
+                state[target + width] = z
+                target += 1
+            target += width
+        for other in range(n):
+            stride[other] //= 2 if stride[other] > width else 1
         size //= 2
     for s in range(2**n):
-        out[s] = state[s]
+        index = 0
+        for q in range(n):
+            index += ((s >> q) & 1) * stride[q]
+        out[s] = state[index]
