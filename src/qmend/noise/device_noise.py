@@ -162,13 +162,20 @@ class DeviceNoise(Noise):
         single, pair = np.flatnonzero(~is_two), np.flatnonzero(is_two)
         self.has_one[gate[single], first[single]] = True
         self.two_row[gate[pair], first[pair], second[pair]] = np.arange(len(pair))
-        self.one = torch.eye(4, dtype=torch.float64).repeat(len(GATES) * n, 1, 1)
-        self.two = torch.zeros(0, 16, 16, dtype=torch.float64)
-        if len(single):
-            rows = torch.from_numpy(gate[single] * n + first[single])
-            self.one = self.one.index_copy(0, rows, self._noisy(single))
-        if len(pair):
-            self.two = self._noisy(pair)
+
+    @cached_property
+    def one(self) -> Tensor:
+        single, n = np.flatnonzero(self.parameters.second < 0), len(self.layout)
+        identities = torch.eye(4, dtype=torch.float64).repeat(len(GATES) * n, 1, 1)
+        if not len(single):
+            return identities
+        rows = self.parameters.gate[single] * n + self.parameters.first[single]
+        return identities.index_copy(0, torch.from_numpy(rows), self._noisy(single))
+
+    @cached_property
+    def two(self) -> Tensor:
+        pair = np.flatnonzero(self.parameters.second >= 0)
+        return self._noisy(pair) if len(pair) else torch.zeros(0, 16, 16, dtype=torch.float64)
 
     def _noisy(self, gates: IntArray) -> Tensor:
         """(len(gates), 4^k, 4^k) some of the parameters' gates, each followed by its error."""
@@ -198,6 +205,26 @@ class DeviceNoise(Noise):
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
         """
+        row = self.rows(table)
+        turned = table.gate == GATE_CODE["rz"]
+        row[turned] = len(self.one) + np.arange(turned.sum())
+        rotations = z_rotations(torch.from_numpy(table.angle[turned]))
+        return Program(
+            table.n_qubits,
+            table.offsets,
+            table.first,
+            table.second,
+            row,
+            torch.cat([self.one, rotations]),
+            self.two,
+        )
+
+    def rows(self, table: InstructionTable) -> IntArray:
+        """(K,) row of ``one`` or ``two`` of each instruction; that of an RZ has no meaning.
+
+        Raises:
+            QmendError: if a circuit has a gate that the device lacks.
+        """
         n = table.n_qubits
         if n != len(self.layout):
             raise QmendError(
@@ -216,18 +243,7 @@ class DeviceNoise(Noise):
                 f"{self.calibration.device} has no gate {GATES[table.gate[bad]]!r} on qubits "
                 f"{where}; compile the circuit for this device and layout."
             )
-        turned = table.gate == GATE_CODE["rz"]
-        row[turned] = len(self.one) + np.arange(turned.sum())
-        rotations = z_rotations(torch.from_numpy(table.angle[turned]))
-        return Program(
-            n,
-            table.offsets,
-            table.first,
-            table.second,
-            row,
-            torch.cat([self.one, rotations]),
-            self.two,
-        )
+        return row
 
 
 def z_rotations(angle: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+import torch
 
 from qmend.circuits.instructions import InstructionTable
 from qmend.simulation.program import Program
@@ -41,9 +41,9 @@ class TimedChannels:
         names = TimedChannels.__dataclass_fields__
         return TimedChannels(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
 
-    def program(self, table: InstructionTable, one: Tensor, two: Tensor) -> Program:
-        """Sort the channels by time into a program; equal moments keep their order."""
-        order = np.lexsort((self.phase, self.layer, self.circuit))
+    def program(self, table: InstructionTable) -> Program:
+        """Sort channels by time into a program without tables; equal moments keep their order."""
+        order = sort_stably(self.circuit, self.layer, self.phase)
         counts = np.bincount(self.circuit, minlength=len(table))
         return Program(
             table.n_qubits,
@@ -51,6 +51,17 @@ class TimedChannels:
             self.first[order],
             self.second[order],
             self.row[order],
-            one,
-            two,
+            one=torch.zeros(0, 4, 4, dtype=torch.float64),
+            two=torch.zeros(0, 16, 16, dtype=torch.float64),
         )
+
+
+def sort_stably(*keys: IntArray) -> IntArray:
+    """Sort by keys of at least 0, the first most significant; equal ones keep their order.
+
+    As ``np.lexsort``, which sorts once for each key.
+    """
+    together = keys[0]
+    for key in keys[1:]:
+        together = together * (key.max(initial=0) + 1) + key
+    return np.argsort(together, kind="stable")

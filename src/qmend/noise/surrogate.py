@@ -22,7 +22,7 @@ from qmend.gates import GATE_CODE, GATES
 from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
-from qmend.noise.idle_times import TimedChannels
+from qmend.noise.idle_times import TimedChannels, sort_stably
 from qmend.noise.readout import asymmetric_readout_matrices
 from qmend.simulation import channels
 from qmend.simulation.program import Program
@@ -98,10 +98,6 @@ class SurrogateNoise(Noise):
         self.length = np.zeros((len(GATES), self.n_qubits, self.n_qubits + 1))
         # Position -1, no second qubit, is the last column.
         self.length[own.gate, own.first, own.second] = own.length.detach().numpy()
-        one, two = self._with_errors(self.device, self.constants(0))
-        channels.check_channel(one, "of a one-qubit gate with its coherent errors")
-        if len(two):
-            channels.check_channel(two, "of a two-qubit gate with its coherent errors")
 
     @property
     def gates(self) -> DeviceNoise:
@@ -170,6 +166,10 @@ class SurrogateNoise(Noise):
         """Give compiled circuits the channels of these constants."""
         plan = self.plan(table)
         one, two = self.channels(plan, constants)
+        errors = "gate with its coherent errors"
+        channels.check_channel(one[: len(GATES) * self.n_qubits], f"of a one-qubit {errors}")
+        if len(self.edges):
+            channels.check_channel(two[: len(self.edges)], f"of a two-qubit {errors}")
         return replace(plan.sequence, one=one, two=two)
 
     def plan(self, table: InstructionTable, group: IntArray | None = None) -> ChannelPlan:
@@ -181,14 +181,14 @@ class SurrogateNoise(Noise):
         Raises:
             QmendError: if a circuit has a gate that the device lacks.
         """
-        row = self.device.program(table).row
+        row = self.device.rows(table)
         groups = 1 if group is None else int(group.max(initial=0)) + 1
         if group is not None:
             is_two = table.second >= 0
             row[is_two] += group[table.circuit_index[is_two]] * len(self.edges)
         turned = table.gate == GATE_CODE["rz"]
         angle, which = np.unique(table.angle[turned], return_inverse=True)
-        row[turned] = len(self.device.one) + which
+        row[turned] = len(GATES) * self.n_qubits + which
         layer = table.layers(virtual=("rz",))
         physical = np.flatnonzero(~turned)
         gates = TimedChannels.of(table.circuit_index, layer, 1, table.first, table.second, row)
@@ -196,7 +196,7 @@ class SurrogateNoise(Noise):
         spectators = self._spectators(table, layer)
         idle, idle_qubit, idle_time = self._idle(table, layer, physical)
         parts = [gates, spectators, idle]
-        rows = len(self.device.one) + len(angle)
+        rows = len(GATES) * self.n_qubits + len(angle)
         for k, more in ((1, 0), (2, len(self.edges) * self.n_qubits)):
             rows += more
             parts[k] = replace(parts[k], row=parts[k].row + rows)
@@ -204,9 +204,7 @@ class SurrogateNoise(Noise):
         if self.config.idle_zz * self.config.strength:
             part, pair, pair_time = self._idle_zz(table, layer, physical)
             parts.append(replace(part, row=part.row + groups * len(self.edges)))
-        sequence = TimedChannels.joined(parts).program(
-            table, self.device.one[:0], self.device.two[:0]
-        )
+        sequence = TimedChannels.joined(parts).program(table)
         return ChannelPlan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
 
     def channels(
@@ -317,7 +315,7 @@ class SurrogateNoise(Noise):
             qubit = np.concatenate([qubit, np.tile(np.arange(n), len(table))])
             at = np.concatenate([layer[gate], np.repeat(depth, n)])
             own = np.concatenate([length[gate], np.zeros(len(table) * n)])
-            order = np.lexsort((at, qubit, circuit))
+            order = sort_stably(circuit, qubit, at)
             circuit, qubit, at, own = circuit[order], qubit[order], at[order], own[order]
             begin = start[circuit, at]
             end = np.roll(begin + own, 1)
