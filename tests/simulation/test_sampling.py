@@ -67,3 +67,13 @@ def test_rounding_errors_of_a_simulator_are_harmless():
 @pytest.mark.parametrize("rows", [0, 1])
 def test_shapes_of_small_batches(rows):
     assert sample_counts(np.full((rows, 4), 0.25), 8, seeds(*range(rows))).shape == (rows, 4)
+
+
+def test_draws_are_those_of_a_generators_integers():
+    """Twice as many in each 64 random bits; an odd number of shots leaves half of the last."""
+    p = np.full((1, 2**12), 2.0**-12)
+    for shots in (1, 1000, 1001):
+        (seed,) = seeds(shots)
+        draws = np.random.default_rng(seed).integers(0, 2**24, shots, dtype=np.uint32)
+        expected = np.bincount(draws // 2**12, minlength=2**12)
+        np.testing.assert_array_equal(sample_counts(p, shots, [seed])[0], expected)

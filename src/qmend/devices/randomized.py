@@ -191,6 +191,7 @@ def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> C
         if g.length_ns:
             lengths.setdefault((g.gate, tuple(sorted(g.qubits))), []).append(g.length_ns)
     gates = []
+    relaxed: dict[tuple[tuple[int, ...], float], float] = {}
     for g in base.gates:
         pair = tuple(sorted(g.qubits))
         if g.gate.startswith(("measure", "reset")):
@@ -201,7 +202,9 @@ def _device(config: RandomizedConfig, base: Calibration, seed: int, k: int) -> C
             error, length = drawn[pair]["two_qubit_error"], drawn[pair]["two_qubit_length_ns"]
         both = lengths.get((g.gate, pair), [1.0])
         slower = length * max(both) / min(both)
-        error = max(error, relaxation_error([by_number[q] for q in pair], slower))
+        if (pair, slower) not in relaxed:
+            relaxed[pair, slower] = relaxation_error([by_number[q] for q in pair], slower)
+        error = max(error, relaxed[pair, slower])
         length *= (g.length_ns or 0.0) / min(both)
         gates.append(
             GateCalibration(

@@ -200,41 +200,36 @@ def sample_paths(
                         z[a, p] ^= x[a, p] * (drawn[draw + p * turns] < other[k, 0])
                     draw += 1
                     continue
-                at_x, at_z, wait_x, wait_z, spectators = losses[k, 0]
+                column = _ONE if b < 0 else _TWO
+                for side in range(1 if b < 0 else 2):
+                    q = qubits[k, side]
+                    at_x, at_z, wait_x, wait_z, spectators = losses[k, side]
+                    for p in range(together):
+                        sums, xq, zq = met[p], x[q, p], z[q, p]
+                        sums[xq, column] += at_x
+                        sums[zq, column] += at_z
+                        sums[xq ^ zq, column] += at_z
+                    if wait_x != 0.0 or wait_z != 0.0:
+                        for p in range(together):
+                            sums, xq, zq = met[p], x[q, p], z[q, p]
+                            sums[xq, _IDLE] += wait_x
+                            sums[zq, _IDLE] += wait_z
+                            sums[xq ^ zq, _IDLE] += wait_z
+                    if spectators > 0:
+                        for p in range(together):
+                            met[p, x[q, p], _SPECTATORS] += spectators
                 if b < 0:
                     counted = 0.0 if gate[k] == _ID_GATE else 1.0
                     for p in range(together):
-                        sums, xa, za = met[p], x[a, p], z[a, p]
-                        sums[xa, _ONE] += at_x
-                        sums[za, _ONE] += at_z
-                        sums[xa ^ za, _ONE] += at_z
-                        sums[xa, _IDLE] += wait_x
-                        sums[za, _IDLE] += wait_z
-                        sums[xa ^ za, _IDLE] += wait_z
-                        sums[xa, _SPECTATORS] += spectators
-                        sums[za, _RX] += counted
-                        sums[xa, _RZ] += counted
+                        xa, za = x[a, p], z[a, p]
+                        met[p, za, _RX] += counted
+                        met[p, xa, _RZ] += counted
                         x[a, p] = (m[0, 0] & xa) ^ (m[0, 1] & za)
                         z[a, p] = (m[1, 0] & xa) ^ (m[1, 1] & za)
                     continue
-                at_xb, at_zb, wait_xb, wait_zb, spectators_b = losses[k, 1]
                 at_any, eighths = other[k]
                 for p in range(together):
                     sums, xa, za, xb, zb = met[p], x[a, p], z[a, p], x[b, p], z[b, p]
-                    sums[xa, _TWO] += at_x
-                    sums[za, _TWO] += at_z
-                    sums[xa ^ za, _TWO] += at_z
-                    sums[xb, _TWO] += at_xb
-                    sums[zb, _TWO] += at_zb
-                    sums[xb ^ zb, _TWO] += at_zb
-                    sums[xa, _IDLE] += wait_x
-                    sums[za, _IDLE] += wait_z
-                    sums[xa ^ za, _IDLE] += wait_z
-                    sums[xb, _IDLE] += wait_xb
-                    sums[zb, _IDLE] += wait_zb
-                    sums[xb ^ zb, _IDLE] += wait_zb
-                    sums[xa, _SPECTATORS] += spectators
-                    sums[xb, _SPECTATORS] += spectators_b
                     sums[xa ^ xb, _ZZ] += 1.0
                     sums[xa ^ zb, _ZX] += 1.0
                     if eighths > 0:

@@ -59,7 +59,8 @@ def sample_counts(
     """(N, 2^n) multinomial counts; row i depends on its own distribution, shots and seed alone.
 
     Probabilities are first rounded to the grid. Each shot draws an integer uniform over its
-    steps, and the inverse of the distribution function gives its outcome.
+    steps, as ``Generator.integers`` does, and the inverse of the distribution function gives its
+    outcome.
 
     Args:
         shots: of all rows, or (N,) of each.
@@ -70,13 +71,17 @@ def sample_counts(
     count = _compiled_counting()
     drawn = np.broadcast_to(shots, len(seeds)).tolist()
     for row, (size, seed) in enumerate(zip(drawn, seeds, strict=True)):
-        draws = np.random.Generator(np.random.PCG64(seed)).integers(0, STEPS, size, dtype=np.uint32)
-        count(cumulative[row], draws, counts[row])
+        words = np.random.PCG64(seed).random_raw(-(-size // 2)).astype("<u8", copy=False)
+        count(cumulative[row], words.view("<u4")[:size], counts[row])
     return counts
 
 
-def _count(cumulative: IntArray, draws: AnyArray, counts: IntArray) -> None:
-    """Add each draw to the first outcome whose cumulative probability exceeds it."""
+def _count(cumulative: IntArray, words: AnyArray, counts: IntArray) -> None:
+    """Add each draw to the first outcome whose cumulative probability exceeds it.
+
+    Args:
+        words: random 32 bits, whose upper 24 are the draw.
+    """
     width = STEPS // _GUIDE
     guide = np.empty(_GUIDE, dtype=np.int64)  # the first outcome possible in each interval
     outcome = 0
@@ -84,7 +89,8 @@ def _count(cumulative: IntArray, draws: AnyArray, counts: IntArray) -> None:
         while cumulative[outcome] <= k * width:
             outcome += 1
         guide[k] = outcome
-    for draw in draws:
+    for word in words:
+        draw = word >> 8
         outcome = guide[draw // width]
         while cumulative[outcome] <= draw:
             outcome += 1
