@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qmend.workflows.compose import compose
     from qmend.workflows.evaluate import evaluate
     from qmend.workflows.generate import generate
+    from qmend.workflows.guard import guard
     from qmend.workflows.load import load
     from qmend.workflows.observer import Observer
     from qmend.workflows.train import train
@@ -28,7 +29,7 @@ _MODULES = {
     "Observer": "qmend.workflows.observer",
     "QmendError": "qmend.types",
     **{name: f"qmend.workflows.{name}" for name in ("compose", "evaluate", "generate", "load")},
-    **{name: f"qmend.workflows.{name}" for name in ("train", "tune")},
+    **{name: f"qmend.workflows.{name}" for name in ("guard", "train", "tune")},
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "construct_references",
     "evaluate",
     "generate",
+    "guard",
     "load",
     "train",
     "tune",

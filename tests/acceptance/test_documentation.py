@@ -58,6 +58,9 @@ SMALLER = {
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
+    r"qmend guard": """
+        worlds.fit=5 worlds.choose=20 worlds.measure=3 references=[0,1] degree=1 harmed_pct=90
+        """,
     r"qmend study hardware": "left_out=false replicates=2 baselines=[none]",
     r"qmend study noise_fidelity": "iterations=1 replicates=40",
     r"qmend study published_noise": """
@@ -174,6 +177,8 @@ def run(
         return outcome.succeeded().out
 
     if not (clone / "mlruns" / "mlflow.db").exists():  # whichever page comes first
+        own = ("experiment=walsh_operator", "model.encoding=device_paths")
+        call(completed(("qmend", "train", *own)))  # the oldest, which can be guarded
         call(completed(("qmend", "train", "-m", "experiment=walsh_operator", "seed=0,1")))
     return call
 
@@ -188,9 +193,11 @@ def completed(words: tuple[str, ...]) -> list[str]:
 def filled(words: list[str], clone: Path) -> list[str]:
     """Words with ids of the clone's store where something stands for them."""
     store = open_store(clone / "mlruns")
-    trained = store.runs(
-        "tags.kind = 'train' and tags.architecture = 'walsh_operator' and tags.source = 'simulated'"
-    )
+    query = "tags.kind = 'train' and tags.architecture = 'walsh_operator'"
+    query += " and tags.source = 'simulated'"
+    trained = store.runs(query)
+    if words[1] == "guard":
+        trained = store.runs(f"{query} and tags.encoding = 'device_paths'") * 2
     (parent, *_) = store.runs("tags.kind = 'multirun'")
     values = {
         "parent=RUN_ID": f"parent={parent.info.run_id}",

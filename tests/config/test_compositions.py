@@ -127,7 +127,7 @@ def test_options_compose_and_validate(root: str, overrides: list[str]) -> None:
     if "dataset=worlds" in overrides and "online" in composed(root, *overrides):
         overrides = [*overrides, "online.circuits=9600"]  # whole jobs of 96
     config = validate(ROOTS[root], composed(root, *overrides))
-    if root in ("report", "references"):  # of runs and of a circuit, not of data
+    if root in ("guard", "report", "references"):  # of a network, runs or a circuit, not of data
         return
     assert isinstance(config, configs.CommonConfig)
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")

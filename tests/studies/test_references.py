@@ -7,11 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.measured import MeasuredRows, load_measured
 from qmend.encodings import ENCODINGS
 from qmend.encodings.device_paths import DevicePathsEncoding, known_numbers
+from qmend.mitigation.base import KnownCircuits
+from qmend.mitigation.guard import Guard, HarmScore
+from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
+from qmend.models.base import Dimensions, build_model, model_config
+from qmend.models.trained import TrainedModel
+from qmend.noise.paths import FEATURES
 from qmend.studies.references import with_references
 from qmend.types import IntArray
 
@@ -106,3 +113,27 @@ def test_rows_of_one_circuit_in_one_job_have_the_same_references(encoding, group
     np.testing.assert_array_equal(numbers(encoding, groups, 1), ours)
     other = numbers(encoding, groups, 1, seed=1)
     assert (other[:-1] != ours[:-1]).any(axis=1).mean() > 0.5
+
+
+def test_references_tell_how_a_network_mitigates_them(encoding, groups) -> None:
+    """As :meth:`with_references` of a guarded network, a circuit at a time."""
+    torch.manual_seed(0)
+    sizes = {"name": "walsh_operator", "channels": 4, "blocks": 1, "encoding": "device_paths"}
+    config, dimensions = model_config(sizes), Dimensions(5, len(FEATURES), 3, 10)
+    model = TrainedModel(build_model(config, dimensions), config, dimensions, encoding)
+    told = with_references(encoding, groups, 20, 0, model)
+    row = 0  # whose eight references are all others of its job
+    job, own = groups[0].rows.job_id[row], groups[0].circuit[row]
+    known = []
+    for group in groups:
+        others = np.flatnonzero((group.rows.job_id == job) & (group.circuit != own))
+        part = group.rows.select(others)
+        known.append(KnownCircuits(part.circuits, part.ideal))
+    known = [part for part in known if len(part.ideal)]
+    assert sum(len(part.ideal) for part in known) == 8
+    score = HarmScore((), np.empty(0), np.empty(0), (), np.empty(0), 0.0)
+    guarded = GuardedMitigator(LearnedMitigator(model), Guard(score, 0.5, "", {}))
+    expected = guarded.with_references(groups[0].rows.circuits.select(np.array([row])), known)
+    np.testing.assert_allclose(told[0].gains[row], expected.gains[0], rtol=1e-5)
+    np.testing.assert_allclose(told[0].numbers[row], expected.numbers[0], rtol=1e-9)
+    assert told[2].gains[0] == 0  # it is alone in its job

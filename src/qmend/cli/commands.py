@@ -161,6 +161,19 @@ COMMANDS: tuple[Command, ...] = (
         config="evaluate",
         prepare=quoted_ids,
     ),
+    HydraCommand(
+        "guard",
+        "qmend.cli.guard:guard_network",
+        "make a network's guard, which abstains where the network is likely to harm",
+        "qmend guard checkpoint=RUN_ID",
+        config="guard",
+        notes=(
+            "Simulates worlds by the recipe of the network's training data that it has not seen:",
+            "to fit the probability of harm, to choose the threshold, and to measure. The guard is",
+            "stored beside the network; evaluate, study hardware and qmend.load then use it.",
+        ),
+        prepare=quoted_ids,
+    ),
     *_study_commands(),
     HydraCommand(
         "references",

@@ -37,6 +37,8 @@ class CircuitBatch:
         filled: (N, 3) whether means stand in for values of gates, waits and readout, see
             :func:`missing_sources`; None: none do.
         numbers: (N, 9) of the device, from references; None: there are none.
+        gains: (N,) mean logarithm of the factor on the L1 error by which a network changed the
+            references; None: there are none.
     """
 
     instructions: InstructionTable
@@ -49,6 +51,7 @@ class CircuitBatch:
     executed: AnyArray | None = None
     filled: AnyArray | None = None
     numbers: FloatArray | None = None
+    gains: FloatArray | None = None
 
     def __post_init__(self) -> None:
         n = self.instructions.n_qubits
@@ -107,6 +110,7 @@ class CircuitBatch:
             None if self.executed is None else self.executed[index],
             None if self.filled is None else self.filled[index],
             None if self.numbers is None else self.numbers[index],
+            None if self.gains is None else self.gains[index],
         )
 
 

@@ -44,7 +44,7 @@ class DevicePathsEncoding(PathsEncoding):
     ) -> FloatArray:
         from qmend.noise.common_factor import from_distribution
 
-        losses = _losses(circuits, tokens)
+        losses = losses_of(circuits, tokens)
         if circuits.numbers is not None:
             numbers = circuits.numbers
         elif ideal is not None and job is not None:
@@ -57,10 +57,11 @@ class DevicePathsEncoding(PathsEncoding):
 
     def losses(self, circuits: CircuitBatch) -> ParityLosses:
         """Compute what calibrations say of the losses of circuits."""
-        return _losses(circuits, self.tokens(circuits)[0])
+        return losses_of(circuits, self.tokens(circuits)[0])
 
 
-def _losses(circuits: CircuitBatch, tokens: Float32) -> ParityLosses:
+def losses_of(circuits: CircuitBatch, tokens: Float32) -> ParityLosses:
+    """Compute what calibrations say of the losses of circuits, from their tokens."""
     from qmend.noise.parity_model import ParityLosses
 
     return ParityLosses.of(tokens.astype(np.float64), measured_readout(circuits)[:, :, 1, 0])

@@ -107,7 +107,8 @@ class Summary:
 
     Attributes:
         figures: ``l1rc_median``, ``improved_pct``, ``harmed_pct``, ``tv``, ``hellinger``,
-            ``rmse``, ``kl``; of a run also those of :mod:`qmend.evaluation.simulation`.
+            ``rmse``, ``kl``; of a run also those of :mod:`qmend.evaluation.simulation`, of a
+            guarded network ``applied_pct``.
         unit: of the bootstrap, ``jobs`` or ``circuits``.
         excluded: circuits without noisy error, left out of L1RC.
     """

@@ -45,6 +45,7 @@ class OnlineCircuits:
         resampled: stored circuits, by size, whose noise alone is resampled; empty: circuits are
             drawn.
         again: jobs of the recipe whose circuits are drawn again in turn; empty: new ones are drawn.
+        job_size: circuits of each new job; None: as many as the dataset's.
     """
 
     dataset: DatasetConfig
@@ -55,6 +56,7 @@ class OnlineCircuits:
     held_out: frozenset[str]
     resampled: tuple[LabelledCircuits, ...] = ()
     again: tuple[int, ...] = ()
+    job_size: int | None = None
 
     @staticmethod
     def of_recipe(
@@ -291,7 +293,8 @@ class OnlineCircuits:
         if self.again:
             own = self.dataset.model_copy(update={"noise": self.noise})
             return replace(setup, dataset=own)
-        dataset = self.dataset.model_copy(update={"seed": self.seed})
+        size = self.job_size or self.dataset.job_size
+        dataset = self.dataset.model_copy(update={"seed": self.seed, "job_size": size})
         return replace(setup, dataset=dataset, calibrations=self.calibrations)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qmend.generation.job import DrawnJob, draw_job, draw_job_without
 from qmend.hardware.opening import OpenCollection
-from qmend.hardware.references import with_references
 from qmend.types import QmendError
 
 
@@ -14,7 +13,6 @@ class DistinctJobs:
     def __init__(self, collection: OpenCollection) -> None:
         self._dataset, self._setup = collection.dataset, collection.setup
         self._ledger = collection.ledger
-        self._references = collection.config.references
         self._drawn: dict[int, DrawnJob] = {}
         self._seen = {i for r in self._ledger.jobs.values() for i in r.instruction_ids}
 
@@ -40,7 +38,6 @@ class DistinctJobs:
             f"dataset.circuits={self._dataset.circuits}; ask for fewer.",
         )
         gates = drawn.table.circuit_ids()
-        drawn = with_references(drawn, self._dataset, job, self._references)
         self._ledger.append(
             "planned",
             job,
@@ -55,7 +52,6 @@ class DistinctJobs:
         """Draw a job as the ledger has it."""
         record = self._ledger.job(job)
         drawn = draw_job(self._setup, job, record.attempts)
-        drawn = with_references(drawn, self._dataset, job, self._references)
         if drawn.circuit_ids != record.circuit_ids:
             assert self._ledger.opening is not None
             raise QmendError(

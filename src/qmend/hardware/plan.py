@@ -19,7 +19,6 @@ from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job
 from qmend.generation.setup import generation_setup
 from qmend.hardware.opening import check_config
-from qmend.hardware.references import with_references
 from qmend.hardware.service import OpenService, open_service
 from qmend.types import IntArray
 
@@ -82,9 +81,7 @@ def plan(
     backend = service(resolved, config).backend
     randomizations = dataset.twirling.randomizations
     drawn = [
-        with_references(draw_job(setup, job, {}), dataset, job, config.references).compilations(
-            randomizations
-        )
+        draw_job(setup, job, {}).compilations(randomizations)
         for job in range(min(_SAMPLED_JOBS, dataset.jobs))
     ]
     each, delay = max(1, randomizations), rep_delay(backend)
@@ -99,7 +96,7 @@ def plan(
     left = dataset.jobs - there
     return CollectionPlan(
         jobs=left,
-        circuits=left * (dataset.job_size + config.references) * each,
+        circuits=left * dataset.job_size * each,
         shots=shots,
         there=there,
         sampled=len(depth),

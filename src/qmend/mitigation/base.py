@@ -35,6 +35,8 @@ class Mitigator(ABC):
     shots_factor: float = 1.0
     #: Calibration values that it reads, named as by ``MeanCalibration`` of ``devices``.
     calibration_values: tuple[str, ...] = ()
+    #: Whether it may give the input back on purpose.
+    abstains: bool = False
     #: Mean total variation distance by which it changes noise-free frequencies, at most.
     noiseless_error: float = 1e-6
 

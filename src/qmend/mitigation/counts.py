@@ -40,15 +40,17 @@ class MitigatedCounts:
         register_sizes: of the circuit's classical registers, for its bitstrings; all bits as one
             where registers overlap or leave bits out.
         shots: behind the circuit's own counts.
+        abstained: why the network's guard gave the input back, in a sentence; empty: it did not.
     """
 
     probabilities: FloatArray
     clbits: tuple[int, ...]
     register_sizes: tuple[int, ...]
     shots: int
+    abstained: str = ""
 
     @staticmethod
-    def of(measurement: Measurement, mitigated: FloatArray) -> MitigatedCounts:
+    def of(measurement: Measurement, mitigated: FloatArray, abstained: str = "") -> MitigatedCounts:
         """Bring a distribution (2^m,) from chain order to the circuit's own.
 
         Raises:
@@ -64,7 +66,7 @@ class MitigatedCounts:
         registers, clbits = circuit.written.cregs, circuit.written.clbits
         in_order = [bit for register in registers for bit in register] == clbits
         sizes = tuple(register.size for register in registers) if in_order else (len(clbits),)
-        return MitigatedCounts(own, circuit.source.clbits, sizes, measurement.shots)
+        return MitigatedCounts(own, circuit.source.clbits, sizes, measurement.shots, abstained)
 
     def to_dict(self, smallest: float = 0.0) -> dict[str, float]:
         """Map bitstrings, written as Qiskit writes counts, to probabilities above ``smallest``."""
@@ -163,13 +165,13 @@ class CountsMitigator:
             [counts] if single else counts, circuits, snapshot, layout, shots
         )
         known = _known(references, snapshot, shots)
-        mitigated: dict[int, FloatArray] = {}
+        mitigated: dict[int, tuple[FloatArray, str]] = {}
         for members in _by_size(measurements):
             batch = as_batch([measurements[k] for k in members], snapshot)
             if known:
                 batch = self.mitigator.with_references(batch, known)
-            mitigated |= dict(zip(members, self.mitigator.mitigate(batch), strict=True))
-        results = [MitigatedCounts.of(m, mitigated[k]) for k, m in enumerate(measurements)]
+            mitigated |= dict(zip(members, self._mitigate(batch), strict=True))
+        results = [MitigatedCounts.of(m, *mitigated[k]) for k, m in enumerate(measurements)]
         return results[0] if single else results
 
     def construct_circuits(
@@ -251,9 +253,29 @@ class CountsMitigator:
         if isinstance(self.mitigator, MultiCircuitMitigator):
             results = as_batch(measurements[1:], snapshot).noisy  # (k, 2^m)
             mitigated = self.mitigator.combine_results(batch, results[None])
-        else:
-            mitigated = self.mitigator.mitigate(batch)
-        return MitigatedCounts.of(measurements[0], mitigated[0])
+            return MitigatedCounts.of(measurements[0], mitigated[0])
+        return MitigatedCounts.of(measurements[0], *self._mitigate(batch)[0])
+
+    def _mitigate(self, batch: CircuitBatch) -> list[tuple[FloatArray, str]]:
+        """Mitigate circuits; with each distribution, why a guard abstained."""
+        if not self.mitigator.abstains:
+            return [(row, "") for row in self.mitigator.mitigate(batch)]
+        from qmend.mitigation.learned import GuardedMitigator  # imports torch
+
+        assert isinstance(self.mitigator, GuardedMitigator)
+        judged, most = self.mitigator.judge(batch), self.mitigator.guard.threshold
+        return [
+            (mitigated, "")
+            if applied
+            else (
+                noisy,
+                f"The guard expects harm with probability {harm:.3f}, above {most:.3f}: the "
+                "distribution is the measured one.",
+            )
+            for mitigated, noisy, applied, harm in zip(
+                judged.mitigated, batch.noisy, judged.applied, judged.harm, strict=True
+            )
+        ]
 
     def _further(self, batch: CircuitBatch) -> InstructionTable:
         """Return the further circuits of a batch; none for most mitigators."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.encodings.device_paths import DevicePathsEncoding, known_numbers, references_of
 from qmend.mitigation.base import KnownCircuits, Mitigator
+from qmend.mitigation.guard import Guard
+from qmend.mitigation.guard_signals import check_readable, log_gain, read_signals
 from qmend.models.trained import TrainedModel
-from qmend.types import FloatArray, QmendError
+from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 
 class LearnedMitigator(Mitigator):
@@ -41,6 +43,15 @@ class LearnedMitigator(Mitigator):
         Raises:
             QmendError: if the network takes no circuits of that size.
         """
+        self.check_size(circuits)
+        return self.model.mitigate(circuits)
+
+    def check_size(self, circuits: CircuitBatch) -> None:
+        """Refuse circuits of a size that the network does not take.
+
+        Raises:
+            QmendError: naming both sizes.
+        """
         n_qubits = self.model.dimensions.n_qubits
         if not self.model.mitigates(circuits.n_qubits, circuits.n_measured):
             raise QmendError(
@@ -48,4 +59,66 @@ class LearnedMitigator(Mitigator):
                 f"the circuits have {circuits.n_qubits} and measure {circuits.n_measured}: choose "
                 "circuits, or a model, of the same size."
             )
-        return self.model.mitigate(circuits)
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Outputs of a guarded network, (N, ...) arrays.
+
+    Attributes:
+        mitigated: outputs of the network, abstained from or not.
+        harm: probability of harm.
+        applied: whether the guard applies the network.
+    """
+
+    mitigated: FloatArray
+    harm: FloatArray
+    applied: AnyArray
+
+
+class GuardedMitigator(Mitigator):
+    """A trained network that abstains where its guard predicts harm.
+
+    Raises:
+        QmendError: if the network reads no numbers of the device.
+    """
+
+    name = "guarded"
+    abstains = True
+
+    def __init__(self, network: LearnedMitigator, guard: Guard) -> None:
+        check_readable(network.model)
+        self.network, self.guard = network, guard
+        self.parameters = network.parameters + len(guard.score.weights) + 1
+
+    def with_references(
+        self, circuits: CircuitBatch, references: Sequence[KnownCircuits]
+    ) -> CircuitBatch:
+        told = self.network.with_references(circuits, references)
+        gains = []
+        for measured, ideal in references:
+            mitigated = self.network.mitigate(self.network.with_references(measured, references))
+            gains.append(log_gain(ideal, measured.noisy, mitigated))
+        return replace(told, gains=np.full(len(circuits), np.concatenate(gains).mean()))
+
+    def mitigate(self, circuits: CircuitBatch) -> FloatArray:
+        """Return mitigated distributions, as measured where the guard abstains."""
+        judged = self.judge(circuits)
+        return np.where(judged.applied[:, None], judged.mitigated, circuits.noisy)
+
+    def judge(self, circuits: CircuitBatch) -> Guarded:
+        """Mitigate circuits, and say which ones the guard applies the network to.
+
+        Raises:
+            QmendError: if the network takes no circuits of that size.
+        """
+        self.network.check_size(circuits)
+        mitigated, signals = read_signals(self.network.model, circuits)
+        harm = self.guard.score(signals)
+        return Guarded(mitigated, harm, harm <= self.guard.threshold)
+
+    def mitigate_others(
+        self, batches: Sequence[CircuitBatch], others: CircuitBatch, flips: IntArray
+    ) -> list[FloatArray]:
+        """Mitigate as the network does without its guard: whether it simulates is its own."""
+        return self.network.mitigate_others(batches, others, flips)

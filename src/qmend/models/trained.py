@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from qmend.datasets.circuits import CircuitBatch
-from qmend.encodings import BatchLoader, Encoding
+from qmend.encodings import Batch, BatchLoader, Encoding
 from qmend.models.base import Architecture, Dimensions, count_parameters
 from qmend.models.config import ModelConfig
 from qmend.types import FloatArray
@@ -36,8 +36,11 @@ class TrainedModel:
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """Return (N, 2^m) mitigated distributions, chain order, float64, rows summing to one."""
+        return self.infer(self.encoding(circuits, with_tokens=self.network.reads_circuit))
+
+    def infer(self, encoded: Batch) -> FloatArray:
+        """Return the mitigated distributions of encoded circuits, as :meth:`mitigate`."""
         self.network.eval()
-        encoded = self.encoding(circuits, with_tokens=self.network.reads_circuit)
         with torch.inference_mode():
             parts = [
                 self.network(batch).double()

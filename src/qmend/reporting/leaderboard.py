@@ -43,6 +43,7 @@ def leaderboard_table(
     best, winner = board.best, board.winner
     paired = paired and best is not None
     several_seeds = any(len(c.seeds) > 1 for c in board.configurations)
+    guarded = any("applied_pct" in c.figures for c in board.configurations)
     shots_differ = any(c.shots_factor != 1 for c in board.configurations)
 
     def difference(c: Configuration) -> Cell:
@@ -72,6 +73,7 @@ def leaderboard_table(
         (Column(f"minus row {number_of_best} [95 %]", None), difference, paired),
         (Column("improved %", "improved\n%"), lambda c: _value(c, "improved_pct", 2), True),
         (Column("harmed %", "harmed\n%"), lambda c: _value(c, "harmed_pct", 2), True),
+        (Column("applied %", "applied\n%"), lambda c: _value(c, "applied_pct", 1), guarded),
         (Column.number("TV"), lambda c: _value(c, "tv", 3), True),
         (Column("Hellinger", None), lambda c: _value(c, "hellinger", 3), True),
         (Column("KL", None), lambda c: _value(c, "kl", 3), True),
@@ -133,6 +135,8 @@ def caption(board: Leaderboard) -> str:
         f"{board.dataset_sha}; 95 % intervals from a bootstrap over {board.bootstrap.unit}",
         "harmed: L1RC > 0.05",
     ]
+    if any("applied_pct" in c.figures for c in board.configurations):
+        parts.append("applied: where the guard did not abstain, which counts as 0")
     if first.summary.excluded:
         parts.append(f"{first.summary.excluded} circuits without noisy error left out")
     if any(SLOPE in c.figures for c in board.configurations):

@@ -151,6 +151,8 @@ def _key(run: ScoredRun, sources: Mapping[str, MlflowRun]) -> tuple[object, ...]
     if run.kind == "evaluation":
         # One command scores several checkpoints, and names them all in its params.
         params = {k: v for k, v in params.items() if not re.match(r"checkpoint(\.|$)", k)}
+        if "guard" in params:
+            params["guard"] = "of its own"
         source = sources.get(checkpoint)
         if source is not None:
             training = compared_params(source.data.params)

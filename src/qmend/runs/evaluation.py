@@ -11,12 +11,16 @@ from qmend.datasets.manifest import Manifest
 from qmend.metrics import l1rc, median_l1rc
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
-from qmend.mitigation.learned import LearnedMitigator
+from qmend.mitigation.guard import Guard
+from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
 from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, ScoredSplit, open_run, prepare_data, score_run
+from qmend.runs.scoring import Context, ScoredSplit, fill_with_means, open_run, score_run
 from qmend.runs.training import head
 from qmend.types import QmendError
+
+#: Tag of a run that scored a network with its guard: the guard's hash.
+GUARD_TAG = "guard"
 
 
 def check_unseen(
@@ -110,16 +114,22 @@ def run_evaluation(
     provenance: Mapping[str, Any],
     config: Mapping[str, Any],
     name: str | None = None,
+    guard: Guard | None = None,
 ) -> ScoredRun:
     """Score a trained network, as one run that names the network's own run.
 
     Args:
         name: of its row in a table; None: that of the architecture.
+        guard: of the network, with which it may abstain.
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
-    context = prepare_data(context, model)
-    return _evaluate(context, name, name, LearnedMitigator(model), tags, config)
+    context = fill_with_means(context, model)
+    mitigator: Mitigator = LearnedMitigator(model)
+    if guard is not None:
+        mitigator = GuardedMitigator(LearnedMitigator(model), guard)
+        tags |= {GUARD_TAG: guard.sha}
+    return _evaluate(context, name, name, mitigator, tags, config)
 
 
 def run_ensemble(
@@ -141,7 +151,7 @@ def run_ensemble(
     name = f"ensemble of {len(members)}"
     kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
     tags = {"architecture": ensemble.name, **tags}
-    context = prepare_data(context, members[0][0])
+    context = fill_with_means(context, members[0][0])
     return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
 
 

@@ -105,13 +105,34 @@ def replay_source(
 ) -> OnlineSource:
     """Simulate circuits by the recipe of the data that a network was last trained on.
 
+    Args:
+        provenance: of the network.
+        circuits: of each epoch.
+        seed: of the training.
+
+    Raises:
+        QmendError: as :func:`trained_recipe`, with a way out.
+    """
+    try:
+        recipe = trained_recipe(store, provenance, seed)
+    except QmendError as error:
+        way_out = "train the network again, or give fine_tune.replay=0"
+        raise QmendError(f"{str(error).rstrip('.')}; {way_out}.") from None
+    options = OnlineConfig.of(circuits=circuits, noise="dataset", with_stored=True)
+    return OnlineSource(options, OnlineCircuits.of_recipe(*recipe, seed))
+
+
+def trained_recipe(
+    store: Store, provenance: Mapping[str, Any], seed: int
+) -> tuple[DatasetConfig, DeviceConfig, NoiseConfig]:
+    """Read the recipe of the data that a network was last trained on, to simulate more.
+
     That is its own, or that of the last network before it which was trained on simulated data. The
     noise is that of the training: drawn anew where it was, else the dataset's.
 
     Args:
         provenance: of the network.
-        circuits: of each epoch.
-        seed: of the training.
+        seed: that the noise is drawn from.
 
     Raises:
         QmendError: if there is no such recipe, or it names no device.
@@ -122,15 +143,11 @@ def replay_source(
             break
     else:
         raise QmendError(
-            "The checkpoint does not say by which recipe its training data were simulated, so "
-            "none can be replayed; start from a network that was trained on simulated data, or "
-            "give fine_tune.replay=0."
+            "The checkpoint does not say by which recipe its training data were simulated."
         )
     device = origin.get("device") or _logged_device(store, origin)
     dataset, device_config = recipe_configs({"dataset": recipe, "device": device})
-    noise = _noise_of(origin.get("fresh"), dataset, seed)
-    options = OnlineConfig.of(circuits=circuits, noise="dataset", with_stored=True)
-    return OnlineSource(options, OnlineCircuits.of_recipe(dataset, device_config, noise, seed))
+    return dataset, device_config, _noise_of(origin.get("fresh"), dataset, seed)
 
 
 def _logged_device(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
@@ -141,8 +158,7 @@ def _logged_device(store: Store, origin: Mapping[str, Any]) -> dict[str, Any]:
     except (MlflowException, QmendError, KeyError):
         raise QmendError(
             "The checkpoint does not say on which device its training data were simulated, and "
-            f"its run is not in the store {store.root}: train the network again, or give "
-            "fine_tune.replay=0."
+            f"its run is not in the store {store.root}."
         ) from None
     return resolve(device).model_dump(mode="json")
 

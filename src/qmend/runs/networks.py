@@ -13,19 +13,21 @@ from qmend.datasets.circuits import fill_missing
 from qmend.datasets.table import Dataset, load_dataset
 from qmend.encodings import ENCODINGS
 from qmend.gates import GATES
+from qmend.mitigation.guard import Guard
 from qmend.models.trained import TrainedModel
 from qmend.tracking.store import Store
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.training.checkpoint import WEIGHTS, checkpoint_folder, load_checkpoint
 from qmend.types import QmendError
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A trained network with its provenance, and its name in tables."""
+    """A trained network with its provenance, its name in tables, and its guard if it has one."""
 
     model: TrainedModel
     provenance: Mapping[str, Any]
     name: str
+    guard: Guard | None = None
 
 
 def load_networks(store: Store, checkpoints: Sequence[str]) -> list[LoadedNetwork]:
@@ -34,7 +36,9 @@ def load_networks(store: Store, checkpoints: Sequence[str]) -> list[LoadedNetwor
     Raises:
         QmendError: if one can't be read, or they can't be scored on the same circuits.
     """
-    loaded = [load_checkpoint(checkpoint_folder(store, name)) for name in checkpoints]
+    folders = [checkpoint_folder(store, name) for name in checkpoints]
+    loaded = [load_checkpoint(folder) for folder in folders]
+    guards = [Guard.beside(folder / WEIGHTS) for folder in folders]
     fixed = [model for model, _ in loaded if not model.network.any_size]
     sizes = sorted({model.dimensions.n_qubits for model in fixed})
     if len(sizes) > 1:
@@ -47,7 +51,10 @@ def load_networks(store: Store, checkpoints: Sequence[str]) -> list[LoadedNetwor
         kind if kinds.count(kind) == 1 else f"{kind} #{kinds[: k + 1].count(kind)}"
         for k, kind in enumerate(kinds)
     ]
-    return [LoadedNetwork(*each, name) for each, name in zip(loaded, names, strict=True)]
+    return [
+        LoadedNetwork(*each, name, guard)
+        for each, name, guard in zip(loaded, names, guards, strict=True)
+    ]
 
 
 def readable_rows(

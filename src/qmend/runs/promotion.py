@@ -13,7 +13,7 @@ from qmend.evaluation.comparison import Comparison, compare
 from qmend.evaluation.scores import Scores
 from qmend.evaluation.simulation import GAIN, SLOPE
 from qmend.metrics import Bootstrap, Interval, interval_text
-from qmend.runs.evaluation import check_unseen, check_unseen_measurements, run_evaluation
+from qmend.runs.evaluation import GUARD_TAG, check_unseen, check_unseen_measurements, run_evaluation
 from qmend.runs.logged_dataset import logged_dataset
 from qmend.runs.networks import LoadedNetwork, readable_rows
 from qmend.runs.scoring import Context
@@ -192,7 +192,9 @@ def _champion_scores(store: Store, version: Version | None, candidate: MlflowRun
             f"tags.kind = 'evaluation' and attributes.status = 'FINISHED' "
             f"and tags.checkpoint_run = '{version.run_id}' and tags.dataset_sha = '{wanted}'"
         )
-        evaluations = [run.info.run_id for run in store.runs(query)]
+        evaluations = [
+            run.info.run_id for run in store.runs(query) if GUARD_TAG not in run.data.tags
+        ]
     try:
         trained = store.client.get_run(version.run_id)
     except MlflowException:

@@ -18,7 +18,7 @@ from qmend.evaluation.simulation import Meter
 from qmend.gates import GATES
 from qmend.metrics import Interval
 from qmend.mitigation.base import BASELINES, Mitigator
-from qmend.mitigation.learned import LearnedMitigator
+from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
 from qmend.runs.networks import LoadedNetwork
 from qmend.studies.references import with_references
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
@@ -180,8 +180,9 @@ def judge_network(
     if not isinstance(encoding, DevicePathsEncoding):
         return _judge(network, network.name, filled, cells, seed)
     judged = []
+    model = None if network.guard is None else network.model
     for count in references:
-        circuits = with_references(encoding, filled, count, seed)
+        circuits = with_references(encoding, filled, count, seed, model)
         pairs = zip(filled, circuits, strict=True)
         told = [replace(g, rows=replace(g.rows, circuits=own)) for g, own in pairs]
         judged += _judge(network, f"{network.name}, K = {count}", told, cells, seed)
@@ -191,9 +192,9 @@ def judge_network(
 def _judge(
     network: LoadedNetwork, name: str, groups: Sequence[MeasuredRows], cells: Cells, seed: int
 ) -> list[Judged]:
-    """Mitigate with a trained network, and again with features of other circuits.
+    """Mitigate with a trained network, with its guard, and with features of other circuits.
 
-    They are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
+    These are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
     over which the errors are averaged. Where there is one family only, its other circuits serve.
 
     Args:
@@ -201,9 +202,10 @@ def _judge(
         seed: of the draws.
     """
     rng = np.random.default_rng(seed)
-    mitigator = LearnedMitigator(network.model)
+    mitigator, guard = LearnedMitigator(network.model), network.guard
+    guarded = None if guard is None else GuardedMitigator(mitigator, guard)
     after, ablated = cells.before.copy(), cells.before.copy()
-    applied, exchanged = np.zeros((2, len(after)), dtype=bool)
+    applied, exchanged, kept = np.zeros((3, len(after)), dtype=bool)
     notes: list[str] = []
     meters: list[Meter] = []
     start = same_family = 0
@@ -215,7 +217,12 @@ def _judge(
         part, circuit, family = group.rows.select(rows), group.circuit[rows], group.family[rows]
         circuits = part.circuits
         try:
-            after[here] = metrics.l1(mitigator.mitigate(circuits), part.ideal)
+            if guarded is None:
+                mitigated = mitigator.mitigate(circuits)
+            else:
+                judged = guarded.judge(circuits)
+                mitigated, kept[here] = judged.mitigated, judged.applied
+            after[here] = metrics.l1(mitigated, part.ideal)
         except QmendError as error:
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
@@ -241,10 +248,11 @@ def _judge(
             "and of measured ones."
         )
     figures = Meter.join(meters).figures if meters else {}
-    return [
-        Judged(name, after, applied, None, tuple(notes), figures),
-        Judged(f"{name}, other circuits", ablated, exchanged),
-    ]
+    rows_of_table = [Judged(name, after, applied, None, tuple(notes), figures)]
+    if guarded is not None:
+        abstained, promise = np.where(kept, after, cells.before), (guarded.guard.sentence,)
+        rows_of_table.append(Judged(f"{name}, guarded", abstained, kept, notes=promise))
+    return [*rows_of_table, Judged(f"{name}, other circuits", ablated, exchanged)]
 
 
 def _readable(network: LoadedNetwork, group: MeasuredRows) -> IntArray:

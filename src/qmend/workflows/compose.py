@@ -24,6 +24,7 @@ COMMAND_CONFIGS: dict[str, type[CommandConfig]] = {
     "show": configs.ShowConfig,
     "train": configs.TrainConfig,
     "evaluate": configs.EvaluateConfig,
+    "guard": configs.GuardConfig,
     "tune": configs.TuneCommandConfig,
     "demo": configs.DemoConfig,
     "report": configs.ReportConfig,

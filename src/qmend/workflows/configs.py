@@ -202,6 +202,59 @@ class EvaluateConfig(CommonConfig):
         return self
 
 
+class GuardWorldsConfig(ConfigModel):
+    """Numbers of simulated worlds of a guard.
+
+    Attributes:
+        fit: that the probability of harm is fitted in.
+        choose: that the threshold is chosen by.
+        measure: that harm is measured in.
+    """
+
+    fit: int = Field(ge=1)
+    choose: int = Field(ge=1)
+    measure: int = Field(ge=1)
+
+
+class GuardConfig(CommandConfig):
+    """``conf/guard.yaml``.
+
+    Attributes:
+        checkpoint: of a network that reads numbers of the device.
+        harmed_pct, confidence_pct: the promise.
+        signals: that the probability of harm is computed from.
+        degree: of the largest products of them.
+        penalty: of the squared weights, beside the sum of log-losses.
+        circuits: of each world that is fitted to.
+        references: numbers of reference circuits, of which each world draws one.
+        seed: of the worlds.
+    """
+
+    tracking: TrackingConfig
+    checkpoint: str
+    harmed_pct: float = Field(gt=0, lt=100)
+    confidence_pct: float = Field(gt=0, lt=100)
+    signals: tuple[str, ...] = Field(min_length=1)
+    degree: int = Field(ge=1, le=3)
+    penalty: float = Field(gt=0)
+    worlds: GuardWorldsConfig
+    circuits: int = Field(ge=1)
+    references: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1)
+    seed: int = Field(ge=0)
+
+    @field_validator("signals")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        from qmend.mitigation.guard import SIGNALS
+
+        for name in names:
+            if name not in SIGNALS:
+                raise QmendError(f"signals: unknown signal {name!r}. {nearest(name, SIGNALS)}")
+            if names.count(name) > 1:
+                raise QmendError(f"signals names {name} more than once; name each once.")
+        return names
+
+
 class FineTuneConfig(ConfigModel):
     """How a training that starts from a checkpoint differs.
 

@@ -19,6 +19,7 @@ from qmend.mitigation.baselines import BASELINES
 from qmend.mitigation.runnable import runnable_baselines
 from qmend.runs.cells import Cell
 from qmend.runs.evaluation import (
+    GUARD_TAG,
     check_unseen,
     check_unseen_measurements,
     run_ensemble,
@@ -146,6 +147,14 @@ def _score(
         yield earlier or run_evaluation(
             context, network.model, network.provenance, plain, network.name
         )
+        if network.guard is not None:
+            name, sha = f"{network.name}, guarded", network.guard.sha
+            observer.stage(f"scoring {name}")
+            plain |= {"guard": sha}
+            earlier = _earlier(config, context, plain, name, **tags, **{GUARD_TAG: sha})
+            yield earlier or run_evaluation(
+                context, network.model, network.provenance, plain, name, network.guard
+            )
     if config.ensemble:
         plain = alone(checkpoint=config.checkpoint, ensemble=True)
         name = f"ensemble of {len(networks)}"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from qmend.mitigation.counts import CountsMitigator
-from qmend.mitigation.learned import LearnedMitigator
-from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
+from qmend.mitigation.guard import Guard
+from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
+from qmend.training.checkpoint import WEIGHTS, checkpoint_folder, load_checkpoint
 
 
 def load(name: str | Path, root: str | Path | None = None) -> CountsMitigator:
     """Load a trained network as a mitigator for counts of Qiskit circuits.
+
+    With its guard, if it has one: :func:`qmend.guard` makes it.
 
     Args:
         name: a registered model (``models:/qmend@champion``), first digits of a run's id, or a
@@ -27,4 +30,6 @@ def load(name: str | Path, root: str | Path | None = None) -> CountsMitigator:
 
         folder = checkpoint_folder(open_store(root), str(name))
     model, provenance = load_checkpoint(folder)
-    return CountsMitigator(LearnedMitigator(model), provenance)
+    network, guard = LearnedMitigator(model), Guard.beside(folder / WEIGHTS)
+    mitigator = network if guard is None else GuardedMitigator(network, guard)
+    return CountsMitigator(mitigator, provenance)

@@ -9,6 +9,7 @@ from joblib import cpu_count
 from qmend.datasets.config import ImportedDatasetConfig, dataset_recipe
 from qmend.datasets.table import load_dataset
 from qmend.devices.device import resolve
+from qmend.mitigation.guard import GUARD
 from qmend.runs.cells import Cell
 from qmend.runs.evaluation import check_unseen
 from qmend.runs.fine_tuning import load_measurements
@@ -73,6 +74,11 @@ def train(
     parent = None
     if config.checkpoint is not None:
         config, parent = fine_tuned(config, store)
+        if (checkpoint_folder(store, str(config.checkpoint)) / GUARD).exists():
+            observer.message(
+                "The guard of the checkpoint does not hold for the fine-tuned network; `qmend "
+                "guard` makes one."
+            )
     if config.online is not None:
         choose_noise(config.online, config.simulated, config.seed)  # refused before any work
     measured = None
