@@ -647,3 +647,73 @@ def test_shots_and_tags_reach_the_service(api, folder):
     assert RuntimeService(BACKEND).job("no-such-job") is None
     assert pq.read_schema(folder / "circuits-00000.parquet").metadata[b"qmend.job_id"] == b"job-000"
     assert os.environ["QISKIT_IBM_TOKEN"] not in (folder / LEDGER).read_text()
+
+
+# References
+
+
+@pytest.fixture(scope="module")
+def with_references(
+    device_config: DeviceConfig, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[DatasetConfig, Path]:
+    """Three references in each job, noise on; read only."""
+    folder = tmp_path_factory.mktemp("told") / "small"
+    dataset = small(shots=4000, split=SplitConfig(by="job", train=0.5, val=0.25, test=0.25))
+    collect(dataset, device_config, folder, LOCAL.model_copy(update={"references": 3}))
+    return dataset, folder
+
+
+def test_references_run_in_each_job_and_are_in_no_split(with_references, local_folder):
+    _, folder = with_references
+    data = load_dataset(folder)
+    assert data.manifest.rows == 4 * (2 + 3)
+    assert data.family == "pauli"
+    assert set(data.split.tolist()) == {"train", "val", "test"}
+    assert data.rows.circuit_id.tolist() == load_dataset(local_folder).rows.circuit_id.tolist()
+    (told,) = data.references
+    assert Counter(told.job_id.tolist()) == dict.fromkeys(data.rows.job_id.tolist(), 3)
+    assert len(set(told.circuit_id.tolist())) == 12
+    # Their counts are of their circuits: near their ideals, and far from those of the others.
+    noisy, ideal = told.circuits.noisy, told.ideal
+    assert np.abs(noisy - ideal).sum(axis=1).max() < 0.8
+    assert np.abs(noisy - np.roll(ideal, 1, axis=0)).sum(axis=1).mean() > 1
+    assert verify_dataset(folder).rows == 20
+
+
+def test_references_are_variants_of_their_jobs_circuits(with_references):
+    _, folder = with_references
+    data = load_dataset(folder)
+    (told,), rows = data.references, data.rows
+    names = {c: k for k, c in enumerate(rows.circuit_id.tolist())}
+    stored = [row for row in stored_rows(folder) if row["family"] == "reference"]
+    targets = [names[json.loads(row["family_params"])["circuit"]] for row in stored]
+    assert {row["split"] for row in stored} == {"reference"}
+    assert len(set(targets)) == 8  # every circuit of every job has one
+    for row, target in enumerate(targets):
+        assert told.job_id[row] == rows.job_id[target]
+        ours, theirs = (
+            [gate[:3] for gate in part.circuits.instructions.circuit(k)]
+            for part, k in ((told, row), (rows, target))
+        )
+        assert ours == theirs
+
+
+def test_a_collection_keeps_its_number_of_references(with_references, device_config, api, folder):
+    dataset, collected = with_references
+    for count in (0, 2):
+        with pytest.raises(QmendError, match=r"begun with collect\.references=3; go on"):
+            collect(
+                dataset, device_config, collected, LOCAL.model_copy(update={"references": count})
+            )
+    planned = plan(small(), LIVE, folder, RUNTIME.model_copy(update={"references": 3}))
+    assert planned.circuits == 4 * (2 + 3)
+    with pytest.raises(QmendError, match="job_size=2 with 299 references is more than the 300"):
+        run(folder, references=299)
+
+
+def test_references_stay_in_no_split_when_jobs_are_split_again(api, folder):
+    by_time = small(split=SplitConfig(by="time", train=0.5, val=0.25, test=0.25))
+    run(folder, by_time, references=1)
+    stored = stored_rows(folder)
+    assert Counter(row["split"] == "reference" for row in stored) == {False: 8, True: 4}
+    assert {row["family"] for row in stored if row["split"] == "reference"} == {"reference"}

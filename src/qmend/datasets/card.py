@@ -53,7 +53,7 @@ COLUMNS = {
     "job": "number of the job, from 0: circuits that ran together",
     "job_id": "name of the job",
     "executed_at": "when the job ran, UTC; of a simulated job, its snapshot's time",
-    "split": "train, val or test; no job or circuit is in two",
+    "split": "train, val or test; no job or circuit is in two. reference: for conditioning alone",
 }
 
 

@@ -242,6 +242,7 @@ class CollectionConfig(ConfigModel):
         poll_seconds: between two looks at pending jobs, and before another try.
         dry_run: say what would be done, and submit nothing.
         finish: submit nothing, and make a dataset of the jobs that are done.
+        references: further circuits of each job, of known ideal, which are in no split.
     """
 
     execution: Literal["runtime", "local"]
@@ -251,6 +252,7 @@ class CollectionConfig(ConfigModel):
     poll_seconds: float = Field(ge=0)
     dry_run: bool
     finish: bool
+    references: int = Field(ge=0)
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:

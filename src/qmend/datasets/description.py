@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest
-from qmend.datasets.schema import read_calibrations
+from qmend.datasets.schema import REFERENCE, read_calibrations
 from qmend.devices.calibration import Calibration
 from qmend.types import SPLITS, AnyArray, FloatArray, IntArray, QmendError
 
@@ -74,7 +74,7 @@ class Description:
     def splits(self) -> dict[str, int]:
         """Split -> rows, in the order train, val, test."""
         by_split = self.counts("split")
-        return {name: by_split[name] for name in SPLITS if name in by_split}
+        return {name: by_split[name] for name in (*SPLITS, REFERENCE) if name in by_split}
 
     @property
     def sizes(self) -> dict[str, int]:

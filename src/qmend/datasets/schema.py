@@ -17,6 +17,8 @@ from qmend.types import AnyArray, QmendError
 SCHEMA_VERSION = 3
 #: Counts and distributions are stored densely up to this many measured bits.
 MAX_DENSE_QUBITS = 10
+#: Family, and in place of a split, of circuits that tell of their job's device and nothing else.
+REFERENCE = "reference"
 
 _INSTRUCTION = pa.struct(
     [

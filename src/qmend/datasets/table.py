@@ -17,7 +17,13 @@ from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
 from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
 from qmend.datasets.marginals import marginal_rows
-from qmend.datasets.schema import MAX_DENSE_QUBITS, instruction_table, matrix, read_calibrations
+from qmend.datasets.schema import (
+    MAX_DENSE_QUBITS,
+    REFERENCE,
+    instruction_table,
+    matrix,
+    read_calibrations,
+)
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import unknown_calibration
 from qmend.gates import GATES
@@ -78,6 +84,7 @@ class Dataset:
         family, device, source: of all rows.
         groups: the circuits of each number of qubits and number of measured ones, ascending.
         splits: (N,) split of each row, for each group.
+        references: further circuits of the jobs, by size, which are in no split.
         skipped: reason -> rows of the folder that are not among ``groups``.
     """
 
@@ -88,6 +95,7 @@ class Dataset:
     source: str
     groups: tuple[LabelledCircuits, ...]
     splits: tuple[AnyArray, ...]
+    references: tuple[LabelledCircuits, ...]
     skipped: dict[str, int]
 
     def __len__(self) -> int:
@@ -208,6 +216,8 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """
     manifest, stored = read_distributions(folder)
     table, skipped = _loadable(stored, folder, n_qubits)
+    told = pc.equal(table["split"], REFERENCE)
+    references, table = table.filter(told), table.filter(pc.invert(told))
     tables = by_size(table)
     return Dataset(
         folder=folder,
@@ -217,6 +227,7 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
         source=_common(table, "source"),
         groups=tuple(labelled_rows(part, folder) for part in tables),
         splits=tuple(np.array(part["split"].to_pylist()) for part in tables),
+        references=tuple(labelled_rows(part, folder) for part in by_size(references) if len(part)),
         skipped=skipped,
     )
 

@@ -15,7 +15,7 @@ from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities, measured_marginals, read_out
 from qmend.circuits.twirling import randomize
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.schema import SCHEMA, instructions_column, rows_column
+from qmend.datasets.schema import REFERENCE, SCHEMA, instructions_column, rows_column
 from qmend.devices.calibration import Calibration
 from qmend.devices.device import DeviceConfig
 from qmend.gates import TWO_QUBIT
@@ -258,7 +258,7 @@ def job_rows(
         "job": pa.array([job] * size, pa.int32()),
         "job_id": pa.array([job_id] * size),
         "executed_at": pa.array([executed_at] * size, SCHEMA.field("executed_at").type),
-        "split": pa.array([split] * size),
+        "split": pa.array([REFERENCE if f == REFERENCE else split for f in drawn.families]),
     }
     return pa.Table.from_arrays([columns[name] for name in SCHEMA.names], schema=SCHEMA)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qmend.generation.job import DrawnJob, draw_job, draw_job_without
 from qmend.hardware.opening import OpenCollection
+from qmend.hardware.references import with_references
 from qmend.types import QmendError
 
 
@@ -13,6 +14,7 @@ class DistinctJobs:
     def __init__(self, collection: OpenCollection) -> None:
         self._dataset, self._setup = collection.dataset, collection.setup
         self._ledger = collection.ledger
+        self._references = collection.config.references
         self._drawn: dict[int, DrawnJob] = {}
         self._seen = {i for r in self._ledger.jobs.values() for i in r.instruction_ids}
 
@@ -38,6 +40,7 @@ class DistinctJobs:
             f"dataset.circuits={self._dataset.circuits}; ask for fewer.",
         )
         gates = drawn.table.circuit_ids()
+        drawn = with_references(drawn, self._dataset, job, self._references)
         self._ledger.append(
             "planned",
             job,
@@ -52,6 +55,7 @@ class DistinctJobs:
         """Draw a job as the ledger has it."""
         record = self._ledger.job(job)
         drawn = draw_job(self._setup, job, record.attempts)
+        drawn = with_references(drawn, self._dataset, job, self._references)
         if drawn.circuit_ids != record.circuit_ids:
             assert self._ledger.opening is not None
             raise QmendError(

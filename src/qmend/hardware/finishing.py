@@ -15,7 +15,7 @@ from qmend.datasets.completion import complete_dataset, write_calibrations
 from qmend.datasets.config import CollectionConfig, DatasetConfig
 from qmend.datasets.ledger import LEDGER
 from qmend.datasets.manifest import Manifest
-from qmend.datasets.schema import SCHEMA
+from qmend.datasets.schema import REFERENCE, SCHEMA
 from qmend.datasets.shards import SHARD, shard_marks, write_shard
 from qmend.datasets.splits import split_jobs
 from qmend.devices.device import DeviceConfig
@@ -73,7 +73,8 @@ def _split_again(dataset: DatasetConfig, paths: list[Path]) -> None:
     splits = split_jobs(times, dataset.split, dataset.seed)
     for path, table, split in zip(paths, tables, splits, strict=True):
         if table["split"][0].as_py() != split:
-            column = pa.array([split] * len(table))
+            before = table["split"].to_pylist()
+            column = pa.array([REFERENCE if name == REFERENCE else split for name in before])
             index = SCHEMA.get_field_index("split")
             marks = shard_marks(path)
             write_shard(path, table.set_column(index, SCHEMA.field("split"), column), marks)

@@ -39,10 +39,11 @@ def check_config(dataset: DatasetConfig, device: DeviceConfig, config: Collectio
             "qubits; make the two equal."
         )
     randomizations = dataset.twirling.randomizations
-    if dataset.job_size * max(1, randomizations) > MAX_JOB_SIZE:
-        each = f" in {randomizations} randomizations each" if randomizations else ""
+    if (dataset.job_size + config.references) * max(1, randomizations) > MAX_JOB_SIZE:
+        more = f" with {config.references} references" if config.references else ""
+        more += f" in {randomizations} randomizations each" if randomizations else ""
         raise QmendError(
-            f"dataset.job_size={dataset.job_size}{each} is more than the {MAX_JOB_SIZE} circuits "
+            f"dataset.job_size={dataset.job_size}{more} is more than the {MAX_JOB_SIZE} circuits "
             "of a job; choose a smaller one."
         )
     shots = dataset.fixed_shots()
@@ -112,6 +113,8 @@ def open_collection(
         check_usable(resolved)
         recipe = collected_recipe(dataset, resolved)
         recipe["collection"] = {"execution": config.execution, "backend": device.backend}
+        if config.references:  # recipes without any are as they ever were
+            recipe["collection"]["references"] = config.references
         ledger.append("opened", asked=begun, recipe=recipe, packages=package_versions())
     check_same(ledger, begun, folder)
     assert ledger.opening is not None
@@ -121,6 +124,12 @@ def open_collection(
         raise QmendError(
             f"{folder} was begun with collect.execution={before}; go on with that, or give the "
             "dataset another name."
+        )
+    references = recipe["collection"].get("references", 0)
+    if references != config.references:
+        raise QmendError(
+            f"{folder} was begun with collect.references={references}; go on with that, or give "
+            "the dataset another name."
         )
     resolved = DeviceConfig.model_validate(recipe["device"])
     return OpenCollection(dataset, resolved, folder, config, ledger)

@@ -19,6 +19,7 @@ from qmend.gates import TWO_QUBIT
 from qmend.generation.job import draw_job
 from qmend.generation.setup import generation_setup
 from qmend.hardware.opening import check_config
+from qmend.hardware.references import with_references
 from qmend.hardware.service import OpenService, open_service
 from qmend.types import IntArray
 
@@ -81,7 +82,9 @@ def plan(
     backend = service(resolved, config).backend
     randomizations = dataset.twirling.randomizations
     drawn = [
-        draw_job(setup, job, {}).compilations(randomizations)
+        with_references(draw_job(setup, job, {}), dataset, job, config.references).compilations(
+            randomizations
+        )
         for job in range(min(_SAMPLED_JOBS, dataset.jobs))
     ]
     each, delay = max(1, randomizations), rep_delay(backend)
@@ -96,7 +99,7 @@ def plan(
     left = dataset.jobs - there
     return CollectionPlan(
         jobs=left,
-        circuits=left * dataset.job_size * each,
+        circuits=left * (dataset.job_size + config.references) * each,
         shots=shots,
         there=there,
         sampled=len(depth),

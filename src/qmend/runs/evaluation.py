@@ -15,7 +15,7 @@ from qmend.mitigation.guard import Guard
 from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
 from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, ScoredSplit, fill_with_means, open_run, score_run
+from qmend.runs.scoring import Context, ScoredSplit, open_run, prepare_data, score_run
 from qmend.runs.training import head
 from qmend.types import QmendError
 
@@ -124,7 +124,7 @@ def run_evaluation(
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
-    context = fill_with_means(context, model)
+    context = prepare_data(context, model)
     mitigator: Mitigator = LearnedMitigator(model)
     if guard is not None:
         mitigator = GuardedMitigator(LearnedMitigator(model), guard)
@@ -151,7 +151,7 @@ def run_ensemble(
     name = f"ensemble of {len(members)}"
     kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
     tags = {"architecture": ensemble.name, **tags}
-    context = fill_with_means(context, members[0][0])
+    context = prepare_data(context, members[0][0])
     return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
 
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from qmend.datasets.circuits import fill_missing
 from qmend.datasets.table import Dataset, LabelledCircuits
+from qmend.encodings.device_paths import DevicePathsEncoding
 from qmend.evaluation.scores import score, summarise
 from qmend.evaluation.simulation import Meter, simulates
 from qmend.metrics import Bootstrap
-from qmend.mitigation.base import Mitigator
+from qmend.mitigation.base import KnownCircuits, Mitigator
+from qmend.mitigation.learned import LearnedMitigator
 from qmend.models.trained import TrainedModel
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.runs.reading import ScoredRun
@@ -49,13 +51,35 @@ class Context:
         return np.concatenate([part.circuit_id for part in self.scored])
 
 
-def fill_with_means(context: Context, model: TrainedModel) -> Context:
-    """Let means of a network's training data stand in for missing calibration values."""
+def prepare_data(context: Context, model: TrainedModel) -> Context:
+    """Fill missing calibration values by a network's means; tell it of its jobs' references."""
     dataset, mean = context.dataset, model.encoding.mean_calibration
-    filled = (fill_missing(group.circuits, mean) for group in dataset.groups)
-    pairs = zip(dataset.groups, filled, strict=True)
-    groups = tuple(replace(group, circuits=each.circuits) for group, each in pairs)
-    return replace(context, dataset=replace(dataset, groups=groups))
+    groups, references = (
+        [replace(part, circuits=fill_missing(part.circuits, mean).circuits) for part in parts]
+        for parts in (dataset.groups, dataset.references)
+    )
+    if references and isinstance(model.encoding, DevicePathsEncoding):
+        mitigator = LearnedMitigator(model)
+        groups = [_told(group, references, mitigator) for group in groups]
+    prepared = replace(dataset, groups=tuple(groups), references=tuple(references))
+    return replace(context, dataset=prepared)
+
+
+def _told(
+    group: LabelledCircuits, references: Sequence[LabelledCircuits], mitigator: Mitigator
+) -> LabelledCircuits:
+    """Give circuits the numbers that the references of their jobs tell."""
+    rows, numbers = [], []
+    for job in np.unique(group.job_id):
+        rows.append(np.flatnonzero(group.job_id == job))
+        own = [part.select(np.flatnonzero(part.job_id == job)) for part in references]
+        known = [KnownCircuits(part.circuits, part.ideal) for part in own if len(part)]
+        told = mitigator.with_references(group.circuits.select(rows[-1]), known)
+        assert told.numbers is not None
+        numbers.append(told.numbers)
+    order = np.argsort(np.concatenate(rows))
+    circuits = replace(group.circuits, numbers=np.concatenate(numbers)[order])
+    return replace(group, circuits=circuits)
 
 
 def run_baseline(context: Context, mitigator: Mitigator, config: Mapping[str, Any]) -> ScoredRun:

@@ -16,7 +16,7 @@ from qmend.models.base import ARCHITECTURES
 from qmend.models.config import ModelConfig
 from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
-from qmend.runs.scoring import Context, fill_with_means, open_run, score_run
+from qmend.runs.scoring import Context, open_run, prepare_data, score_run
 from qmend.tracking.run import Run, config_sha
 from qmend.tracking.store import Store
 from qmend.training.checkpoint import Checkpoint, save_checkpoint
@@ -79,7 +79,7 @@ def run_training(
                 online = data.online.describe(len(trained.history["train/loss"]))
                 run.metrics({"cost/fresh_circuits": online["circuits"]})
             mitigator = LearnedMitigator(trained.model)
-            filled = fill_with_means(context, trained.model)
+            filled = prepare_data(context, trained.model)
             entry = score_run(run, filled, name, mitigator, trained.seconds, trained.history)
             figures = entry.summary.metrics(f"{context.split}/")
             log_model(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from qmend.metrics import Interval
 from qmend.mitigation.learned import LearnedMitigator
-from qmend.runs.scoring import fill_with_means, log_dataset, score_run
+from qmend.runs.scoring import log_dataset, prepare_data, score_run
 from qmend.tracking.registry import register
 from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 from qmend.tuning.record import Trial
@@ -86,7 +86,7 @@ def _score(search: Search, trial: Trial) -> ScoredTrial:
     if key not in metrics:
         model, _ = load_checkpoint(checkpoint_folder(context.store, trial.run_id))
         name = f"trial {trial.number}"
-        filled = fill_with_means(context, model)
+        filled = prepare_data(context, model)
         score_run(run, filled, name, LearnedMitigator(model), trial.seconds)
         log_dataset(run, context.dataset, split)
         metrics = client.get_run(trial.run_id).data.metrics
