@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from qmend.devices.device import DeviceConfig
 from qmend.encodings import ENCODINGS
 from qmend.encodings.device_paths import known_numbers, references_of
 from qmend.hardware.collector import collect
+from qmend.mitigation.guard import Guard, HarmScore
+from qmend.mitigation.guard_signals import log_gain
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
 from qmend.noise.device_numbers import EXECUTED
@@ -55,6 +59,23 @@ def test_each_circuit_is_told_by_the_references_of_its_job(
         own = references_of(told.circuits, losses, told.ideal, np.flatnonzero(told.job_id == job))
         expected = known_numbers(collected.rows.circuits.select(np.array([row])), [own])
         np.testing.assert_allclose(prepared.numbers[[row]], expected, rtol=1e-9)
+
+
+def test_a_guard_is_told_how_the_network_mitigates_the_references(
+    collected: Dataset, tiny: Dataset, store: Store
+) -> None:
+    model = network(tiny, "device_paths", 10)
+    score = HarmScore((), np.empty(0), np.empty(0), (), np.empty(0), 0.0)
+    guard = Guard(score, 0.5, "", {})
+    prepared = prepare_data(Context(store, collected), model, guard).dataset.rows
+    (told,) = collected.references
+    for job in np.unique(prepared.job_id):
+        own = told.select(np.flatnonzero(told.job_id == job))
+        rows = np.flatnonzero(prepared.job_id == job)
+        numbers = np.tile(prepared.circuits.numbers[rows[0]], (len(own), 1))
+        mitigated = model.mitigate(replace(own.circuits, numbers=numbers))
+        gain = log_gain(own.ideal, own.circuits.noisy, mitigated).mean()
+        np.testing.assert_allclose(prepared.circuits.gains[rows], gain, rtol=1e-6)
 
 
 def test_a_network_without_numbers_leaves_them_aside(

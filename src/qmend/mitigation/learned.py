@@ -99,7 +99,8 @@ class GuardedMitigator(Mitigator):
         for measured, ideal in references:
             mitigated = self.network.mitigate(self.network.with_references(measured, references))
             gains.append(log_gain(ideal, measured.noisy, mitigated))
-        return replace(told, gains=np.full(len(circuits), np.concatenate(gains).mean()))
+        gain = np.concatenate(gains).mean() if gains else 0.0
+        return replace(told, gains=np.full(len(circuits), gain))
 
     def mitigate(self, circuits: CircuitBatch) -> FloatArray:
         """Return mitigated distributions, as measured where the guard abstains."""

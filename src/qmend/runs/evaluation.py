@@ -124,7 +124,7 @@ def run_evaluation(
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
-    context = prepare_data(context, model)
+    context = prepare_data(context, model, guard)
     mitigator: Mitigator = LearnedMitigator(model)
     if guard is not None:
         mitigator = GuardedMitigator(LearnedMitigator(model), guard)

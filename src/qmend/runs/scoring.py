@@ -17,7 +17,8 @@ from qmend.evaluation.scores import score, summarise
 from qmend.evaluation.simulation import Meter, simulates
 from qmend.metrics import Bootstrap
 from qmend.mitigation.base import KnownCircuits, Mitigator
-from qmend.mitigation.learned import LearnedMitigator
+from qmend.mitigation.guard import Guard
+from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
 from qmend.models.trained import TrainedModel
 from qmend.plots.one_run import l1rc_of_circuits, learning_curves, png
 from qmend.runs.reading import ScoredRun
@@ -51,15 +52,20 @@ class Context:
         return np.concatenate([part.circuit_id for part in self.scored])
 
 
-def prepare_data(context: Context, model: TrainedModel) -> Context:
-    """Fill missing calibration values by a network's means; tell it of its jobs' references."""
+def prepare_data(context: Context, model: TrainedModel, guard: Guard | None = None) -> Context:
+    """Fill missing calibration values by a network's means; tell it of its jobs' references.
+
+    Args:
+        guard: of the network, which is told how it mitigates them.
+    """
     dataset, mean = context.dataset, model.encoding.mean_calibration
     groups, references = (
         [replace(part, circuits=fill_missing(part.circuits, mean).circuits) for part in parts]
         for parts in (dataset.groups, dataset.references)
     )
     if references and isinstance(model.encoding, DevicePathsEncoding):
-        mitigator = LearnedMitigator(model)
+        network = LearnedMitigator(model)
+        mitigator = network if guard is None else GuardedMitigator(network, guard)
         groups = [_told(group, references, mitigator) for group in groups]
     prepared = replace(dataset, groups=tuple(groups), references=tuple(references))
     return replace(context, dataset=prepared)
@@ -68,8 +74,8 @@ def prepare_data(context: Context, model: TrainedModel) -> Context:
 def _told(
     group: LabelledCircuits, references: Sequence[LabelledCircuits], mitigator: Mitigator
 ) -> LabelledCircuits:
-    """Give circuits the numbers that the references of their jobs tell."""
-    rows, numbers = [], []
+    """Give circuits what the references of their jobs tell."""
+    rows, numbers, gains = [], [], []
     for job in np.unique(group.job_id):
         rows.append(np.flatnonzero(group.job_id == job))
         own = [part.select(np.flatnonzero(part.job_id == job)) for part in references]
@@ -77,8 +83,14 @@ def _told(
         told = mitigator.with_references(group.circuits.select(rows[-1]), known)
         assert told.numbers is not None
         numbers.append(told.numbers)
+        if told.gains is not None:
+            gains.append(told.gains)
     order = np.argsort(np.concatenate(rows))
-    circuits = replace(group.circuits, numbers=np.concatenate(numbers)[order])
+    circuits = replace(
+        group.circuits,
+        numbers=np.concatenate(numbers)[order],
+        gains=np.concatenate(gains)[order] if gains else None,
+    )
     return replace(group, circuits=circuits)
 
 
