@@ -20,11 +20,12 @@ from qmend.runs.guard_worlds import Examples, GuardRate, GuardWorlds
 from qmend.runs.scoring import Context
 from qmend.runs.training import run_training
 from qmend.tracking.store import Store
-from qmend.training.checkpoint import WEIGHTS, checkpoint_folder, load_checkpoint
+from qmend.training.checkpoint import DESCRIPTION, WEIGHTS, checkpoint_folder, load_checkpoint
 from qmend.training.config import TrainingConfig
 from qmend.types import QmendError
 from qmend.workflows.compose import compose
 from qmend.workflows.evaluate import evaluate
+from qmend.workflows.export import export
 from qmend.workflows.guard import guard
 from qmend.workflows.load import load
 from qmend.workflows.observer import Observer
@@ -216,6 +217,20 @@ def test_a_promise_that_can_t_be_kept_is_no_guard(store, trained, made):
     (run, *_) = store.runs("tags.kind = 'guard'")
     assert run.info.status == "FAILED"
     assert Guard.beside(checkpoint_folder(store, trained) / WEIGHTS).sha == made.guard.sha
+
+
+def test_a_network_is_exported_with_its_guard_and_a_card(store, trained, made, tmp_path: Path):
+    files = export(trained[:12], tmp_path / "network", store.root)
+    assert {file.name for file in files} == {WEIGHTS, DESCRIPTION, GUARD, "README.md"}
+    source = checkpoint_folder(store, trained)
+    for name in (WEIGHTS, DESCRIPTION, GUARD):
+        assert (tmp_path / "network" / name).read_bytes() == (source / name).read_bytes()
+    card = (tmp_path / "network" / "README.md").read_text()
+    for part in (made.guard.sentence, trained, "Apache-2.0", "median L1RC"):
+        assert part in card
+    assert load(tmp_path / "network").provenance["run_id"] == trained
+    with pytest.raises(QmendError, match=f"already has {WEIGHTS}"):
+        export(trained, tmp_path / "network", store.root)
 
 
 def small(command: str, store: Store, config: DatasetConfig, dataset: Dataset, *asked_for: str):

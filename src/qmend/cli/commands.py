@@ -223,6 +223,21 @@ COMMANDS: tuple[Command, ...] = (
         "qmend models list",
         options=(_ROOT,),
     ),
+    PlainCommand(
+        "models export",
+        "qmend.cli.models:export_model",
+        "write a network's weights, description, guard and card to a directory",
+        "qmend models export RUN_ID network",
+        options=(
+            Option(
+                "model",
+                metavar="MODEL",
+                help="first digits of a run's id, models:/qmend/VERSION, or a directory",
+            ),
+            Option("folder", type=Path, metavar="DIRECTORY", help="made if it is not there"),
+            _ROOT,
+        ),
+    ),
     HydraCommand(
         "report",
         "qmend.cli.report:report_runs",

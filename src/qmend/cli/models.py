@@ -1,4 +1,4 @@
-"""``qmend models promote|list``."""
+"""``qmend models promote|list|export``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,14 @@ def promote_model(options: Namespace) -> None:
 
     for line in promotion_sentences(promote(store, run_id, options.force)):
         console.print(f"  {line}")
+
+
+def export_model(options: Namespace) -> None:
+    """Copy a network's files to a directory."""
+    from qmend.workflows.export import export  # loads torch, which `models list` needs not
+
+    for path in export(options.model, options.folder, options.root):
+        console.print(f"  {path}")
 
 
 def list_models(options: Namespace) -> None:

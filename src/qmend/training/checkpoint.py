@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from qmend.config.spellings import current_form, stable_form
 from qmend.encodings import Encoding
+from qmend.files import file_sha256
 from qmend.models.base import Dimensions, build_model, model_config
 from qmend.models.trained import TrainedModel
 from qmend.tracking.finding import all_runs, find_run
@@ -24,6 +25,9 @@ from qmend.types import QmendError
 #: Rises with every change of the format; another version is refused.
 CHECKPOINT_VERSION = 2
 WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+#: Name of the network that the package ships, and its directory.
+PRETRAINED = "pretrained"
+PRETRAINED_FOLDER = Path(__file__).resolve().parents[1] / PRETRAINED
 
 
 class Checkpoint(NamedTuple):
@@ -96,12 +100,16 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def resolve_checkpoint(store: Store, model: str) -> str:
     """Resolve ``models:/qmend@champion``, ``models:/qmend/3`` or first digits to a run's id.
 
-    Any other name is returned as it is. An alias moves, and digits can come to name several: a run
-    must log the network that it meant.
+    ``pretrained`` gets digits of the hash of its weights. Any other name is returned as it is. An
+    alias moves, digits can come to name several, and another version of the package may ship other
+    weights: a run must log the network that it meant.
 
     Raises:
-        QmendError: if the registry has no such version, or the digits name no single run.
+        QmendError: if the registry has no such version, the digits name no single run, or the
+            package ships no network.
     """
+    if model == PRETRAINED:
+        return _pretrained()
     if model.startswith("models:/"):
         return registered_run(store, model)
     if re.fullmatch(r"[0-9a-f]{1,31}", model) and not Path(model).is_dir():
@@ -116,12 +124,20 @@ def checkpoint_folder(store: Store, model: str) -> Path:
         QmendError: if it is none of them.
     """
     model = resolve_checkpoint(store, model)
+    if model.startswith(f"{PRETRAINED}-"):
+        if model != _pretrained():
+            raise QmendError(
+                f"{model} is the network of another version of this package, which ships "
+                f"{_pretrained()}; install that version, or give checkpoint={PRETRAINED}."
+            )
+        return PRETRAINED_FOLDER
     if Path(model).is_dir():
         return Path(model)
     if not re.fullmatch(r"[0-9a-f]{32}", model):
         raise QmendError(
             f"checkpoint={model} is neither a folder nor first digits of a run's id nor a "
-            "registered model (models:/qmend@champion); `qmend runs list` lists the runs."
+            f"registered model (models:/qmend@champion) nor {PRETRAINED}; `qmend runs list` lists "
+            "the runs."
         )
     try:
         folder = store.artifact(store.client.get_run(model), "model")
@@ -133,3 +149,18 @@ def checkpoint_folder(store: Store, model: str) -> Path:
             "lists the runs."
         )
     return folder
+
+
+def _pretrained() -> str:
+    """Name the shipped network with digits of the hash of its weights.
+
+    Raises:
+        QmendError: if there is none.
+    """
+    weights = PRETRAINED_FOLDER / WEIGHTS
+    if not weights.exists():
+        raise QmendError(
+            "This package ships no network; train one with `qmend train "
+            "experiment=worlds_operator`, or give a run's id."
+        )
+    return f"{PRETRAINED}-{file_sha256(weights)[:12]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -101,7 +102,7 @@ def guard(config: GuardConfig, observer: Observer | None = None) -> GuardResult:
         }
         made = Guard(score, threshold, file_sha256(folder / WEIGHTS), promise)
         _log(run, made, rates)
-        _store(store, checkpoint, made)
+        _store(store, checkpoint, folder, made)
     return GuardResult(made, rates, run.run_id)
 
 
@@ -140,10 +141,10 @@ def _log(run: Run, made: Guard, rates: Mapping[str, GuardRate]) -> None:
         made.write(folder)
 
 
-def _store(store: Store, checkpoint: str, made: Guard) -> None:
-    """Put a guard beside the network's files: in their directory, or among those of its run."""
-    if Path(checkpoint).is_dir():
-        made.write(Path(checkpoint))
-        return
-    with Run(store, checkpoint).artifact_folder("model") as folder:
+def _store(store: Store, checkpoint: str, folder: Path, made: Guard) -> None:
+    """Put a guard beside the network's files: among those of its run, or in their directory."""
+    if not re.fullmatch(r"[0-9a-f]{32}", checkpoint) or Path(checkpoint).is_dir():
         made.write(folder)
+        return
+    with Run(store, checkpoint).artifact_folder("model") as files:
+        made.write(files)
