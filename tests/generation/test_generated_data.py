@@ -35,7 +35,7 @@ HASHES = {
     "noise surrogate_algiers": "fd82707fd3db92b1",
     "noise surrogate_hardware": "8046ff61719dbe0a",
     "noise surrogate_twirled": "89b837eb04237f51",
-    "noise worlds": "8a6879a0280f57e2",
+    "noise worlds": "4e33eeddbfcb9bdc",
     "compiler direct": "02d98f80435669cb",
     "compiler qiskit, level 0": "58a149cbad110a16",
     "simulator aer": "d93e24eef0ef6806",
@@ -43,7 +43,7 @@ HASHES = {
     "calibrations drift": "e083fce9d949a771",
     "calibrations randomized": "7c8c3e5ae7fbcec1",
     "measured qubits": "1b0f1c499a6d37d2",
-    "worlds": "5803daa961d7ecc3",
+    "worlds": "15c8585d711dce65",
     "gates ecr": "a164866e8da3c8aa",
     "gates cz": "f7eb877f18e941b0",
 }

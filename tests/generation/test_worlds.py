@@ -291,7 +291,11 @@ def test_a_drawn_number_of_shots_is_no_number(config):
 
 def test_the_noise_of_a_job_follows_from_its_number_and_is_within_its_ranges():
     config = WorldsConfig.of(
-        name="worlds", strength=(0.5, 2.0), coherent_share=0.75, idle_relaxation=(0.5, 3.0)
+        name="worlds",
+        strength=(0.5, 2.0),
+        coherent_share=0.75,
+        idle_relaxation=(0.5, 3.0),
+        hidden_share=0.5,
     )
     drawn = [config.of_device(job) for job in range(400)]
     assert drawn[:5] == [config.of_device(job) for job in range(5)]

@@ -50,6 +50,18 @@ def test_l1_by_hand():
     assert LOSSES["l1"](MITIGATED, IDEAL, NOISY).item() == pytest.approx((0.5 + 0.4) / 2)
 
 
+def test_bounded_relative_l1_is_the_relative_one_for_small_errors_and_at_most_two():
+    ideal = torch.tensor([[1.0, 0.0]])
+    noisy = torch.tensor([[0.5, 0.5]])
+    bounded, relative = LOSSES["bounded_relative_l1"], LOSSES["relative_l1"]
+    near, far = torch.tensor([[0.99, 0.01]]), torch.tensor([[0.0, 1.0]])
+    assert bounded(near, ideal, noisy).item() == pytest.approx(0.02, rel=1e-3)
+    assert relative(far, ideal, noisy).item() == pytest.approx(2.0)
+    assert bounded(far, ideal, noisy).item() == pytest.approx(2 * np.tanh(1.0), rel=1e-6)
+    huge = torch.tensor([[0.98, 0.02]])
+    assert bounded(far, ideal, huge).item() == pytest.approx(2.0, rel=1e-6)
+
+
 def test_relative_l1_by_hand():
     """Divided by the noisy errors 0.4 and 0.6; L1RC plus one."""
     expected = (0.5 / 0.4 + 0.4 / 0.6) / 2

@@ -36,8 +36,21 @@ RELATIVE_FLOOR = 0.02
 @LOSSES.register("relative_l1")
 def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     """Average |ideal - mitigated|_1 / |ideal - noisy|_1, which is L1RC + 1."""
-    before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
-    return ((mitigated - ideal).abs().sum(-1) / before).mean()
+    return _relative_error(mitigated, ideal, noisy).mean()
+
+
+#: What a circuit counts at most: that of an error that has grown without bound.
+LARGEST_RELATIVE = 2.0
+
+
+@LOSSES.register("bounded_relative_l1")
+def bounded_relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """Average 2 tanh(r / 2), r = |ideal - mitigated|_1 / |ideal - noisy|_1.
+
+    Circuits on which a device's noise can't be told have less say than in :func:`relative_l1`.
+    """
+    relative = _relative_error(mitigated, ideal, noisy)
+    return (LARGEST_RELATIVE * torch.tanh(relative / LARGEST_RELATIVE)).mean()
 
 
 @LOSSES.register("reverse_kl")
@@ -91,6 +104,11 @@ def not_improved(
     circuits with a positive L1RC as the temperature goes to zero. The noisy error is floored as
     in :func:`relative_l1`.
     """
-    before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
-    change = (mitigated - ideal).abs().sum(-1) / before - 1
+    change = _relative_error(mitigated, ideal, noisy) - 1
     return torch.sigmoid(change / temperature).mean()
+
+
+def _relative_error(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """(B,) |ideal - mitigated|_1 / |ideal - noisy|_1, the latter floored."""
+    before = (noisy - ideal).abs().sum(-1).clamp_min(RELATIVE_FLOOR)
+    return (mitigated - ideal).abs().sum(-1) / before
