@@ -93,12 +93,14 @@ def table(jobs: Iterable[int], job_size: int) -> dict[tuple[str, int], np.ndarra
     encoding = ENCODINGS["device_paths"]()
     assert isinstance(encoding, DevicePathsEncoding)
     figures: dict[tuple[str, int], list[list[float]]] = defaultdict(list)
+    shown = next(job for job in jobs if setup.reported(job) is not None)
+    drawn = draw_job(setup, shown, {})
+    first = World(setup, shown, drawn, encoding)
+    # Its means stand in for what other devices hide.
+    encoding.fit(first.measure(drawn.table, drawn.measured, drawn.seeds))
     for job in jobs:
         drawn = draw_job(setup, job, {})
         world = World(setup, job, drawn, encoding)
-        if encoding.standardiser is None:  # its means stand in for what other devices hide
-            shown = world.measure(drawn.table, drawn.measured, drawn.seeds)
-            encoding.fit(shown)
         circuits = world.measure(drawn.table, drawn.measured, drawn.seeds)
         ideal = to_chain_order(drawn.ideal, drawn.measured)
         job_told = world.told(circuits, ideal)

@@ -19,7 +19,6 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.encodings import ENCODINGS
-from qmend.encodings.device_paths import known_numbers
 from qmend.files import file_sha256
 from qmend.mitigation.base import KnownCircuits
 from qmend.mitigation.counts import CountsMitigator
@@ -243,13 +242,13 @@ def test_a_network_that_inverts_the_model_agrees_with_it(model, circuits, tiny):
 
 
 def test_doubt_follows_the_deviations_and_loss_the_means_of_device_numbers(model, circuits):
-    numbers = known_numbers(circuits)
-    wider, stronger = numbers.copy(), numbers.copy()
+    encoded = model.encoding(circuits)
+    wider, stronger = encoded.device.clone(), encoded.device.clone()
     wider[:, 4:8] *= 3
     stronger[:, :3] += np.log(2)
     plain, wide, strong = (
-        read_signals(model, replace(circuits, numbers=each))[1]
-        for each in (numbers, wider, stronger)
+        read_signals(model, circuits, replace(encoded, device=each))[1]
+        for each in (encoded.device, wider, stronger)
     )
     assert np.median(wide["doubt"] - plain["doubt"]) == pytest.approx(np.log(3), abs=0.3)
     assert (strong["loss"] > plain["loss"]).all()

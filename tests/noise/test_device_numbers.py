@@ -13,7 +13,7 @@ from qmend.circuits.statevector import compiled_probabilities
 from qmend.datasets.circuits import missing_sources
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import empty_calibration
-from qmend.noise.common_factor import LOG_FACTORS, from_distribution
+from qmend.noise.common_factor import LOG_FACTORS, bounded_factor, from_distribution
 from qmend.noise.config import AerNoiseConfig
 from qmend.noise.device_numbers import (
     DeviceNumbers,
@@ -289,6 +289,23 @@ def test_uniform_and_impossible_distributions_meet_the_limits():
     sampled = walsh_hadamard(rng.multinomial(1000, np.full(8, 1 / 8), 50) / 1000)
     many = made_up_losses(rng, 50, 3)
     assert np.median(from_distribution(many, sampled, shots, np.zeros(4))) == LOG_FACTORS[-1]
+
+
+@pytest.mark.parametrize("bound", [-3.0, -0.4, 0.0, 0.9, 3.0])
+def test_a_bounded_factor_is_what_draws_below_the_bound_have(bound):
+    """Gates and readout lose 3 to 1, with deviations of their own and of the circuit's."""
+    losses = ParityLosses(np.array([[0.0, 0.6]]), np.zeros((1, 2)), np.array([[0.2]]))
+    numbers = np.array([[0.0, 0.0, 0.0, 0.5, 0.6, 1.0, 0.8, 0.5]])
+    deviation = np.sqrt((0.75 * 0.6) ** 2 + (0.25 * 0.8) ** 2 + 0.4**2)
+    draws = deviation * np.random.default_rng(9).standard_normal(2_000_000)
+    below = draws[draws <= bound]
+    assert len(below) or bound < -2
+    mean, narrower = bounded_factor(losses, numbers, np.array([0.4]), np.array([bound]))
+    if len(below) > 1000:
+        assert mean[0] == pytest.approx(below.mean(), abs=0.01)
+        assert narrower[0] == pytest.approx(below.std() / deviation, abs=0.01)
+    assert mean[0] < bound
+    assert 0.1 <= narrower[0] <= 1
 
 
 # What a calibration lacks

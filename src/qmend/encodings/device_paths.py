@@ -27,13 +27,14 @@ class DevicePathsEncoding(PathsEncoding):
     """The tokens and the context of ``paths``, with numbers of the device.
 
     These are (10): mean and deviation of the four numbers of :mod:`qmend.noise.parity_model`,
-    log(1 + K) for K references, and the logarithm of the factor on all losses that the measured
-    distribution itself allows (:mod:`qmend.noise.common_factor`). In training, circuits of a job
-    are references of its others; their number is drawn for each job.
+    log(1 + K) for K references, and the logarithm of the further factor on all losses that the
+    measured distribution itself allows. That bound has already moved the means of the first three
+    numbers and narrowed their deviations (:mod:`qmend.noise.common_factor`). In training, circuits
+    of a job are references of its others; their number is drawn for each job.
     """
 
     name = "device_paths"
-    version = 1
+    version = 2
 
     def device(
         self,
@@ -42,7 +43,8 @@ class DevicePathsEncoding(PathsEncoding):
         ideal: FloatArray | None,
         job: IntArray | None,
     ) -> FloatArray:
-        from qmend.noise.common_factor import from_distribution
+        from qmend.noise.common_factor import bounded_factor, from_distribution
+        from qmend.noise.device_numbers import EXECUTED, SUBMITTED
 
         losses = losses_of(circuits, tokens)
         if circuits.numbers is not None:
@@ -52,8 +54,13 @@ class DevicePathsEncoding(PathsEncoding):
         else:
             numbers = known_numbers(circuits)
         seen = walsh_hadamard(circuits.noisy)
-        allowed = from_distribution(losses, seen, circuits.shots, numbers[:, :4])
-        return np.column_stack([numbers, allowed])
+        bound = from_distribution(losses, seen, circuits.shots, numbers[:, :4])
+        own = np.where(_executed(circuits), EXECUTED.circuit, SUBMITTED.circuit)
+        shift, narrower = bounded_factor(losses, numbers, own, bound)
+        numbers = numbers.copy()
+        numbers[:, :3] += shift[:, None]
+        numbers[:, 4:7] *= narrower[:, None]
+        return np.column_stack([numbers, bound - shift])
 
     def losses(self, circuits: CircuitBatch) -> ParityLosses:
         """Compute what calibrations say of the losses of circuits."""
@@ -86,8 +93,7 @@ def known_numbers(circuits: CircuitBatch, references: Sequence[References] = ())
     """(N, 9) mean, deviation and log(1 + K), from K references of the job of all circuits."""
     from qmend.noise.device_numbers import EXECUTED, SUBMITTED, posterior
 
-    missing = _missing(circuits)
-    executed = np.ones(len(circuits), bool) if circuits.executed is None else circuits.executed
+    missing, executed = _missing(circuits), _executed(circuits)
     kinds, place = np.unique(np.column_stack([missing, executed]), axis=0, return_inverse=True)
     count = sum(len(part.shots) for part in references)
     rows = []
@@ -96,6 +102,11 @@ def known_numbers(circuits: CircuitBatch, references: Sequence[References] = ())
         rows.append(np.concatenate([numbers.mean, numbers.deviation, [np.log1p(count)]]))
     own: FloatArray = np.array(rows)[place.reshape(-1)]
     return own
+
+
+def _executed(circuits: CircuitBatch) -> AnyArray:
+    """(N,) whether circuits show the gates that ran."""
+    return np.ones(len(circuits), bool) if circuits.executed is None else circuits.executed
 
 
 def _missing(circuits: CircuitBatch) -> AnyArray:

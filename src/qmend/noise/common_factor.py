@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import log_ndtr
 
 from qmend.noise.parity_model import NUMBERS, ParityLosses, ideal_parities
 from qmend.types import FloatArray, IntArray
 from qmend.walsh import walsh_hadamard
 
 #: Logarithms of the common factor on all losses that :func:`from_distribution` tries.
-LOG_FACTORS = np.linspace(-2.0, 2.0, 13)
+LOG_FACTORS = np.linspace(-4.0, 2.0, 17)
 #: Negative probability that an inverse may have, beside what shots make: this many times their
 #: mean in a uniform distribution.
 NEGATIVE_MASS, SHOT_NOISE = 0.05, 1.5
@@ -54,6 +55,34 @@ def from_distribution(
     variance = (np.maximum(1 - seen**2, 0) / shots[:, None] / kept**2).sum(axis=-1)
     excess = negative - NEGATIVE_MASS - SHOT_NOISE * np.sqrt(variance / (2 * np.pi))
     return _first_crossing(excess)
+
+
+def bounded_factor(
+    losses: ParityLosses, numbers: FloatArray, circuit: FloatArray, bound: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Condition the logarithm of the factor on all losses of a circuit on its upper bound.
+
+    Before it is normal with mean 0; its variance is that which the numbers of the device give to
+    the sum of the losses of all parities, and the circuit's own.
+
+    Args:
+        numbers: (N, 8) mean and deviation of theta.
+        circuit: (N,) deviation of the logarithm of each circuit's own factor.
+        bound: (N,) as of :func:`from_distribution`.
+
+    Returns:
+        Mean (N,) of the normal distribution that ends at the bound, and its deviation (N,) in
+        units of that before, at most 1.
+    """
+    size = losses.gates.shape[1]
+    bits = (np.arange(size)[:, None] >> np.arange(losses.n_measured)) & 1
+    parts = np.stack([losses.gates, losses.waits, losses.readout @ bits.T], axis=-1)
+    parts = parts.sum(axis=1) * np.exp(numbers[:, :3])  # (N, 3)
+    share = parts / np.maximum(parts.sum(axis=1, keepdims=True), _LEAST)
+    deviation = np.sqrt(((share * numbers[:, 4:7]) ** 2).sum(axis=1) + circuit**2)
+    z = bound / deviation
+    slope = np.exp(-(z**2) / 2 - np.log(2 * np.pi) / 2 - log_ndtr(z))
+    return -deviation * slope, np.sqrt(np.clip(1 - slope * (z + slope), 0.01, 1.0))
 
 
 def _first_crossing(excess: FloatArray) -> FloatArray:

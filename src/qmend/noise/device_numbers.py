@@ -97,8 +97,8 @@ EXECUTED = DevicePrior(
     circuit=0.15,
 )
 SUBMITTED = DevicePrior(
-    known=DeviceNumbers(np.array([0.9, 0.5, 0.15, 0.5]), np.array([0.4, 1.0, 0.7, 0.45])),
-    filled=DeviceNumbers(np.array([0.6, 0.7, -0.7, 0.5]), np.array([0.9, 1.1, 1.15, 0.5])),
+    known=DeviceNumbers(np.array([0.65, 0.3, 0.15, 0.55]), np.array([0.4, 1.0, 0.7, 0.45])),
+    filled=DeviceNumbers(np.array([0.4, 0.9, -0.4, 0.5]), np.array([0.85, 1.1, 1.1, 0.55])),
     parity=0.03,
     circuit=0.4,
 )
