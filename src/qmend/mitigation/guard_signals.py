@@ -55,7 +55,7 @@ def read_signals(
     losses, theta = losses_of(circuits, encoded.tokens.numpy()), device[:, :4]
     noisy, seen, parities = circuits.noisy, *map(walsh_hadamard, (circuits.noisy, mitigated))
     outcomes = parities.shape[1]
-    path = to_distributions(ideal_parities(losses, seen, theta, _LEAST_SURVIVAL))
+    path = _inverse(losses, seen, device)
     again = walsh_hadamard(noisy_parities(losses, parities, theta)) / outcomes
     step = _log_distance(mitigated, noisy)
     loss, doubt = _weighed_losses(losses, parities, device)
@@ -76,6 +76,19 @@ def read_signals(
     }
 
 
+def invert_at_numbers(model: TrainedModel, circuits: CircuitBatch) -> FloatArray:
+    """(N, 2^m) p of :func:`read_signals`: what the numbers of the device do without the network.
+
+    Raises:
+        QmendError: if the network reads no numbers of the device.
+    """
+    check_readable(model)
+    encoded = model.encoding(circuits)
+    assert encoded.device is not None
+    losses = losses_of(circuits, encoded.tokens.numpy())
+    return _inverse(losses, walsh_hadamard(circuits.noisy), encoded.device.double().numpy())
+
+
 def check_readable(model: TrainedModel) -> None:
     """Refuse a network that reads no numbers of the device.
 
@@ -93,6 +106,10 @@ def check_readable(model: TrainedModel) -> None:
 def log_gain(ideal: FloatArray, noisy: FloatArray, mitigated: FloatArray) -> FloatArray:
     """(N,) log of the L1 error after mitigation by that before; below 0 is better."""
     return _log_distance(mitigated, ideal) - _log_distance(noisy, ideal)
+
+
+def _inverse(losses: ParityLosses, seen: FloatArray, device: FloatArray) -> FloatArray:
+    return to_distributions(ideal_parities(losses, seen, device[:, :4], _LEAST_SURVIVAL))
 
 
 def _weighed_losses(

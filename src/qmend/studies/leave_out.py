@@ -18,6 +18,7 @@ from qmend.evaluation.simulation import Meter
 from qmend.gates import GATES
 from qmend.metrics import Interval
 from qmend.mitigation.base import BASELINES, Mitigator
+from qmend.mitigation.guard_signals import invert_at_numbers
 from qmend.mitigation.learned import GuardedMitigator, LearnedMitigator
 from qmend.runs.networks import LoadedNetwork
 from qmend.studies.references import with_references
@@ -194,7 +195,8 @@ def _judge(
 ) -> list[Judged]:
     """Mitigate with a trained network, with its guard, and with features of other circuits.
 
-    These are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
+    The numbers of the device that it reads, if any, are inverted without it too. Other circuits
+    are drawn among circuits of other families on as many qubits, in :data:`EXCHANGES` ways,
     over which the errors are averaged. Where there is one family only, its other circuits serve.
 
     Args:
@@ -204,7 +206,8 @@ def _judge(
     rng = np.random.default_rng(seed)
     mitigator, guard = LearnedMitigator(network.model), network.guard
     guarded = None if guard is None else GuardedMitigator(mitigator, guard)
-    after, ablated = cells.before.copy(), cells.before.copy()
+    after, ablated, inverted = (cells.before.copy() for _ in range(3))
+    reads_numbers = isinstance(network.model.encoding, DevicePathsEncoding)
     applied, exchanged, kept = np.zeros((3, len(after)), dtype=bool)
     notes: list[str] = []
     meters: list[Meter] = []
@@ -227,6 +230,8 @@ def _judge(
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
         applied[here] = True
+        if reads_numbers:
+            inverted[here] = metrics.l1(invert_at_numbers(network.model, circuits), part.ideal)
         meters.append(Meter.of(mitigator, part))
         others = draw_partners(circuit, family, rng)
         if others is not None:
@@ -252,6 +257,8 @@ def _judge(
     if guarded is not None:
         abstained, promise = np.where(kept, after, cells.before), (guarded.guard.sentence,)
         rows_of_table.append(Judged(f"{name}, guarded", abstained, kept, notes=promise))
+    if reads_numbers:
+        rows_of_table.append(Judged(f"{name}, its numbers inverted", inverted, applied))
     return [*rows_of_table, Judged(f"{name}, other circuits", ablated, exchanged)]
 
 
