@@ -32,7 +32,7 @@ from qmend.noise.paths import FEATURES
 from qmend.types import QmendError
 
 NAMES = ("step", "agreement")
-PROMISE = {"harmed_pct": 2.0, "confidence_pct": 90.0}
+PROMISE = {"harmed_pct": 2.0, "confidence_pct": 90.0, "references": [0, 1, 3, 9]}
 
 
 def score(weights: tuple[float, ...] = (1.0, -0.5, 0.25), intercept: float = 0.0) -> HarmScore:
@@ -78,7 +78,8 @@ def test_harm_of_all_or_none_is_as_likely_everywhere(harmed):
     harm = fit_score(signals, every, NAMES, 2, 1.0)(signals)
     assert np.ptp(harm) == 0
     assert abs(harm[0] - harmed) < 0.01
-    assert (choose_threshold(harm, every, harm, every, 0.02, 0.9) is None) == harmed
+    threshold = choose_threshold(harm, every, harm, every, 0.02, 0.9)
+    assert threshold is None if harmed else (harm <= threshold).all()
 
 
 # The threshold
@@ -152,7 +153,7 @@ def test_a_guard_is_read_as_it_was_written(weights):
     signals, _, _ = draw(20, 0)
     np.testing.assert_array_equal(read.score(signals), written.score(signals))
     assert (read.threshold, read.promise, read.sha) == (0.25, PROMISE, written.sha)
-    assert "90 % confidence at most 2 %" in read.sentence
+    assert "with 0, 1, 3 or 9 references, with 90 % confidence at most 2 %" in read.sentence
     assert replace(written, threshold=0.3).sha != written.sha
 
 
@@ -176,6 +177,14 @@ def _no_threshold(plain: dict) -> None:
     plain["threshold"] = float("nan")
 
 
+def _no_signals(plain: dict) -> None:
+    plain["score"]["signals"] = list(plain["score"]["signals"])
+
+
+def _no_share(plain: dict) -> None:
+    plain["promise"]["harmed_pct"] = float("nan")
+
+
 def _newer(plain: dict) -> None:
     plain["guard_version"] = 99
 
@@ -187,7 +196,9 @@ def _newer(plain: dict) -> None:
         (_without_weight, "damaged"),
         (_unknown_signal, "damaged"),
         (_not_a_number, "damaged"),
+        (_no_signals, "damaged"),
         (_no_threshold, "no probability"),
+        (_no_share, "promises shares"),
         (_newer, "guard version 99"),
     ],
 )

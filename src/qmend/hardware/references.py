@@ -30,8 +30,11 @@ def with_references(drawn: DrawnJob, dataset: DatasetConfig, job: int, count: in
         return drawn
     size = len(drawn.seeds)
     each = -(-count // size)
-    tables, targets = [], []
+    tables: list[InstructionTable] = []
+    targets: list[int] = []
     for target in np.random.default_rng(drawn.seeds).permutation(size).tolist():
+        if len(targets) >= count:
+            break
         one = drawn.table.select(np.array([target]))
         try:
             tables.append(draw_references(one, drawn.measured[target], each, drawn.seeds[target]))

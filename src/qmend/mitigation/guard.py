@@ -98,7 +98,11 @@ class HarmScore:
             name: (signals[name] - mean) / scale
             for name, mean, scale in zip(self.signals, self.mean, self.scale, strict=True)
         }
-        return np.column_stack([np.prod([z[name] for name in term], axis=0) for term in self.terms])
+        products = np.ones((len(next(iter(signals.values()))), len(self.terms)))
+        for product, term in zip(products.T, self.terms, strict=True):
+            for name in term:
+                product *= z[name]
+        return products
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,11 @@ class Guard:
     @property
     def sentence(self) -> str:
         """The promise in words."""
+        *most, last = (f"{count:d}" for count in self.promise["references"])
+        counts = f"{', '.join(most)} or {last}" if most else last
         return (
-            f"In simulated worlds, with {self.promise['confidence_pct']:g} % confidence at most "
+            f"In simulated worlds with {counts} references, with "
+            f"{self.promise['confidence_pct']:g} % confidence at most "
             f"{self.promise['harmed_pct']:g} % of the circuits that the guard applies its network "
             "to are harmed."
         )
@@ -183,8 +190,11 @@ class Guard:
             score, threshold = _read_score(plain["score"]), float(plain["threshold"])
             guard = Guard(score, threshold, str(plain["weights_sha256"]), dict(plain["promise"]))
             _ = guard.sentence
-        except (ValueError, KeyError, TypeError, QmendError):
+        except (AttributeError, ValueError, KeyError, TypeError, QmendError):
             raise QmendError(f"{path} is damaged; {again}.") from None
+        shares = [float(guard.promise[f"{name}_pct"]) for name in ("harmed", "confidence")]
+        if not all(0 < share < 100 for share in shares):
+            raise QmendError(f"{path} promises shares of {shares} %; {again}.")
         if not 0 <= threshold <= 1:
             raise QmendError(f"{path} has the threshold {threshold}, no probability; {again}.")
         if guard.weights_sha256 != file_sha256(weights):

@@ -105,4 +105,7 @@ def choose_threshold(
         warnings.filterwarnings("ignore", message="(No|All provided) predict")
         controller.calibrate(harm, ~harmed)
     best = controller.best_predict_param
-    return None if best is None else 1 - float(best)
+    if best is None:
+        return None
+    # The very number: 1 - (1 - t) may be below the t that some circuits have.
+    return float(thresholds[np.abs(1 - thresholds - best).argmin()])

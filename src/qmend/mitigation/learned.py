@@ -111,10 +111,14 @@ class GuardedMitigator(Mitigator):
         """Mitigate circuits, and say which ones the guard applies the network to.
 
         Raises:
-            QmendError: if the network takes no circuits of that size.
+            QmendError: if the network takes no circuits of that size, or its output is no number.
         """
         self.network.check_size(circuits)
         mitigated, signals = read_signals(self.network.model, circuits)
+        if not np.isfinite(mitigated).all():
+            raise QmendError(
+                "The network's output is no number: its training has diverged; use another network."
+            )
         harm = self.guard.score(signals)
         return Guarded(mitigated, harm, harm <= self.guard.threshold)
 

@@ -18,6 +18,8 @@ from qmend.runs.guard_worlds import Examples, GuardRate, GuardWorlds
 from qmend.tracking.run import Run, start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.checkpoint import (
+    PRETRAINED,
+    PRETRAINED_FOLDER,
     WEIGHTS,
     checkpoint_folder,
     load_checkpoint,
@@ -49,8 +51,9 @@ def guard(config: GuardConfig, observer: Observer | None = None) -> GuardResult:
         config: composed by ``compose("guard", ...)``.
 
     Raises:
-        QmendError: if the network can't be read, reads no numbers of the device, or does not say
-            how its training data were simulated; if no threshold keeps the promise.
+        QmendError: if the network can't be read or is the package's own, reads no numbers of the
+            device, or does not say how its training data were simulated; if no threshold keeps the
+            promise.
     """
     observer = observer or Observer()
     announce_new(observer, "Runs", config.tracking.root)
@@ -58,6 +61,11 @@ def guard(config: GuardConfig, observer: Observer | None = None) -> GuardResult:
     checkpoint = resolve_checkpoint(store, config.checkpoint)
     config = config.model_copy(update={"checkpoint": checkpoint})
     folder = checkpoint_folder(store, checkpoint)
+    if folder == PRETRAINED_FOLDER:
+        raise QmendError(
+            "The network of the package has its guard; to make another, write it to a directory "
+            f"of your own with `qmend models export {PRETRAINED} DIRECTORY`."
+        )
     model, provenance = load_checkpoint(folder)
     check_readable(model)
     check_writable(folder / GUARD)
@@ -97,6 +105,7 @@ def guard(config: GuardConfig, observer: Observer | None = None) -> GuardResult:
             "confidence_pct": config.confidence_pct,
             "worlds": config.worlds.plain(),
             "seed": config.seed,
+            "references": list(config.references),
             **worlds.recipe,
             "run_id": run.run_id,
         }
