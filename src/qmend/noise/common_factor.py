@@ -29,8 +29,8 @@ def from_distribution(
     that the shots of the measured parities make there. Between :data:`LOG_FACTORS` the sums are
     interpolated. No label takes part.
 
-    It is a bound, no estimate: on simulated devices the factor that fits best is below it in 97 %
-    of circuits, by 0.9 on average, and less where half of the outcomes are ideally 0.
+    It is a bound, no estimate: on simulated devices the factor that fits best is mostly far below
+    it, and near where half of the outcomes are ideally 0.
 
     Args:
         seen: (N, 2^m) measured parities.
@@ -66,7 +66,7 @@ def bounded_factor(
     the sum of the losses of all parities, and the circuit's own.
 
     Args:
-        numbers: (N, 8) mean and deviation of theta.
+        numbers: (N, 8 or more) mean and deviation of theta come first.
         circuit: (N,) deviation of the logarithm of each circuit's own factor.
         bound: (N,) as of :func:`from_distribution`.
 

@@ -1,10 +1,10 @@
-"""What a guard does in simulated worlds, as a table."""
+"""Table of what a guard does in simulated worlds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from qmend.metrics import interval_text
+from qmend.metrics import HARM_THRESHOLD, interval_text
 from qmend.reporting.table import Column, Row, Table
 from qmend.runs.guard_worlds import GuardRate
 
@@ -35,7 +35,8 @@ def guard_table(rates: Mapping[str, GuardRate]) -> Table:
         for name, rate in rates.items()
     ]
     caption = (
-        "One circuit of each of other simulated worlds; harmed: L1RC > 0.05; the guard gives the "
+        "One circuit of each of other simulated worlds; harmed: L1RC > "
+        f"{HARM_THRESHOLD}; the guard gives the "
         "input back where it abstains, which counts as 0"
     )
     return Table(columns, (tuple(rows),), "Guard, measured", caption)
