@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import Operator
 
-from qmend.circuits.families.reversible import ReversibleFamily, adder
+from qmend.circuits.families.reversible import ReversibleFamily, adder, draw_gates
 
 
 def family(**fields) -> ReversibleFamily:
@@ -36,7 +36,7 @@ def unitary(gates, n: int) -> np.ndarray:
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_random_gates_are_a_bijection_of_basis_states(n):
     for seed in range(6):
-        gates = family(n_qubits=n).draw_gates(np.random.default_rng(seed))
+        gates = draw_gates(np.random.default_rng(seed), n, 3, 10, 0.3)
         target = image(gates, n)
         assert sorted(target) == list(range(2**n))
         expected = np.zeros((2**n, 2**n))

@@ -157,21 +157,34 @@ def test_before_training_it_inverts_the_model_of_parities() -> None:
         assert np.abs(off).max() > 1e-3
 
 
+#: Features in the order in which the operator reads them with numbers of the device.
+LOSSES = ["survival_rate", "ended_rate", "spread", "one_qubit_rate", "two_qubit_rate"]
+LOSSES += ["ended_idle_rate", "idle_rate", "weight"]
+KINDS = ["zz", "zx", "spectators", "rx", "rz"]
+
+
 def test_without_a_word_of_the_device_its_estimate_is_that_of_the_operator_on_paths() -> None:
-    """All four numbers 0, the weights that read the device too, and no learned correction."""
+    """All four numbers 0, no weights on the device or counts of gates, no learned correction."""
     plain, device = network(), network(device=True)
     values = plain.state_dict()
-    features = len(FEATURES)
+    features, kept = len(FEATURES), [FEATURES.index(name) for name in LOSSES]
+    counts = [k for k in range(features) if k not in kept]
+    # In a filter the doubt is the tenth of the features before those of paths.
+    starts = {"channel.0.weight": 0, **{f"filters.{k}.0.weight": 9 for k in range(3)}}
     for name, target in device.state_dict().items():
         source = values[name]
-        if target.shape != source.shape:
-            at = torch.arange(target.shape[1])
-            # Numbers of the device and their doubt come last; in filters, the doubt after nine.
-            new = at >= features + 3 if name.startswith("channel") else at == 9
-            target.zero_()
-            target[:, ~new] = source
-        else:
+        if name not in starts:
             target.copy_(source)
+            continue
+        before = starts[name]
+        source[:, [before + k for k in counts]] = 0
+        target.zero_()
+        target[:, :before] = source[:, :before]
+        own = before + int(before > 0)
+        target[:, own : own + len(kept)] = source[:, [before + k for k in kept]]
+        after = own + len(kept) + len(KINDS)
+        rest = source[:, before + features :]
+        target[:, after : after + rest.shape[1]] = rest
     for model in (plain, device):  # its outcomes are scaled in another way
         start_at_zero(model.outward[-1])
     given = inputs()
@@ -179,6 +192,21 @@ def test_without_a_word_of_the_device_its_estimate_is_that_of_the_operator_on_pa
     torch.testing.assert_close(device(silent), plain(given), atol=1e-12, rtol=0)
     told = on_device(given, np.full((5, 4), 0.3))
     assert (device(told) - plain(given)).abs().max() > 1e-3
+
+
+def test_a_long_circuit_on_a_good_device_is_a_short_one_on_a_bad_device() -> None:
+    """Three times the losses by the calibration, of which the device has a third."""
+    model, given = network(device=True), inputs()
+    theta = np.random.default_rng(5).normal(0, 0.3, (5, 4))
+    expected = model(on_device(given, theta))
+    longer = given.tokens.clone()
+    gates = LOSSES[:5]
+    longer[..., [FEATURES.index(name) for name in gates]] *= 3
+    longer[..., [FEATURES.index(name) for name in ("ended_idle_rate", "idle_rate")]] *= 2
+    better = theta - [np.log(3), np.log(2), 0, 0]
+    out = model(on_device(replace(given, tokens=longer), better))
+    torch.testing.assert_close(out, expected, atol=1e-12, rtol=0)
+    assert (model(on_device(replace(given, tokens=longer), theta)) - expected).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("mask", [1, 6, 15])

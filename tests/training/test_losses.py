@@ -50,16 +50,18 @@ def test_l1_by_hand():
     assert LOSSES["l1"](MITIGATED, IDEAL, NOISY).item() == pytest.approx((0.5 + 0.4) / 2)
 
 
-def test_bounded_relative_l1_is_the_relative_one_for_small_errors_and_at_most_two():
+def test_harm_averse_l1_is_the_relative_one_for_small_errors_and_counts_harm_more():
     ideal = torch.tensor([[1.0, 0.0]])
-    noisy = torch.tensor([[0.5, 0.5]])
-    bounded, relative = LOSSES["bounded_relative_l1"], LOSSES["relative_l1"]
-    near, far = torch.tensor([[0.99, 0.01]]), torch.tensor([[0.0, 1.0]])
-    assert bounded(near, ideal, noisy).item() == pytest.approx(0.02, rel=1e-3)
-    assert relative(far, ideal, noisy).item() == pytest.approx(2.0)
-    assert bounded(far, ideal, noisy).item() == pytest.approx(2 * np.tanh(1.0), rel=1e-6)
-    huge = torch.tensor([[0.98, 0.02]])
-    assert bounded(far, ideal, huge).item() == pytest.approx(2.0, rel=1e-6)
+    noisy = torch.tensor([[0.5, 0.5]])  # noisy error 1
+    loss, relative = LOSSES["harm_averse_l1"], LOSSES["relative_l1"]
+    near, as_noisy, worse = (torch.tensor([[1 - x, x]]) for x in (0.01, 0.5, 0.75))
+    assert loss(near, ideal, noisy).item() == pytest.approx(0.02, rel=1e-3)
+    assert loss(as_noisy, ideal, noisy).item() == pytest.approx(2 * np.tanh(0.5), rel=1e-6)
+    expected = 2 * np.tanh(0.75) + np.tanh(1.0)
+    assert loss(worse, ideal, noisy).item() == pytest.approx(expected, rel=1e-6)
+    assert relative(worse, ideal, noisy).item() == pytest.approx(1.5)
+    far, huge = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.98, 0.02]])
+    assert loss(far, ideal, huge).item() == pytest.approx(3.0, rel=1e-6)
 
 
 def test_relative_l1_by_hand():

@@ -28,6 +28,14 @@ _GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
 ]
+#: Columns that each number of the device scales, and of gates by their kind.
+_OF_GATES = [
+    FEATURES.index(name)
+    for name in ("survival_rate", "ended_rate", "spread", "one_qubit_rate", "two_qubit_rate")
+]
+_OF_WAITS = [FEATURES.index(name) for name in ("ended_idle_rate", "idle_rate")]
+_TWO_QUBIT, _WEIGHT = FEATURES.index("two_qubit_gates"), FEATURES.index("weight")
+_KINDS = [FEATURES.index(name) for name in ("zz", "zx", "spectators", "rx", "rz")]
 #: Contrast of a bit in readout, and undone parity, that uncertain numbers may lead to.
 LEAST_CONTRAST, LARGEST_PARITY = 0.1, 3.0
 #: Number of features of an outcome, and of a parity beside those of its paths.
@@ -68,7 +76,9 @@ class WalshOperator(Architecture):
     With the encoding ``device_paths`` the means of theta of :mod:`qmend.noise.parity_model` scale
     gates_s, idle_s and the readout that is undone, whose lean to 0 ends the symmetry under flips.
     net and the filters read theta's deviations too, as numbers and as the doubt that they leave in
-    log f_s of each parity.
+    log f_s of each parity. They read losses as theta scales them, and gates of a kind as shares of
+    the two-qubit gates: a long circuit on a good device looks like a short one on a bad device,
+    which training has.
 
     Source: Fourier neural operators, Li et al., arXiv 2010.08895.
     """
@@ -84,14 +94,16 @@ class WalshOperator(Architecture):
 
     def __init__(self, config: WalshOperatorConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
-        c, features = config.channels, len(FEATURES)
-        doubt = int(dimensions.device > 0)
+        reads_device = dimensions.device > 0
+        c, features = config.channels, len(FEATURES) - int(reads_device)
+        known = max(dimensions.device - 3, 0)
+        doubt = int(reads_device)
         self.log_gates = nn.Parameter(torch.tensor(0.0))
         self.log_idle = nn.Parameter(torch.tensor(-2.0))
         self.log_counts = nn.Parameter(torch.full((len(_COUNTS),), -9.0))
         # More loss, log of the extra variance, logit of the prior variance.
         self.channel = nn.Sequential(
-            nn.Linear(features + dimensions.context + dimensions.device + doubt, 32),
+            nn.Linear(features + dimensions.context + known + doubt, 32),
             nn.GELU(),
             nn.Linear(32, 3),
         )
@@ -122,9 +134,9 @@ class WalshOperator(Architecture):
         walsh = self.largest_walsh[:size, :size].contiguous()
         # A batch of circuits without any gate has no tokens: zeros stand for them.
         paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^m, F)
-        scaled = torch.log1p(paths)
         device = batch.context.new_zeros(len(batch), 8) if batch.device is None else batch.device
         numbers, doubts = device[:, :4], device[:, 4:8]
+        scaled = torch.log1p(paths) if batch.device is None else _scale(paths, numbers)
         contrast = 1 - 2 * batch.readout  # (B, m)
         eta = contrast.abs().clamp_min(1e-3)
         if batch.device is not None:  # of uncertain numbers, no bit is taken for lost
@@ -138,7 +150,7 @@ class WalshOperator(Architecture):
         doubt = (rates * doubts[:, None, :3]).square().sum(-1).sqrt()  # of the log of survival
         known = [scaled, batch.context[:, None].expand(-1, size, -1)]
         if batch.device is not None:
-            known += [batch.device[:, None].expand(-1, size, -1), doubt[..., None]]
+            known += [batch.device[:, None, 3:].expand(-1, size, -1), doubt[..., None]]
         loss, variance, prior = self.channel(torch.cat(known, -1)).unbind(-1)
         nothing = torch.arange(size, device=loss.device) == 0  # its parity is always 1
         survival = self._survival(rates, paths, loss, nothing)  # (B, 2^m)
@@ -197,6 +209,18 @@ class WalshOperator(Architecture):
             hidden = hidden + pointwise(torch.cat([hidden, moved, mean], -1))
         delta: Tensor = self.outward(hidden).squeeze(-1)
         return delta
+
+
+def _scale(paths: Tensor, numbers: Tensor) -> Tensor:
+    """Scale features (B, 2^m, F) so that they do not tell a circuit's length, to (B, 2^m, F - 1).
+
+    Args:
+        numbers: (B, 4) theta.
+    """
+    gates, waits = numbers[:, None, :2].exp().split(1, dim=-1)
+    losses = [paths[..., _OF_GATES] * gates, paths[..., _OF_WAITS] * waits]
+    kinds = paths[..., _KINDS] / (1 + paths[..., [_TWO_QUBIT]])
+    return torch.cat([torch.log1p(torch.cat([*losses, paths[..., [_WEIGHT]]], -1)), kinds], -1)
 
 
 def _product(eta: Tensor, walsh: Tensor) -> Tensor:

@@ -39,18 +39,16 @@ def relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
     return _relative_error(mitigated, ideal, noisy).mean()
 
 
-#: What a circuit counts at most: that of an error that has grown without bound.
-LARGEST_RELATIVE = 2.0
+@LOSSES.register("harm_averse_l1")
+def harm_averse_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
+    """Average 2 tanh(r / 2) + tanh(2 max(r - 1, 0)), r = |ideal - mitigated|_1 / |ideal - noisy|_1.
 
-
-@LOSSES.register("bounded_relative_l1")
-def bounded_relative_l1(mitigated: Tensor, ideal: Tensor, noisy: Tensor) -> Tensor:
-    """Average 2 tanh(r / 2), r = |ideal - mitigated|_1 / |ideal - noisy|_1.
-
-    Circuits on which a device's noise can't be told have less say than in :func:`relative_l1`.
+    A circuit that is harmed, r > 1, costs up to 1 more. Both terms are bounded: circuits on which a
+    device's noise can't be told have less say than in :func:`relative_l1`.
     """
     relative = _relative_error(mitigated, ideal, noisy)
-    return (LARGEST_RELATIVE * torch.tanh(relative / LARGEST_RELATIVE)).mean()
+    harm = torch.tanh(2 * (relative - 1).clamp_min(0))
+    return (2 * torch.tanh(relative / 2) + harm).mean()
 
 
 @LOSSES.register("reverse_kl")

@@ -59,7 +59,7 @@ class ReversibleFamily(Family):
         angles = uniform(rng, 0, np.pi, n)
         drawn = "adder" if n > 2 and rng.random() < 0.25 else "gates"
         kind = drawn if self.map == "any" else self.map
-        gates = adder(n) if kind == "adder" else self.draw_gates(rng)
+        gates = adder(n) if kind == "adder" else self._draw_gates(rng)
         circuit = QuantumCircuit(n)
         for q in range(n):
             if superposed[q]:
@@ -70,16 +70,23 @@ class ReversibleFamily(Family):
             getattr(circuit, name)(*qubits)
         return SourceCircuit({"map": kind, "gates": len(gates)}, circuit=circuit)
 
-    def draw_gates(self, rng: np.random.Generator) -> list[ReversibleGate]:
-        """Draw the gates of ``gates``."""
-        gates: list[ReversibleGate] = []
-        for _ in range(int(rng.integers(self.gates_min, self.gates_max + 1))):
-            three = rng.random() < self.three_qubit_probability and self.n_qubits > 2
-            size = 3 if three else int(rng.integers(1, 3))
-            names = _GATES[size - 1]
-            name = names[int(rng.integers(len(names)))]
-            gates.append((name, tuple(rng.permutation(self.n_qubits)[:size].tolist())))
-        return gates
+    def _draw_gates(self, rng: np.random.Generator) -> list[ReversibleGate]:
+        few, many, three = self.gates_min, self.gates_max, self.three_qubit_probability
+        return draw_gates(rng, self.n_qubits, few, many, three)
+
+
+def draw_gates(
+    rng: np.random.Generator, n_qubits: int, least: int, most: int, three_qubit_probability: float
+) -> list[ReversibleGate]:
+    """Draw from ``least`` to ``most`` random gates, see :class:`ReversibleFamily`."""
+    gates: list[ReversibleGate] = []
+    for _ in range(int(rng.integers(least, most + 1))):
+        three = rng.random() < three_qubit_probability and n_qubits > 2
+        size = 3 if three else int(rng.integers(1, 3))
+        names = _GATES[size - 1]
+        name = names[int(rng.integers(len(names)))]
+        gates.append((name, tuple(rng.permutation(n_qubits)[:size].tolist())))
+    return gates
 
 
 def adder(n_qubits: int) -> list[ReversibleGate]:
