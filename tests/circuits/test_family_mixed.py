@@ -45,3 +45,13 @@ def test_what_are_no_families_is_refused():
             build_family({"name": "mixed", "n_qubits": 3, "families": bad})
     with pytest.raises(QmendError, match="'unheard'"):
         build_family({"name": "mixed", "n_qubits": 3, "families": {"x": {"name": "unheard"}}})
+
+
+def test_the_order_in_which_families_are_named_decides_nothing(mixed):
+    """Recipes are equal whatever the order, and so are their hashes: circuits must be, too."""
+    plain = mixed.plain()
+    turned = dict(reversed(plain["families"].items()))
+    assert list(turned) == ["states", "short"]
+    other = build_family({**plain, "families": turned})
+    assert [other.stratum(k).name for k in range(4)] == ["pauli", "ghz"] * 2
+    assert hash(other) == hash(mixed)

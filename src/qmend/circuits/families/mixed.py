@@ -13,7 +13,7 @@ from qmend.circuits.families import FAMILIES, Family, SourceCircuit, build_famil
 
 @FAMILIES.register("mixed")
 class MixedFamily(Family):
-    """Circuit k of a dataset is of family k mod F of the F ``families``.
+    """Circuit k of a dataset is of family k mod F of the F ``families``, in the order of names.
 
     Attributes:
         n_qubits: of all circuits; a family's own number of qubits is not read.
@@ -30,7 +30,8 @@ class MixedFamily(Family):
             raise ValueError("families maps names to configs of families")
         size = {key: info.data[key] for key in ("n_qubits",) if key in info.data}
         plain = {k: v.model_dump() if isinstance(v, Family) else v for k, v in value.items()}
-        return {name: build_family({**config, **size}) for name, config in plain.items()}
+        # A recipe's hash does not tell their order, so that it must not decide the circuits.
+        return {name: build_family({**plain[name], **size}) for name in sorted(plain)}
 
     def __hash__(self) -> int:
         # Pydantic's own would hash the mapping, which has no hash.
