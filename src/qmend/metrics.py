@@ -5,7 +5,7 @@ Distributions are rows of (N, K) arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +110,15 @@ class Interval:
     def arms(self) -> tuple[float, float]:
         """Lengths of its error bar below and above; 0 where few draws leave the figure outside."""
         return max(self.value - self.lo, 0.0), max(self.hi - self.value, 0.0)
+
+    @staticmethod
+    def mean(intervals: Sequence[Interval]) -> Interval:
+        """Average a figure over seeds, with the hull of its intervals."""
+        return Interval(
+            float(np.mean([each.value for each in intervals])),
+            min(each.lo for each in intervals),
+            max(each.hi for each in intervals),
+        )
 
     def logged(self, key: str) -> dict[str, float]:
         """Return the metrics ``key``, ``key_lo`` and ``key_hi``."""

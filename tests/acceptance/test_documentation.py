@@ -58,6 +58,11 @@ SMALLER = {
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
+    r"qmend study worlds": """
+        ~cells +cells.whole=[] hardware=false data.workers=1
+        'recipe=["dataset=worlds","device=algiers_line","dataset.circuits=30","dataset.job_size=1"]'
+        'network=["experiment=worlds_operator","online.circuits=20","online.workers=0","trainer.batch_size=20","trainer.max_epochs=1"]'
+        """,
     r"qmend guard": """
         worlds.fit=5 worlds.choose=20 worlds.measure=3 references=[0,1] degree=1 harmed_pct=90
         """,

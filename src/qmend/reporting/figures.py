@@ -7,6 +7,7 @@ import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -35,6 +36,13 @@ def svg(figure: Figure) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Save a figure as PNG and as SVG."""
+    with mpl.rc_context(STYLE):
+        figure.savefig(stem.with_suffix(".png"), dpi=110, metadata={"Software": None})
+    stem.with_suffix(".svg").write_text(svg(figure))
 
 
 def themed(text: str) -> str:

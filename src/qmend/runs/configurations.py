@@ -89,11 +89,7 @@ class Configuration:
         """Means over seeds, with the hull of their intervals."""
         each = [run.figures for run in self.runs]
         return {
-            name: Interval(
-                float(np.mean([figures[name].value for figures in each])),
-                min(figures[name].lo for figures in each),
-                max(figures[name].hi for figures in each),
-            )
+            name: Interval.mean([figures[name] for figures in each])
             for name in each[0]
             if all(name in figures for figures in each)
         }

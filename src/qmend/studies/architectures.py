@@ -20,7 +20,7 @@ from qmend.studies.base import (
     write_leaderboard,
 )
 from qmend.types import QmendError, nearest
-from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.configs import CommonConfig, EvaluateConfig
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 
@@ -88,7 +88,10 @@ def run(config: Config, observer: Observer) -> StudyResult:
     Raises:
         QmendError: naming the cell whose config is wrong, before any work.
     """
-    trainings = {name: _training(config, name, texts) for name, texts in config.rows().items()}
+    trainings = {
+        name: compose_training(config, f"cells.{name}", config.train_circuits, texts)
+        for name, texts in config.rows().items()
+    }
     baselines: EvaluateConfig | None = None
     if config.baselines:
         names = "all" if config.baselines == "all" else f"[{','.join(config.baselines)}]"
@@ -146,16 +149,6 @@ def run(config: Config, observer: Observer) -> StudyResult:
     tables = tuple(leaderboard_table(board, title=name) for name, board in boards.items())
     notes.append(f"Tables: {config.output}")
     return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
-
-
-def _training(config: Config, name: str, overrides: Sequence[str]) -> TrainConfig:
-    """Compose a row's training, whatever its seed."""
-    training = compose_training(config, f"cells.{name}", config.train_circuits, overrides)
-    if training.online is not None:
-        from qmend.training.online import choose_noise  # imports torch
-
-        choose_noise(training.online, training.simulated, 0)
-    return training
 
 
 def _average(study: Study, config: Config, row: Configuration) -> list[Configuration]:

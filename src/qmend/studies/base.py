@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
 from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # torch, MLflow, matplotlib
+    from qmend.metrics import Interval
     from qmend.reporting.table import Table
     from qmend.runs.configurations import Configuration
     from qmend.runs.leaderboard import Leaderboard
@@ -181,6 +183,24 @@ def compose_cell(study: CommonConfig, key: str, command: str, overrides: Sequenc
         raise QmendError(f"{key}: {error}") from None
 
 
+def compose_simulated(study: CommonConfig, key: str, overrides: Sequence[str]) -> TrainConfig:
+    """Compose a training on simulated circuits, as :func:`compose_cell`.
+
+    Raises:
+        QmendError: also if the data are measured, or the noise of online simulation is refused.
+    """
+    training: TrainConfig = compose_cell(study, key, "train", overrides)
+    try:
+        dataset = training.simulated
+        if training.online is not None:
+            from qmend.training.online import choose_noise  # imports torch
+
+            choose_noise(training.online, dataset, 0)
+    except QmendError as error:
+        raise QmendError(f"{key}: {error}") from None
+    return training
+
+
 def compose_training(
     study: CommonConfig, key: str, train_circuits: int | None, overrides: Sequence[str]
 ) -> TrainConfig:
@@ -191,12 +211,42 @@ def compose_training(
     """
     count = "null" if train_circuits is None else train_circuits
     texts = [f"train_circuits={count}", *overrides]
-    training: TrainConfig = compose_cell(study, key, "train", texts)
+    training = compose_simulated(study, key, texts)
     if (training.dataset, training.device) != (study.dataset, study.device):
         raise QmendError(
             f"{key}: networks are trained on the study's own dataset and device; leave them out."
         )
     return training
+
+
+def plain_number(number: float) -> float | None:
+    """Round a number for JSON, which has no NaN: the figure of cells without noisy error."""
+    return None if math.isnan(number) else round(float(number), 4)
+
+
+def plain_interval(interval: Interval) -> list[float | None]:
+    """Convert a figure to plain data: [value, lo, hi]."""
+    return [plain_number(number) for number in (interval.value, interval.lo, interval.hi)]
+
+
+def plain_figures(
+    figures: Mapping[str, Mapping[str, Mapping[str, Interval]]], kept: Sequence[str]
+) -> dict[str, dict[str, dict[str, list[float | None]]]]:
+    """Convert the kept figures of each group and row to plain data: [value, lo, hi]."""
+    return {
+        group: {
+            name: {key: plain_interval(row[key]) for key in kept if key in row}
+            for name, row in rows.items()
+        }
+        for group, rows in figures.items()
+    }
+
+
+def write_table(table: Table, figures: Mapping[Any, Any], folder: Path) -> None:
+    """Write a table as Markdown, and the figures in it as JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "table.md").write_text(table.markdown())
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 def write_leaderboard(study: Study, board: Leaderboard, folder: Path, name: str) -> None:

@@ -10,7 +10,6 @@ have in common, such as their typical depth.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from pydantic import Field, field_validator
 from qmend.devices.imputation import MeanCalibration
 from qmend.files import check_writable
 from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
-from qmend.studies.base import StudyResult
+from qmend.studies.base import StudyResult, plain_interval, plain_number, write_table
 from qmend.types import QmendError
 from qmend.workflows.configs import Checkpoints, CommonConfig, each_once
 from qmend.workflows.observer import Observer
@@ -133,9 +132,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         left_out = {each.name: each.left_out for each in judged if each.left_out is not None}
         table = cell_table(figures, left_out, f"study hardware on {manifest.name}")
         record = _record(figures, left_out)
-        config.output.mkdir(parents=True, exist_ok=True)
-        (config.output / "table.md").write_text(table.markdown())
-        (config.output / "figures.json").write_text(json.dumps(record, indent=1) + "\n")
+        write_table(table, record, config.output)
         (config.output / "cells.json").write_text(
             json.dumps(_cell_records(cells, judged), indent=1) + "\n"
         )
@@ -215,17 +212,11 @@ def _record(
         row: dict[str, Any] = {"families": {}, "left_out": None, SLOPE: None, GAIN: None}
         for key, interval in values.items():
             place = row["families"] if key.startswith(FAMILY) else row
-            numbers = (interval.value, interval.lo, interval.hi)
-            place[key.removeprefix(FAMILY)] = [_plain(number) for number in numbers]
+            place[key.removeprefix(FAMILY)] = plain_interval(interval)
         if name in left_out:
-            row["left_out"] = [_plain(median) for median in left_out[name]]
+            row["left_out"] = [plain_number(median) for median in left_out[name]]
         record[name] = row
     return record
-
-
-def _plain(number: float) -> float | None:
-    """Round a number for JSON, which has no NaN: the figure of cells without noisy error."""
-    return None if math.isnan(number) else round(float(number), 4)
 
 
 def _cell_records(cells: Cells, judged: list[Judged]) -> list[dict[str, Any]]:
@@ -237,7 +228,7 @@ def _cell_records(cells: Cells, judged: list[Judged]) -> list[dict[str, Any]]:
             "device": str(cells.device[k]),
             "family": str(cells.family[k]),
             "spread": bool(cells.spread[k]),
-            "l1rc": {name: _plain(values[k]) for name, values in changes.items()},
+            "l1rc": {name: plain_number(values[k]) for name, values in changes.items()},
         }
         for k in range(len(cells))
     ]

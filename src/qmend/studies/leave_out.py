@@ -164,6 +164,8 @@ def judge_network(
     cells: Cells,
     references: Sequence[int],
     seed: int,
+    *,
+    alone: bool = False,
 ) -> list[Judged]:
     """Mitigate with a trained network, and again with features of other circuits.
 
@@ -171,6 +173,7 @@ def judge_network(
         references: numbers of other circuits of the same job that tell it of the device, a row of
             the table each, where the network reads numbers of the device.
         seed: of the draws.
+        alone: the network, and with its guard if it has one, without what stands beside it.
     """
     encoding = network.model.encoding
     mean = encoding.mean_calibration
@@ -179,19 +182,24 @@ def judge_network(
         for g in groups
     ]
     if not isinstance(encoding, DevicePathsEncoding):
-        return _judge(network, network.name, filled, cells, seed)
+        return _judge(network, network.name, filled, cells, seed, alone)
     judged = []
     model = None if network.guard is None else network.model
     for count in references:
         circuits = with_references(encoding, filled, count, seed, model)
         pairs = zip(filled, circuits, strict=True)
         told = [replace(g, rows=replace(g.rows, circuits=own)) for g, own in pairs]
-        judged += _judge(network, f"{network.name}, K = {count}", told, cells, seed)
+        judged += _judge(network, f"{network.name}, K = {count}", told, cells, seed, alone)
     return judged
 
 
 def _judge(
-    network: LoadedNetwork, name: str, groups: Sequence[MeasuredRows], cells: Cells, seed: int
+    network: LoadedNetwork,
+    name: str,
+    groups: Sequence[MeasuredRows],
+    cells: Cells,
+    seed: int,
+    alone: bool,
 ) -> list[Judged]:
     """Mitigate with a trained network, with its guard, and with features of other circuits.
 
@@ -202,6 +210,7 @@ def _judge(
     Args:
         groups: rows whose missing calibration values are filled.
         seed: of the draws.
+        alone: without the inverse and without features of other circuits.
     """
     rng = np.random.default_rng(seed)
     mitigator, guard = LearnedMitigator(network.model), network.guard
@@ -230,6 +239,8 @@ def _judge(
             notes.append(f"{name}: circuits on {circuits.n_qubits} qubits: {error}")
             continue
         applied[here] = True
+        if alone:
+            continue
         if reads_numbers:
             inverted[here] = metrics.l1(invert_at_numbers(network.model, circuits), part.ideal)
         meters.append(Meter.of(mitigator, part))
@@ -257,6 +268,8 @@ def _judge(
     if guarded is not None:
         abstained, promise = np.where(kept, after, cells.before), (guarded.guard.sentence,)
         rows_of_table.append(Judged(f"{name}, guarded", abstained, kept, notes=promise))
+    if alone:
+        return rows_of_table
     if reads_numbers:
         rows_of_table.append(Judged(f"{name}, its numbers inverted", inverted, applied))
     return [*rows_of_table, Judged(f"{name}, other circuits", ablated, exchanged)]

@@ -7,7 +7,6 @@ errors, which mitigators undo better; the Pauli gates themselves have errors.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from pydantic import Field, field_validator
 
 from qmend.datasets.config import TwirlingConfig
 from qmend.files import check_writable
-from qmend.studies.base import StudyResult, compose_cell, open_study
+from qmend.studies.base import StudyResult, compose_cell, open_study, write_table
 from qmend.types import QmendError
 from qmend.workflows.configs import Checkpoints, CommonConfig, EvaluateConfig, each_once
 from qmend.workflows.directories import check_directories
@@ -94,9 +93,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
                 notes += [note for note in evaluation.notes if note not in notes]
         figures = _figures(boards)
         table = randomizations_table(figures, title)
-        config.output.mkdir(parents=True, exist_ok=True)
-        (config.output / "table.md").write_text(table.markdown())
-        (config.output / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+        write_table(table, figures, config.output)
         if figures:
             save_figure(figures, config.output / "randomizations")
         study.run.files(config.output, "tables")
@@ -206,7 +203,7 @@ def save_figure(figures: Figures, stem: Path) -> None:
     from matplotlib.figure import Figure
 
     from qmend.plots.style import COLOURS, STYLE
-    from qmend.reporting.figures import svg
+    from qmend.reporting.figures import save
 
     numbers = sorted({number for row in figures.values() for number in row})
     place = {number: k for k, number in enumerate(numbers)}
@@ -231,5 +228,4 @@ def save_figure(figures: Figures, stem: Path) -> None:
             axis.set_xticks(range(len(numbers)), [n if n else "as compiled" for n in numbers])
             axis.set(xlabel="random compilations of each circuit", ylabel=label)
         figure.axes[0].legend(fontsize=8)
-        figure.savefig(stem.with_suffix(".png"), dpi=110, metadata={"Software": None})
-    stem.with_suffix(".svg").write_text(svg(figure))
+        save(figure, stem)

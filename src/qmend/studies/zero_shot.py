@@ -7,17 +7,23 @@ are fitted to the same training circuits. All are scored on the pair's test spli
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from qmend.files import check_writable
-from qmend.studies.base import Study, StudyResult, compose_cell, open_study
+from qmend.studies.base import (
+    Study,
+    StudyResult,
+    compose_cell,
+    compose_simulated,
+    open_study,
+    plain_figures,
+    write_table,
+)
 from qmend.workflows.configs import (
     Checkpoints,
     CommonConfig,
@@ -97,14 +103,13 @@ def run(config: Config, observer: Observer) -> StudyResult:
             if rows:
                 figures[name] = rows
         table = zero_shot_table(figures)
-        config.output.mkdir(parents=True, exist_ok=True)
-        (config.output / "table.md").write_text(table.markdown())
-        (config.output / "figures.json").write_text(json.dumps(_plain(figures), indent=1) + "\n")
+        record = plain_figures(figures, ("l1rc_median", "harmed_pct", "applied_pct"))
+        write_table(table, record, config.output)
         if figures:
             save_figure(figures, config.output / "zero_shot")
         study.run.files(config.output, "tables")
     sentences = (*notes, f"Table and figure: {config.output}")
-    return StudyResult(study.run.run_id, (table,), sentences, study.failure, _plain(figures))
+    return StudyResult(study.run.run_id, (table,), sentences, study.failure, record)
 
 
 def _pair(config: Config, family: str, device: str) -> tuple[TrainConfig, EvaluateConfig]:
@@ -117,7 +122,7 @@ def _pair(config: Config, family: str, device: str) -> tuple[TrainConfig, Evalua
         f"device={device}",
     ]
     baselines = f"baselines=[{','.join(config.baselines)}]"
-    training: TrainConfig = compose_cell(config, key, "train", [*data, *config.trained])
+    training = compose_simulated(config, key, [*data, *config.trained])
     evaluation: EvaluateConfig = compose_cell(
         config, key, "evaluate", [*data, baselines, "checkpoint=[later]"]
     )
@@ -180,7 +185,7 @@ def zero_shot_table(figures: Figures) -> Table:
         trained = rows[TRAINED]["l1rc_median"].value
         shown = [name for name in rows if name != "none"]
         shown.sort(key=lambda name: rows[name]["l1rc_median"].value)
-        lines = []
+        lines: list[Row] = []
         for name in shown:
             row = rows[name]
             applied, harmed = _applied(row), row["harmed_pct"].value
@@ -212,50 +217,23 @@ def _applied(row: Mapping[str, Interval]) -> float:
     return row["applied_pct"].value if "applied_pct" in row else 100.0
 
 
-def _plain(figures: Figures) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """Convert the figures that are tabulated to plain data: [value, lo, hi]."""
-    kept = ("l1rc_median", "harmed_pct", "applied_pct")
-    return {
-        pair: {
-            name: {
-                key: [round(float(v), 4) for v in (row[key].value, row[key].lo, row[key].hi)]
-                for key in kept
-                if key in row
-            }
-            for name, row in rows.items()
-        }
-        for pair, rows in figures.items()
-    }
-
-
 def save_figure(figures: Figures, stem: Path) -> None:
     """Draw the median L1RC of each row by pair, PNG and SVG."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from qmend.plots.style import COLOURS, STYLE
-    from qmend.reporting.figures import svg
+    from qmend.plots.dots import draw_dots
+    from qmend.plots.style import STYLE
+    from qmend.reporting.figures import save
 
-    pairs = list(figures)
-    names = list(dict.fromkeys(n for rows in figures.values() for n in rows))
-    names = [name for name in names if name != "none"]
+    shown = {
+        pair: {name: row["l1rc_median"] for name, row in rows.items() if name != "none"}
+        for pair, rows in figures.items()
+    }
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, 1.2 + 0.32 * len(pairs)), layout="constrained")
+        figure = Figure(figsize=(7.5, 1.2 + 0.32 * len(shown)), layout="constrained")
         axis = figure.subplots()
-        for k, name in enumerate(names):
-            at = [place for place, pair in enumerate(pairs) if name in figures[pair]]
-            each = [figures[pairs[place]][name]["l1rc_median"] for place in at]
-            value = np.array([one.value for one in each])
-            arms = np.maximum(
-                [value - [one.lo for one in each], [one.hi for one in each] - value], 0
-            )
-            height = np.array(at) + 0.12 * (k - (len(names) - 1) / 2)
-            colour = COLOURS[k % len(COLOURS)]
-            axis.errorbar(value, height, xerr=arms, fmt="o", ms=4, color=colour, label=name)
-        axis.axvline(0, color="0.6", lw=0.8)
-        axis.set_yticks(range(len(pairs)), pairs)
-        axis.invert_yaxis()
+        names = draw_dots(axis, shown)
         axis.set_xlabel("median L1RC")
         figure.legend(loc="outside upper center", ncols=len(names), fontsize=8)
-        figure.savefig(stem.with_suffix(".png"), dpi=110, metadata={"Software": None})
-    stem.with_suffix(".svg").write_text(svg(figure))
+        save(figure, stem)
