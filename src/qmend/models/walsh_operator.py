@@ -217,7 +217,7 @@ def _scale(paths: Tensor, numbers: Tensor) -> Tensor:
     Args:
         numbers: (B, 4) theta.
     """
-    gates, waits = numbers[:, None, :2].exp().split(1, dim=-1)
+    gates, waits = numbers[:, None, :1].exp(), numbers[:, None, 1:2].exp()
     losses = [paths[..., _OF_GATES] * gates, paths[..., _OF_WAITS] * waits]
     kinds = paths[..., _KINDS] / (1 + paths[..., [_TWO_QUBIT]])
     return torch.cat([torch.log1p(torch.cat([*losses, paths[..., [_WEIGHT]]], -1)), kinds], -1)
