@@ -34,11 +34,11 @@ def test_networks_trained_and_not_stand_beside_each_other(here: Command, tmp_pat
     store = open_store(tmp_path / "mlruns")
     trained = {
         run.data.params["dataset.family.name"]: run.info.run_id
-        for run in store.runs("tags.kind = 'training'")
+        for run in store.runs("tags.kind = 'train'")
     }
     assert set(trained) == {"pauli", "vqe"}
     assert json.loads(here(*STUDY).succeeded().out.splitlines()[-1]) == figures
-    again = {run.info.run_id for run in store.runs("tags.kind = 'training'")}
+    again = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     assert again == set(trained.values())  # reused
 
 

@@ -263,7 +263,9 @@ def save_figure(figures: Figures, stem: Path) -> None:
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, (label, shown) in zip(axes, panels.items(), strict=True):
-            if len(draw_dots(axis, shown)) > 1:
-                axis.legend(fontsize=8)
+            names = draw_dots(axis, shown)
             axis.set_xlabel(label)
+        if len(names) > 1:
+            handles = axes[-1].get_legend_handles_labels()
+            figure.legend(*handles, loc="outside upper right", ncols=len(names), fontsize=8)
         save(figure, stem)
