@@ -58,6 +58,11 @@ SMALLER = {
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
+    r"qmend study zero_shot": """
+        families=[pauli] devices=[hanoi] baselines=[none] data.workers=1
+        'recipe=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
+        'trained=["experiment=walsh_operator","trainer.max_epochs=1"]'
+        """,
     r"qmend study worlds": """
         ~cells +cells.whole=[] hardware=false data.workers=1
         'recipe=["dataset=worlds","device=algiers_line","dataset.circuits=30","dataset.job_size=1"]'
