@@ -28,6 +28,8 @@ _GATES, _IDLE = FEATURES.index("ended_rate"), FEATURES.index("ended_idle_rate")
 _COUNTS = [
     FEATURES.index(name) for name in ("two_qubit_gates", "zz", "zx", "spectators", "rx", "rz")
 ]
+#: Numbers of the device that scale features, and are not read beside them.
+_SCALING = 3
 #: Columns that each number of the device scales, and of gates by their kind.
 _OF_GATES = [
     FEATURES.index(name)
@@ -96,7 +98,7 @@ class WalshOperator(Architecture):
         super().__init__(config, dimensions)
         reads_device = dimensions.device > 0
         c, features = config.channels, len(FEATURES) - int(reads_device)
-        known = max(dimensions.device - 3, 0)
+        known = max(dimensions.device - _SCALING, 0)
         doubt = int(reads_device)
         self.log_gates = nn.Parameter(torch.tensor(0.0))
         self.log_idle = nn.Parameter(torch.tensor(-2.0))
@@ -150,7 +152,7 @@ class WalshOperator(Architecture):
         doubt = (rates * doubts[:, None, :3]).square().sum(-1).sqrt()  # of the log of survival
         known = [scaled, batch.context[:, None].expand(-1, size, -1)]
         if batch.device is not None:
-            known += [batch.device[:, None, 3:].expand(-1, size, -1), doubt[..., None]]
+            known += [batch.device[:, None, _SCALING:].expand(-1, size, -1), doubt[..., None]]
         loss, variance, prior = self.channel(torch.cat(known, -1)).unbind(-1)
         nothing = torch.arange(size, device=loss.device) == 0  # its parity is always 1
         survival = self._survival(rates, paths, loss, nothing)  # (B, 2^m)
