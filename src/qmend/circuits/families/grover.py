@@ -89,13 +89,14 @@ def append_diagonal(circuit: QuantumCircuit, qubits: Sequence[int], phases: Floa
         for step in range(2**target):
             lower = step ^ step >> 1
             if angle := angles[lower | 1 << target]:
-                _add_bits(circuit, qubits, held ^ lower, qubit)
+                add_bits(circuit, qubits, held ^ lower, qubit)
                 circuit.rz(angle, qubit)
                 held = lower
-        _add_bits(circuit, qubits, held, qubit)
+        add_bits(circuit, qubits, held, qubit)
 
 
-def _add_bits(circuit: QuantumCircuit, qubits: Sequence[int], bits: int, target: int) -> None:
+def add_bits(circuit: QuantumCircuit, qubits: Sequence[int], bits: int, target: int) -> None:
+    """Append a CX on the target for each qubit whose bit is set."""
     for k in range(bits.bit_length()):
         if bits >> k & 1:
             circuit.cx(qubits[k], target)

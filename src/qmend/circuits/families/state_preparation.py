@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from qmend.circuits.families import FAMILIES, Family, SourceCircuit
+from qmend.circuits.families.grover import add_bits
 from qmend.circuits.families.reversible import draw_gates
 from qmend.portable import uniform
 from qmend.types import FloatArray
@@ -84,13 +85,7 @@ def append_controlled_ry(
     for step in range(len(terms)):
         parity = step ^ step >> 1
         if abs(terms[parity]) > 1e-12:
-            _flip(circuit, controls, held ^ parity, target)
+            add_bits(circuit, controls, held ^ parity, target)
             circuit.ry(terms[parity], target)
             held = parity
-    _flip(circuit, controls, held, target)
-
-
-def _flip(circuit: QuantumCircuit, controls: Sequence[int], bits: int, target: int) -> None:
-    for k in range(bits.bit_length()):
-        if bits >> k & 1:
-            circuit.cx(controls[k], target)
+    add_bits(circuit, controls, held, target)
