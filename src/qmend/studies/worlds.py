@@ -1,4 +1,4 @@
-"""Which part of training in simulated worlds makes a network useful on devices it has not seen?
+"""Ablations of training in simulated worlds, scored there and on real devices.
 
 Each cell trains a network like all others but for its own overrides. All networks are scored on the
 test split of the same worlds, and judged on measurements of real devices.

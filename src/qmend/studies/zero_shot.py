@@ -1,4 +1,4 @@
-"""How near do networks come, on families and devices that they have not seen, to trained ones?
+"""Networks on families and devices that they have not seen, beside networks trained on each.
 
 For each pair of a family and a device a network is trained on simulated circuits of that pair. It
 stands beside networks that are used as they are, with their guards, and beside simple methods that
@@ -161,7 +161,7 @@ def _row_name(row: Configuration, names: Mapping[str, str]) -> str:
     return row.name
 
 
-def _rest(value: float, trained: float) -> float:
+def _share_of_gain(value: float, trained: float) -> float:
     """Compute the share of a trained network's gain that another one has, in per cent."""
     return 100 * value / trained if trained < 0 else float("nan")
 
@@ -190,7 +190,7 @@ def zero_shot_table(figures: Figures) -> Table:
             row = rows[name]
             applied, harmed = _applied(row), row["harmed_pct"].value
             of_applied = 100 * harmed / applied if applied > 0 else float("nan")
-            gain = _rest(row["l1rc_median"].value, trained)
+            gain = _share_of_gain(row["l1rc_median"].value, trained)
             lines.append(
                 Row.of(
                     [
