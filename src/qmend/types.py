@@ -16,6 +16,11 @@ AnyArray = NDArray[Any]
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
+#: Which part of a mitigator's input comes from other circuits, by the names of arXiv 2601.14226.
+Ablation = Literal[
+    "standard", "random_backend", "random_noise", "random_circuit", "random_circuit_and_backend"
+]
+
 #: Called with how many circuits or records are finished so far and in all.
 Progress = Callable[[int, int], None]
 

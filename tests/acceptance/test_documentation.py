@@ -58,6 +58,10 @@ SMALLER = {
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
+    r"qmend study ablation": """
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m] data.workers=1
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' ablations=[random_noise]
+        """,
     r"qmend study zero_shot": """
         families=[pauli] devices=[hanoi] baselines=[none] data.workers=1
         'recipe=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'

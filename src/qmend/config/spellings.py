@@ -40,6 +40,7 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
 ADDED: dict[tuple[str, str], Any] = {
     ("", "train_circuits"): None,
     ("", "force"): False,
+    ("", "ablation"): "standard",
     ("fine_tune", "replay"): 3,
     ("dataset", "twirling"): {"randomizations": 0},
     ("dataset", "measured_qubits"): None,

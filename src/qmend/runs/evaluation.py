@@ -9,6 +9,7 @@ import numpy as np
 
 from qmend.datasets.manifest import Manifest
 from qmend.metrics import l1rc, median_l1rc
+from qmend.mitigation.ablated import AblatedMitigator
 from qmend.mitigation.base import Mitigator
 from qmend.mitigation.ensemble import Ensemble
 from qmend.mitigation.guard import Guard
@@ -17,7 +18,7 @@ from qmend.models.trained import TrainedModel
 from qmend.runs.reading import ScoredRun
 from qmend.runs.scoring import Context, ScoredSplit, open_run, prepare_data, score_run
 from qmend.runs.training import head
-from qmend.types import QmendError
+from qmend.types import Ablation, QmendError
 
 #: Tag of a run that scored a network with its guard: the guard's hash.
 GUARD_TAG = "guard"
@@ -115,12 +116,14 @@ def run_evaluation(
     config: Mapping[str, Any],
     name: str | None = None,
     guard: Guard | None = None,
+    ablation: Ablation = "standard",
 ) -> ScoredRun:
     """Score a trained network, as one run that names the network's own run.
 
     Args:
         name: of its row in a table; None: that of the architecture.
         guard: of the network, with which it may abstain.
+        ablation: which part of its input comes from other circuits.
     """
     name = name or model.config.name
     tags = {"architecture": model.config.name, **_provenance_tags(model, provenance)}
@@ -129,18 +132,20 @@ def run_evaluation(
     if guard is not None:
         mitigator = GuardedMitigator(LearnedMitigator(model), guard)
         tags |= {GUARD_TAG: guard.sha}
-    return _evaluate(context, name, name, mitigator, tags, config)
+    return _evaluate(context, name, name, mitigator, tags, config, ablation)
 
 
 def run_ensemble(
     context: Context,
     members: Sequence[tuple[TrainedModel, Mapping[str, Any]]],
     config: Mapping[str, Any],
+    ablation: Ablation = "standard",
 ) -> ScoredRun:
     """Score the average of trained networks, as one run that names them all.
 
     Args:
         members: each network with its provenance.
+        ablation: which part of their input comes from other circuits.
 
     Raises:
         QmendError: if they can't be averaged.
@@ -152,7 +157,7 @@ def run_ensemble(
     kinds = "+".join(dict.fromkeys(model.config.name for model, _ in members))
     tags = {"architecture": ensemble.name, **tags}
     context = prepare_data(context, members[0][0])
-    return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config)
+    return _evaluate(context, name, f"{name} {kinds}", ensemble, tags, config, ablation)
 
 
 def _provenance_tags(model: TrainedModel, provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -172,6 +177,7 @@ def _evaluate(
     mitigator: Mitigator,
     tags: Mapping[str, str],
     config: Mapping[str, Any],
+    ablation: Ablation,
 ) -> ScoredRun:
     """Score a mitigator on the context's split.
 
@@ -182,6 +188,8 @@ def _evaluate(
         name: of its row in a table.
         network: first words of the run's name, before seed and data.
     """
+    if ablation != "standard":
+        mitigator, tags = AblatedMitigator(mitigator, ablation), {**tags, "ablation": ablation}
     history: dict[str, list[float]] = {}
     run_name = f"{network} seed {tags['seed']} on {context.dataset.folder.name}"
     with open_run(context, run_name, {"kind": "evaluation", **tags}, config) as run:

@@ -17,6 +17,7 @@ from qmend.studies.base import (
     compose_cell,
     compose_training,
     open_study,
+    seeded,
     write_leaderboard,
 )
 from qmend.types import QmendError, nearest
@@ -123,7 +124,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         rows: list[Configuration] = []
         transferred: list[Configuration] = []
         for name, training in trainings.items():
-            row = study.train(name, training, config.seeds)
+            row = study.train(name, seeded(training, config.seeds))
             if row is not None:
                 rows.append(row)
                 if name in config.transferred:

@@ -103,13 +103,18 @@ class Study:
         self.observer.message(f"{name}: median L1RC {row.median:.3f}")
         return row
 
-    def train(self, name: str, config: TrainConfig, seeds: Sequence[int]) -> Configuration | None:
-        """Train with each seed, as ``qmend train`` does; None if all of them failed."""
+    def train(self, name: str, trainings: Sequence[TrainConfig]) -> Configuration | None:
+        """Train as ``qmend train`` does; None if all failed.
+
+        Args:
+            trainings: that differ in their seeds, and what follows from these.
+        """
         from qmend.workflows.train import train
 
+        by_seed = {training.seed: training for training in trainings}
+
         def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
-            seeded = config.model_copy(update={"seed": seed})
-            training = train(seeded, self.observer, cell=cell)
+            training = train(by_seed[seed], self.observer, cell=cell)
             if training.scored is None:
                 raise QmendError(
                     f"the scores of run {training.run_id} can't be read any more; delete the run."
@@ -118,7 +123,7 @@ class Study:
                 "reused" if training.reused else "finished", training.run_id
             )
 
-        return self.row(name, seeds, work)
+        return self.row(name, list(by_seed), work)
 
     def evaluate(self, name: str, config: EvaluateConfig) -> Evaluation | None:
         """Score networks and baselines, as ``qmend evaluate`` does; None if it failed."""
@@ -159,6 +164,11 @@ def open_study(
         study.failure = failure(study.records, "The same command tries the failed ones again.")
         if study.failure is not None:
             raise study.failure
+
+
+def seeded(training: TrainConfig, seeds: Sequence[int]) -> list[TrainConfig]:
+    """Return a training with each seed."""
+    return [training.model_copy(update={"seed": seed}) for seed in seeds]
 
 
 def compose_cell(study: CommonConfig, key: str, command: str, overrides: Sequence[str]) -> Any:

@@ -24,6 +24,7 @@ from qmend.studies.base import (
     StudyResult,
     compose_training,
     open_study,
+    seeded,
     write_leaderboard,
 )
 from qmend.types import QmendError
@@ -78,7 +79,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     title, name = f"study known_noise on {dataset.folder.name}", training.model.name
     with open_study(config, title, dataset_tags(dataset), observer) as study:
         rows = [
-            study.train(name, training, config.seeds),
+            study.train(name, seeded(training, config.seeds)),
             train_knowing(study, name, training, config.seeds, dataset),
         ]
         complete = tuple(row for row in rows if row is not None)
@@ -121,13 +122,13 @@ def train_knowing(
     encode = cache(lambda: _encode(config.model, dataset, study.observer))
 
     def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
-        seeded = config.model_copy(update={"seed": seed})
-        plain = {**seeded.plain(), "known_noise": True}
+        own = config.model_copy(update={"seed": seed})
+        plain = {**own.plain(), "known_noise": True}
         earlier = take_over(study.store, [config_sha(plain)], sha, cell.parent, kind="reference")
         scored = None if earlier is None else read_scored(study.store, earlier)
         if scored is not None:
             return scored, Outcome("reused", scored.run_id)
-        scored = _train_encoded(study, dataset, encode(), seeded, plain, cell.name)
+        scored = _train_encoded(study, dataset, encode(), own, plain, cell.name)
         return scored, Outcome("finished", scored.run_id)
 
     return study.row(f"{name} that knows the noise", seeds, work)

@@ -22,6 +22,7 @@ from qmend.studies.base import (
     compose_simulated,
     open_study,
     plain_figures,
+    seeded,
     write_table,
 )
 from qmend.studies.hardware import Config as HardwareConfig
@@ -97,7 +98,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     notes: dict[str, None] = {}
     with open_study(config, "study worlds", {}, observer) as study:
         for name, training in trainings.items():
-            trained = study.train(name, training, config.seeds)
+            trained = study.train(name, seeded(training, config.seeds))
             if trained is not None:
                 figures[name] = _score(study, trained, scored)
                 if measured is not None:

@@ -95,7 +95,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     notes: dict[str, None] = {}
     with open_study(config, "study zero_shot", {}, observer) as study:
         for name, (training, evaluation) in pairs.items():
-            own = study.train(name, training, [training.seed])
+            own = study.train(name, [training])
             if own is None:
                 continue
             scored = evaluation.model_copy(update={"checkpoint": (*own.run_ids, *checkpoint)})

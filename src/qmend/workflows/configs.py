@@ -22,7 +22,7 @@ from qmend.devices.device import DeviceConfig
 from qmend.tracking.location import store_root
 from qmend.training.config import FitConfig, TrainingConfig
 from qmend.tuning.config import TuneConfig
-from qmend.types import QmendError, nearest
+from qmend.types import Ablation, QmendError, nearest
 
 
 class DataConfig(ConfigModel):
@@ -161,6 +161,7 @@ class EvaluateConfig(CommonConfig):
         baselines: names of those beside the models; ``all``: every one that can run.
         ensemble: score the average of the models too.
         n_qubits: of the rows of an imported dataset; null: any, among those that all models take.
+        ablation: which part of a model's input comes from other circuits; baselines keep theirs.
         resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 
@@ -169,6 +170,7 @@ class EvaluateConfig(CommonConfig):
     baselines: Literal["all"] | tuple[str, ...]
     ensemble: bool
     n_qubits: int | None = Field(ge=1)
+    ablation: Ablation
     resume: bool
 
     @field_validator("baselines", mode="before")

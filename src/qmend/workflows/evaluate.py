@@ -126,8 +126,10 @@ def _score(
     """Score each mitigator in a run whose config is that of its evaluation alone."""
 
     def alone(**changes: Any) -> dict[str, Any]:
-        nothing = {"checkpoint": (), "baselines": (), "ensemble": False}
+        nothing = {"checkpoint": (), "baselines": (), "ensemble": False, "ablation": "standard"}
         return config.model_copy(update=nothing | changes).plain()
+
+    ablation = config.ablation
 
     # The first network says which values stand in for an imported calibration's missing ones.
     imported = isinstance(config.dataset, ImportedDatasetConfig)
@@ -140,12 +142,12 @@ def _score(
         yield earlier or run_baseline(context, baseline, plain)
     for network, checkpoint in zip(networks, config.checkpoint, strict=True):
         observer.stage(f"scoring {network.name}")
-        plain = alone(checkpoint=(checkpoint,))
+        plain = alone(checkpoint=(checkpoint,), ablation=ablation)
         trained = str(network.provenance.get("run_id", "unknown"))
         tags = {"kind": "evaluation", "checkpoint_run": trained}
         earlier = _earlier(config, context, plain, network.name, **tags)
         yield earlier or run_evaluation(
-            context, network.model, network.provenance, plain, network.name
+            context, network.model, network.provenance, plain, network.name, ablation=ablation
         )
         if network.guard is not None:
             name, sha = f"{network.name}, guarded", network.guard.sha
@@ -153,15 +155,21 @@ def _score(
             plain |= {"guard": sha}
             earlier = _earlier(config, context, plain, name, **tags, **{GUARD_TAG: sha})
             yield earlier or run_evaluation(
-                context, network.model, network.provenance, plain, name, network.guard
+                context,
+                network.model,
+                network.provenance,
+                plain,
+                name,
+                network.guard,
+                ablation=ablation,
             )
     if config.ensemble:
-        plain = alone(checkpoint=config.checkpoint, ensemble=True)
+        plain = alone(checkpoint=config.checkpoint, ensemble=True, ablation=ablation)
         name = f"ensemble of {len(networks)}"
         observer.stage(f"scoring the {name}")
         members = [(network.model, network.provenance) for network in networks]
         earlier = _earlier(config, context, plain, name, kind="evaluation")
-        yield earlier or run_ensemble(context, members, plain)
+        yield earlier or run_ensemble(context, members, plain, ablation=ablation)
 
 
 def _earlier(

@@ -1,0 +1,294 @@
+"""Networks and tests: each network is trained, some from another one, and scored by each test.
+
+The common form of studies that compare trained networks. Trainings run several at once; finished
+ones are taken from the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
+
+from qmend.config.model import ConfigModel
+from qmend.processes import end_with, process_identity
+from qmend.runs.cells import Cell
+from qmend.studies.base import Study, compose_cell, compose_simulated, plain_figures, write_table
+from qmend.types import QmendError, nearest
+from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.observer import Observer
+
+if TYPE_CHECKING:  # torch, MLflow, matplotlib
+    from qmend.metrics import Interval
+    from qmend.reporting.table import Table
+    from qmend.runs.configurations import Configuration
+
+#: Figures that are written for programs.
+_KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "applied_pct")
+#: Test -> row -> figure.
+Figures = dict[str, dict[str, dict[str, "Interval"]]]
+
+
+class ScaleConfig(ConfigModel):
+    """``conf/scale``: the size of studies.
+
+    Attributes:
+        data: overrides that choose the data of each training and test.
+        models: name of a model in the studies -> overrides of ``qmend train``.
+    """
+
+    name: str
+    data: tuple[str, ...]
+    models: dict[str, tuple[str, ...]] = Field(min_length=1)
+
+
+class GridConfig(CommonConfig):
+    """What studies of networks and tests have in common.
+
+    Attributes:
+        source: name of data -> overrides that choose them, beside those of the scale.
+        models: names of those of the scale that the study compares.
+        seeds: every network is trained with each.
+        workers: trainings at once.
+        output: directory of tables and figures.
+    """
+
+    scale: ScaleConfig
+    source: dict[str, tuple[str, ...]] = Field(min_length=1)
+    models: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    workers: int = Field(ge=1)
+    output: Path
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Self:
+        for name in self.models:
+            if name not in self.scale.models:
+                raise QmendError(
+                    f"models: {name!r} is none of scale={self.scale.name}. "
+                    f"{nearest(name, self.scale.models)}"
+                )
+        return self
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of a study.
+
+    Attributes:
+        parent: name of the network that it is fine-tuned from; None: it is trained from scratch.
+    """
+
+    training: TrainConfig
+    parent: str | None = None
+
+
+def compose_network(
+    config: GridConfig,
+    name: str,
+    source: str,
+    overrides: Sequence[str],
+    parent: str | None = None,
+) -> Network:
+    """Compose the training of a network.
+
+    Args:
+        name: of the network, for messages.
+        source: name of the data that it is trained on.
+        overrides: of ``qmend train``.
+
+    Raises:
+        QmendError: naming the network, and the key or value that is wrong.
+    """
+    texts = [*_data_overrides(config, source), *overrides]
+    if parent is not None:
+        texts.append("checkpoint=later")
+    return Network(compose_simulated(config, name, texts), parent)
+
+
+def compose_test(
+    config: GridConfig, name: str, source: str, overrides: Sequence[str]
+) -> EvaluateConfig:
+    """Compose an evaluation, whose networks are given later.
+
+    Args:
+        source: name of the data whose test split is scored.
+
+    Raises:
+        QmendError: naming the test, and the key or value that is wrong.
+    """
+    texts = [*_data_overrides(config, source), "checkpoint=[later]", *overrides]
+    test: EvaluateConfig = compose_cell(config, name, "evaluate", texts)
+    return test
+
+
+def _data_overrides(config: GridConfig, source: str) -> list[str]:
+    """List the overrides that choose data; their directory's name tells the scale."""
+    own = config.source[source]
+    return [*config.scale.data, *own, f"dataset.name={config.scale.name}_{source}"]
+
+
+def train_networks(
+    study: Study, networks: Mapping[str, Network], config: GridConfig
+) -> dict[str, Configuration]:
+    """Train networks with each seed, parents before those that are fine-tuned from them.
+
+    Returns:
+        Those of which at least one seed was trained, by name.
+    """
+    rows: dict[str, Configuration] = {}
+    waiting = dict(networks)
+    while waiting:
+        ready = {name: n for name, n in waiting.items() if n.parent not in waiting}
+        waiting = {name: n for name, n in waiting.items() if name not in ready}
+        trainings = {name: _trainings(n, rows, config.seeds) for name, n in ready.items()}
+        together = [each for several in trainings.values() for each in several]
+        _train_at_once(study, together, config.workers)
+        for name, several in trainings.items():
+            row = study.train(name, several) if several else None
+            if row is not None:
+                rows[name] = row
+    return rows
+
+
+def _trainings(
+    network: Network, rows: Mapping[str, Configuration], seeds: Sequence[int]
+) -> list[TrainConfig]:
+    """Return a training for each seed; for none whose parent failed."""
+    if network.parent is None:
+        return [network.training.model_copy(update={"seed": seed}) for seed in seeds]
+    parents = rows[network.parent].runs if network.parent in rows else ()
+    return [
+        network.training.model_copy(update={"seed": int(run.seed), "checkpoint": run.run_id})
+        for run in parents
+    ]
+
+
+def _train_at_once(study: Study, trainings: Sequence[TrainConfig], workers: int) -> None:
+    """Train in several processes; what fails there is tried again, and told, by the caller."""
+    if workers == 1 or len(trainings) < 2:
+        return
+    from joblib import Parallel, cpu_count, delayed
+
+    from qmend.workflows.generate import generate
+    from qmend.workflows.train import with_threads
+
+    for data in {training.dataset_folder: training for training in trainings}.values():
+        generate(data, study.observer)
+    threads = max(1, cpu_count() // workers)
+    tasks = [
+        delayed(_train_alone)(with_threads(training, threads), study.run.run_id, process_identity())
+        for training in trainings
+    ]
+    parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
+    for done, sentence in enumerate(parallel(tasks), start=1):
+        study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
+
+
+def _train_alone(training: TrainConfig, parent: str, driver: str) -> str:
+    """Train in a process of its own; return a sentence on what came of it."""
+    from qmend.workflows.train import train
+
+    end_with(driver)
+    try:
+        trained = train(training, Observer(), cell=Cell(parent))
+    except QmendError as error:
+        return str(error)
+    found = "" if trained.scored is None else f", median L1RC {trained.scored.median:.3f}"
+    return f"{trained.name}{', finished before' if trained.reused else ''}{found}"
+
+
+def score_networks(
+    study: Study,
+    tests: Mapping[str, EvaluateConfig],
+    rows: Mapping[str, Configuration],
+    notes: dict[str, None],
+    scored_by: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, dict[str, Configuration]]:
+    """Score networks and baselines by each test.
+
+    Args:
+        notes: a sentence on each limit; further ones are added.
+        scored_by: test -> names of the networks that it scores; None: all.
+
+    Returns:
+        Test -> row -> its scored runs; a test that failed is not there.
+    """
+    from qmend.runs.configurations import Configuration
+
+    scored: dict[str, dict[str, Configuration]] = {}
+    for name, test in tests.items():
+        names = rows if scored_by is None else [row for row in rows if row in scored_by[name]]
+        ids = tuple(run_id for row in names for run_id in rows[row].run_ids)
+        if not ids and not test.baselines:
+            continue
+        evaluation = study.evaluate(name, test.model_copy(update={"checkpoint": ids}))
+        if evaluation is None:
+            continue
+        notes.update(dict.fromkeys(n for n in evaluation.notes if "was trained on other" not in n))
+        board = evaluation.leaderboard
+        by_id = {run.tags.get("checkpoint_run"): run for run in board.runs}
+        scored[name] = {row.name: row for row in board.baselines}
+        scored[name] |= {
+            row: Configuration(row, tuple(by_id[run_id] for run_id in rows[row].run_ids))
+            for row in names
+        }
+    return scored
+
+
+def figures_of(scored: Mapping[str, Mapping[str, Configuration]]) -> Figures:
+    """Take the figures of all tests and rows."""
+    return {
+        test: {name: dict(row.figures) for name, row in rows.items()}
+        for test, rows in scored.items()
+    }
+
+
+def grid_table(figures: Figures, title: str, row_title: str, caption: str) -> Table:
+    """Tabulate median L1RC and harmed share, a column for each test."""
+    from qmend.reporting.table import Column, Row, Table
+
+    names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
+    lines = []
+    for name in names:
+        texts = [name]
+        for rows in figures.values():
+            row = rows.get(name)
+            texts.append("" if row is None else median_and_harm(row))
+        lines.append(Row.of(texts))
+    columns = (Column.text(row_title), *(Column.number(test.replace("_", " ")) for test in figures))
+    return Table(columns, (tuple(lines),), title, f"{caption} Median L1RC / harmed %.")
+
+
+def median_and_harm(row: Mapping[str, Interval]) -> str:
+    """Write the median L1RC and the harmed share of a row."""
+    return f"{row['l1rc_median'].value:.3f} / {row['harmed_pct'].value:.1f}"
+
+
+def write_grid(table: Table, figures: Figures, folder: Path) -> None:
+    """Write a table as Markdown, its figures as JSON and as a plot, rows from the top."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from qmend.plots.dots import draw_dots
+    from qmend.plots.style import STYLE
+    from qmend.reporting.figures import save
+
+    write_table(table, plain_figures(figures, _KEPT), folder)
+    if not figures:
+        return
+    names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
+    shown = {
+        name: {test: rows[name]["l1rc_median"] for test, rows in figures.items() if name in rows}
+        for name in names
+    }
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.5, 1.2 + 0.32 * len(shown)), layout="constrained")
+        axis = figure.subplots()
+        tests = draw_dots(axis, shown)
+        axis.set_xlabel("median L1RC")
+        figure.legend(loc="outside upper center", ncols=min(len(tests), 3), fontsize=8)
+        save(figure, folder / "figure")

@@ -1,0 +1,63 @@
+"""``qmend study ablation``, and what all studies of networks and tests have in common."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from commandline import Command
+
+from qmend.tracking.store import open_store
+
+MODELS = (
+    'scale.models={blind_mlp: ["model=blind_mlp","trainer=tiny"], '
+    'walsh_operator: ["model=walsh_operator","model.channels=4","model.blocks=1","trainer=tiny"]}'
+)
+STUDY = (
+    "study",
+    "ablation",
+    'scale.data=["dataset=tiny"]',
+    "~scale.models",
+    f"+{MODELS}",
+    "models=[blind_mlp,walsh_operator]",
+    "data.workers=1",
+)
+
+
+def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path) -> None:
+    out = here(*STUDY).succeeded().out
+    assert "study ablation, surrogate_pauli" in out
+    folder = tmp_path / "reports" / "ablation" / "surrogate_pauli"
+    names = ["figure.png", "figure.svg", "figures.json", "table.md"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    figures = json.loads((folder / "figures.json").read_text())
+    ablations = ["standard", "random_backend", "random_noise", "random_circuit"]
+    assert list(figures) == [*ablations, "random_circuit_and_backend"]
+    median = {
+        (ablation, model): row["l1rc_median"][0]
+        for ablation, rows in figures.items()
+        for model, row in rows.items()
+    }
+    # It reads the measured distribution alone.
+    blind = {ablation: median[ablation, "blind_mlp"] for ablation in figures}
+    assert blind["random_circuit"] == blind["random_backend"] == blind["standard"] < 0.1
+    assert blind["random_noise"] > 1
+    assert median["standard", "walsh_operator"] < median["random_circuit", "walsh_operator"] < 0
+
+    store = open_store(tmp_path / "mlruns")
+    trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
+    scored = {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")}
+    assert (len(trained), len(scored)) == (2, 10)
+    assert "2 of 2 trainings" in out
+    here(*STUDY).succeeded()
+    assert {run.info.run_id for run in store.runs("tags.kind = 'train'")} == trained
+    assert {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")} == scored
+    assert len(store.runs("tags.kind = 'study'")) == 1
+
+
+def test_wrong_values_are_refused_before_any_work(here: Command, tmp_path: Path) -> None:
+    here(*STUDY, "models=[blind]").refused("'blind' is none of scale=small", "blind_mlp")
+    here(*STUDY, "ablations=[random_bakend]").refused("ablations", "random_backend")
+    here(*STUDY, '+source.other=["dataset/family=pauly"]').refused("other blind_mlp", "pauli")
+    here("study", "ablation", "scale=large").refused("scale", "small")
+    assert list(tmp_path.iterdir()) == []
