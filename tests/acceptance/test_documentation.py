@@ -59,8 +59,9 @@ SMALLER = {
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
     r"qmend study ablation": """
-        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m] data.workers=1
-        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' ablations=[random_noise]
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
+        ablations=[random_noise]
         """,
     r"qmend study zero_shot": """
         families=[pauli] devices=[hanoi] baselines=[none] data.workers=1

@@ -186,9 +186,10 @@ def compose_cell(study: CommonConfig, key: str, command: str, overrides: Sequenc
     chosen = {re.split(r"[=/.]", text)[0] for text in overrides}
     taken = {"data", "ray", "tracking", *({"dataset", "device"} - chosen)}
     sections = {name: value for name, value in study.plain().items() if name in taken}
-    kind, texts = COMMAND_CONFIGS[command], ["resume=true", *overrides]
+    kind = COMMAND_CONFIGS[command]
+    resume = ["resume=true"] if "resume" in kind.model_fields else []
     try:
-        return compose_as(kind, command, texts, sections)
+        return compose_as(kind, command, [*resume, *overrides], sections)
     except QmendError as error:
         raise QmendError(f"{key}: {error}") from None
 
