@@ -46,8 +46,8 @@ WRONG_CONFIGS = (
     "demo trainings.perceiver.trainer.max_epochs=0",
     "report reprot=3",
     "references x.qasm references.count=0",
-    "study architectures seeds=[]",
-    "study architectures transferred=[nobody]",
+    "study yardstick seeds=[]",
+    "study yardstick transferred=[nobody]",
     *(f"study {path.stem} +reprot=3" for path in study_configs()),
 )
 #: Runs command lines in one process, and prints exit status and heavy modules after each.

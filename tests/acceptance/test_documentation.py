@@ -41,14 +41,14 @@ Run = Callable[[list[str]], str]
 #: Added to the commands that a pattern matches: small sizes, and a port that is free.
 SMALLER = {
     # Circuits are made in this process: a worker of its own would cost its start.
-    r"qmend (data generate|train|tune|evaluate|study (architectures|known_noise|twirling))"
+    r"qmend (data generate|train|tune|evaluate|study (yardstick|known_noise|twirling))"
     r"(?!.*=hardware_public)": "dataset.circuits=30 dataset.job_size=1 data.workers=1",
     r"qmend (train|tune|study published_noise)": "trainer.max_epochs=2",
     r"qmend .* (online=|experiment=worlds_operator)": "online.circuits=20 trainer.batch_size=20",
     r"qmend train dataset=hardware_public": "force=true",  # on a handful of circuits
     r"qmend .*launcher=joblib": "hydra.launcher.n_jobs=1",
     r"qmend tune": "tune.trials=2 tune.parallel=1",
-    r"qmend study architectures": """
+    r"qmend study yardstick": """
         seeds=[0] train_circuits=20 baselines=[none] ~cells ~other_data
         '+cells.blind_mlp_l1=["model=blind_mlp","trainer.max_epochs=1"]'
         '+cells.walsh_operator_relative_l1=["experiment=walsh_operator","trainer.max_epochs=1"]'
@@ -58,6 +58,14 @@ SMALLER = {
         train_circuits=20 'network=["experiment=walsh_operator","trainer.max_epochs=1"]'
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
+    r"qmend study architectures": """
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m] repeated=[]
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
+        """,
+    r"qmend study search": """
+        ~searches '+searches.mlp=["model=blind_mlp","trainer.max_epochs=1","tune.trials=2"]'
+        dataset.circuits=30 dataset.job_size=1 data.workers=1
+        """,
     r"qmend study ablation": """
         ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1

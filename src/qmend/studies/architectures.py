@@ -1,190 +1,147 @@
-"""Compare architectures, losses and baselines over several seeds, and on other data."""
+"""All models: trained in simulation, on surrogate hardware, and on one after the other.
+
+Surrogate hardware is a noise that no model saw in simulation. It stands in for a real device where
+none can be reached, and is not one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
-from qmend.config.compose import expand_sweep
 from qmend.files import check_writable
-from qmend.studies.base import (
-    Study,
-    StudyResult,
-    compose_cell,
-    compose_training,
-    open_study,
-    seeded,
-    write_leaderboard,
+from qmend.studies.base import StudyResult, open_study
+from qmend.studies.grid import (
+    Figures,
+    GridConfig,
+    Network,
+    compose_fine_tuned,
+    compose_network,
+    compose_test,
+    figures_of,
+    grid_table,
+    score_networks,
+    train_networks,
+    write_grid,
 )
-from qmend.types import QmendError, nearest
-from qmend.workflows.configs import CommonConfig, EvaluateConfig
+from qmend.types import QmendError
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow
     from qmend.runs.configurations import Configuration
-    from qmend.runs.leaderboard import Leaderboard
-    from qmend.workflows.evaluate import Evaluation
+
+#: Columns: what a model was trained on, and what it is scored on: ``simulated`` or ``surrogate``.
+COLUMNS = {
+    "simulated": ("simulated", "simulated"),
+    "simulated, on surrogate": ("simulated", "surrogate"),
+    "surrogate only": ("surrogate only", "surrogate"),
+    "fine-tuned": ("fine-tuned", "surrogate"),
+}
 
 
-class Config(CommonConfig):
+class Config(GridConfig):
     """``conf/study/architectures.yaml``.
 
     Attributes:
-        seeds: every cell is trained with each.
-        train_circuits: of the training split, where a cell sets no number; null: all.
-        baselines: names, or ``all`` that can run.
-        cells: name -> overrides of ``qmend train``; values with commas between make a row each.
-        transferred: rows whose networks are averaged over seeds, and scored on other data.
-        other_data: name -> overrides of ``qmend evaluate`` that choose the data.
-        output: directory of the tables, one for each dataset.
+        families: each has data ``simulated_FAMILY`` and ``surrogate_FAMILY``, and a table.
+        repeated: models that are trained with all seeds; the others with the first.
+        baselines: names; each is fitted to the data that are scored.
     """
 
-    seeds: tuple[int, ...] = Field(min_length=1)
-    train_circuits: int | None = Field(ge=1)
-    baselines: Literal["all"] | tuple[str, ...]
-    cells: dict[str, tuple[str, ...]] = {}
-    transferred: tuple[str, ...]
-    other_data: dict[str, tuple[str, ...]] = {}
-    output: Path
+    families: tuple[str, ...] = Field(min_length=1)
+    repeated: tuple[str, ...]
+    baselines: tuple[str, ...]
 
     @model_validator(mode="after")
-    def _transferred_rows_exist(self) -> Self:
-        rows = self.rows()
-        for name in self.transferred:
-            if name not in rows:
-                raise QmendError(f"transferred: no row {name!r} in cells. {nearest(name, rows)}")
+    def _families_have_data(self) -> Self:
+        for family in self.families:
+            for kind in ("simulated", "surrogate"):
+                if f"{kind}_{family}" not in self.source:
+                    raise QmendError(
+                        f"families: {family} needs the data source.{kind}_{family}; add them, such "
+                        f"as '+source.{kind}_{family}=[\"dataset/family={family}\"]'."
+                    )
         return self
-
-    def rows(self) -> dict[str, list[str]]:
-        """Expand the cells: name of each row -> overrides of its trainings.
-
-        The values that vary follow the cell's name: ``loss=kl,l1`` gives ``NAME_kl``, ``NAME_l1``.
-
-        Raises:
-            QmendError: if two rows have the same name.
-        """
-        rows: dict[str, list[str]] = {}
-        for cell, overrides in self.cells.items():
-            expanded, swept = expand_sweep(overrides)
-            varying = [text.partition("=")[0] for text in swept]
-            for texts in expanded:
-                pairs = [text.partition("=")[::2] for text in texts]
-                name = "_".join([cell, *(value for key, value in pairs if key in varying)])
-                if name in rows:
-                    raise QmendError(f"cells: two rows are named {name!r}; rename one.")
-                rows[name] = texts
-        return rows
 
 
 def run(config: Config, observer: Observer) -> StudyResult:
-    """Train every cell with every seed, score the baselines, then the best on other data.
-
-    What the store already holds is not run again.
+    """Train each model three ways on each family, and score it.
 
     Raises:
-        QmendError: naming the cell whose config is wrong, before any work.
+        QmendError: naming the network whose config is wrong, before any work.
     """
-    trainings = {
-        name: compose_training(config, f"cells.{name}", config.train_circuits, texts)
-        for name, texts in config.rows().items()
+    networks: dict[str, Network] = {}
+    for family in config.families:
+        networks |= _networks(config, family)
+    names = f"baselines=[{','.join(config.baselines)}]"
+    tests = {
+        source: compose_test(config, source, source, [names])
+        for family in config.families
+        for source in (f"simulated_{family}", f"surrogate_{family}")
     }
-    baselines: EvaluateConfig | None = None
-    if config.baselines:
-        names = "all" if config.baselines == "all" else f"[{','.join(config.baselines)}]"
-        texts = ["checkpoint=[]", f"baselines={names}"]
-        baselines = compose_cell(config, "baselines", "evaluate", texts)
-    others: dict[str, EvaluateConfig] = {
-        name: compose_cell(
-            config, f"other_data.{name}", "evaluate", [*overrides, "checkpoint=[later]"]
-        )
-        for name, overrides in config.other_data.items()
-    }
-    check_directories([each.plain() for each in (config, *others.values())])
-
-    from qmend.datasets.table import load_dataset
-    from qmend.evaluation.scores import reference
-    from qmend.reporting.leaderboard import leaderboard_table, summary_verdicts
-    from qmend.runs.leaderboard import Leaderboard
-    from qmend.runs.scoring import dataset_tags
-    from qmend.workflows.generate import generate
-
+    check_directories([network.training.plain() for network in networks.values()])
     check_writable(config.output / "table.md")
-    generate(config, observer)
-    dataset = load_dataset(config.dataset_folder)
-    for count in {training.train_circuits for training in trainings.values()}:
-        dataset.shortened(count)
-    title = f"study architectures on {dataset.folder.name}"
-    with open_study(config, title, dataset_tags(dataset), observer) as study:
-        notes: list[str] = []
-        rows: list[Configuration] = []
-        transferred: list[Configuration] = []
-        for name, training in trainings.items():
-            row = study.train(name, seeded(training, config.seeds))
-            if row is not None:
-                rows.append(row)
-                if name in config.transferred:
-                    transferred.append(row)
-        for row in transferred:
-            if len(row.runs) > 1:
-                rows += _average(study, config, row)
-        if baselines is not None:
-            evaluation = study.evaluate("baselines", baselines)
-            rows += evaluation.leaderboard.configurations if evaluation else ()
-            notes += evaluation.notes if evaluation else ()
-        boards = {}
-        if rows:
-            boards[dataset.folder.name] = Leaderboard(tuple(rows), reference(dataset.parts("test")))
-        for name, other in others.items():
-            evaluation = _transfer(study, name, other, transferred)
-            if evaluation is not None:
-                boards[name] = _with_rows(evaluation, transferred)
-                notes += [f"{name}: {note}" for note in evaluation.notes]
-        for name, board in boards.items():
-            write_leaderboard(study, board, config.output, name)
-            notes += [f"{name}: {sentence}" for sentence in summary_verdicts(board)]
-    tables = tuple(leaderboard_table(board, title=name) for name, board in boards.items())
-    notes.append(f"Tables: {config.output}")
-    return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
+    notes: dict[str, None] = {}
+    tables = []
+    with open_study(config, "study architectures", {}, observer) as study:
+        rows = train_networks(study, networks, config)
+        scored_by = {source: _scored_by(source, networks) for source in tests}
+        scored = score_networks(study, tests, rows, notes, scored_by)
+        for family in config.families:
+            figures = _columns(config, family, scored)
+            caption = (
+                "Trained on simulated circuits (Aer's noise), on surrogate hardware, or on both in "
+                "turn; the last three columns are scored on surrogate hardware."
+            )
+            title = f"study architectures, {family}"
+            tables.append(grid_table(figures, title, "model", caption))
+            write_grid(tables[-1], figures, config.output / family)
+        study.run.files(config.output, "tables")
+    sentences = (*notes, f"Tables and figures: {config.output}")
+    return StudyResult(study.run.run_id, tuple(tables), sentences, study.failure)
 
 
-def _average(study: Study, config: Config, row: Configuration) -> list[Configuration]:
-    """Score the average of a row's networks on the study's data; empty where that failed."""
-    from qmend.runs.configurations import Configuration
-
-    name = f"{row.name} average of {len(row.runs)}"
-    texts = ("ensemble=true", f"checkpoint=[{','.join(row.run_ids)}]", "baselines=[]")
-    average: EvaluateConfig = compose_cell(config, name, "evaluate", texts)
-    evaluation = study.evaluate(name, average)
-    return [] if evaluation is None else [Configuration(name, (evaluation.leaderboard.runs[-1],))]
-
-
-def _transfer(
-    study: Study, name: str, other: EvaluateConfig, rows: Sequence[Configuration]
-) -> Evaluation | None:
-    """Score trained networks on other data, beside baselines that are fitted to these."""
-    ids = [run_id for row in rows for run_id in row.run_ids]
-    if not ids and not other.baselines:
-        return None
-    return study.evaluate(name, other.model_copy(update={"checkpoint": tuple(ids)}))
+def _networks(config: Config, family: str) -> dict[str, Network]:
+    """Compose the trainings of all models on a family."""
+    networks = {}
+    for model in config.models:
+        seeds = config.seeds if model in config.repeated else config.seeds[:1]
+        for way, kind in (("simulated", "simulated"), ("surrogate only", "surrogate")):
+            name = f"{family} {model}, {way}"
+            networks[name] = compose_network(
+                config, name, f"{kind}_{family}", config.scale.models[model], seeds
+            )
+        parent = f"{family} {model}, simulated"
+        name = f"{family} {model}, fine-tuned"
+        networks[name] = compose_fine_tuned(
+            config, name, f"surrogate_{family}", parent, networks[parent]
+        )
+    return networks
 
 
-def _with_rows(evaluation: Evaluation, rows: Sequence[Configuration]) -> Leaderboard:
-    """Group the scored networks of an evaluation by row, at the cost of their training."""
-    from qmend.runs.configurations import Configuration
-    from qmend.runs.leaderboard import Leaderboard
+def _scored_by(source: str, networks: Mapping[str, Network]) -> list[str]:
+    """List the networks of a family that its data score."""
+    kind, _, family = source.partition("_")
+    ways = {trained for trained, scored in COLUMNS.values() if scored == kind}
+    return [
+        name
+        for name in networks
+        if name.startswith(f"{family} ") and name.rpartition(", ")[2] in ways
+    ]
 
-    board = evaluation.leaderboard
-    by_id = {run.tags.get("checkpoint_run"): run for run in board.runs}
-    grouped = list(board.baselines)
-    for row in rows:
-        runs = [by_id[run_id] for run_id in row.run_ids if run_id in by_id]
-        cost: Mapping[str, float] = {"cost/seconds": row.seconds}
-        priced = tuple(replace(run, metrics={**run.metrics, **cost}) for run in runs)
-        if priced:
-            grouped.append(Configuration(row.name, priced))
-    return Leaderboard(tuple(grouped), board.reference)
+
+def _columns(
+    config: Config, family: str, scored: Mapping[str, Mapping[str, Configuration]]
+) -> Figures:
+    """Arrange the scored networks of a family by what they were trained and are scored on."""
+    columns: dict[str, dict[str, Configuration]] = {}
+    for column, (way, kind) in COLUMNS.items():
+        rows = scored.get(f"{kind}_{family}", {})
+        names = {model: f"{family} {model}, {way}" for model in config.models}
+        columns[column] = {model: rows[name] for model, name in names.items() if name in rows}
+        if way != "fine-tuned" and column != "simulated, on surrogate":  # fitted to what is scored
+            columns[column] |= {name: rows[name] for name in config.baselines if name in rows}
+    return figures_of(columns)

@@ -16,7 +16,14 @@ from pydantic import Field, model_validator
 from qmend.config.model import ConfigModel
 from qmend.processes import end_with, process_identity
 from qmend.runs.cells import Cell
-from qmend.studies.base import Study, compose_cell, compose_simulated, plain_figures, write_table
+from qmend.studies.base import (
+    Study,
+    compose_cell,
+    compose_simulated,
+    plain_figures,
+    seeded,
+    write_table,
+)
 from qmend.types import QmendError, nearest
 from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
 from qmend.workflows.observer import Observer
@@ -80,10 +87,13 @@ class Network:
 
     Attributes:
         parent: name of the network that it is fine-tuned from; None: it is trained from scratch.
+        seeds: that it is trained with; None: all of the study's. Those of a fine-tuned one are
+            its parent's.
     """
 
     training: TrainConfig
     parent: str | None = None
+    seeds: tuple[int, ...] | None = None
 
 
 def compose_network(
@@ -91,9 +101,9 @@ def compose_network(
     name: str,
     source: str,
     overrides: Sequence[str],
-    parent: str | None = None,
+    seeds: tuple[int, ...] | None = None,
 ) -> Network:
-    """Compose the training of a network.
+    """Compose the training of a network from scratch.
 
     Args:
         name: of the network, for messages.
@@ -104,9 +114,35 @@ def compose_network(
         QmendError: naming the network, and the key or value that is wrong.
     """
     texts = [*_data_overrides(config, source), *overrides]
-    if parent is not None:
-        texts.append("checkpoint=later")
-    return Network(compose_simulated(config, name, texts), parent)
+    return Network(compose_simulated(config, name, texts), seeds=seeds)
+
+
+def compose_fine_tuned(
+    config: GridConfig,
+    name: str,
+    source: str,
+    parent: str,
+    network: Network,
+    overrides: Sequence[str] = (),
+) -> Network:
+    """Compose a training that goes on from a network with its recipe, at a part of its rate.
+
+    Args:
+        name: of the fine-tuned network, for messages.
+        source: name of the data that it is trained on.
+        parent: name of the network that it starts from.
+        network: that network.
+        overrides: of ``qmend train``, such as ``train_circuits=10``; not of the recipe.
+
+    Raises:
+        QmendError: naming the network, and the key or value that is wrong.
+    """
+    texts = [*_data_overrides(config, source), "checkpoint=later", *overrides]
+    recipe = {
+        key: getattr(network.training, key) for key in ("model", "loss", "optimizer", "trainer")
+    }
+    own = compose_simulated(config, name, texts).model_copy(update=recipe)
+    return Network(own, parent)
 
 
 def compose_test(
@@ -159,7 +195,7 @@ def _trainings(
 ) -> list[TrainConfig]:
     """Return a training for each seed; for none whose parent failed."""
     if network.parent is None:
-        return [network.training.model_copy(update={"seed": seed}) for seed in seeds]
+        return seeded(network.training, network.seeds or seeds)
     parents = rows[network.parent].runs if network.parent in rows else ()
     return [
         network.training.model_copy(update={"seed": int(run.seed), "checkpoint": run.run_id})
