@@ -66,6 +66,11 @@ SMALLER = {
         ~searches '+searches.mlp=["model=blind_mlp","trainer.max_epochs=1","tune.trials=2"]'
         dataset.circuits=30 dataset.job_size=1 data.workers=1
         """,
+    r"qmend study all": """
+        ~studies '+studies.ablation=["models=[m]","ablations=[random_noise]"]' data.workers=1
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}'
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
+        """,
     r"qmend study ablation": """
         ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1

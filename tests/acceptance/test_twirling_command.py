@@ -31,7 +31,7 @@ def test_each_number_of_randomizations_is_a_column(here: Command, tmp_path: Path
         assert figures["path_inversion"][number]["l1rc_median"][0] < -0.4
         assert 0.4 < figures["none"][number]["l1_median"] < 0.9
     folder = tmp_path / "reports" / "twirling"
-    names = ["figures.json", "randomizations.png", "randomizations.svg", "table.md"]
+    names = ["figures.json", "page.md", "randomizations.png", "randomizations.svg", "table.md"]
     assert sorted(path.name for path in folder.iterdir()) == names
     header, _, none, _ = (folder / "table.md").read_text().splitlines()
     assert header == "| mitigator | R = 0 | R = 4 |"

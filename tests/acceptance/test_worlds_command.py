@@ -76,7 +76,7 @@ def test_each_cell_is_scored_in_the_same_worlds_and_on_hardware(
     assert unconditioned["K = 0"] == unconditioned["K = 3"]
     assert set(whole["K = 0"]) == {"all", "spread", "pooled", "harmed_pct"}
     folder = tmp_path / "reports" / "worlds"
-    names = ["figures.json", "table.md", "worlds.png", "worlds.svg"]
+    names = ["figures.json", "page.md", "table.md", "worlds.png", "worlds.svg"]
     assert sorted(path.name for path in folder.iterdir()) == names
     header, _, first, _ = (folder / "table.md").read_text().splitlines()
     assert header.startswith("| cell | worlds: median L1RC [95 %] | worlds: harmed % | K = 0: all ")

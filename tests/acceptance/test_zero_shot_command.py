@@ -29,7 +29,7 @@ def test_networks_trained_and_not_stand_beside_each_other(here: Command, tmp_pat
         assert [name for name in pair if "applied_pct" in pair[name]] == ["pretrained, guarded"]
         assert pair["pretrained"]["l1rc_median"][0] < -0.2
     folder = tmp_path / "reports" / "zero_shot"
-    names = ["figures.json", "table.md", "zero_shot.png", "zero_shot.svg"]
+    names = ["figures.json", "page.md", "table.md", "zero_shot.png", "zero_shot.svg"]
     assert sorted(path.name for path in folder.iterdir()) == names
     store = open_store(tmp_path / "mlruns")
     trained = {

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from qmend.config.paths import config_groups
+from qmend.config.paths import conf_dir, config_groups
 from qmend.types import nearest
 
 #: Commands that a message names as the owners of a key.
@@ -87,6 +88,20 @@ def _owners(key: str, folder: Path) -> list[str]:
         name: {*_root(folder / f"{name}.yaml"), *command_groups(name, folder)} for name in names
     }
     return [name for name in names if key in taken[name] - {"defaults", "hydra"}]
+
+
+def config_summary(name: str) -> str:
+    """Return what the first comment of a command's config says of it, as one paragraph.
+
+    Args:
+        name: such as ``study/ablation``.
+    """
+    lines = (conf_dir() / f"{name}.yaml").read_text().splitlines()
+    comment = takewhile(lambda line: line.startswith("#"), lines)
+    words = [line.lstrip("# ") for line in comment]
+    first, *others = [word for word in words if not word.startswith(("@package", "Example: "))]
+    what = first.partition(": ")[2]
+    return " ".join([f"{what[0].upper()}{what[1:]}.", *filter(None, others)])
 
 
 def _title(name: str, folder: Path) -> str:

@@ -93,13 +93,13 @@ def generate(
     setup = generation_setup(dataset, device)  # what can't be made is refused before any work
     splits = split_jobs(setup.times(), dataset.split, dataset.seed)
     if not replace and (folder / MANIFEST).exists():
-        return _reuse(dataset, folder, recipe, progress)  # needs no lock: nothing is written
+        return _reuse(folder, recipe)  # needs no lock: nothing is written
     check_usable(device)
     with exclusive(folder, wait):
         if replace:
             _clear_outdated(folder, sha)
         if (folder / MANIFEST).exists():
-            return _reuse(dataset, folder, recipe, progress)
+            return _reuse(folder, recipe)
         expected = _shard_paths(dataset, folder)
         if not replace:
             _refuse_other_shards(folder, sha)
@@ -114,9 +114,7 @@ def generate(
     return Generation(folder, manifest, made)
 
 
-def _reuse(
-    dataset: DatasetConfig, folder: Path, recipe: dict[str, object], progress: Progress
-) -> Generation:
+def _reuse(folder: Path, recipe: dict[str, object]) -> Generation:
     """Return a complete dataset, after a check that it is this one and undamaged."""
     manifest = read_manifest(folder)
     if manifest.recipe_sha != recipe_sha(recipe):
@@ -126,7 +124,6 @@ def _reuse(
             "overwrite it with data.replace=true."
         )
     check_files(folder, manifest)
-    progress(dataset.circuits, dataset.circuits)
     return Generation(folder, manifest, 0)
 
 

@@ -9,7 +9,7 @@ says of it. It imports heavy libraries inside functions: its config is checked w
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,20 +24,34 @@ def study_type(name: str) -> type[CommonConfig]:
     return config_type
 
 
-def compose_study(name: str, overrides: Sequence[str] = ()) -> CommonConfig:
+def compose_study(
+    name: str, overrides: Sequence[str] = (), sections: Mapping[str, Any] | None = None
+) -> CommonConfig:
     """Compose the config of a study.
+
+    Args:
+        sections: plain values of keys that take the place of the composed ones.
 
     Raises:
         QmendError: naming the key or value that is wrong.
     """
     from qmend.workflows.compose import compose_as
 
-    return compose_as(study_type(name), f"study/{name}", overrides)
+    return compose_as(study_type(name), f"study/{name}", overrides, sections)
 
 
 def run_study(name: str, config: CommonConfig, observer: Observer) -> StudyResult:
-    """Run a study."""
+    """Run a study, and write its page beside its tables and figures."""
+    from qmend.config.groups import config_summary
+    from qmend.files import write_text
+    from qmend.reporting.study_page import study_page
+
     result: StudyResult = _module(name).run(config, observer)
+    output = getattr(config, "output", None)
+    if output is not None:
+        summary = config_summary(f"study/{name}")
+        page = study_page(name, summary, result.tables, result.notes, result.run_id, output)
+        write_text(output / "page.md", page)
     return result
 
 

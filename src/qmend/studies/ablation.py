@@ -59,7 +59,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     check_writable(config.output / "table.md")
     notes: dict[str, None] = {}
     tables, figures = [], {}
-    with open_study(config, "study ablation", {}, observer) as study:
+    with open_study(config, "study ablation", {"scale": config.scale.name}, observer) as study:
         rows = train_networks(study, networks, config)
         for source in config.source:
             own = {

@@ -86,7 +86,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     check_writable(config.output / "table.md")
     notes: dict[str, None] = {}
     tables = []
-    with open_study(config, "study architectures", {}, observer) as study:
+    with open_study(config, "study architectures", {"scale": config.scale.name}, observer) as study:
         rows = train_networks(study, networks, config)
         scored_by = {source: _scored_by(source, networks) for source in tests}
         scored = score_networks(study, tests, rows, notes, scored_by)

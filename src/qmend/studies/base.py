@@ -30,6 +30,9 @@ if TYPE_CHECKING:  # torch, MLflow, matplotlib
 
 Result = TypeVar("Result")
 
+#: Ends the sentence of a study with failed cells.
+ADVICE = "The same command tries the failed ones again."
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -161,7 +164,7 @@ def open_study(
             if study.records:
                 with suppress(QmendError):  # the store's error must not hide the study's
                     log_cells(run, study.records)
-        study.failure = failure(study.records, "The same command tries the failed ones again.")
+        study.failure = failure(study.records, ADVICE)
         if study.failure is not None:
             raise study.failure
 

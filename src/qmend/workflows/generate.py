@@ -15,7 +15,8 @@ def generate(
     """Make the dataset of a config, or finish an interrupted one, or return a complete one.
 
     Args:
-        wait: for another process that makes it, in place of refusing.
+        wait: for another process that makes it, in place of refusing; in a cell of a multirun or
+            study, where data that are there are no news.
 
     Raises:
         QmendError: if its directory holds another dataset or a damaged one, or a label is wrong.
@@ -34,8 +35,9 @@ def generate(
             wait,
         )
     manifest, made = generation.manifest, generation.circuits_made
-    observer.message(
-        f"{config.dataset_folder}: {f'made {made:,} circuits' if made else 'reused'}; "
-        f"{manifest.rows:,} rows in {len(manifest.shards)} shards, hash {manifest.dataset_sha}"
-    )
+    if made or not wait:  # the cells of a study use the same data again and again
+        observer.message(
+            f"{config.dataset_folder}: {f'made {made:,} circuits' if made else 'reused'}; "
+            f"{manifest.rows:,} rows in {len(manifest.shards)} shards, hash {manifest.dataset_sha}"
+        )
     return generation

@@ -1,0 +1,186 @@
+"""Our figures beside the published ones, from the tracked studies of one scale."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from qmend.config.model import ConfigModel
+from qmend.files import check_writable
+from qmend.studies.base import StudyResult, open_study, write_table
+from qmend.studies.grid import ScaleConfig
+from qmend.types import QmendError
+from qmend.workflows.configs import CommonConfig
+from qmend.workflows.observer import Observer
+
+if TYPE_CHECKING:  # MLflow
+    from mlflow.entities import Run as MlflowRun
+
+    from qmend.reporting.table import Table
+    from qmend.tracking.store import Store
+
+#: Difference of two medians, or of two shares in per cent, that is no disagreement.
+_CLOSE, _CLOSE_PCT = 0.05, 5.0
+
+
+class PublishedRow(ConfigModel):
+    """A published number, and where ours is.
+
+    Attributes:
+        study: of ours.
+        figures: directory of the study's tables that holds the file.
+        figure: column, row and name of the figure.
+        reason: why the two may differ.
+    """
+
+    what: str
+    published: float
+    study: str
+    figures: str
+    figure: tuple[str, str, str]
+    reason: str
+
+
+class Config(CommonConfig):
+    """``conf/study/paper_tables.yaml``.
+
+    Attributes:
+        rows: of the first table.
+        networks: of study ``architectures``; the best of them stands beside the simple methods.
+        simple: rows of that study.
+        output: directory of the tables.
+    """
+
+    scale: ScaleConfig
+    rows: tuple[PublishedRow, ...] = Field(min_length=1)
+    networks: tuple[str, ...] = Field(min_length=1)
+    simple: tuple[str, ...]
+    output: Path
+
+
+def run(config: Config, observer: Observer) -> StudyResult:
+    """Tabulate our figures beside the published ones.
+
+    Raises:
+        QmendError: if no study of the scale has finished.
+    """
+    from qmend.tracking.store import open_store
+
+    check_writable(config.output / "table.md")
+    store = open_store(config.tracking.root)
+    names = {row.study for row in config.rows} | {"architectures"}
+    studies = {name: _newest(store, name, config.scale.name) for name in sorted(names)}
+    missing = [name for name, study in studies.items() if study is None]
+    if len(missing) == len(studies):
+        raise QmendError(
+            f"No study of scale={config.scale.name} has finished in {store.root}; start with "
+            f"`qmend study all scale={config.scale.name}`."
+        )
+
+    @cache
+    def figures(study: str, folder: str) -> dict[str, Any]:
+        run = studies[study]
+        if run is None:
+            return {}
+        path = store.artifact(run, f"tables/{folder}/figures.json")
+        loaded: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return loaded
+
+    with open_study(config, "study paper_tables", {"scale": config.scale.name}, observer) as study:
+        rows = [(row, _find(figures(row.study, row.figures), row.figure)) for row in config.rows]
+        ids = {name: "" if run is None else run.info.run_id[:8] for name, run in studies.items()}
+        tables = (published_table(rows, ids), _shares_table(config, figures))
+        record = {row.what: {"published": row.published, "ours": ours} for row, ours in rows}
+        write_table(tables[0], record, config.output)
+        study.run.files(config.output, "tables")
+    notes = [f"Study {name} has not finished at this scale." for name in missing]
+    notes.append(f"Tables: {config.output}")
+    return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
+
+
+def _newest(store: Store, name: str, scale: str) -> MlflowRun | None:
+    """Find the newest finished run of a study at a scale."""
+    query = f"tags.kind = 'study' and tags.scale = '{scale}' and attributes.status = 'FINISHED'"
+    named = [run for run in store.runs(query) if run.info.run_name == f"study {name}"]
+    return named[0] if named else None
+
+
+def _find(figures: dict[str, Any], path: tuple[str, str, str]) -> list[float] | None:
+    """Find a figure, [value, lo, hi]; None if it is not there."""
+    column, row, name = path
+    found: list[float] | None = figures.get(column, {}).get(row, {}).get(name)
+    return found
+
+
+def published_table(
+    rows: list[tuple[PublishedRow, list[float] | None]], ids: dict[str, str]
+) -> Table:
+    """Tabulate published numbers, ours with intervals, and whether they agree."""
+    from qmend.reporting.table import Column, Row, Table
+
+    lines = []
+    for row, ours in rows:
+        text, verdict = "", ""
+        if ours is not None:
+            digits = 1 if row.figure[2].endswith("_pct") else 3
+            value, lo, hi = (f"{number:.{digits}f}" for number in ours)
+            text, verdict = f"{value} [{lo}, {hi}]", _verdict(row, ours)
+        reason = "" if verdict in ("", "agrees") else row.reason
+        study = f"{row.study} {ids[row.study]}".strip()
+        lines.append(Row.of([row.what, f"{row.published:g}", text, verdict, study, reason]))
+    columns = (
+        Column.text("what"),
+        Column.number("published"),
+        Column.number("ours [95 %]"),
+        Column.text("verdict"),
+        Column.text("study, run"),
+        Column.text("likely reason", long="fold"),
+    )
+    caption = (
+        "Median L1RC where no other figure is named. Published values of real devices stand beside "
+        "surrogate hardware, which is none."
+    )
+    return Table(columns, (tuple(lines),), "study paper_tables", caption)
+
+
+def _verdict(row: PublishedRow, ours: list[float]) -> str:
+    """Tell whether ours agrees with the published value, within the interval or closely."""
+    value, lo, hi = ours
+    share = row.figure[2].endswith("_pct")
+    if lo <= row.published <= hi or abs(value - row.published) <= (_CLOSE_PCT if share else _CLOSE):
+        return "agrees"
+    better = value > row.published if row.figure[2] == "improved_pct" else value < row.published
+    return "ours is better" if better else "published is better"
+
+
+def _shares_table(config: Config, figures: Any) -> Table:
+    """Tabulate the share of the best network's gain that simple methods have, by noise world."""
+    from qmend.reporting.table import Column, Row, Table
+
+    lines = []
+    for family in ("pauli", "random"):
+        columns = figures("architectures", family)
+        for column in ("simulated", "surrogate only"):
+            rows = columns.get(column, {})
+            medians = {
+                name: rows[name]["l1rc_median"][0]
+                for name in (*config.networks, *config.simple)
+                if name in rows
+            }
+            networks = [name for name in config.networks if name in medians]
+            if not networks:
+                continue
+            best = min(networks, key=lambda name: medians[name])
+            texts = [f"{family}, {column.removesuffix(' only')}", best, f"{medians[best]:.3f}"]
+            for name in config.simple:
+                share = 100 * medians[name] / medians[best] if name in medians else float("nan")
+                texts.append(f"{medians[name]:.3f}, {share:.0f} %" if name in medians else "")
+            lines.append(Row.of(texts))
+    heads = (Column.text("noise world"), Column.text("best network"), Column.number("median L1RC"))
+    simple = tuple(Column.number(name) for name in config.simple)
+    caption = "Median L1RC, and its share of the best network's."
+    return Table((*heads, *simple), (tuple(lines),), "What simple methods already give", caption)
