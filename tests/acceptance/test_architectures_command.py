@@ -76,6 +76,7 @@ def test_searches_are_one_table_with_their_configs(here: Command, tmp_path: Path
     assert (tmp_path / "reports/search/table.md").read_text().splitlines()[2].startswith("| tiny |")
     best = tmp_path / "reports/search/tiny/experiment/best.yaml"
     assert "override /model: blind_mlp" in best.read_text()
+    assert "dataset=tiny device=algiers" in best.read_text()
     store = open_store(tmp_path / "mlruns")
     trials = {run.info.run_id for run in store.runs("tags.kind = 'trial'")}
     assert len(trials) == 2

@@ -191,8 +191,11 @@ def compose_cell(study: CommonConfig, key: str, command: str, overrides: Sequenc
     sections = {name: value for name, value in study.plain().items() if name in taken}
     kind = COMMAND_CONFIGS[command]
     resume = ["resume=true"] if "resume" in kind.model_fields else []
+    texts = [*resume, *overrides]
+    choices = {name: study.choices[name] for name in sections if name in study.choices}
     try:
-        return compose_as(kind, command, [*resume, *overrides], sections)
+        cell = compose_as(kind, command, texts, sections)
+        return cell.composed(texts, {**cell.choices, **choices})
     except QmendError as error:
         raise QmendError(f"{key}: {error}") from None
 
