@@ -19,13 +19,16 @@ from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
 from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # torch, MLflow, matplotlib
+    from qmend.datasets.table import Dataset
     from qmend.metrics import Interval
     from qmend.reporting.table import Table
     from qmend.runs.configurations import Configuration
     from qmend.runs.leaderboard import Leaderboard
     from qmend.runs.reading import ScoredRun
+    from qmend.runs.scoring import Context
     from qmend.tracking.run import Run
     from qmend.tracking.store import Store
+    from qmend.training.config import TrainingConfig
     from qmend.workflows.evaluate import Evaluation
 
 Result = TypeVar("Result")
@@ -127,6 +130,55 @@ class Study:
             )
 
         return self.row(name, list(by_seed), work)
+
+    def train_on(
+        self, data: Dataset, training: TrainingConfig, config: Mapping[str, Any], cell: Cell
+    ) -> tuple[ScoredRun, Outcome]:
+        """Train on data that ``qmend train`` can't make, and score on their test split.
+
+        A training that was stopped is resumed; a finished run of the same config and data is
+        taken over.
+
+        Args:
+            config: logged by the run, and its hash.
+        """
+        from qmend.runs.training import run_training, unfinished
+
+        def work(context: Context) -> ScoredRun:
+            state = unfinished(self.store, config, data.manifest.dataset_sha)
+            with self.observer.training(cell.name, training.trainer.max_epochs) as watching:
+                return run_training(
+                    context, cell.name, training, config, state=state, observer=watching
+                )
+
+        return self.score_on(data, config, cell, work, kind="train")
+
+    def score_on(
+        self,
+        data: Dataset,
+        config: Mapping[str, Any],
+        cell: Cell,
+        work: Callable[[Context], ScoredRun],
+        **tags: str,
+    ) -> tuple[ScoredRun, Outcome]:
+        """Score a mitigator on data in memory, unless a finished run of the config has.
+
+        Args:
+            work: makes the run, with the config.
+            tags: of such a run, its ``kind`` among them.
+        """
+        from qmend.runs.reading import read_scored
+        from qmend.runs.scoring import Context
+        from qmend.runs.sweeps import take_over
+        from qmend.tracking.run import config_sha
+
+        sha = data.manifest.dataset_sha
+        earlier = take_over(self.store, [config_sha(config)], sha, cell.parent, **tags)
+        scored = None if earlier is None else read_scored(self.store, earlier)
+        if scored is not None:
+            return scored, Outcome("reused", scored.run_id)
+        scored = work(Context(self.store, data, parent=cell.parent))
+        return scored, Outcome("finished", scored.run_id)
 
     def evaluate(self, name: str, config: EvaluateConfig) -> Evaluation | None:
         """Score networks and baselines, as ``qmend evaluate`` does; None if it failed."""

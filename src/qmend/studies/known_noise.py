@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # torch, MLflow
     from qmend.datasets.table import Dataset
     from qmend.runs.configurations import Configuration
     from qmend.runs.reading import ScoredRun
+    from qmend.runs.scoring import Context
     from qmend.training.data import TrainingData
 
 
@@ -114,22 +115,16 @@ def train_knowing(
 
     The noise is computed only if there is something to train.
     """
-    from qmend.runs.reading import read_scored
-    from qmend.runs.sweeps import take_over
-    from qmend.tracking.run import config_sha
-
-    sha = dataset.manifest.dataset_sha
     encode = cache(lambda: _encode(config.model, dataset, study.observer))
 
     def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
         own = config.model_copy(update={"seed": seed})
         plain = {**own.plain(), "known_noise": True}
-        earlier = take_over(study.store, [config_sha(plain)], sha, cell.parent, kind="reference")
-        scored = None if earlier is None else read_scored(study.store, earlier)
-        if scored is not None:
-            return scored, Outcome("reused", scored.run_id)
-        scored = _train_encoded(study, dataset, encode(), own, plain, cell.name)
-        return scored, Outcome("finished", scored.run_id)
+
+        def train(context: Context) -> ScoredRun:
+            return _train_encoded(study, context, encode(), own, plain, cell.name)
+
+        return study.score_on(dataset, plain, cell, train, kind="reference")
 
     return study.row(f"{name} that knows the noise", seeds, work)
 
@@ -148,7 +143,7 @@ def _encode(model: ModelConfig, dataset: Dataset, observer: Observer) -> Trainin
 
 def _train_encoded(
     study: Study,
-    dataset: Dataset,
+    context: Context,
     encoded: TrainingData,
     config: TrainConfig,
     plain: dict[str, object],
@@ -156,7 +151,7 @@ def _train_encoded(
 ) -> ScoredRun:
     """Train and score, as one run of kind ``reference``: no practical method."""
     from qmend.mitigation.learned import LearnedMitigator
-    from qmend.runs.scoring import Context, open_run, score_run
+    from qmend.runs.scoring import open_run, score_run
     from qmend.runs.training import training_tags
     from qmend.studies.exact_noise import KnownNoiseEncoding
     from qmend.training.logger import OwnedRunLogger
@@ -164,7 +159,6 @@ def _train_encoded(
 
     encoding = KnownNoiseEncoding.name
     tags = {"kind": "reference", **training_tags(config), "encoding": encoding}
-    context = Context(study.store, dataset, parent=study.run.run_id)
     with (
         open_run(context, name, tags, plain) as run,
         study.observer.training(name, config.trainer.max_epochs) as watching,
