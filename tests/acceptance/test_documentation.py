@@ -76,6 +76,11 @@ SMALLER = {
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
         ablations=[random_noise]
         """,
+    r"qmend study labels": """
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
+        baselines=[none] data.workers=1
+        """,
     r"qmend study zero_shot": """
         families=[pauli] devices=[hanoi] baselines=[none] data.workers=1
         'recipe=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'

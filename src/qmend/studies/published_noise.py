@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -22,14 +21,11 @@ from qmend.datasets.config import DatasetConfig
 from qmend.reporting.table import Column, Row, Table
 from qmend.runs.cells import Cell, Outcome
 from qmend.studies.base import Study, StudyResult, open_study
+from qmend.studies.labels import mislabelled, permuted_pct
 from qmend.training.config import FitConfig
-from qmend.types import FloatArray, QmendError
+from qmend.types import QmendError
 from qmend.workflows.configs import CommonConfig
 from qmend.workflows.observer import Observer
-
-if TYPE_CHECKING:  # torch, MLflow
-    from qmend.datasets.table import Dataset
-    from qmend.runs.reading import ScoredRun
 
 
 class Statistics(ConfigModel):
@@ -133,13 +129,9 @@ def examine_hypothesis(
     """Fit a hypothesis, make its dataset, train the network on it, compute the statistics."""
     from qmend.datasets.table import load_dataset
     from qmend.generation.generate import generate
-    from qmend.studies.strength_fit import (
-        deviation,
-        fit_value,
-        mislabelled,
-        statistics,
-        with_value,
-    )
+    from qmend.mitigation.learned import LearnedMitigator
+    from qmend.studies.strength_fit import deviation, fit_value, statistics, with_value
+    from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
 
     family = {**config.simulated.family.model_dump(), "gadgets": hypothesis.gadgets}
     plain = {**config.simulated.model_dump(), "family": family}
@@ -165,14 +157,15 @@ def examine_hypothesis(
         data = mislabelled(data)
     recipe = {**config.plain(), "hypothesis": {"name": name, **hypothesis.plain()}}
     recipe["dataset"] = dataset.model_dump(mode="json") | {"family": family}
-    mitigated, outcome = _blind_network(
-        study, cell, config, data, f"published_noise {name}", recipe
-    )
+    scored, outcome = study.train_on(data, config.training(config.seed), recipe, cell)
     test = data.part("test")
+    mitigated = scored.mitigated
+    if mitigated is None:  # of an earlier command's run
+        model, _ = load_checkpoint(checkpoint_folder(study.store, scored.run_id))
+        mitigated = LearnedMitigator(model).mitigate(test.circuits)
     noisy = test.circuits.noisy
     before = statistics(test.ideal, noisy, noisy)
     logarithm = np.log(np.where(test.ideal > 0, test.ideal, 1.0))
-    in_place = np.arange(test.circuits.measured.shape[1])
     finding = Finding(
         name=name,
         value=value,
@@ -180,38 +173,9 @@ def examine_hypothesis(
         blind=statistics(test.ideal, noisy, mitigated),
         deviation=deviation(before, config.unmitigated),
         entropy=float(-(test.ideal * logarithm).sum(axis=1).mean()),
-        permuted_pct=float(100.0 * (test.circuits.measured != in_place).any(axis=1).mean()),
+        permuted_pct=permuted_pct(test),
     )
     return finding, outcome
-
-
-def _blind_network(
-    study: Study, cell: Cell, config: Config, data: Dataset, name: str, recipe: dict[str, object]
-) -> tuple[FloatArray, Outcome]:
-    """Train the network, unless a finished run has; mitigate the test split.
-
-    It is no run of ``qmend train``: that has no way to leave labels in another bit order.
-    """
-    from qmend.mitigation.learned import LearnedMitigator
-    from qmend.runs.scoring import Context
-    from qmend.runs.sweeps import take_over
-    from qmend.runs.training import run_training
-    from qmend.tracking.run import config_sha
-    from qmend.training.checkpoint import checkpoint_folder, load_checkpoint
-
-    sha = data.manifest.dataset_sha
-    earlier = take_over(study.store, [config_sha(recipe)], sha, cell.parent, kind="train")
-    if earlier is not None:
-        run_id = str(earlier.info.run_id)
-        model, _ = load_checkpoint(checkpoint_folder(study.store, run_id))
-        mitigated = LearnedMitigator(model).mitigate(data.part("test").circuits)
-        return mitigated, Outcome("reused", run_id)
-    training = config.training(config.seed)
-    with study.observer.training(name, training.trainer.max_epochs) as watching:
-        context = Context(study.store, data, parent=cell.parent)
-        scored: ScoredRun = run_training(context, name, training, recipe, observer=watching)
-    assert scored.mitigated is not None
-    return scored.mitigated, Outcome("finished", scored.run_id)
 
 
 def findings_table(config: Config, findings: list[Finding]) -> Table:

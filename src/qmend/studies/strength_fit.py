@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -11,7 +10,6 @@ from scipy.optimize import minimize_scalar
 from qmend import metrics
 from qmend.circuits.statevector import to_bit_order
 from qmend.datasets.config import DatasetConfig
-from qmend.datasets.table import Dataset
 from qmend.devices.device import DeviceConfig, resolve
 from qmend.generation.job import DrawnJob, draw_job
 from qmend.generation.setup import GenerationSetup, generation_setup
@@ -89,10 +87,3 @@ def with_value(dataset: DatasetConfig, scale: str, value: float) -> DatasetConfi
     """Set a value of the dataset's noise."""
     noise = dataset.noise.model_copy(update={scale: value})
     return dataset.model_copy(update={"noise": noise})
-
-
-def mislabelled(data: Dataset) -> Dataset:
-    """Leave the labels in the source's bit order while the counts are in chain order."""
-    rows = data.rows
-    ideal = to_bit_order(rows.ideal, rows.circuits.measured)
-    return replace(data, groups=(replace(rows, ideal=ideal),))
