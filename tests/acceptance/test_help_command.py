@@ -26,6 +26,15 @@ def test_the_overview_names_every_command(here: Command, arguments: list[str]) -
         assert [line for line in lines if line.strip().startswith(f"{command.words} ")]
 
 
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["train", "--cfg", "job"]])
+def test_a_reader_that_has_seen_enough_is_no_error(words: list[str], tmp_path: Path) -> None:
+    pipe, place = subprocess.PIPE, {"cwd": tmp_path, "env": environment()}
+    with subprocess.Popen([COMMAND, *words], stdout=pipe, stderr=pipe, **place) as process:
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (0, b"")
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: c.words)
 def test_every_command_has_help_with_an_example(here: Command, command: Described) -> None:
     out = here(*command.words.split(), "--help").succeeded().out

@@ -34,11 +34,16 @@ def run(arguments: list[str]) -> int:
     debug = bool(os.environ.get("QMEND_DEBUG"))
     try:
         _dispatch(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         if "qmend.tracking.store" in sys.modules:
             importlib.import_module("qmend.tracking.store").end_own_runs("interrupted")
         print("qmend: interrupted; run the same command again to resume.", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        # The reader of the output, such as `head`, has seen enough; nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except Exception as error:
         if debug:
             raise
