@@ -81,6 +81,12 @@ SMALLER = {
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
         baselines=[none] data.workers=1
         """,
+    r"qmend study cross_family": """
+        ~scale.models '+scale.models={m: ["model=walsh_operator","trainer=tiny"]}' models=[m]
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
+        families=[pauli,vqe] expert_model=m train_circuits=20 one=[] expert=[]
+        workers=1 data.workers=1
+        """,
     r"qmend study zero_shot": """
         families=[pauli] devices=[hanoi] baselines=[none] data.workers=1
         'recipe=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
