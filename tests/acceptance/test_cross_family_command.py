@@ -45,15 +45,15 @@ def test_each_family_and_the_mixture_are_trained_on_and_tested(
 
     pairs = json.loads((folder / "experts" / "figures.json").read_text())
     assert {setting: list(each) for setting, each in pairs.items()} == {
-        "trained on": ["pauli", "vqe", "all"],
+        "known": ["pauli", "vqe", "all"],
         "left out": ["pauli", "vqe", "all"],
     }
     assert [pairs["left out"][f]["expert_of"] for f in ("pauli", "vqe")] == ["vqe", "pauli"]
-    for each in pairs["trained on"].values():
+    for each in pairs["known"].values():
         value, lo, hi = each["difference"]
         assert lo <= value <= hi
         assert value == pytest.approx(each["experts"] - each["one"], abs=2e-4)
-    assert "Families trained on: an expert per family behind an oracle" in out
+    assert "Families known: an expert per family behind an oracle" in out
     assert ("No learned gate is built" in out) != ("small learned gate" in out)
 
     store = open_store(tmp_path / "mlruns")

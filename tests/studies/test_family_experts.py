@@ -101,9 +101,9 @@ def test_an_expert_takes_its_own_family_or_the_nearest_of_a_left_out_one() -> No
     }
     pairs = compare_experts(scored, {"pauli": "vqe", "vqe": "pauli"})
     assert [(p.setting, p.family, p.routed, p.comparison.word) for p in pairs] == [
-        ("trained on", "pauli", "pauli", "better"),
-        ("trained on", "vqe", "vqe", "worse"),
-        ("trained on", "all", "each", "even"),
+        ("known", "pauli", "pauli", "better"),
+        ("known", "vqe", "vqe", "worse"),
+        ("known", "all", "each", "even"),
         ("left out", "pauli", "vqe", "worse"),
         ("left out", "vqe", "pauli", "better"),
         ("left out", "all", "each", "even"),
@@ -117,8 +117,8 @@ def test_an_expert_takes_its_own_family_or_the_nearest_of_a_left_out_one() -> No
     del scored["vqe"][one_name()]
     alone = compare_experts(scored, {"pauli": "vqe"})
     assert [(p.setting, p.family) for p in alone] == [
-        ("trained on", "pauli"),
-        ("trained on", "all"),
+        ("known", "pauli"),
+        ("known", "all"),
         ("left out", "pauli"),
         ("left out", "all"),
     ]

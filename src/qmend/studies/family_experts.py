@@ -18,9 +18,9 @@ if TYPE_CHECKING:  # torch, MLflow
 
 #: The mixture of all families, among the names of families.
 MIXED = "mixed"
-#: Whether the networks were trained on the tested family -> contestants: experts, one network.
+#: Whether the tested family was trained on -> contestants: experts, one network.
 SETTINGS = {
-    "trained on": ("an expert per family behind an oracle", "one network on all families"),
+    "known": ("an expert per family behind an oracle", "one network on all families"),
     "left out": ("the expert of the nearest family", "one network on all other families"),
 }
 
@@ -65,7 +65,7 @@ def compare_experts(
     """
     pairs = []
     for setting in SETTINGS:
-        known = setting == "trained on"
+        known = setting == "known"
         together = []
         for family, rows in scored.items():
             routed = family if known else routes.get(family, "")
@@ -112,8 +112,8 @@ def experts_table(pairs: Sequence[Pair], caption: str) -> Table:
     from qmend.reporting.table import Cell, Column, Row, Table
 
     columns = (
+        Column.text("family is"),
         Column.text("tested family"),
-        Column.text("tested on"),
         Column.number("one network"),
         Column.number("experts"),
         Column.text("expert of"),
@@ -166,7 +166,7 @@ def verdicts(pairs: Sequence[Pair]) -> list[str]:
         counts = ", ".join(f"{word} on {words.count(word)}" for word in ("better", "worse", "even"))
         text = f"Families {pair.setting}: {verdict(*SETTINGS[pair.setting], pair.comparison)}"
         sentences.append(f"{text} By family it is {counts}.")
-        if pair.setting == "trained on":
+        if pair.setting == "known":
             beats = pair.comparison.beats
             sentences.append(
                 "A small learned gate in place of the oracle is the next step."
