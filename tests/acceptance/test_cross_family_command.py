@@ -33,7 +33,7 @@ def test_each_family_and_the_mixture_are_trained_on_and_tested(
 ) -> None:
     out = here(*STUDY).succeeded().out
     folder = tmp_path / "reports" / "cross_family"
-    names = ["experts", "figures.json", "heat_map.png", "heat_map.svg", "table.md"]
+    names = ["experts", "figures.json", "heat_map.png", "heat_map.svg", "page.md", "table.md"]
     assert sorted(path.name for path in folder.iterdir()) == names
     figures = json.loads((folder / "figures.json").read_text())
     assert list(figures) == ["pauli", "vqe"]
