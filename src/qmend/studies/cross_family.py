@@ -107,7 +107,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     check_directories([network.training.plain() for network in networks.values()])
     check_writable(config.output / "table.md")
     notes: dict[str, None] = {}
-    with open_study(config, "study cross_family", {}, observer) as study:
+    with open_study(config, "study cross_family", {"scale": config.scale.name}, observer) as study:
         rows = train_networks(study, networks, config)
         routes = _route(study, validations, rows, notes)
         scored_by = {

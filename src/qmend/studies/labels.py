@@ -93,7 +93,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     from qmend.workflows.generate import generate
 
     tables, figures, notes = [], {}, []
-    with open_study(config, "study labels", {}, observer) as study:
+    with open_study(config, "study labels", {"scale": config.scale.name}, observer) as study:
         trained = train_networks(study, networks, config)
         for source, test in tests.items():
             generate(test, observer, wait=True)
