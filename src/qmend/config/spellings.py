@@ -39,6 +39,7 @@ RENAMED_OPTIONS: dict[str, dict[str, str]] = {
 #: one whose ``name`` is ``aer``.
 ADDED: dict[tuple[str, str], Any] = {
     ("", "train_circuits"): None,
+    ("", "val_circuits"): None,
     ("", "force"): False,
     ("", "ablation"): "standard",
     ("fine_tune", "replay"): 3,

@@ -139,28 +139,32 @@ class Dataset:
             skipped={**self.skipped, reason: left_out} if left_out else self.skipped,
         )
 
-    def shortened(self, train_circuits: int | None) -> Dataset:
-        """The dataset with the first so many circuits of its training split; None: all.
+    def shortened(self, train_circuits: int | None, val_circuits: int | None = None) -> Dataset:
+        """The dataset with the first so many circuits of two splits; None: all.
 
         The first jobs come first, whatever they measure.
 
         Raises:
-            QmendError: if it has fewer.
+            QmendError: if a split has fewer.
         """
-        if train_circuits is None:
+        counts = {"train": train_circuits, "val": val_circuits}
+        if not any(counts.values()):
             return self
-        train = self.split == "train"
-        if train_circuits > train.sum():
-            raise QmendError(
-                f"train_circuits={train_circuits:,} is more than the {train.sum():,} training "
-                f"circuits of {self.folder}; choose fewer."
-            )
         order = np.argsort(np.concatenate([group.job for group in self.groups]), kind="stable")
         kept = np.ones(len(self), dtype=bool)
-        kept[order[train[order]][train_circuits:]] = False
+        for split, count in counts.items():
+            own = order[self.split[order] == split]
+            if count is None:
+                continue
+            if count > len(own):
+                raise QmendError(
+                    f"{split}_circuits={count:,} is more than the {len(own):,} circuits in the "
+                    f"{split} split of {self.folder}; choose fewer."
+                )
+            kept[own[count:]] = False
         ends = np.cumsum([len(group) for group in self.groups])
         chosen = [np.flatnonzero(part) for part in np.split(kept, ends[:-1])]
-        return self.select(chosen, "left out of the training split")
+        return self.select(chosen, "left out of its split")
 
     def parts(self, split: Split | Literal["all"]) -> tuple[LabelledCircuits, ...]:
         """Return the circuits of one split, or of all together, by group.

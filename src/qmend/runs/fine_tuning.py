@@ -53,6 +53,7 @@ def load_measurements(
     parent: Checkpoint,
     *,
     train_circuits: int | None,
+    val_circuits: int | None = None,
     replay: int,
     seed: int,
     force: bool,
@@ -61,7 +62,7 @@ def load_measurements(
 
     Args:
         parent: the network.
-        train_circuits: see :meth:`qmend.datasets.table.Dataset.shortened`.
+        train_circuits, val_circuits: see :meth:`qmend.datasets.table.Dataset.shortened`.
         replay: simulated circuits for each measured one of the training split; 0: none.
         seed: of the training.
         force: whether few source circuits will do.
@@ -74,7 +75,7 @@ def load_measurements(
     network = LoadedNetwork(*parent, parent.model.config.name)
     dataset, notes = readable_rows(folder, [network], None)
     check_unseen_measurements(parent.provenance, dataset.manifest)
-    dataset = dataset.shortened(train_circuits)
+    dataset = dataset.shortened(train_circuits, val_circuits)
     rows = {split: sum(map(len, dataset.parts(split))) for split in _SPLITS}
     circuits = _train_circuits(dataset)
     if circuits < LEAST_CIRCUITS and not force:

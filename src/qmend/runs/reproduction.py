@@ -121,7 +121,7 @@ def reproduce(store: Store, run: MlflowRun, roots: Sequence[Path], watch: Watch)
         measured = _measurements(store, dataset, config, parent)
         dataset = measured.dataset
     else:
-        dataset = dataset.shortened(config.get("train_circuits"))
+        dataset = dataset.shortened(config.get("train_circuits"), config.get("val_circuits"))
     context = Context(store, dataset, split, tags={"reproduces": run.info.run_id})  # type: ignore[arg-type]
     _check_circuits(store, run, context)
     if kind in BASELINES:
@@ -212,6 +212,7 @@ def _measurements(
         dataset.folder,
         parent,
         train_circuits=config["train_circuits"],
+        val_circuits=config.get("val_circuits"),
         replay=config["fine_tune"]["replay"],
         seed=config["seed"],
         force=True,  # as it was trained

@@ -162,6 +162,7 @@ class EvaluateConfig(CommonConfig):
         ensemble: score the average of the models too.
         n_qubits: of the rows of an imported dataset; null: any, among those that all models take.
         ablation: which part of a model's input comes from other circuits; baselines keep theirs.
+        train_circuits: fit baselines to the first so many of the training split; null: all.
         resume: take over what a finished run has scored, by its config's and its data's hash.
     """
 
@@ -171,6 +172,7 @@ class EvaluateConfig(CommonConfig):
     ensemble: bool
     n_qubits: int | None = Field(ge=1)
     ablation: Ablation
+    train_circuits: int | None = Field(ge=1)
     resume: bool
 
     @field_validator("baselines", mode="before")
@@ -279,6 +281,7 @@ class TrainConfig(CommonConfig, TrainingConfig):
 
     Attributes:
         train_circuits: train on the first so many circuits of the training split; null: all.
+        val_circuits: choose the epoch by the first so many of the validation split; null: all.
         checkpoint: id of a training run, or a folder, to fine-tune; null: from scratch.
         force: fine-tune on few measured circuits too.
         resume: skip a training that a finished run has, by its config's and its data's hash.
@@ -286,6 +289,7 @@ class TrainConfig(CommonConfig, TrainingConfig):
 
     seed: int = Field(ge=0)
     train_circuits: int | None = Field(ge=1)
+    val_circuits: int | None = Field(ge=1)
     checkpoint: str | None
     fine_tune: FineTuneConfig
     force: bool

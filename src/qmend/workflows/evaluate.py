@@ -83,6 +83,7 @@ def evaluate(
             check_unseen(network.model, network.provenance, recipe, config.scored_split)
         generate(config, observer, wait=cell is not None)
         dataset, notes = load_dataset(config.dataset_folder), []
+    dataset = dataset.shortened(config.train_circuits)
     mitigators = _baselines(config, dataset, notes)
     if not networks and not mitigators:
         raise QmendError(" ".join(["There is nothing to score.", *notes]))
@@ -127,6 +128,7 @@ def _score(
 
     def alone(**changes: Any) -> dict[str, Any]:
         nothing = {"checkpoint": (), "baselines": (), "ensemble": False, "ablation": "standard"}
+        nothing |= {"train_circuits": None}
         return config.model_copy(update=nothing | changes).plain()
 
     ablation = config.ablation
@@ -136,7 +138,8 @@ def _score(
     filling = config.checkpoint[:1] if imported else ()
     for baseline in baselines:
         observer.stage(f"scoring {baseline.name}")
-        plain = alone(baselines=(baseline.name,), checkpoint=filling)
+        fitted = config.train_circuits if baseline.parameters else None
+        plain = alone(baselines=(baseline.name,), checkpoint=filling, train_circuits=fitted)
         tags = {"kind": "baseline", "architecture": baseline.name}
         earlier = _earlier(config, context, plain, baseline.name, **tags)
         yield earlier or run_baseline(context, baseline, plain)

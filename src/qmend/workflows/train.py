@@ -88,6 +88,7 @@ def train(
             config.dataset_folder,
             parent,
             train_circuits=config.train_circuits,
+            val_circuits=config.val_circuits,
             replay=config.fine_tune.replay,
             seed=config.seed,
             force=config.force,
@@ -113,7 +114,9 @@ def train(
     if measured is not None:
         dataset = measured.dataset
     else:
-        dataset = load_dataset(config.dataset_folder).shortened(config.train_circuits)
+        dataset = load_dataset(config.dataset_folder).shortened(
+            config.train_circuits, config.val_circuits
+        )
     context = Context(store, dataset, parent=None if cell is None else cell.parent)
     plain = config.plain()
     with observer.training(name, config.trainer.max_epochs) as watching:
