@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # torch, MLflow, matplotlib
     from qmend.runs.configurations import Configuration
 
 #: Figures that are written for programs.
-_KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "applied_pct")
+_KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "tv_change_pct", "applied_pct")
 #: Test -> row -> figure.
 Figures = dict[str, dict[str, dict[str, "Interval"]]]
 

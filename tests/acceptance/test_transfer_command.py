@@ -1,0 +1,71 @@
+"""``qmend study transfer``, on a few circuits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commandline import Command
+
+from qmend.tracking.store import open_store
+
+MODEL = '["model=walsh_operator","model.channels=4","model.blocks=1","trainer=tiny"]'
+STUDY = (
+    "study",
+    "transfer",
+    'scale.data=["dataset=tiny"]',
+    "~scale.models",
+    f"+scale.models={{m: {MODEL}}}",
+    "models=[m]",
+    "~circuits",
+    "+circuits={20: 1, 10000: 1}",  # the target has not as many as the last
+    "data.workers=1",
+)
+
+
+def test_each_way_to_the_target_is_scored_there(here: Command, tmp_path: Path) -> None:
+    out = here(*STUDY).succeeded().out
+    assert "surrogate hardware of hanoi, not a real device" in out
+    folder = tmp_path / "reports" / "transfer"
+    ways = json.loads((folder / "target" / "figures.json").read_text())
+    trained = ["simulated, direct", "surrogate, direct", "fine-tuned", "sequential", "target only"]
+    assert list(ways) == [*trained, "zero-shot"]
+    assert set(ways["target only"]) == {"m", "path_inversion"}
+    assert set(ways["zero-shot"]) == {"pretrained", "pretrained, guarded"}
+    # Each is another network, and each mends something.
+    medians = [ways[way]["m"]["l1rc_median"][0] for way in trained]
+    assert len(set(medians)) == len(trained)
+    assert max(medians) < 0
+    assert ways["sequential"]["m"]["tv_change_pct"][0] < 0
+
+    few = json.loads((folder / "circuits" / "figures.json").read_text())
+    assert list(few) == ["20", "210"]
+    assert set(few["20"]) == {"m, sequential", "m, target only", "path_inversion"}
+    assert few["210"]["m, sequential"]["l1rc_median"] == ways["sequential"]["m"]["l1rc_median"]
+    # A baseline is fitted to the circuits that it may see.
+    assert few["20"]["path_inversion"] != few["210"]["path_inversion"]
+    assert {path.name for path in (folder / "circuits").iterdir()} == {
+        "figure.png",
+        "figure.svg",
+        "figures.json",
+        "table.md",
+    }
+
+    store = open_store(tmp_path / "mlruns")
+    runs = [run.data.params for run in store.runs("tags.kind = 'train'")]
+    assert len(runs) == 8
+    tuned = [run for run in runs if run["checkpoint"] != "None"]
+    (full,) = {float(run["optimizer.lr"]) for run in runs if run not in tuned}
+    (rate,) = {float(run["optimizer.lr"]) for run in tuned}
+    assert rate == pytest.approx(full / 10)
+    few_runs = [run for run in runs if run["train_circuits"] == "20"]
+    assert [run["val_circuits"] for run in few_runs] == ["5", "5"]
+
+
+def test_wrong_values_are_refused_before_any_work(here: Command, tmp_path: Path) -> None:
+    here(*STUDY, "chain=[simulated_pauli,surogate_pauli,target_pauli]").refused(
+        "'surogate_pauli' is none of source", "surrogate_pauli"
+    )
+    here(*STUDY, "baselines=[path_inverson]").refused("target", "path_inversion")
+    assert list(tmp_path.iterdir()) == []
