@@ -87,6 +87,11 @@ SMALLER = {
         families=[pauli,vqe] expert_model=m train_circuits=20 one=[] expert=[]
         workers=1 data.workers=1
         """,
+    r"qmend study transfer": """
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
+        'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
+        ~circuits '+circuits={10: 1}'
+        """,
     r"qmend study zero_shot": """
         families=[pauli] devices=[hanoi] baselines=[none] data.workers=1
         'recipe=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'

@@ -111,3 +111,9 @@ def test_a_shorter_training_split_has_the_first_jobs_of_all_sizes(partly_measure
         return np.unique(np.concatenate([part.job for part in parts])).tolist()
 
     assert jobs(short) == jobs(partly_measured)[: len(jobs(short))]
+
+    fewer = partly_measured.shortened(None, 5)
+    assert (fewer.split == "val").sum() == 5
+    assert (fewer.split == "train").sum() == (partly_measured.split == "train").sum()
+    with pytest.raises(QmendError, match="val_circuits=1,000 is more than"):
+        partly_measured.shortened(30, 1000)
