@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from qmend.benchmarks import shared_cores, startup, training
+from qmend.benchmarks import shared_cores, startup, training, tuning, worlds
 from qmend.cli.main import run
 
 KEYS = {
@@ -77,6 +77,8 @@ def test_the_last_line_is_one_json_object(what, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(training, "_THREADS", (1,))  # this process may have threads that spin
     monkeypatch.setattr(shared_cores, "PER_CORE", 1)
+    monkeypatch.setattr(tuning, "_TRIALS", 2)
+    monkeypatch.setattr(worlds, "_CONFIG", f"{worlds._CONFIG} dataset.qubits=[2,8]")
     assert run(["bench", what, "--circuits", "9", "--repeats", "1"]) == 0
     found = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
     assert KEYS[what] <= found.keys()

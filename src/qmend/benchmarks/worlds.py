@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -45,7 +47,7 @@ def bench_worlds(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
     title = f"one core, jobs of {size} circuits"
     table = empty_table(title, "qubits", "share %", "ms measured again", "ms drawn anew", "ratio")
     again, anew, together = [], [], []
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, _two_workers() as workers:
         for n, share in zip(sizes.tolist(), shares.tolist(), strict=True):
             with one_core():
                 source, encoding = _source(Path(scratch) / str(n), shipped, n, size)
@@ -57,7 +59,7 @@ def bench_worlds(circuits: int, repeats: int) -> tuple[Table, dict[str, Any]]:
                     },
                     repeats,
                 )
-            together.append(_two_processes(source, encoding, repeats))
+            together.append(_seconds_together(workers, source, encoding, repeats))
             rows = _JOBS * size
             again.append(timings.median("again") / rows)
             anew.append(timings.median("anew") / rows)
@@ -100,16 +102,24 @@ def _make(source: OnlineCircuits, encoding: Encoding, jobs: range) -> int:
     return sum(len(encoding.of_labelled(part)) for part in parts)
 
 
-def _two_processes(source: OnlineCircuits, encoding: Encoding, repeats: int) -> float:
-    """Return seconds an encoded example of two processes together; the median of repeats."""
+@contextmanager
+def _two_workers() -> Iterator[ProcessPoolExecutor]:
+    """Start two processes."""
     context = fork_server(__name__)
+    with ProcessPoolExecutor(2, mp_context=context) as workers, without_main_module():
+        yield workers
+
+
+def _seconds_together(
+    workers: ProcessPoolExecutor, source: OnlineCircuits, encoding: Encoding, repeats: int
+) -> float:
+    """Return seconds an encoded example of two processes together; the median of repeats."""
     half = _TOGETHER // 2
     seconds = []
-    with ProcessPoolExecutor(2, mp_context=context) as pool, without_main_module():
-        for repeat in range(repeats + 1):  # the first is not counted: the workers start
-            ranges = [range(half), range(half, _TOGETHER)]
-            started = time.perf_counter()
-            made = sum(pool.map(partial(_make, source, encoding), ranges))
-            if repeat:
-                seconds.append((time.perf_counter() - started) / made)
+    for repeat in range(repeats + 1):  # the first is not counted: it warms the workers up
+        ranges = [range(half), range(half, _TOGETHER)]
+        started = time.perf_counter()
+        made = sum(workers.map(partial(_make, source, encoding), ranges))
+        if repeat:
+            seconds.append((time.perf_counter() - started) / made)
     return float(np.median(seconds))
