@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import inf
 
 from qmend.devices.calibration import Calibration
@@ -207,5 +208,6 @@ def _edge(a: int, b: int) -> Edge:
     return (a, b) if a < b else (b, a)
 
 
+@lru_cache(maxsize=2**14)  # each two-qubit gate's graph has the same one-qubit gates
 def _cost(error: float | None) -> float:
     return inf if error is None or error >= 1 else -float(log(1 - error))
