@@ -23,6 +23,8 @@ from qmend.mitigation.baselines import STANDARD_BASELINES
 from qmend.runs.leaderboard import Leaderboard
 from qmend.runs.scoring import Context, run_baseline
 from qmend.runs.training import run_training
+from qmend.tracking import directory
+from qmend.tracking.directory import make_database
 from qmend.tracking.run import start_run
 from qmend.tracking.store import Store, open_store
 from qmend.training.config import TrainingConfig
@@ -67,6 +69,24 @@ def _group(file: str) -> str:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     """Which tests a process gets."""
     return _Files(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _copied_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """MLflow makes a database by fifty migrations, in a second: each new store gets a copy of one.
+
+    The tests of ``tests/tracking`` undo this.
+    """
+    template = tmp_path_factory.mktemp("database") / "mlflow.db"
+
+    def copy(path: Path) -> None:
+        if not template.exists():
+            make_database(template)
+        shutil.copy(template, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(directory, "make_database", copy)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -40,13 +40,13 @@ def prepare_directory(root: Path, experiment: str) -> None:
     """
     database = root / "mlflow.db"
     if not database.exists():
-        _make_database(database)
+        make_database(database)
     _check_database(database)
     _check_schema(database)
     _readdress(database, experiment, str(root / "artifacts"))
 
 
-def _make_database(path: Path) -> None:
+def make_database(path: Path) -> None:
     """Make a database beside its place, then move it there.
 
     A kill leaves none half made.
