@@ -59,12 +59,13 @@ def load_measured(
     if not wanted.any():
         raise QmendError(f"{folder} has no row with at most {max_bits} measured bits.")
     groups = []
-    for part in by_size(table.filter(pa.array(wanted))):
+    parts = by_size(table.filter(pa.array(wanted)))
+    for part, rows in zip(parts, labelled_rows(parts, folder), strict=True):
         params = [json.loads(text) for text in part["family_params"].to_pylist()]
         names = [renamed.get(name, name) for name in part["family"].to_pylist()]
         groups.append(
             MeasuredRows(
-                labelled_rows(part, folder),
+                rows,
                 np.array([each["circuit"] for each in params]),
                 np.array(names),
                 np.array(part["device"].to_pylist()),

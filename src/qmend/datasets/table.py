@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -223,15 +223,16 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     told = pc.equal(table["split"], REFERENCE)
     references, table = table.filter(told), table.filter(pc.invert(told))
     tables = by_size(table)
+    rows = labelled_rows([*tables, *(part for part in by_size(references) if len(part))], folder)
     return Dataset(
         folder=folder,
         manifest=manifest,
         family=_common(table, "family"),
         device=_common(table, "device"),
         source=_common(table, "source"),
-        groups=tuple(labelled_rows(part, folder) for part in tables),
+        groups=rows[: len(tables)],
         splits=tuple(np.array(part["split"].to_pylist()) for part in tables),
-        references=tuple(labelled_rows(part, folder) for part in by_size(references) if len(part)),
+        references=rows[len(tables) :],
         skipped=skipped,
     )
 
@@ -274,17 +275,23 @@ def read_distributions(folder: Path) -> tuple[Manifest, pa.Table]:
     return manifest, read_rows(folder, shards)
 
 
-def labelled_rows(table: pa.Table, folder: Path) -> LabelledCircuits:
-    """Convert stored rows of one number of qubits, and of one number of measured ones.
+def labelled_rows(tables: Sequence[pa.Table], folder: Path) -> tuple[LabelledCircuits, ...]:
+    """Convert stored rows, each table of one number of qubits and of one of measured ones.
 
     Args:
-        table: of :func:`read_rows`.
+        tables: parts of what :func:`read_rows` returns.
         folder: the dataset's directory, which has the calibrations.
 
     Raises:
         QmendError: if a row's counts or its ideal distribution are none.
     """
     calibrations = read_calibrations(pq.read_table(folder / CALIBRATIONS))
+    return tuple(_labelled(table, calibrations, folder) for table in tables)
+
+
+def _labelled(
+    table: pa.Table, calibrations: Mapping[str, Calibration], folder: Path
+) -> LabelledCircuits:
     n_qubits = int(table["n_qubits"][0].as_py())
     instructions = instruction_table(table["instructions"], n_qubits)
     layouts = [tuple(row) for row in matrix(table["layout"]).tolist()]

@@ -63,7 +63,7 @@ def verify_dataset(folder: Path, sample: int = 20) -> Verification:
     """
     manifest, stored = read_distributions(folder)
     tables = by_size(stored)
-    groups = [labelled_rows(table, folder) for table in tables]
+    groups = labelled_rows(tables, folder)
     splits = [split for table in tables for split in table["split"].to_pylist()]
     jobs = [job for group in groups for job in group.job_id.tolist()]
     circuits = [name for group in groups for name in group.circuits.instructions.circuit_ids()]
