@@ -44,7 +44,9 @@ SMALLER = {
     r"qmend (data generate|train|tune|evaluate|study (yardstick|known_noise|twirling))"
     r"(?!.*=hardware_public)": "dataset.circuits=30 dataset.job_size=1 data.workers=1",
     r"qmend (train|tune|study published_noise)": "trainer.max_epochs=2",
-    r"qmend .* (online=|experiment=worlds_operator)": "online.circuits=20 trainer.batch_size=20",
+    r"qmend .* (online=|experiment=worlds_operator)": """
+        online.circuits=20 online.workers=0 trainer.batch_size=20
+        """,
     r"qmend train dataset=hardware_public": "force=true",  # on a handful of circuits
     r"qmend .*launcher=joblib": "hydra.launcher.n_jobs=1",
     r"qmend tune": "tune.trials=2 tune.parallel=1",
@@ -113,7 +115,7 @@ SMALLER = {
         """,
     r"qmend data verify": "sample=3",
     r"qmend models promote": "--force",  # too few circuits to tell whether it simulates
-    r"qmend data collect": "dataset.circuits=12 dataset.job_size=2",
+    r"qmend data collect": "dataset.circuits=6 dataset.job_size=2",
     r"qmend ui": "--port PORT",
     r"mlflow server": "--port SERVER --workers 1",
     r"dvc repro( data/paper/dvc.yaml| pauli_twirled|$)": "--dry",  # hours of simulation

@@ -8,7 +8,13 @@ from commandline import Command
 
 from qmend.tracking.store import open_store
 
-STUDY = ("study", "known_noise", "dataset=tiny", "dataset/noise=surrogate_hardware")
+STUDY = (
+    "study",
+    "known_noise",
+    "dataset=tiny",
+    "dataset/noise=surrogate_hardware",
+    "data.workers=1",
+)
 
 
 def test_both_networks_are_in_one_table(here: Command, tmp_path: Path) -> None:

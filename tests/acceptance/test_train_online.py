@@ -14,7 +14,7 @@ SMALL = ("dataset=tiny", "dataset.circuits=60", "trainer.batch_size=16", "online
 def test_a_run_says_on_what_it_was_trained(here: Command, tmp_path: Path) -> None:
     """Three epochs, the second draw of two; drawn in the background by default."""
     options = ("online=randomized", "online.epochs_per_draw=2", "trainer.max_epochs=3")
-    result = here("train", *SMALL, *QUICK, *options).succeeded()
+    result = here("train", *SMALL, *QUICK, *options, "data.workers=1").succeeded()
     assert "test median L1RC" in result.out
     found = tracked(tmp_path, result)
     (run,) = found.runs

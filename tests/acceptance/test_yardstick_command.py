@@ -13,6 +13,7 @@ from qmend.tracking.store import artifact_folder, open_store
 SMALL = ("model=blind_mlp", "model.width=8", "trainer=tiny", "trainer.threads=1")
 FEW = (
     "dataset=tiny",
+    "data.workers=1",
     "train_circuits=24",
     "seeds=[0,1]",
     "baselines=[none,path_inversion]",
@@ -77,13 +78,13 @@ def test_a_study_is_made_once_and_goes_on(here: Command, tmp_path: Path) -> None
 def test_a_stopped_study_repeats_no_finished_cell(here: Command, tmp_path: Path) -> None:
     """A training that was there before, one that fails, and one that is new."""
     alone = ("train", "dataset=tiny", *SMALL, "train_circuits=24", "loss=kl", "seed=1")
-    here(*alone).succeeded()
+    here(*alone, "data.workers=1").succeeded()
     store = open_store(tmp_path / "mlruns")
     (first,) = store.runs("tags.kind = 'train'")
     cells = f"+cells.small=[{','.join(map(repr, SMALL))},'loss=kl']"
     broken = "+cells.broken=['experiment=walsh_operator','checkpoint=nobody']"
     common = ("dataset=tiny", "train_circuits=24", "baselines=[none]", "transferred=[]", "~cells")
-    study = ("study", "yardstick", *common, "~other_data", cells)
+    study = ("study", "yardstick", *common, "data.workers=1", "~other_data", cells)
     failed = here(*study, broken, "seeds=[0,1]")
     failed.refused("2 of 5 cells failed", "cell=broken", "nobody", "tries the failed", code=3)
     assert "small" in failed.out

@@ -16,7 +16,7 @@ def said(work) -> str:
 
 def test_new_directories_are_named_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    overrides = ["dataset=tiny", "checkpoint=nowhere", "data.root=sets"]
+    overrides = ["dataset=tiny", "checkpoint=nowhere", "data.root=sets", "data.workers=1"]
     config = compose("evaluate", overrides)
 
     def ran() -> str:
