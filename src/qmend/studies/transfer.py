@@ -206,13 +206,10 @@ def _by_count(
         places[str(every)] = ("target", "")
     columns = {}
     for place, (name, ending) in places.items():
+        names = (f"{model}, {way}" for model in config.models for way in (SEQUENTIAL, TARGET))
+        columns[place] = {n: rows[n + ending] for n in names if n + ending in rows}
         fitted = scored.get(name, {})
-        columns[place] = {b: fitted[b] for b in config.baselines if b in fitted}
-        for model in config.models:
-            for way in (SEQUENTIAL, TARGET):
-                network = f"{model}, {way}"
-                if network + ending in rows:
-                    columns[place][network] = rows[network + ending]
+        columns[place] |= {b: fitted[b] for b in config.baselines if b in fitted}
     return columns
 
 
@@ -337,6 +334,8 @@ def save_curve(curve: Figures, zero_shot: Mapping[str, Mapping[str, Interval]], 
             axis.axhline(row["l1rc_median"].value, color="0.3", ls=style, lw=1.2, label=name)
         axis.axhline(0, color="0.6", lw=0.8)
         axis.set_xscale("log")
+        axis.set_xticks([int(n) for n in curve], [f"{int(n):,}" for n in curve], minor=False)
+        axis.minorticks_off()
         axis.set_xlabel("training circuits of the target")
         axis.set_ylabel("median L1RC")
         figure.legend(loc="outside right upper", fontsize=8)
