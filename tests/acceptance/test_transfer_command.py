@@ -29,7 +29,8 @@ def test_each_way_to_the_target_is_scored_there(here: Command, tmp_path: Path) -
     assert "surrogate hardware of hanoi, not a real device" in out
     folder = tmp_path / "reports" / "transfer"
     ways = json.loads((folder / "target" / "figures.json").read_text())
-    trained = ["simulated, direct", "surrogate, direct", "fine-tuned", "sequential", "target only"]
+    direct = ["simulated, direct", "surrogate, direct", "both, direct"]
+    trained = [*direct, "fine-tuned", "sequential", "target only"]
     assert list(ways) == [*trained, "zero-shot"]
     assert set(ways["target only"]) == {"m", "path_inversion"}
     assert set(ways["zero-shot"]) == {"pretrained", "pretrained, guarded"}
@@ -40,7 +41,9 @@ def test_each_way_to_the_target_is_scored_there(here: Command, tmp_path: Path) -
     assert ways["sequential"]["m"]["tv_change_pct"][0] < 0
 
     few = json.loads((folder / "circuits" / "figures.json").read_text())
-    assert list(few) == ["20", "210"]
+    assert list(few) == ["0", "20", "210"]
+    assert set(few["0"]) == {"m, sequential", "pretrained", "pretrained, guarded"}
+    assert few["0"]["m, sequential"]["l1rc_median"] == ways["both, direct"]["m"]["l1rc_median"]
     assert set(few["20"]) == {"m, sequential", "m, target only", "path_inversion"}
     assert few["210"]["m, sequential"]["l1rc_median"] == ways["sequential"]["m"]["l1rc_median"]
     # A baseline is fitted to the circuits that it may see.

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from qmend.files import check_writable
 from qmend.studies.base import Study, StudyResult, open_study, plain_figures, write_table
@@ -39,13 +39,11 @@ if TYPE_CHECKING:  # torch, MLflow
     from qmend.runs.configurations import Configuration
     from qmend.runs.reading import ScoredRun
 
-#: Ways of training; the first two are trained on another device only.
-DIRECT = SIMULATED, SURROGATE = "simulated, direct", "surrogate, direct"
+#: Ways of training; the direct ones are trained on another device only.
+DIRECT = SIMULATED, SURROGATE, BOTH = "simulated, direct", "surrogate, direct", "both, direct"
 FINE_TUNED, SEQUENTIAL, TARGET = "fine-tuned", "sequential", "target only"
 #: The way of a network that the study does not train.
 ZERO_SHOT = "zero-shot"
-#: The network that a sequential one is fine-tuned from.
-_HALFWAY = "halfway"
 #: A second fine-tuning has the learning rate of the first.
 _SAME_RATE = "fine_tune.lr_factor=1"
 #: Mitigator, way, median L1RC, mean change of total variation in per cent: arXiv 2601.14226, and a
@@ -62,14 +60,12 @@ class Config(GridConfig):
 
     Attributes:
         chain: names of the data: simulated, surrogate of the same device, surrogate of the target.
-        fine_tuning: epochs of a fine-tuning, as a share of the model's own.
         circuits: training circuits of the target -> epochs, as a multiple of those with all.
         baselines: names; each is fitted to the target's training split.
         checkpoint: a network that is scored on the target as it is.
     """
 
     chain: tuple[str, str, str]
-    fine_tuning: float = Field(gt=0)
     circuits: dict[int, float]
     baselines: tuple[str, ...]
     checkpoint: str
@@ -110,13 +106,13 @@ def run(config: Config, observer: Observer) -> StudyResult:
         ways = _by_way(config, {**rows, **scored.get("target", {})})
         ways[ZERO_SHOT] = _zero_shot(study, config, tests["target"])
         figures = _with_tv_change(ways)
-        curve = figures_of(_by_count(config, counts, rows, scored, tests["target"]))
+        curve = _needing_none(config, figures)
+        curve |= figures_of(_by_count(config, counts, rows, scored, tests["target"]))
         tables = _tables(figures, curve, tests["target"].device.name)
         write_grid(tables[0], figures, config.output / "target")
         folder = config.output / "circuits"
         write_table(tables[1], plain_figures(curve, ("l1rc_median", "harmed_pct")), folder)
-        if curve:
-            save_curve(curve, figures[ZERO_SHOT], folder / "figure")
+        save_curve(curve, folder / "figure")
         study.run.files(config.output, "tables")
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tables, sentences, study.failure)
@@ -130,11 +126,11 @@ def _networks(config: Config, model: str, counts: Iterable[int]) -> dict[str, Ne
     for way, source in ((SIMULATED, simulated), (SURROGATE, surrogate), (TARGET, target)):
         name = f"{model}, {way}"
         networks[name] = compose_network(config, name, source, own)
-    recipe = _with_epochs(networks[f"{model}, {SIMULATED}"], config.fine_tuning)
+    recipe = networks[f"{model}, {SIMULATED}"]
     steps: tuple[tuple[str, str, str, list[str]], ...] = (
-        (_HALFWAY, surrogate, SIMULATED, []),
+        (BOTH, surrogate, SIMULATED, []),
         (FINE_TUNED, target, SIMULATED, []),
-        (SEQUENTIAL, target, _HALFWAY, [_SAME_RATE]),
+        (SEQUENTIAL, target, BOTH, [_SAME_RATE]),
     )
     for way, source, start, texts in steps:
         name, parent = f"{model}, {way}", f"{model}, {start}"
@@ -145,7 +141,7 @@ def _networks(config: Config, model: str, counts: Iterable[int]) -> dict[str, Ne
         name = f"{model}, {TARGET}{_of(count)}"
         scratch = compose_network(config, name, target, [*own, *few])
         networks[name] = _with_epochs(scratch, epochs)
-        name, parent = f"{model}, {SEQUENTIAL}{_of(count)}", f"{model}, {_HALFWAY}"
+        name, parent = f"{model}, {SEQUENTIAL}{_of(count)}", f"{model}, {BOTH}"
         shorter, few = _with_epochs(recipe, epochs), [*few, _SAME_RATE]
         networks[name] = compose_fine_tuned(config, name, target, parent, shorter, few)
     return networks
@@ -188,6 +184,12 @@ def _by_way(
     }
     ways[TARGET] |= {name: rows[name] for name in ("none", *config.baselines) if name in rows}
     return ways
+
+
+def _needing_none(config: Config, figures: Figures) -> Figures:
+    """Return what is trained on none of the target's circuits, as the first of their numbers."""
+    both = {f"{m}, {SEQUENTIAL}": figures[BOTH][m] for m in config.models if m in figures[BOTH]}
+    return {"0": both | figures[ZERO_SHOT]}
 
 
 def _by_count(
@@ -295,13 +297,8 @@ def transfer_table(figures: Figures, where: str) -> Table:
     return Table(columns, tuple(sections), "study transfer", caption)
 
 
-def save_curve(curve: Figures, zero_shot: Mapping[str, Mapping[str, Interval]], stem: Path) -> None:
-    """Draw the median L1RC by the number of circuits, PNG and SVG.
-
-    Args:
-        curve: number of circuits -> row -> figure.
-        zero_shot: rows that need no circuit, as levels.
-    """
+def save_curve(curve: Figures, stem: Path) -> None:
+    """Draw the median L1RC of each row by the number of circuits, PNG and SVG."""
     import matplotlib as mpl
     import numpy as np
     from matplotlib.figure import Figure
@@ -314,14 +311,14 @@ def save_curve(curve: Figures, zero_shot: Mapping[str, Mapping[str, Interval]], 
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.5, 4.5), layout="constrained")
         axis = figure.subplots()
-        for k, name in enumerate(names):
+        for name in names:
             model, _, way = name.partition(", ")
             colour = colours.setdefault(model, COLOURS[len(colours) % len(COLOURS)])
             points = {
                 int(n): rows[name]["l1rc_median"] for n, rows in curve.items() if name in rows
             }
             axis.errorbar(
-                np.array(list(points)) * 1.03 ** (k - len(names) / 2),  # intervals side by side
+                list(points),
                 [point.value for point in points.values()],
                 yerr=np.array([point.arms for point in points.values()]).T,
                 fmt="s--" if way == TARGET else "o-",
@@ -329,13 +326,11 @@ def save_curve(curve: Figures, zero_shot: Mapping[str, Mapping[str, Interval]], 
                 color=colour,
                 label=name,
             )
-        for k, (name, row) in enumerate(zero_shot.items()):
-            style = (":", "-.")[k % 2]
-            axis.axhline(row["l1rc_median"].value, color="0.3", ls=style, lw=1.2, label=name)
         axis.axhline(0, color="0.6", lw=0.8)
-        axis.set_xscale("log")
+        axis.set_xscale("symlog", linthresh=10, linscale=0.7)
         axis.set_xticks([int(n) for n in curve], [f"{int(n):,}" for n in curve], minor=False)
         axis.minorticks_off()
+        axis.set_xlim(left=-2)
         axis.set_xlabel("training circuits of the target")
         axis.set_ylabel("median L1RC")
         figure.legend(loc="outside right upper", fontsize=8)
