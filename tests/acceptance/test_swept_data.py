@@ -28,7 +28,7 @@ TRAIN = ("train", "-m", "dataset=tiny")
             ["device.layout", "data/demo_algiers", "one at a time"],
         ),
         (
-            ("study", "architectures", "dataset=tiny",
+            ("study", "yardstick", "dataset=tiny",
              "+other_data.few=['dataset=tiny','dataset.shots=9']"),
             ["dataset.shots", "'dataset.name=tiny_${dataset.shots}'"],
         ),
