@@ -26,8 +26,8 @@ STUDY = (
 
 def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path) -> None:
     out = here(*STUDY).succeeded().out
-    assert "study ablation, surrogate_pauli" in out
-    folder = tmp_path / "reports" / "ablation" / "surrogate_pauli"
+    assert "study ablation, drifting_pauli" in out
+    folder = tmp_path / "reports" / "ablation" / "drifting_pauli"
     names = ["figure.png", "figure.svg", "figures.json", "table.md"]
     assert sorted(path.name for path in folder.iterdir()) == names
     figures = json.loads((folder / "figures.json").read_text())
@@ -41,6 +41,7 @@ def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path)
     # It reads the measured distribution alone.
     blind = {ablation: median[ablation, "blind_mlp"] for ablation in figures}
     assert blind["random_circuit"] == blind["random_backend"] == blind["standard"] < 0.1
+    assert median["random_backend", "walsh_operator"] != median["standard", "walsh_operator"]
     assert blind["random_noise"] > 1
     assert median["standard", "walsh_operator"] < median["random_circuit", "walsh_operator"] < 0
 

@@ -30,13 +30,13 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
     folder = tmp_path / "reports" / "studies"
     page = (folder / "ablation" / "page.md").read_text()
     assert page.startswith("# Study `ablation`")
-    assert "![surrogate pauli figure](surrogate_pauli/figure.svg)" in page
+    assert "![drifting pauli figure](drifting_pauli/figure.svg)" in page
     assert "| perceiver |" in page
     # Its tables are those of the store, with the run's id.
     store = open_store(tmp_path / "mlruns")
     studies = {run.info.run_name: run for run in store.runs("tags.kind = 'study'")}
     assert set(studies) == {"study all", "study ablation", "study paper_tables"}
-    own = json.loads((folder / "ablation/surrogate_pauli/figures.json").read_text())
+    own = json.loads((folder / "ablation/drifting_pauli/figures.json").read_text())
     ours = json.loads((folder / "paper_tables/figures.json").read_text())
     row = ours["Pauli, real algiers: Perceiver, random noise"]
     assert row == {"published": 0.33, "ours": own["random_noise"]["perceiver"]["l1rc_median"]}
@@ -54,7 +54,7 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
 
 def test_one_study_that_fails_does_not_stop_the_others(here: Command, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "small_surrogate_pauli_algiers").write_text("no directory")
+    (tmp_path / "data" / "small_drifting_pauli_algiers").write_text("no directory")
     failed = here(*ALL)
     assert failed.code == 3
     ends = [line.split()[-1] for line in failed.out.splitlines() if "paper_tables  " in line]

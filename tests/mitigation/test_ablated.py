@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from qmend.datasets.table import Dataset
 from qmend.mitigation.ablated import AblatedMitigator, ablate
 from qmend.mitigation.baselines.path_inversion import PathInversion
-from qmend.types import Ablation
+from qmend.types import Ablation, QmendError
 
 #: Field of the batch -> ablations that change it.
 CHANGED: dict[str, set[Ablation]] = {
@@ -74,3 +74,8 @@ def test_a_method_that_reads_the_circuit_is_worse_with_another_s(tiny: Dataset) 
         return float(np.abs(mitigated - part.ideal).sum(axis=1).mean())
 
     assert error("standard") < 0.9 * error("random_circuit") < error("random_noise")
+
+
+def test_one_calibration_is_no_other_circuit_s(tiny: Dataset) -> None:
+    with pytest.raises(QmendError, match="several calibrations"):
+        ablate(tiny.part("test").circuits, "random_backend")

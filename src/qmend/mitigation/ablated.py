@@ -9,7 +9,7 @@ import numpy as np
 
 from qmend.datasets.circuits import CircuitBatch
 from qmend.mitigation.base import Mitigator
-from qmend.types import Ablation, FloatArray, IntArray
+from qmend.types import Ablation, FloatArray, IntArray, QmendError
 
 _SEED = 0
 
@@ -42,7 +42,16 @@ class AblatedMitigator(Mitigator):
 
 
 def ablate(circuits: CircuitBatch, ablation: Ablation) -> CircuitBatch:
-    """Replace a part of each circuit by that of another one, drawn with a fixed seed."""
+    """Replace a part of each circuit by that of another one, drawn with a fixed seed.
+
+    Raises:
+        QmendError: if calibrations are to be exchanged and all circuits have the same.
+    """
+    if ablation.endswith("backend") and len(np.unique(circuits.calibration_index)) < 2:
+        raise QmendError(
+            f"ablation={ablation} needs circuits of several calibrations, and all have the same; "
+            "choose other data, such as those of dataset/calibrations=drift."
+        )
     order = np.random.default_rng(_SEED).permutation(len(circuits))
     others = np.empty_like(order)
     others[order] = np.roll(order, 1)
