@@ -79,8 +79,8 @@ def test_both_sides_have_equal_weights_and_training_circuits(config: Config) -> 
 
 
 def test_the_data_of_a_family_are_those_of_other_studies(config: Config) -> None:
-    ablation = compose_study("ablation")
-    assert set(ablation.source["surrogate_pauli"]) == set(config.source["surrogate_pauli"])
+    other = compose_study("architectures")
+    assert set(other.source["surrogate_pauli"]) == set(config.source["surrogate_pauli"])
 
 
 def row(name: str, mean: float, seed: int) -> Configuration:
