@@ -1,8 +1,8 @@
 """Networks trained on one family of circuits and tested on others; an expert for each family.
 
-An oracle that knows each circuit's family routes it to an expert. A learned gate that tells the
-family by itself gains at most as much. The experts stand beside one network on the mixture of all
-families, with as many weights and training circuits as all experts together.
+An oracle that knows each circuit's family routes it to an expert. The experts stand beside one
+network on the mixture of all families, with as many weights and training circuits as all experts
+together. Only if the oracle's choice pays is a gate that learns it worth trying.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from qmend.studies.family_experts import (
     verdicts,
 )
 from qmend.studies.grid import (
+    KEPT,
     Figures,
     GridConfig,
     Network,
@@ -57,7 +58,6 @@ if TYPE_CHECKING:  # torch, MLflow, matplotlib
 #: Values of a calibration in the operator's encoding, see :mod:`qmend.encodings.paths`.
 _CONTEXT = 3
 _MOST_CHANNELS = 4096
-_KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv")
 
 
 class Config(GridConfig):
@@ -122,7 +122,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         pairs = compare_experts(scored, routes)
         table = grid_table(figures, "study cross_family", "model, trained on", "Test circuits.")
         experts = experts_table(pairs, _weights_sentence(rows, config.families))
-        write_table(table, plain_figures(figures, _KEPT), config.output)
+        write_table(table, plain_figures(figures, KEPT), config.output)
         write_table(experts, pair_records(pairs), config.output / "experts")
         if figures:
             save_heat_map(figures, config, config.output / "heat_map")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # torch, MLflow, matplotlib
     from qmend.runs.configurations import Configuration
 
 #: Figures that are written for programs.
-_KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "tv_change_pct", "applied_pct")
+KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "tv_change_pct", "applied_pct")
 #: Test -> row -> figure.
 Figures = dict[str, dict[str, dict[str, "Interval"]]]
 
@@ -53,7 +53,7 @@ class ScaleConfig(ConfigModel):
 
 
 class GridConfig(CommonConfig):
-    """What studies of networks and tests have in common.
+    """The config of a study of networks and tests.
 
     Attributes:
         source: name of data -> overrides that choose them, beside those of the scale.
@@ -215,10 +215,11 @@ def _train_at_once(study: Study, trainings: Sequence[TrainConfig], workers: int)
     for data in {training.dataset_folder: training for training in trainings}.values():
         generate(data, study.observer)
     threads = max(1, cpu_count() // workers)
-    tasks = [
-        delayed(_train_alone)(with_threads(training, threads), study.run.run_id, process_identity())
-        for training in trainings
+    shared = [
+        each if "trainer.threads" in each.overridden else with_threads(each, threads)
+        for each in trainings
     ]
+    tasks = [delayed(_train_alone)(each, study.run.run_id, process_identity()) for each in shared]
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     for done, sentence in enumerate(parallel(tasks), start=1):
         study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
@@ -231,7 +232,7 @@ def _train_alone(training: TrainConfig, parent: str, driver: str) -> str:
     end_with(driver)
     try:
         trained = train(training, Observer(), cell=Cell(parent))
-    except QmendError as error:
+    except Exception as error:  # no failed training keeps the others from their end
         return str(error)
     found = "" if trained.scored is None else f", median L1RC {trained.scored.median:.3f}"
     return f"{trained.name}{', finished before' if trained.reused else ''}{found}"
@@ -313,7 +314,7 @@ def write_grid(table: Table, figures: Figures, folder: Path) -> None:
     from qmend.plots.style import STYLE
     from qmend.reporting.figures import save
 
-    write_table(table, plain_figures(figures, _KEPT), folder)
+    write_table(table, plain_figures(figures, KEPT), folder)
     if not figures:
         return
     names = list(dict.fromkeys(name for rows in figures.values() for name in rows))
