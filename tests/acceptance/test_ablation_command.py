@@ -20,6 +20,8 @@ STUDY = (
     "~scale.models",
     f"+{MODELS}",
     "models=[blind_mlp,walsh_operator]",
+    "~parts",
+    "+parts={walsh_operator: [loss,correction]}",
     "data.workers=1",
 )
 
@@ -45,11 +47,20 @@ def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path)
     assert blind["random_noise"] > 1
     assert median["standard", "walsh_operator"] < median["random_circuit", "walsh_operator"] < 0
 
+    parts = json.loads((folder.with_name("drifting_pauli_parts") / "figures.json").read_text())
+    of_parts = {name: row["l1rc_median"][0] for name, row in parts["drifting_pauli"].items()}
+    without = {name.removeprefix("walsh_operator without ") for name in of_parts}
+    assert without == {"walsh_operator", "loss", "correction"}
+    assert of_parts["walsh_operator"] == median["standard", "walsh_operator"]
+    # Without losses nothing is inverted, and a tiny training can't correct as much.
+    assert of_parts["walsh_operator without loss"] > of_parts["walsh_operator"] + 0.1
+    assert "minus the whole" in out
+
     store = open_store(tmp_path / "mlruns")
     trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     scored = {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")}
-    assert (len(trained), len(scored)) == (2, 10)
-    assert "2 of 2 trainings" in out
+    assert (len(trained), len(scored)) == (4, 10)
+    assert "4 of 4 trainings" in out
     here(*STUDY).succeeded()
     assert {run.info.run_id for run in store.runs("tags.kind = 'train'")} == trained
     assert {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")} == scored
@@ -60,5 +71,7 @@ def test_wrong_values_are_refused_before_any_work(here: Command, tmp_path: Path)
     here(*STUDY, "models=[blind]").refused("'blind' is none of scale=small", "blind_mlp")
     here(*STUDY, "ablations=[random_bakend]").refused("ablations", "random_backend")
     here(*STUDY, '+source.other=["dataset/family=pauly"]').refused("other blind_mlp", "pauli")
+    here(*STUDY, "parts.walsh_operator=[los]").refused("walsh_operator without los", "without")
+    here(*STUDY, "+parts.walsh=[loss]").refused("parts: 'walsh' is none", "walsh_operator")
     here("study", "ablation", "scale=large").refused("scale", "small")
     assert list(tmp_path.iterdir()) == []

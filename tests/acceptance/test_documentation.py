@@ -69,14 +69,15 @@ SMALLER = {
         dataset.circuits=30 dataset.job_size=1 data.workers=1
         """,
     r"qmend study all": """
-        ~studies '+studies.ablation=["models=[m]","ablations=[random_noise]"]' data.workers=1
+        ~studies data.workers=1
+        '+studies.ablation=["models=[m]","~parts","+parts={}","ablations=[random_noise]"]'
         ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}'
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]'
         """,
     r"qmend study ablation": """
         ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
-        ablations=[random_noise]
+        ablations=[random_noise] ~parts +parts={}
         """,
     r"qmend study labels": """
         ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]

@@ -22,7 +22,7 @@ from qmend.models.base import (
     log_floored,
     model_config,
 )
-from qmend.models.physics_perceiver import invert_readout
+from qmend.models.physics_perceiver import PhysicsPerceiver, invert_readout
 from qmend.noise.readout import apply_readout
 from qmend.types import QmendError
 
@@ -418,3 +418,30 @@ def test_an_unknown_architecture_names_the_nearest():
 def test_bad_sizes_are_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         model_config(fields)
+
+
+@pytest.mark.parametrize(
+    ("part", "parameter"),
+    [
+        ("loss", "log_weight"),
+        ("mixing", "mixing.bias"),
+        ("encoder", "encoder.latents"),
+        ("correction", "delta.0.bias"),
+        ("readout", ""),
+    ],
+)
+def test_a_part_taken_out_of_the_physics_perceiver_has_no_effect(part, parameter, encoded):
+    for without in ((), (part,)):
+        model, inputs = build("physics_perceiver-parity", encoded)
+        assert isinstance(model, PhysicsPerceiver)
+        model.without = frozenset(without)
+        with torch.no_grad():
+            before = model(inputs)
+            if parameter:
+                value = model.get_parameter(parameter)
+                value.add_(torch.randn_like(value))
+            else:
+                inputs = replace(inputs, readout=inputs.readout + 0.05)
+            after = model(inputs)
+        assert torch.allclose(after.sum(1), torch.ones(len(inputs)), atol=1e-5)
+        assert torch.allclose(before, after, atol=1e-6) == bool(without), without

@@ -229,3 +229,59 @@ def test_with_numbers_of_the_device_the_same_weights_take_any_size(n: int) -> No
     assert out.shape == (5, 2**n)
     own = network(n, device=True)(on_device(inputs(n)))
     torch.testing.assert_close(out, own, atol=0, rtol=0)
+
+
+def _other_readout(model: WalshOperator, batch: Batch) -> Batch:
+    return replace(batch, readout=batch.readout + 0.05)
+
+
+def _permuted_paths(model: WalshOperator, batch: Batch) -> Batch:
+    order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(SIZE - 1)])
+    return replace(batch, tokens=batch.tokens[:, order])
+
+
+def _other_loss(model: WalshOperator, batch: Batch) -> Batch:
+    return _moved(model, "log_gates", batch)
+
+
+def _other_network(model: WalshOperator, batch: Batch) -> Batch:
+    return _moved(model, "channel.0.weight", batch)
+
+
+def _other_correction(model: WalshOperator, batch: Batch) -> Batch:
+    return _moved(model, "inward.weight", batch)
+
+
+def _other_prior(model: WalshOperator, batch: Batch) -> Batch:
+    with torch.no_grad():
+        model.channel[-1].get_parameter("bias")[2] += 1
+    return batch
+
+
+def _moved(model: WalshOperator, name: str, batch: Batch) -> Batch:
+    with torch.no_grad():
+        model.get_parameter(name).add_(0.3)
+    return batch
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("readout", _other_readout),
+        ("loss", _other_loss),
+        ("paths", _permuted_paths),
+        ("network", _other_network),
+        ("filter", _other_prior),
+        ("correction", _other_correction),
+    ],
+)
+def test_what_is_taken_out_has_no_effect_any_more(part: str, change) -> None:
+    batch = inputs()
+    for without in ((), (part,)):
+        model = network()
+        model.without = frozenset(without)
+        with torch.no_grad():
+            before = model(batch)
+            after = model(change(model, batch))
+        assert torch.allclose(after.sum(1), torch.ones(5, dtype=torch.float64))
+        assert torch.allclose(before, after, atol=1e-12) == bool(without), without

@@ -43,6 +43,8 @@ ADDED: dict[tuple[str, str], Any] = {
     ("", "force"): False,
     ("", "ablation"): "standard",
     ("fine_tune", "replay"): 3,
+    ("model/physics_perceiver", "without"): [],
+    ("model/walsh_operator", "without"): [],
     ("dataset", "twirling"): {"randomizations": 0},
     ("dataset", "measured_qubits"): None,
     ("dataset", "qubits"): None,

@@ -29,17 +29,25 @@ _LEAST_CONTRAST = 1e-3
 _DEPOLARIZING_PER_ERROR = {1: 2.0, 2: 4.0 / 3.0}
 
 
+#: Parts of the network that can be taken out.
+Part = Literal["readout", "loss", "mixing", "encoder", "correction"]
+
+
 class PhysicsPerceiverConfig(PerceiverSizes):
     """Sizes of the encoder, and where the channel is inverted.
 
     Attributes:
         basis: ``probability``: one survival for the whole distribution; ``parity``: one for
             each parity <Z_s> (Walsh-Hadamard basis).
+        without: parts that are taken out, to see what each is worth. ``readout``: its error is not
+            undone. ``loss``: nor is the loss of signal, lambda = 1. ``mixing``: m is uniform.
+            ``encoder``: latents are 0, so that no circuit is read. ``correction``: delta = 0.
     """
 
     name: Literal["physics_perceiver"]
     encoding: Literal["token"]
     basis: Literal["probability", "parity"]
+    without: tuple[Part, ...] = ()
 
 
 _READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}
@@ -74,6 +82,7 @@ class PhysicsPerceiver(Architecture):
     def __init__(self, config: PhysicsPerceiverConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         width, outcomes = config.width, dimensions.outcomes
+        self.without = frozenset(config.without)
         self.encoder = PerceiverEncoder(dimensions.token, config)
         self.embed_context = nn.Linear(dimensions.context, width)
         self.embed_noisy = nn.Linear(outcomes, width)
@@ -96,9 +105,14 @@ class PhysicsPerceiver(Architecture):
             [self.embed_context(batch.context), self.embed_noisy(batch.noisy * outcomes)], dim=1
         )
         latents = self.encoder(batch.tokens, batch.mask, extra).mean(dim=1)  # (B, W)
+        if "encoder" in self.without:
+            latents = torch.zeros_like(latents)
         survival = self._survival(batch, latents)  # (B, 2^n) or (B, 1)
         mixing = torch.softmax(self.mixing(latents), dim=-1)  # (B, 2^n)
-        estimate = invert_readout(batch.noisy, batch.readout)  # (B, 2^n)
+        if "mixing" in self.without:
+            mixing = torch.full_like(mixing, 1 / outcomes)
+        error = torch.zeros_like(batch.readout) if "readout" in self.without else batch.readout
+        estimate = invert_readout(batch.noisy, error)  # (B, 2^n)
         if self.config.basis == "parity":
             signal, mixed = estimate @ self.walsh, mixing @ self.walsh
             estimate = ((signal - (1 - survival) * mixed) / survival) @ self.walsh / outcomes
@@ -107,6 +121,8 @@ class PhysicsPerceiver(Architecture):
         # Outcomes that the inverse makes negative count as half a shot.
         clipped = torch.maximum(estimate, 0.5 / batch.shots)
         clipped = clipped / clipped.sum(dim=-1, keepdim=True)
+        if "correction" in self.without:
+            return clipped
         features = torch.cat([latents, batch.noisy * outcomes, estimate * outcomes], dim=-1)
         return torch.softmax(torch.log(clipped) + self.delta(features), dim=-1)
 
@@ -117,6 +133,8 @@ class PhysicsPerceiver(Architecture):
         rate = torch.exp(self.survival(latents)) * loss[:, None]
         if self.config.basis == "parity":  # the parity of nothing is always 1
             rate = torch.cat([torch.zeros_like(rate[:, :1]), rate[:, 1:]], dim=1)
+        if "loss" in self.without:
+            rate = torch.zeros_like(rate)
         return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
 

@@ -44,13 +44,25 @@ LEAST_CONTRAST, LARGEST_PARITY = 0.1, 3.0
 _OUTCOME, _PARITY = 8, 9
 
 
+#: Parts of the operator that can be taken out.
+Part = Literal["readout", "loss", "paths", "network", "filter", "correction"]
+
+
 class WalshOperatorConfig(ModelConfig):
-    """``channels`` of each outcome, ``blocks`` of filter and pointwise network."""
+    """``channels`` of each outcome, ``blocks`` of filter and pointwise network.
+
+    Attributes:
+        without: parts that are taken out, to see what each is worth. ``readout``: its error is not
+            undone. ``loss``: nor is the loss of parities, f_s = 1. ``paths``: every parity reads
+            the mean of all parities' features. ``network``: net reads nothing. ``filter``: the
+            inverse is corrected in place of the filtered estimate. ``correction``: delta = 0.
+    """
 
     name: Literal["walsh_operator"]
     encoding: Literal["paths", "device_paths"]
     channels: int = Field(ge=1)
     blocks: int = Field(ge=1)
+    without: tuple[Part, ...] = ()
 
 
 @ARCHITECTURES.register("walsh_operator")
@@ -97,6 +109,7 @@ class WalshOperator(Architecture):
     def __init__(self, config: WalshOperatorConfig, dimensions: Dimensions) -> None:
         super().__init__(config, dimensions)
         reads_device = dimensions.device > 0
+        self.without = frozenset(config.without)
         c, features = config.channels, len(FEATURES) - int(reads_device)
         known = max(dimensions.device - _SCALING, 0)
         doubt = int(reads_device)
@@ -136,10 +149,14 @@ class WalshOperator(Architecture):
         walsh = self.largest_walsh[:size, :size].contiguous()
         # A batch of circuits without any gate has no tokens: zeros stand for them.
         paths = nn.functional.pad(batch.tokens, (0, 0, 0, size))[:, :size]  # (B, 2^m, F)
+        if "paths" in self.without:
+            paths = (paths.sum(1, keepdim=True) / (size - 1)).expand_as(paths)
         device = batch.context.new_zeros(len(batch), 8) if batch.device is None else batch.device
         numbers, doubts = device[:, :4], device[:, 4:8]
         scaled = torch.log1p(paths) if batch.device is None else _scale(paths, numbers)
         contrast = 1 - 2 * batch.readout  # (B, m)
+        if "readout" in self.without:
+            contrast = torch.ones_like(contrast)
         eta = contrast.abs().clamp_min(1e-3)
         if batch.device is not None:  # of uncertain numbers, no bit is taken for lost
             eta = (eta ** numbers[:, 2:3].exp()).clamp_min(LEAST_CONTRAST)
@@ -153,7 +170,10 @@ class WalshOperator(Architecture):
         known = [scaled, batch.context[:, None].expand(-1, size, -1)]
         if batch.device is not None:
             known += [batch.device[:, None, _SCALING:].expand(-1, size, -1), doubt[..., None]]
-        loss, variance, prior = self.channel(torch.cat(known, -1)).unbind(-1)
+        read = torch.cat(known, -1)
+        if "network" in self.without:
+            read = torch.zeros_like(read)
+        loss, variance, prior = self.channel(read).unbind(-1)
         nothing = torch.arange(size, device=loss.device) == 0  # its parity is always 1
         survival = self._survival(rates, paths, loss, nothing)  # (B, 2^m)
 
@@ -166,6 +186,8 @@ class WalshOperator(Architecture):
         error = shot + torch.exp(variance.clamp(-16, 0))
         gain = torch.sigmoid(prior)
         gain = survival * gain / (survival.square() * gain + error)
+        if "filter" in self.without:
+            gain = 1 / survival
         inverse = parity / survival
         filtered = torch.where(nothing, parity, parity * gain)
 
@@ -184,8 +206,10 @@ class WalshOperator(Architecture):
             condition += [doubt]
         features = torch.cat([torch.stack(condition, -1), scaled], -1)
 
-        delta = self._delta(torch.stack(outcome, -1), features, walsh)  # (B, 2^m)
         start = torch.log(torch.maximum(estimates[1], floor))
+        if "correction" in self.without:
+            return torch.softmax(start, dim=-1)
+        delta = self._delta(torch.stack(outcome, -1), features, walsh)  # (B, 2^m)
         return torch.softmax(start + delta, dim=-1)
 
     def _survival(self, rates: Tensor, paths: Tensor, loss: Tensor, nothing: Tensor) -> Tensor:
@@ -197,6 +221,8 @@ class WalshOperator(Architecture):
         )
         # Bounded: no step can lose all or nothing of a parity for good.
         rate = (rate * torch.exp(2 * torch.tanh(loss / 2))).masked_fill(nothing, 0.0)
+        if "loss" in self.without:
+            rate = torch.zeros_like(rate)
         return torch.exp(-rate).clamp_min(LEAST_SURVIVAL)
 
     def _delta(self, outcome: Tensor, parity: Tensor, walsh: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ ones are taken from the store.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -72,13 +72,17 @@ class GridConfig(CommonConfig):
 
     @model_validator(mode="after")
     def _models_exist(self) -> Self:
-        for name in self.models:
+        self.check_models("models", self.models)
+        return self
+
+    def check_models(self, key: str, names: Iterable[str]) -> None:
+        """Raise QmendError, naming the key, unless the scale has all models."""
+        for name in names:
             if name not in self.scale.models:
                 raise QmendError(
-                    f"models: {name!r} is none of scale={self.scale.name}. "
+                    f"{key}: {name!r} is none of scale={self.scale.name}. "
                     f"{nearest(name, self.scale.models)}"
                 )
-        return self
 
 
 @dataclass(frozen=True)
