@@ -56,6 +56,16 @@ def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path)
     assert of_parts["walsh_operator without loss"] > of_parts["walsh_operator"] + 0.1
     assert "minus the whole" in out
 
+    here("report", "runs=latest").succeeded()
+    report = (tmp_path / "reports" / "report.html").read_text()
+    assert "<h3>Parts of the networks, drifting_pauli</h3>" in report
+    table = (folder / "table.md").read_text().splitlines()
+    assert all(f"<td>{name}" in report for name in ("blind_mlp", "walsh_operator without loss"))
+    assert table[0].split("|")[2].strip() in report
+    assert "<img" not in report
+    assert 'id="study_1-0-' in report
+    assert 'id="study_1-1-' in report
+
     store = open_store(tmp_path / "mlruns")
     trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     scored = {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")}

@@ -21,7 +21,14 @@ from qmend.reporting.leaderboard import (
 )
 from qmend.reporting.numbers import value_text
 from qmend.reporting.run_tables import Line, list_table
-from qmend.reporting.runs_report import RunsReport, SearchPart, training_curves, varied_params
+from qmend.reporting.runs_report import (
+    RunsReport,
+    SearchPart,
+    StudyPart,
+    training_curves,
+    varied_params,
+)
+from qmend.reporting.study_page import page_html
 from qmend.reporting.table import Column, Row, Table
 from qmend.runs.leaderboard import Leaderboard
 from qmend.tracking.finding import name_of
@@ -68,6 +75,7 @@ def write_runs_page(path: Path, report: RunsReport) -> list[Path]:
         title=report.title,
         facts=_facts(report),
         notes=report.notes,
+        studies=[_study(part, k) for k, part in enumerate(report.studies, 1)],
         searches=searches,
         boards=boards,
         runs=list_table([Line(run) for run in report.selection.all], now=0),
@@ -133,6 +141,11 @@ def _board(board: Leaderboard, number: int, plots: _Plots) -> dict[str, Any]:
         ),
         "coordinates": plots.inline(f"coordinates_{number}", coordinates),
     }
+
+
+def _study(part: StudyPart, number: int) -> dict[str, str]:
+    html = page_html(part.page, part.figures.__getitem__, f"study_{number}")
+    return {"name": name_of(part.run), "html": html}
 
 
 def _search(part: SearchPart, number: int, plots: _Plots) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,10 +14,11 @@ from qmend.reporting.figures import Curves
 from qmend.reporting.leaderboard import board_title, uneven_seeds
 from qmend.reporting.numbers import seconds_text
 from qmend.reporting.search_table import outcomes_text
+from qmend.reporting.study_page import PAGE
 from qmend.runs.configurations import compared_params, differing
 from qmend.runs.leaderboard import Leaderboard, leaderboards
 from qmend.runs.reading import history, read_scored
-from qmend.tracking.finding import Selection, name_of, scored_split
+from qmend.tracking.finding import Selection, kind_of, name_of, scored_split
 from qmend.tracking.store import Store
 from qmend.tuning.importance import Importance, importances
 from qmend.tuning.record import SearchRecord, is_search, read_search
@@ -102,15 +104,44 @@ class SearchPart:
 
 
 @dataclass(frozen=True)
+class StudyPart:
+    """The part of a report on one study.
+
+    Attributes:
+        page: Markdown.
+        figures: path in the page -> SVG.
+    """
+
+    run: MlflowRun
+    page: str
+    figures: dict[str, str]
+
+    @staticmethod
+    def of(store: Store, run: MlflowRun) -> StudyPart | None:
+        """Read the page of a run; None where it has none."""
+        page = store.artifact(run, PAGE)
+        if not page.exists():
+            return None
+        text = page.read_text()
+        paths = re.findall(r"^!\[.*\]\((.+)\)$", text, flags=re.MULTILINE)
+        folder = PAGE.rpartition("/")[0]
+        return StudyPart(
+            run, text, {path: store.artifact(run, f"{folder}/{path}").read_text() for path in paths}
+        )
+
+
+@dataclass(frozen=True)
 class RunsReport:
     """Contents of the page.
 
     Attributes:
+        studies: those of the runs that have a page of their own.
         boards: one for each set of comparable runs.
         notes: sentences on the runs that were left out.
     """
 
     selection: Selection
+    studies: list[StudyPart]
     boards: list[Leaderboard]
     searches: list[SearchPart]
     notes: list[str]
@@ -159,7 +190,9 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
         for run in selection.all
         if is_search(run)
     ]
-    if not scored and not any(part.search.trials for part in searches):
+    own = (StudyPart.of(store, run) for run in selection.all if kind_of(run) == "study")
+    studies = [part for part in own if part is not None]
+    if not scored and not studies and not any(part.search.trials for part in searches):
         raise QmendError(
             f"{selection.title}: none of the {len(selection.all)} runs has finished with scores of "
             "single circuits, there is nothing to report; `qmend runs list` shows what there is."
@@ -179,4 +212,4 @@ def read_report(store: Store, selection: Selection, every: Sequence[MlflowRun]) 
             notes.append(f"{board_title(board)}: {uneven}.")
     if len(boards) > 1:
         notes.append("Only runs that were scored on the same circuits share a table.")
-    return RunsReport(selection, boards, searches, notes)
+    return RunsReport(selection, studies, boards, searches, notes)

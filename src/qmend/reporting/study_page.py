@@ -1,12 +1,18 @@
-"""The page of a study, as Markdown: its tables, figures and sentences."""
+"""The page of a study: its tables, figures and sentences, as Markdown and as a part of HTML."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from markdown_it import MarkdownIt
+
+from qmend.reporting.figures import namespaced, themed
 from qmend.reporting.table import Table
+
+#: The page among the files of a study's run.
+PAGE = "tables/page.md"
 
 
 def study_page(
@@ -38,3 +44,24 @@ def study_page(
 def _words(place: Path) -> str:
     """Describe a figure by its path: ``pauli/figure.svg`` as ``pauli figure``."""
     return re.sub(r"[/_]+", " ", place.with_suffix("").as_posix())
+
+
+def page_html(page: str, read: Callable[[str], str], name: str) -> str:
+    """Convert a page to HTML below a heading of its own, with its figures in it.
+
+    Args:
+        read: returns the SVG of a figure by its path in the page.
+        name: unique in the whole HTML page.
+    """
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    _, _, body = page.partition("\n")  # its title is that of the part
+    html = re.sub(r"<(/?)h2>", r"<\1h3>", markdown.render(body))
+    html = re.sub(
+        r"<table>(.*?)</table>", r'<div class="scroll">\g<0></div>', html, flags=re.DOTALL
+    )
+    number = iter(range(len(html)))
+
+    def inline(image: re.Match[str]) -> str:
+        return themed(namespaced(read(image[1]), f"{name}-{next(number)}"))
+
+    return re.sub(r'<img src="([^"]+)"[^>]*>', inline, html)

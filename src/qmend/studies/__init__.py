@@ -41,10 +41,12 @@ def compose_study(
 
 
 def run_study(name: str, config: CommonConfig, observer: Observer) -> StudyResult:
-    """Run a study, and write its page beside its tables and figures."""
+    """Run a study, write its page beside its tables and figures, and log it to the study's run."""
     from qmend.config.groups import config_summary
     from qmend.files import write_text
-    from qmend.reporting.study_page import study_page
+    from qmend.reporting.study_page import PAGE, study_page
+    from qmend.tracking.run import Run
+    from qmend.tracking.store import open_store
 
     result: StudyResult = _module(name).run(config, observer)
     output = getattr(config, "output", None)
@@ -52,6 +54,7 @@ def run_study(name: str, config: CommonConfig, observer: Observer) -> StudyResul
         summary = config_summary(f"study/{name}")
         page = study_page(name, summary, result.tables, result.notes, result.run_id, output)
         write_text(output / "page.md", page)
+        Run(open_store(config.tracking.root), result.run_id).text(page, PAGE)
     return result
 
 

@@ -44,6 +44,8 @@ def run(config: Config, observer: Observer) -> StudyResult:
     Raises:
         QmendError: naming the study whose config is wrong, before any work.
     """
+    from qmend.runs.sweeps import mark_reused
+
     plain = config.plain()
     sections = {key: plain[key] for key in ("scale", "data", "ray", "tracking")}
     studies = {
@@ -66,6 +68,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
                 result = run_study(name, one, observer)
                 if result.failure is not None:
                     raise QmendError(str(result.failure).removesuffix(f" {ADVICE}"))
+                mark_reused(study.store, result.run_id, study.run.run_id)
                 return result, Outcome("finished", result.run_id)
 
             result = study.cell(name, work)
