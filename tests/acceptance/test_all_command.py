@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from commandline import Command
 
+from qmend.studies.findings import Finding, TrackedStudies, write_findings
 from qmend.tracking.store import open_store
 
 ALL = (
@@ -17,7 +19,7 @@ ALL = (
     "~scale.models",
     '+scale.models={perceiver: ["model=blind_mlp","trainer=tiny"]}',
     "~studies",
-    '+studies.ablation=["models=[perceiver]","ablations=[standard,random_noise]"]',
+    '+studies.ablation=["models=[perceiver]","ablations=[standard,random_noise]","~parts","+parts={}"]',
     "+studies.paper_tables=[]",
 )
 
@@ -26,7 +28,7 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
     here: Command, tmp_path: Path
 ) -> None:
     done = here(*ALL).succeeded()
-    assert "study ablation, 10 minutes" in done.out
+    assert "study ablation, 14 minutes" in done.out
     folder = tmp_path / "reports" / "studies"
     page = (folder / "ablation" / "page.md").read_text()
     assert page.startswith("# Study `ablation`")
@@ -45,6 +47,24 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
     assert "published is better" in line
     assert studies["study ablation"].info.run_id[:8] in line
     assert any("Study architectures has not finished" in line for line in lines)
+
+    place = {"study": "ablation", "figures": "drifting_pauli"}
+    figures = {"own": {**place, "figure": ["random_noise", "perceiver", "l1rc_median"]}}
+    plot = ["ablation", "drifting_pauli/figure.svg"]
+    finding = Finding.model_validate(
+        {"question": "Why?", "answer": "{own} {own_range}", "figures": figures, "plot": plot}
+    )
+    other = finding.model_copy(update={"plot": ("labels", "figure.svg")})
+    tracked = TrackedStudies(store, "small", ["ablation", "labels"])
+    text = write_findings([other, finding], tracked, tmp_path)
+    value, lo, hi = row["ours"]
+    assert text.startswith(f"1. **Why?** {value:.3f} [{lo:.3f}, {hi:.3f}]")
+    assert "(findings/1.svg)" in text
+    drawn = (folder / "ablation/drifting_pauli/figure.svg").read_text()
+    assert (tmp_path / "findings/1.svg").read_text() == drawn
+    here("report", f"runs=parent={studies['study all'].info.run_id}").succeeded()
+    page = (tmp_path / "reports" / "report.html").read_text()
+    assert sorted(re.findall(r'<h2 id="study\d">(.*)</h2>', page)) == sorted(studies)
 
     trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     here(*ALL).succeeded()

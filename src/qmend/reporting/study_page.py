@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from markdown_it import MarkdownIt
 
@@ -15,14 +16,20 @@ from qmend.reporting.table import Table
 PAGE = "tables/page.md"
 
 
-def study_page(
-    name: str,
-    summary: str,
-    tables: Sequence[Table],
-    notes: Sequence[str],
-    run_id: str,
-    folder: Path,
-) -> str:
+class Contents(Protocol):
+    """What a page shows of the result of a study."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def opening(self) -> str: ...
+    @property
+    def tables(self) -> Sequence[Table]: ...
+    @property
+    def notes(self) -> Sequence[str]: ...
+
+
+def study_page(name: str, summary: str, result: Contents, folder: Path) -> str:
     """Write the page of a study.
 
     Args:
@@ -30,14 +37,19 @@ def study_page(
         folder: in which the page will lie, with the figures that it shows.
     """
     parts = [f"# Study `{name}`", summary]
-    parts += [f"Made by `qmend study {name}`, run {run_id[:8]}."]
-    parts += [f"- {note}" for note in notes]
-    for table in tables:
+    parts += [f"Made by `qmend study {name}`, run {result.run_id[:8]}."]
+    parts += [result.opening] if result.opening else []
+    parts += [f"- {note}" for note in result.notes]
+    for table in result.tables:
         parts += [f"## {table.title}", table.markdown().strip()]
         parts += [table.caption] if table.caption else []
+    others = [page.parent for page in folder.glob("*/page.md")]  # of studies in this one
     for figure in sorted(folder.rglob("*.svg")):
+        if any(figure.is_relative_to(other) for other in others):
+            continue
         place = figure.relative_to(folder)
-        parts.append(f"![{_words(place)}]({place.as_posix()})")
+        if f"({place.as_posix()})" not in result.opening:
+            parts.append(f"![{_words(place)}]({place.as_posix()})")
     return "\n\n".join(parts) + "\n"
 
 

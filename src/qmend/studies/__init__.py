@@ -52,7 +52,7 @@ def run_study(name: str, config: CommonConfig, observer: Observer) -> StudyResul
     output = getattr(config, "output", None)
     if output is not None:
         summary = config_summary(f"study/{name}")
-        page = study_page(name, summary, result.tables, result.notes, result.run_id, output)
+        page = study_page(name, summary, result, output)
         write_text(output / "page.md", page)
         Run(open_store(config.tracking.root), result.run_id).text(page, PAGE)
     return result

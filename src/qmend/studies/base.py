@@ -45,6 +45,7 @@ class StudyResult:
         notes: sentences below the tables.
         failure: tells the cells that failed; None if none did.
         figures: of the rows by name, for programs; None: the tables are all.
+        opening: Markdown that the study's page starts with.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class StudyResult:
     notes: tuple[str, ...] = ()
     failure: FailedCellsError | None = None
     figures: Mapping[str, Any] | None = None
+    opening: str = ""
 
 
 @dataclass

@@ -85,11 +85,7 @@ class Config(GridConfig):
 
     @model_validator(mode="after")
     def _expert_model_exists(self) -> Self:
-        if self.expert_model not in self.scale.models:
-            raise QmendError(
-                f"expert_model: {self.expert_model!r} is none of scale={self.scale.name}. "
-                f"{nearest(self.expert_model, self.scale.models)}"
-            )
+        self.check_models("expert_model", [self.expert_model])
         return self
 
 

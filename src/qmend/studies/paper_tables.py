@@ -2,46 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from qmend.config.model import ConfigModel
 from qmend.files import check_writable
 from qmend.studies.base import StudyResult, open_study, write_table
+from qmend.studies.findings import (
+    FigurePlace,
+    Finding,
+    TrackedStudies,
+    figure_text,
+    write_findings,
+)
 from qmend.studies.grid import ScaleConfig
 from qmend.types import QmendError
 from qmend.workflows.configs import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # MLflow
-    from mlflow.entities import Run as MlflowRun
-
     from qmend.reporting.table import Table
-    from qmend.tracking.store import Store
 
 #: Difference of two medians, or of two shares in per cent, that is no disagreement.
 _CLOSE, _CLOSE_PCT = 0.05, 5.0
 
 
-class PublishedRow(ConfigModel):
+class PublishedRow(FigurePlace):
     """A published number, and where ours is.
 
     Attributes:
-        study: of ours.
-        figures: directory of the study's tables that holds the file.
-        figure: column, row and name of the figure.
         reason: why the two may differ.
     """
 
     what: str
     published: float
-    study: str
-    figures: str
-    figure: tuple[str, str, str]
     reason: str
 
 
@@ -49,6 +44,7 @@ class Config(CommonConfig):
     """``conf/study/paper_tables.yaml``.
 
     Attributes:
+        findings: the page starts with them.
         rows: of the first table.
         networks: of study ``architectures``; the best of them stands beside the simple methods.
         simple: rows of that study.
@@ -56,6 +52,7 @@ class Config(CommonConfig):
     """
 
     scale: ScaleConfig
+    findings: tuple[Finding, ...]
     rows: tuple[PublishedRow, ...] = Field(min_length=1)
     networks: tuple[str, ...] = Field(min_length=1)
     simple: tuple[str, ...]
@@ -73,47 +70,25 @@ def run(config: Config, observer: Observer) -> StudyResult:
     check_writable(config.output / "table.md")
     store = open_store(config.tracking.root)
     names = {row.study for row in config.rows} | {"architectures"}
-    studies = {name: _newest(store, name, config.scale.name) for name in sorted(names)}
-    missing = [name for name, study in studies.items() if study is None]
-    if len(missing) == len(studies):
+    names |= {finding.plot[0] for finding in config.findings}
+    tracked = TrackedStudies(store, config.scale.name, names)
+    missing = [name for name, study in tracked.runs.items() if study is None]
+    if len(missing) == len(tracked.runs):
         raise QmendError(
             f"No study of scale={config.scale.name} has finished in {store.root}; start with "
             f"`qmend study all scale={config.scale.name}`."
         )
-
-    @cache
-    def figures(study: str, folder: str) -> dict[str, Any]:
-        run = studies[study]
-        if run is None:
-            return {}
-        path = store.artifact(run, f"tables/{folder}/figures.json")
-        loaded: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return loaded
-
     with open_study(config, "study paper_tables", {"scale": config.scale.name}, observer) as study:
-        rows = [(row, _find(figures(row.study, row.figures), row.figure)) for row in config.rows]
-        ids = {name: "" if run is None else run.info.run_id[:8] for name, run in studies.items()}
-        tables = (published_table(rows, ids), _shares_table(config, figures))
+        rows = [(row, tracked.figure(row)) for row in config.rows]
+        ids = {n: "" if run is None else run.info.run_id[:8] for n, run in tracked.runs.items()}
+        tables = (published_table(rows, ids), _shares_table(config, tracked))
         record = {row.what: {"published": row.published, "ours": ours} for row, ours in rows}
         write_table(tables[0], record, config.output)
+        opening = write_findings(config.findings, tracked, config.output)
         study.run.files(config.output, "tables")
     notes = [f"Study {name} has not finished at this scale." for name in missing]
     notes.append(f"Tables: {config.output}")
-    return StudyResult(study.run.run_id, tables, tuple(notes), study.failure)
-
-
-def _newest(store: Store, name: str, scale: str) -> MlflowRun | None:
-    """Find the newest finished run of a study at a scale."""
-    query = f"tags.kind = 'study' and tags.scale = '{scale}' and attributes.status = 'FINISHED'"
-    named = [run for run in store.runs(query) if run.info.run_name == f"study {name}"]
-    return named[0] if named else None
-
-
-def _find(figures: dict[str, Any], path: tuple[str, str, str]) -> list[float] | None:
-    """Find a figure, [value, lo, hi]; None if it is not there."""
-    column, row, name = path
-    found: list[float] | None = figures.get(column, {}).get(row, {}).get(name)
-    return found
+    return StudyResult(study.run.run_id, tables, tuple(notes), study.failure, opening=opening)
 
 
 def published_table(
@@ -126,8 +101,7 @@ def published_table(
     for row, ours in rows:
         text, verdict = "", ""
         if ours is not None:
-            digits = 1 if row.figure[2].endswith("_pct") else 3
-            value, lo, hi = (f"{number:.{digits}f}" for number in ours)
+            value, lo, hi = (figure_text(number, row.figure[2]) for number in ours)
             text, verdict = f"{value} [{lo}, {hi}]", _verdict(row, ours)
         reason = "" if verdict in ("", "agrees") else row.reason
         study = f"{row.study} {ids[row.study]}".strip()
@@ -157,13 +131,13 @@ def _verdict(row: PublishedRow, ours: list[float]) -> str:
     return "ours is better" if better else "published is better"
 
 
-def _shares_table(config: Config, figures: Any) -> Table:
+def _shares_table(config: Config, tracked: TrackedStudies) -> Table:
     """Tabulate the share of the best network's gain that simple methods have, by noise world."""
     from qmend.reporting.table import Column, Row, Table
 
     lines = []
     for family in ("pauli", "random"):
-        columns = figures("architectures", family)
+        columns = tracked.figures_of("architectures", family)
         for column in ("simulated", "surrogate only"):
             rows = columns.get(column, {})
             medians = {
