@@ -6,6 +6,7 @@ ones are taken from the store.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,8 +226,10 @@ def _train_at_once(study: Study, trainings: Sequence[TrainConfig], workers: int)
     ]
     tasks = [delayed(_train_alone)(each, study.run.run_id, process_identity()) for each in shared]
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
-    for done, sentence in enumerate(parallel(tasks), start=1):
-        study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
+    with warnings.catch_warnings():  # a worker that has grown large is replaced
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        for done, sentence in enumerate(parallel(tasks), start=1):
+            study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
 
 
 def _train_alone(training: TrainConfig, parent: str, driver: str) -> str:
