@@ -17,7 +17,7 @@ FEW = (
     'operator: ["model=walsh_operator","model.channels=4","model.blocks=1","trainer=tiny"]}',
     "models=[blind,operator]",
     "families=[pauli]",
-    "repeated=[operator]",
+    "repeated.pauli=[operator]",
     "seeds=[0,1]",
 )
 

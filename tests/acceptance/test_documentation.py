@@ -61,7 +61,7 @@ SMALLER = {
         """,
     r"qmend study twirling": "randomizations=[0,2] baselines=[none]",
     r"qmend study architectures": """
-        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m] repeated=[]
+        ~scale.models '+scale.models={m: ["model=blind_mlp","trainer=tiny"]}' models=[m]
         'scale.data=["dataset=small","dataset.circuits=30","dataset.job_size=1"]' data.workers=1
         """,
     r"qmend study search": """

@@ -47,12 +47,12 @@ class Config(GridConfig):
 
     Attributes:
         families: each has data ``simulated_FAMILY`` and ``surrogate_FAMILY``, and a table.
-        repeated: models that are trained with all seeds; the others with the first.
+        repeated: family -> models that are trained with all seeds; the others with the first.
         baselines: names; each is fitted to the data that are scored.
     """
 
     families: tuple[str, ...] = Field(min_length=1)
-    repeated: tuple[str, ...]
+    repeated: dict[str, tuple[str, ...]]
     baselines: tuple[str, ...]
 
     @model_validator(mode="after")
@@ -108,7 +108,7 @@ def _networks(config: Config, family: str) -> dict[str, Network]:
     """Compose the trainings of all models on a family."""
     networks = {}
     for model in config.models:
-        seeds = config.seeds if model in config.repeated else config.seeds[:1]
+        seeds = config.seeds if model in config.repeated.get(family, ()) else config.seeds[:1]
         for way, kind in (("simulated", "simulated"), ("surrogate only", "surrogate")):
             name = f"{family} {model}, {way}"
             networks[name] = compose_network(
