@@ -14,7 +14,8 @@ from qmend.circuits.families import build_family
 from qmend.circuits.gadgets import GadgetCompiler
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import compiled_probabilities
-from qmend.noise.config import REVERSED, FittedConfig, SurrogateConfig
+from qmend.noise.config import FittedConfig, SurrogateConfig
+from qmend.noise.constants_config import REVERSED
 from qmend.noise.device_noise import DeviceNoise, ideal_channel
 from qmend.noise.fitted import FittedNoise
 from qmend.noise.fitted_constants import reversed_terms

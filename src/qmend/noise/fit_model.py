@@ -10,15 +10,8 @@ import torch
 from torch import Tensor
 
 from qmend.devices.calibration import Calibration
-from qmend.noise.config import (
-    REVERSED,
-    TERMS,
-    FittedConfig,
-    GateConstants,
-    QubitConstants,
-    Spread,
-    SurrogateConfig,
-)
+from qmend.noise.config import FittedConfig, SurrogateConfig
+from qmend.noise.constants_config import REVERSED, TERMS, GateConstants, QubitConstants, Spread
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters
 from qmend.noise.fitted_constants import reversed_terms
 from qmend.noise.measurements import Measurements
@@ -67,7 +60,7 @@ class NoiseModel:
     """The surrogate's physics on a chain as a function of its constants, in torch.
 
     Coherent errors belong to the device's own direction of a two-qubit gate (the shorter) and
-    appear in the other direction as :data:`~qmend.noise.config.REVERSED` says.
+    appear in the other direction as :data:`~qmend.noise.constants_config.REVERSED` says.
 
     Attributes:
         shapes: of each constant.

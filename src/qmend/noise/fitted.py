@@ -17,7 +17,8 @@ import torch
 from qmend.circuits.instructions import InstructionTable
 from qmend.devices.calibration import Calibration
 from qmend.noise.base import Noise
-from qmend.noise.config import TERMS, FittedConfig, SurrogateConfig
+from qmend.noise.config import FittedConfig, SurrogateConfig
+from qmend.noise.constants_config import TERMS
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters
 from qmend.noise.fitted_constants import (
     draw_terms,

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qmend.noise.config import REVERSED, FittedConfig, GateConstants, QubitConstants
+from qmend.noise.config import FittedConfig
+from qmend.noise.constants_config import REVERSED, GateConstants, QubitConstants
 from qmend.portable import exp, standard_normal
 
 Pair = tuple[int, int]
