@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from qmend.version import __version__
 
 if TYPE_CHECKING:
-    from qmend.mitigation.counts import CountsMitigator, MitigatedCounts, construct_references
+    from qmend.mitigation.counts import CountsMitigator, construct_references
+    from qmend.mitigation.mitigated_counts import MitigatedCounts
     from qmend.types import QmendError
     from qmend.workflows.compose import compose
     from qmend.workflows.evaluate import evaluate
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "CountsMitigator": "qmend.mitigation.counts",
     "construct_references": "qmend.mitigation.counts",
-    "MitigatedCounts": "qmend.mitigation.counts",
+    "MitigatedCounts": "qmend.mitigation.mitigated_counts",
     "Observer": "qmend.workflows.observer",
     "QmendError": "qmend.types",
     **{name: f"qmend.workflows.{name}" for name in ("compose", "evaluate", "generate", "load")},
