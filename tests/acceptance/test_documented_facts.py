@@ -13,7 +13,7 @@ from documentation import PAGES, ROOT, inline_code, pieces, repository_files
 from qmend.config.compose import compose_config
 from qmend.config.paths import conf_dir, config_groups
 from qmend.datasets.manifest import read_manifest
-from qmend.datasets.table import read_rows
+from qmend.datasets.stored_rows import read_rows
 
 
 def anchors(page: Path) -> set[str]:

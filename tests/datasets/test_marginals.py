@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from qmend.datasets.manifest import read_manifest
 from qmend.datasets.marginals import marginal_rows
-from qmend.datasets.table import read_rows
+from qmend.datasets.stored_rows import read_rows
 
 TROTTER = Path(__file__).parents[2] / "data" / "algiers_trotter"
 

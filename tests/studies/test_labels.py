@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qmend.datasets.schema import matrix
-from qmend.datasets.table import Dataset, read_rows
+from qmend.datasets.stored_rows import read_rows
+from qmend.datasets.table import Dataset
 from qmend.studies.labels import mislabelled, permuted_pct
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from qmend.circuits.instructions import InstructionTable
 from qmend.datasets.manifest import Manifest, check_files, read_manifest
 from qmend.datasets.schema import SCHEMA, instruction_table, matrix
-from qmend.datasets.table import EXPECTATIONS, read_rows
+from qmend.datasets.stored_rows import EXPECTATIONS, read_rows
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError
 
 #: Columns that these data share with the table of circuits.

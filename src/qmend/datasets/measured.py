@@ -12,13 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from qmend.datasets.manifest import Manifest
-from qmend.datasets.table import (
-    LabelledCircuits,
-    by_size,
-    dense_rows,
-    labelled_rows,
-    read_distributions,
-)
+from qmend.datasets.stored_rows import by_size, dense_rows, read_distributions
+from qmend.datasets.table import LabelledCircuits, labelled_rows
 from qmend.types import AnyArray, QmendError
 
 

@@ -1,4 +1,4 @@
-"""Read a dataset: check its files, load its rows as arrays in chain order."""
+"""Load a dataset: its rows as arrays in chain order."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from qmend.circuits.instructions import InstructionTable
 from qmend.circuits.statevector import to_chain_order
 from qmend.datasets.circuits import CircuitBatch, check_distributions
-from qmend.datasets.manifest import CALIBRATIONS, FileEntry, Manifest, check_files, read_manifest
-from qmend.datasets.marginals import marginal_rows
+from qmend.datasets.manifest import CALIBRATIONS, Manifest
 from qmend.datasets.schema import (
     MAX_DENSE_QUBITS,
     REFERENCE,
@@ -24,13 +23,11 @@ from qmend.datasets.schema import (
     matrix,
     read_calibrations,
 )
+from qmend.datasets.stored_rows import by_size, dense_rows, read_distributions
 from qmend.devices.calibration import Calibration
 from qmend.devices.imputation import unknown_calibration
 from qmend.gates import GATES
 from qmend.types import AnyArray, FloatArray, IntArray, QmendError, Split
-
-#: Name of the shards of a dataset that has expectation values only, before the hyphen.
-EXPECTATIONS = "expectations"
 
 
 @dataclass(frozen=True)
@@ -190,22 +187,6 @@ class Dataset:
         return self._only(self.parts(split))
 
 
-def read_rows(folder: Path, shards: Sequence[FileEntry]) -> pa.Table:
-    """Read all rows of shards of one schema as an Arrow table, in order.
-
-    Raises:
-        QmendError: naming a shard that can't be read.
-    """
-    tables = []
-    for entry in shards:
-        path = folder / entry.file
-        try:
-            tables.append(pq.read_table(path).replace_schema_metadata(None))
-        except (OSError, pa.ArrowInvalid) as error:
-            raise QmendError(f"{path} can't be read ({error}); generate it again.") from None
-    return pa.concat_tables(tables)
-
-
 def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     """Read a dataset whose files match their hashes.
 
@@ -237,49 +218,11 @@ def load_dataset(folder: Path, n_qubits: int | None = None) -> Dataset:
     )
 
 
-def by_size(table: pa.Table) -> list[pa.Table]:
-    """Divide rows by their number of qubits and of measured ones, ascending."""
-    sizes = np.stack([_column(table, "n_qubits"), _measured(table)], axis=1)
-    kinds = np.unique(sizes, axis=0)
-    if len(kinds) == 1:
-        return [table]
-    return [table.filter(pa.array((sizes == kind).all(axis=1))) for kind in kinds]
-
-
-def _column(table: pa.Table, name: str) -> IntArray:
-    return np.asarray(table[name]).astype(np.int64)
-
-
-def _measured(table: pa.Table) -> IntArray:
-    return np.asarray(pc.list_value_length(table["measured"])).astype(np.int64)
-
-
-def dense_rows(table: pa.Table) -> AnyArray:
-    """(N,) whether the counts of each row are stored densely."""
-    return np.asarray(pc.is_null(table["outcomes"]))
-
-
-def read_distributions(folder: Path) -> tuple[Manifest, pa.Table]:
-    """Read the manifest and all distributions of a dataset whose files match their hashes.
-
-    Of expectation values, those of single qubits: each is the distribution of one measured bit.
-
-    Raises:
-        QmendError: if a file is missing, altered or of another schema, or there are no such rows.
-    """
-    manifest = read_manifest(folder)
-    check_files(folder, manifest)
-    shards = [e for e in manifest.shards if not e.file.startswith(EXPECTATIONS)]
-    if not shards:
-        return manifest, marginal_rows(read_rows(folder, manifest.shards))
-    return manifest, read_rows(folder, shards)
-
-
 def labelled_rows(tables: Sequence[pa.Table], folder: Path) -> tuple[LabelledCircuits, ...]:
     """Convert stored rows, each table of one number of qubits and of one of measured ones.
 
     Args:
-        tables: parts of what :func:`read_rows` returns.
+        tables: parts of what :func:`~qmend.datasets.stored_rows.read_rows` returns.
         folder: the dataset's directory, which has the calibrations.
 
     Raises:
@@ -354,7 +297,7 @@ def _loadable(
     table: pa.Table, folder: Path, n_qubits: int | None
 ) -> tuple[pa.Table, dict[str, int]]:
     """Select the rows whose counts are dense, of one size if it is asked for; count the others."""
-    sizes, dense = _column(table, "n_qubits"), dense_rows(table)
+    sizes, dense = np.asarray(table["n_qubits"]), dense_rows(table)
     wanted = np.ones(len(sizes), dtype=bool) if n_qubits is None else sizes == n_qubits
     skipped = {
         "other number of qubits": int((~wanted).sum()),

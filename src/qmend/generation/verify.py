@@ -16,7 +16,8 @@ from qmend.circuits.statevector import (
 )
 from qmend.datasets.config import recipe_configs
 from qmend.datasets.schema import REFERENCE
-from qmend.datasets.table import LabelledCircuits, by_size, labelled_rows, read_distributions
+from qmend.datasets.stored_rows import by_size, read_distributions
+from qmend.datasets.table import LabelledCircuits, labelled_rows
 from qmend.devices.imputation import UNKNOWN_TIME
 from qmend.generation.execution import Execution, execution_seed
 from qmend.generation.job import check_labels

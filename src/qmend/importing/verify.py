@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from qmend.datasets.manifest import CALIBRATIONS, check_files, read_manifest
 from qmend.datasets.schema import instruction_table, read_calibrations
-from qmend.datasets.table import EXPECTATIONS, read_rows
+from qmend.datasets.stored_rows import EXPECTATIONS, read_rows
 from qmend.importing.proof import (
     TOLERANCE,
     chain_probabilities,
