@@ -28,6 +28,7 @@ from qmend.training.train import train
 from qmend.types import QmendError
 from qmend.workflows import configs
 from qmend.workflows.compose import COMMAND_CONFIGS, compose, compose_as
+from qmend.workflows.data_config import CommonConfig
 
 STUDIES = {f"study/{path.stem}": study_type(path.stem) for path in study_configs()}
 ROOTS = {**COMMAND_CONFIGS, **STUDIES}
@@ -129,7 +130,7 @@ def test_options_compose_and_validate(root: str, overrides: list[str]) -> None:
     config = validate(ROOTS[root], composed(root, *overrides))
     if root in ("guard", "report", "references"):  # of a network, runs or a circuit, not of data
         return
-    assert isinstance(config, configs.CommonConfig)
+    assert isinstance(config, CommonConfig)
     assert config.dataset_folder.parent == Path("data/collected" if root == "collect" else "data")
 
 

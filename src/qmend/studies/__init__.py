@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qmend.studies.base import StudyResult
-    from qmend.workflows.configs import CommonConfig
+    from qmend.workflows.data_config import CommonConfig
     from qmend.workflows.observer import Observer
 
 

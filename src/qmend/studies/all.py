@@ -14,7 +14,7 @@ from qmend.studies import compose_study, run_study
 from qmend.studies.base import ADVICE, StudyResult, open_study, write_table
 from qmend.studies.grid import ScaleConfig
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qmend.runs.cells import Cell, CellRecord, FailedCellsError, Outcome, failure
 from qmend.types import QmendError
 from qmend.workflows.compose import COMMAND_CONFIGS, compose_as
-from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.configs import EvaluateConfig, TrainConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # torch, MLflow, matplotlib

@@ -26,7 +26,8 @@ from qmend.studies.base import (
     write_table,
 )
 from qmend.types import QmendError, nearest
-from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.configs import EvaluateConfig, TrainConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow, matplotlib

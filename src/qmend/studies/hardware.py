@@ -22,7 +22,8 @@ from qmend.files import check_writable
 from qmend.mitigation.base import BASELINES, MultiCircuitMitigator
 from qmend.studies.base import StudyResult, plain_interval, plain_number, write_table
 from qmend.types import QmendError
-from qmend.workflows.configs import Checkpoints, CommonConfig, each_once
+from qmend.workflows.configs import Checkpoints, each_once
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow

@@ -28,7 +28,8 @@ from qmend.studies.base import (
     write_leaderboard,
 )
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig, TrainConfig
+from qmend.workflows.configs import TrainConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow

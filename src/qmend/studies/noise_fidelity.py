@@ -17,7 +17,7 @@ from qmend.files import check_writable
 from qmend.reporting.table import Table
 from qmend.studies.base import StudyResult
 from qmend.types import IntArray, QmendError
-from qmend.workflows.configs import CommonConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer, announce_new
 
 if TYPE_CHECKING:  # numba, MLflow, matplotlib

@@ -18,7 +18,7 @@ from qmend.studies.findings import (
 )
 from qmend.studies.grid import ScaleConfig
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # MLflow

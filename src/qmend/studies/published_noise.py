@@ -24,7 +24,7 @@ from qmend.studies.base import Study, StudyResult, open_study
 from qmend.studies.labels import mislabelled, permuted_pct
 from qmend.training.config import FitConfig
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 

@@ -11,7 +11,8 @@ from qmend.files import check_writable, write_text
 from qmend.runs.cells import Cell, Outcome
 from qmend.studies.base import StudyResult, compose_cell, open_study
 from qmend.types import QmendError, nearest
-from qmend.workflows.configs import CommonConfig, TuneCommandConfig
+from qmend.workflows.configs import TuneCommandConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer
 
 if TYPE_CHECKING:  # torch, MLflow, Ray

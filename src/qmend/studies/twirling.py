@@ -18,7 +18,8 @@ from qmend.datasets.config import TwirlingConfig
 from qmend.files import check_writable
 from qmend.studies.base import StudyResult, compose_cell, open_study, write_table
 from qmend.types import QmendError
-from qmend.workflows.configs import Checkpoints, CommonConfig, EvaluateConfig, each_once
+from qmend.workflows.configs import Checkpoints, EvaluateConfig, each_once
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 

@@ -27,7 +27,8 @@ from qmend.studies.base import (
 )
 from qmend.studies.hardware import Config as HardwareConfig
 from qmend.types import QmendError
-from qmend.workflows.configs import CommonConfig, EvaluateConfig, TrainConfig
+from qmend.workflows.configs import EvaluateConfig, TrainConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 

@@ -21,7 +21,8 @@ from qmend.studies.base import (
     write_leaderboard,
 )
 from qmend.types import QmendError, nearest
-from qmend.workflows.configs import CommonConfig, EvaluateConfig
+from qmend.workflows.configs import EvaluateConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 

@@ -24,13 +24,8 @@ from qmend.studies.base import (
     plain_figures,
     write_table,
 )
-from qmend.workflows.configs import (
-    Checkpoints,
-    CommonConfig,
-    EvaluateConfig,
-    TrainConfig,
-    each_once,
-)
+from qmend.workflows.configs import Checkpoints, EvaluateConfig, TrainConfig, each_once
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.directories import check_directories
 from qmend.workflows.observer import Observer
 

@@ -10,7 +10,7 @@ from typing import Any
 from qmend.config.nested import flatten
 from qmend.reporting.numbers import listing
 from qmend.types import QmendError
-from qmend.workflows.configs import dataset_folder
+from qmend.workflows.data_config import dataset_folder
 
 
 def check_directories(configs: Sequence[Mapping[str, Any]]) -> None:

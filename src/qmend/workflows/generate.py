@@ -5,7 +5,7 @@ from __future__ import annotations
 from qmend.generation.generate import Generation
 from qmend.generation.generate import generate as generate_dataset
 from qmend.ray_cluster import cluster_address
-from qmend.workflows.configs import CommonConfig
+from qmend.workflows.data_config import CommonConfig
 from qmend.workflows.observer import Observer, announce_new
 
 
