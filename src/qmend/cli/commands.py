@@ -10,7 +10,7 @@ from pathlib import Path
 from qmend.cli.arguments import Option, at_least
 from qmend.cli.command import Command, HydraCommand, PlainCommand, StudyCommand
 from qmend.config.paths import study_configs
-from qmend.config.quoting import quoted, quoted_ids
+from qmend.config.quoting import path_first, quoted_ids
 from qmend.tracking.location import store_root
 
 #: Benchmarks; ``qmend.benchmarks.NAME`` has a function ``bench_NAME``.
@@ -20,23 +20,6 @@ BENCHMARKS = ("simulator", "datagen", "worlds", "data", "training", "tuning", "s
 def has_benchmarks() -> bool:
     """Say whether the benchmarks are there: a wheel has none."""
     return importlib.util.find_spec("qmend.benchmarks") is not None
-
-
-def _path_first(key: str, arguments: list[str]) -> list[str]:
-    """``qmend data show|verify FOLDER``: the first argument may be a path, not an override.
-
-    One with ``=`` is an override, unless there is such a path or it begins as one.
-    """
-    first = arguments[0] if arguments else "-"
-    is_override = "=" in first or first.startswith(("~", "+"))
-    is_path = first.startswith(("/", "./", "../")) or Path(first).exists()
-    if first.startswith("-") or (is_override and not is_path):
-        return arguments
-    return [f"{key}={quoted(first)}", *arguments[1:]]
-
-
-_folder_first = partial(_path_first, "folder")
-_circuit_first = partial(_path_first, "circuit")
 
 
 def _study_commands() -> Iterator[Command]:
@@ -91,7 +74,7 @@ COMMANDS: tuple[Command, ...] = (
         "DIRECTORY",
         "qmend data verify dataset=demo",
         config="verify",
-        prepare=_folder_first,
+        prepare=partial(path_first, "folder"),
     ),
     PlainCommand(
         "data import",
@@ -130,7 +113,7 @@ COMMANDS: tuple[Command, ...] = (
         "show a dataset as tables and an HTML page; also qmend data show DIRECTORY",
         "qmend data show dataset=demo device=algiers",
         config="show",
-        prepare=_folder_first,
+        prepare=partial(path_first, "folder"),
     ),
     HydraCommand(
         "train",
@@ -187,7 +170,7 @@ COMMANDS: tuple[Command, ...] = (
             "change. Each reference is a file of OpenQASM; references.jsonl has their ideals, as",
             "records that qmend data import takes when device and counts are added.",
         ),
-        prepare=_circuit_first,
+        prepare=partial(path_first, "circuit"),
     ),
     PlainCommand(
         "models promote",
@@ -273,10 +256,7 @@ COMMANDS: tuple[Command, ...] = (
         "qmend.cli.runs:show_run",
         "show one run: config, metrics, curves, tags, artifacts",
         "qmend runs show 3fb03150",
-        options=(
-            _RUN,
-            _ROOT,
-        ),
+        options=(_RUN, _ROOT),
     ),
     PlainCommand(
         "runs compare",

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 #: Characters that Hydra reads as they are, in any place of a list.
@@ -31,6 +32,19 @@ def quoted_ids(overrides: Sequence[str]) -> list[str]:
         match = override.fullmatch(each)
         prepared.append(match[1] + text.sub(r"'\1'", match[2]) if match else each)
     return prepared
+
+
+def path_first(key: str, arguments: list[str]) -> list[str]:
+    """Write a path in the first place as an override: ``qmend data show DIRECTORY``.
+
+    A word with ``=`` is an override, unless there is such a path or it begins as one.
+    """
+    first = arguments[0] if arguments else "-"
+    is_override = "=" in first or first.startswith(("~", "+"))
+    is_path = first.startswith(("/", "./", "../")) or Path(first).exists()
+    if first.startswith("-") or (is_override and not is_path):
+        return arguments
+    return [f"{key}={quoted(first)}", *arguments[1:]]
 
 
 def written(value: Any) -> str:
