@@ -22,8 +22,9 @@ from qmend.gates import GATE_CODE, GATES
 from qmend.noise.base import Noise
 from qmend.noise.config import SurrogateConfig
 from qmend.noise.device_noise import DeviceNoise, NoiseParameters, ideal_channel, z_rotations
-from qmend.noise.idle_times import TimedChannels, sort_stably
+from qmend.noise.idle_times import Schedule
 from qmend.noise.readout import asymmetric_readout_matrices
+from qmend.noise.timed_channels import TimedChannels
 from qmend.simulation import channels
 from qmend.simulation.program import Program
 from qmend.types import FloatArray, IntArray
@@ -189,20 +190,20 @@ class SurrogateNoise(Noise):
         turned = table.gate == GATE_CODE["rz"]
         angle, which = np.unique(table.angle[turned], return_inverse=True)
         row[turned] = len(GATES) * self.n_qubits + which
-        layer = table.layers(virtual=("rz",))
-        physical = np.flatnonzero(~turned)
+        schedule = Schedule.of(table, self.length)
+        layer, idle_zz = schedule.layer, self.config.idle_zz * self.config.strength > 0
         gates = TimedChannels.of(table.circuit_index, layer, 1, table.first, table.second, row)
         gates.phase[turned] = 0
         spectators = self._spectators(table, layer)
-        idle, idle_qubit, idle_time = self._idle(table, layer, physical)
+        idle, idle_qubit, idle_time = self._idle(schedule, by_layer=idle_zz)
         parts = [gates, spectators, idle]
         rows = len(GATES) * self.n_qubits + len(angle)
         for k, more in ((1, 0), (2, len(self.edges) * self.n_qubits)):
             rows += more
             parts[k] = replace(parts[k], row=parts[k].row + rows)
         pair, pair_time = np.zeros((0, 2), dtype=np.int64), np.zeros(0)
-        if self.config.idle_zz * self.config.strength:
-            part, pair, pair_time = self._idle_zz(table, layer, physical)
+        if idle_zz:
+            part, pair, pair_time = self._idle_zz(schedule)
             parts.append(replace(part, row=part.row + groups * len(self.edges)))
         sequence = TimedChannels.joined(parts).program(table)
         return ChannelPlan(sequence, angle, idle_qubit, idle_time, pair, pair_time)
@@ -274,80 +275,26 @@ class SurrogateNoise(Noise):
             table.circuit_index[spread], layer[spread], 2, qubit[free], None, row
         )
 
-    def _schedule(
-        self, table: InstructionTable, layer: IntArray, physical: IntArray
-    ) -> tuple[FloatArray, IntArray, FloatArray]:
-        """(N, L + 1) start time of each layer (us), its gates' lengths (K,), (N,) layers.
-
-        A layer lasts as long as its longest gate; RZ takes no time.
-        """
-        length = self.length[table.gate, table.first, table.second]
-        length[table.gate == GATE_CODE["rz"]] = 0.0
-        depth = int(layer[physical].max(initial=-1)) + 1
-        duration = np.zeros((len(table), depth))
-        np.maximum.at(duration, (table.circuit_index[physical], layer[physical]), length[physical])
-        start = np.concatenate([np.zeros((len(table), 1)), np.cumsum(duration, axis=1)], axis=1)
-        return start, np.full(len(table), depth), length
-
     def _idle(
-        self, table: InstructionTable, layer: IntArray, physical: IntArray
+        self, schedule: Schedule, by_layer: bool
     ) -> tuple[TimedChannels, IntArray, FloatArray]:
         """Relaxation of each qubit for the time between its gates, and until the end.
 
         Relaxation commutes with RZ, so the whole wait is one channel just before the next gate.
         With ZZ between idle neighbours, which it does not commute with, it is one a layer.
         """
-        start, depth, length = self._schedule(table, layer, physical)
-        two = table.second[physical] >= 0
-        gate = np.concatenate([physical, physical[two]])
-        qubit = np.concatenate([table.first[physical], table.second[physical][two]])
-        circuit = table.circuit_index[gate]
-        if self.config.idle_zz * self.config.strength:
-            busy = np.zeros((len(table), self.n_qubits, int(depth.max(initial=0))))
-            busy[circuit, qubit, layer[gate]] = length[gate]
-            waits = np.diff(start, axis=1)[:, None, :] - busy
-            circuit, qubit, at = np.nonzero(waits > 1e-12)
-            wait, phase = waits[circuit, qubit, at], 3
-        else:
-            # A last, empty gate of every qubit at the end of its circuit.
-            n = self.n_qubits
-            circuit = np.concatenate([circuit, np.repeat(np.arange(len(table)), n)])
-            qubit = np.concatenate([qubit, np.tile(np.arange(n), len(table))])
-            at = np.concatenate([layer[gate], np.repeat(depth, n)])
-            own = np.concatenate([length[gate], np.zeros(len(table) * n)])
-            order = sort_stably(circuit, qubit, at)
-            circuit, qubit, at, own = circuit[order], qubit[order], at[order], own[order]
-            begin = start[circuit, at]
-            end = np.roll(begin + own, 1)
-            first = np.ones(len(order), dtype=bool)
-            first[1:] = (circuit[1:] != circuit[:-1]) | (qubit[1:] != qubit[:-1])
-            wait = np.where(first, begin, begin - end)
-            phase = 0
+        circuit, qubit, at, wait = schedule.waits_by_layer() if by_layer else schedule.waits()
         wait = wait * self.config.idle_relaxation * self.config.strength
         kept = wait > 1e-12
         circuit, qubit, at, wait = circuit[kept], qubit[kept], at[kept], wait[kept]
         distinct, row = _distinct(qubit, wait)
-        part = TimedChannels.of(circuit, at, phase, qubit, None, row)
+        part = TimedChannels.of(circuit, at, 3 if by_layer else 0, qubit, None, row)
         return part, qubit[distinct], wait[distinct]
 
-    def _idle_zz(
-        self,
-        table: InstructionTable,
-        layer: IntArray,
-        physical: IntArray,
-    ) -> tuple[TimedChannels, IntArray, FloatArray]:
+    def _idle_zz(self, schedule: Schedule) -> tuple[TimedChannels, IntArray, FloatArray]:
         """ZZ between coupled neighbours that both have no gate in a layer, for its length."""
-        start, depth, _ = self._schedule(table, layer, physical)
-        busy = np.zeros((len(table), int(depth.max(initial=0)), self.n_qubits), dtype=bool)
-        circuit = table.circuit_index[physical]
-        busy[circuit, layer[physical], table.first[physical]] = True
-        two = table.second[physical] >= 0
-        busy[circuit[two], layer[physical][two], table.second[physical][two]] = True
         pairs = np.unique(np.sort(self.edges, axis=1), axis=0)
-        free = ~busy[:, :, pairs[:, 0]] & ~busy[:, :, pairs[:, 1]]
-        duration = np.diff(start, axis=1)
-        circuit, at, pair = np.nonzero(free & (duration > 0)[:, :, None])
-        wait = duration[circuit, at]
+        circuit, pair, at, wait = schedule.common_waits(pairs)
         distinct, row = _distinct(pair, wait)
         part = TimedChannels.of(circuit, at, 4, pairs[pair, 0], pairs[pair, 1], row)
         return part, pairs[pair[distinct]], wait[distinct]
