@@ -1,7 +1,7 @@
 """Check the bit order of measured values.
 
-Nothing crashes where they don't: the labels are then wrong and every figure looks plausible.
-So the values are compared with the ideal ones under other orders too.
+A wrong one crashes nothing: the labels are wrong and every figure looks plausible. So the values
+are compared with the ideal ones under other bit orders too.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from qmend.walsh import walsh_hadamard
 #: Up to this many bits, distributions are compared by total variation; beyond, outcomes outnumber
 #: shots, and by the overlap, which shot noise does not bias.
 MAX_VARIATION_BITS = 10
-#: Outcomes drawn to estimate how far an order changes the ideal distribution of more bits.
+#: Outcomes drawn to estimate how far a bit order changes the ideal distribution of more bits.
 _DRAWN = 1000
-#: Outcomes times orders that are held at once.
+#: Outcomes times bit orders that are held at once.
 _AT_ONCE = 1 << 21
-#: A record tells two orders apart if its ideal values differ by more than this between them.
+#: A record distinguishes two bit orders if its ideal values differ by more than this.
 LEAST_DIFFERENCE = 0.1
-#: Another order is clearly better over records if its mean distance to ideal is smaller by more
+#: Another bit order is clearly better over records if its mean distance to ideal is smaller by more
 #: than this and by more than three standard errors.
 LEAST_GAIN = 0.02
 STANDARD_ERRORS = 3.0
 #: ... and for one record, by more than this beside the shot noise: noise that is not uniform
-#: resembles some permutation by chance. So does one that was searched for among all.
+#: resembles some permutation by chance. So does the best of all, which was searched for.
 LEAST_RECORD_GAIN = 0.1
 
 
@@ -51,10 +51,10 @@ class Measured(Protocol):
     error: float
 
     def distances(self, compared: Sequence[Order]) -> FloatArray:
-        """(orders,) of the measured values from the ideal ones under each order."""
+        """(orders,) of the measured values from the ideal ones under each bit order."""
 
     def differences(self, compared: Sequence[Order]) -> FloatArray:
-        """(orders,) of the ideal values from themselves under each order."""
+        """(orders,) of the ideal values from the same under each bit order."""
 
     def marginals(self) -> FloatArray:
         """(n, n) measured <Z_i Z_j>, with <Z_i> on the diagonal."""
@@ -64,7 +64,7 @@ class Measured(Protocol):
 
 
 class MeasuredCounts:
-    """Counts of a record by outcome number, and (2^n,) ideal probabilities."""
+    """Counts of a record by outcome as an integer, and (2^n,) ideal probabilities."""
 
     def __init__(
         self, name: str, circuit: str, bits: Bits, counts: Mapping[int, float], ideal: FloatArray
@@ -146,11 +146,11 @@ class MeasuredValues:
 
 @dataclass(frozen=True)
 class BitOrderCheck:
-    """Result of :func:`check_bit_order`; orders are written as ``--bit-order`` takes them.
+    """Result of :func:`check_bit_order`; bit orders are as ``--bit-order`` takes them.
 
     Attributes:
         records: compared.
-        telling: of them, those whose ideal values change with the order.
+        telling: of them, those whose ideal values depend on the bit order.
         doubtful: record -> the order that fits it clearly better.
         better: bits -> the order that is clearly better over all records of them, and by how
             much the mean distance to ideal falls.
@@ -168,7 +168,7 @@ class BitOrderCheck:
 
 
 def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
-    """Compare measured with ideal values as they are and under other orders.
+    """Compare measured with ideal values as they are and under other bit orders.
 
     Circuits weigh equally, however often each was run.
     """
@@ -207,7 +207,7 @@ def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
 
 
 def _best_over_records(group: Sequence[Measured], gains: FloatArray) -> tuple[int, float]:
-    """The order of the largest mean gain over circuits, and that gain; 0 if none is clear."""
+    """Find the bit order of the largest mean gain over circuits, and the gain; 0: none is clear."""
     shot_noise = float(np.sum([record.error**-2 for record in group])) ** -0.5
     best, most = 0, 0.0
     for k in range(gains.shape[1]):
@@ -228,7 +228,7 @@ def _best_over_records(group: Sequence[Measured], gains: FloatArray) -> tuple[in
 
 
 def _moved(outcomes: IntArray, compared: Sequence[Order]) -> IntArray:
-    """(outcomes, orders) the circuit's outcome that each one stands for under each order."""
+    """(outcomes, orders) each outcome in the circuit's bit order, under each of these orders."""
     n_bits = len(compared[0])
     bits = (outcomes[:, None] >> np.arange(n_bits)) & 1
     # Products of small integers as float64: exact, and BLAS does them.

@@ -171,7 +171,7 @@ def _take_counts(row: ImportedRow, order: Order) -> None:
 def _measured_bits(
     counts: dict[str, float], source: MeasuredCircuit, order: Order, what: str
 ) -> dict[int, float]:
-    """Outcome numbers of the measured bits alone, in their order."""
+    """Reduce outcomes to the measured classical bits; bit ``k`` is the k-th of ``clbits``."""
     whole = outcome_counts(counts, source.registers, order)
     by_outcome: Counter[int] = Counter()
     unmeasured = ((1 << source.n_clbits) - 1) & ~sum(1 << b for b in source.clbits)
@@ -207,7 +207,7 @@ def _take_values(row: ImportedRow, order: Order) -> None:
         if not off <= IDEAL_TOLERANCE:
             raise QmendError(
                 f"its ideal values are not its circuit's (they differ by {off:.2g}): circuit and "
-                "order of the observables do not fit; correct them or leave them out"
+                "bit order of the observables do not fit; correct them or leave them out"
             )
 
 

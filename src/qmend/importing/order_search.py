@@ -1,8 +1,8 @@
-"""Search for the order of bits under which one- and two-bit marginals agree best.
+"""Search for the bit order under which one- and two-bit marginals agree best.
 
-For more bits than all permutations can be compared of. The agreement of an order p is
+For so many bits that not all permutations can be compared. The agreement of a bit order p is
 sum over records of sum_i z_i z'_p(i) + sum_i<j z_ij z'_p(i)p(j), with measured <Z_i> and
-<Z_i Z_j> and ideal ones (dashed); noise that flattens a distribution leaves the best p alone.
+<Z_i Z_j> and ideal ones (primed). Depolarization does not change the best p.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Orders of classical bits: those that are compared, their names, and applying one.
+"""Bit orders: those that are compared, their names, their application to outcomes.
 
-Under an order p, bit ``k`` of what was measured is bit ``p[k]`` of the circuit.
+A bit order p is a permutation: bit ``k`` of an outcome as written is the circuit's classical bit
+``p[k]``. Bit 0 is the least significant, rightmost in a bitstring.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from qmend.types import QmendError
 
 #: All permutations are compared up to this many bits.
 MAX_ALL_ORDERS = 5
-#: All orders of registers with all reversals in them, up to this many registers.
+#: So are all permutations of registers, with all reversals of bits within them, up to this many.
 MAX_REGISTERS = 4
 
 Order = tuple[int, ...]
@@ -28,8 +29,8 @@ class Bits:
     """Classical bits of a program.
 
     Attributes:
-        registers: sizes, that of the rightmost in a bitstring first.
-        measured: numbers of the measured bits, ascending; what is compared is theirs alone.
+        registers: sizes of the classical registers, the rightmost in a bitstring first.
+        measured: indices of the measured bits, ascending; only these are compared.
     """
 
     registers: tuple[int, ...]
@@ -37,7 +38,7 @@ class Bits:
 
     @staticmethod
     def of(*registers: int) -> Bits:
-        """Make bits of registers that are measured whole."""
+        """Make the bits of registers whose bits are all measured."""
         return Bits(registers, tuple(range(sum(registers))))
 
     @property
@@ -50,7 +51,7 @@ class Bits:
         return sizes if self.whole else f"{len(self.measured)} of {sizes}"
 
     def blocks(self) -> list[Order]:
-        """Positions among the measured bits of each register that has any."""
+        """List positions among the measured bits of each register that has any."""
         blocks = []
         for register in register_bits(self.registers):
             block = tuple(k for k, bit in enumerate(self.measured) if bit in register)
@@ -58,7 +59,7 @@ class Bits:
         return [block for block in blocks if block]
 
     def order_text(self, order: Order) -> str:
-        """Format an order of the measured bits as ``--bit-order`` takes it."""
+        """Format a bit order of the measured bits as ``--bit-order`` takes it."""
         whole = list(range(sum(self.registers)))
         for k, p in enumerate(order):
             whole[self.measured[k]] = self.measured[p]
@@ -68,17 +69,17 @@ class Bits:
 
 
 def register_bits(registers: Sequence[int]) -> list[range]:
-    """Numbers of each register's bits."""
+    """List the indices of each register's bits."""
     starts = [sum(registers[:k]) for k in range(len(registers))]
     return [range(start, start + size) for start, size in zip(starts, registers, strict=True)]
 
 
 @lru_cache(maxsize=256)
 def orders(bits: Bits) -> list[Order]:
-    """List the orders that are compared, the identity first, then those that have a name.
+    """List the bit orders that are compared, the identity first, then the named ones.
 
-    All permutations of few bits; of more the reversal, swaps, rotations, and orders of registers
-    with reversals in each.
+    All permutations of few bits; of more the reversal, swaps, rotations, and permutations of
+    registers with bits reversed within them.
     """
     identity = tuple(range(len(bits.measured)))
     blocks = bits.blocks()
@@ -90,7 +91,7 @@ def orders(bits: Bits) -> list[Order]:
 
 
 def _of_registers(blocks: list[Order], turned: list[Order]) -> Iterator[Order]:
-    """Orders of registers, with reversals within them."""
+    """Permute registers, and reverse the bits within them."""
     numbers = tuple(range(len(blocks)))
     few = len(blocks) <= MAX_REGISTERS
     all_or_none = [[False] * len(blocks), [True] * len(blocks)]
@@ -104,7 +105,7 @@ def _of_registers(blocks: list[Order], turned: list[Order]) -> Iterator[Order]:
 
 
 def _simple(items: Order) -> Iterator[Order]:
-    """The reversal, swaps and rotations."""
+    """The identity, the reversal, swaps and rotations."""
     yield items
     yield items[::-1]
     for a, b in combinations(range(len(items)), 2):
@@ -123,7 +124,7 @@ def _distinct(given: Iterable[Order]) -> list[Order]:
 
 
 def parse_order(text: str) -> BitOrder:
-    """A name, or the bit of the circuit that each bit, from the right, is.
+    """Parse a name, or the circuit's bit behind each character, from the right.
 
     Raises:
         QmendError: if it is neither.
@@ -144,10 +145,10 @@ def parse_order(text: str) -> BitOrder:
 
 
 def resolve_order(order: BitOrder, registers: Sequence[int]) -> Order:
-    """Write an order out for a program's registers.
+    """Convert a bit order to a permutation of the bits of a program's registers.
 
     Raises:
-        QmendError: if the order is of another number of bits.
+        QmendError: if it permutes another number of bits.
     """
     blocks = [tuple(bits) for bits in register_bits(registers)]
     if order == "qiskit":
@@ -160,11 +161,11 @@ def resolve_order(order: BitOrder, registers: Sequence[int]) -> Order:
         return _joined(blocks[::-1])
     if len(order) != sum(registers):
         raise QmendError(
-            f"--bit-order orders {len(order)} bits, the circuit has {sum(registers)} classical bits"
+            f"--bit-order names {len(order)} bits, the circuit has {sum(registers)} classical bits"
         )
     return order
 
 
 def reorder(outcome: int, order: Order) -> int:
-    """Move an outcome, as read, to the circuit's bit order."""
+    """Convert an outcome as written to the circuit's bit order."""
     return sum(((outcome >> k) & 1) << p for k, p in enumerate(order))

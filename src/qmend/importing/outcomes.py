@@ -1,4 +1,4 @@
-"""Outcomes as they are written: bitstrings, with spaces between registers, or hexadecimal."""
+"""Parse outcomes: bitstrings, with spaces between classical registers, or hexadecimal."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _HEX = re.compile(r"0x[0-9a-fA-F]+")
 def outcome_counts(
     counts: Mapping[str, float], registers: Sequence[int], order: Order
 ) -> dict[int, float]:
-    """Outcomes as written -> outcome numbers in the circuit's bit order.
+    """Convert outcomes as written to integers in the circuit's bit order.
 
     Args:
-        registers: sizes, that of the rightmost first.
+        registers: sizes, the rightmost in a bitstring first.
         order: the circuit's bit behind each character, from the right.
 
     Raises:
-        QmendError: if a key is neither a bitstring nor hexadecimal, is of another number of bits,
-            has spaces elsewhere than between registers, or names another's outcome.
+        QmendError: if a key is neither a bitstring nor hexadecimal, has another number of bits or
+            spaces elsewhere than between registers, or repeats an outcome.
     """
     keys: dict[int, str] = {}
     moves = order != tuple(range(len(order)))
@@ -64,6 +64,6 @@ def _number(key: str, registers: Sequence[int], order: Order) -> int:
 
 
 def _are_registers(sizes: Sequence[int], registers: Sequence[int], order: Order) -> bool:
-    """Check that each group of bits is one register, in their stated order."""
+    """Check that each group of characters is one register under the bit order."""
     groups = [sorted(order[k] for k in positions) for positions in register_bits(sizes)]
     return sorted(groups) == [list(bits) for bits in register_bits(registers) if bits]

@@ -27,7 +27,7 @@ from qmend.importing.program_gates import (
 from qmend.importing.program_tokens import Expression, Tokens
 from qmend.types import AnyArray, FloatArray, QmendError
 
-#: Name -> numbers of the qubits or classical bits that it stands for.
+#: Name of a register or of a gate's operand -> indices of its qubits or classical bits.
 Registers = dict[str, list[int]]
 
 
@@ -51,7 +51,7 @@ class Reading:
         return tuple(sorted(self.measured))
 
     def probabilities(self) -> FloatArray:
-        """(2^bits,) distribution of the measured bits; bit 0 of an index is the lowest of them."""
+        """(2^bits,) distribution of the measured bits; bit ``k`` is the k-th of ``clbits``."""
         used = {q for step in self.steps for q in (step.target, *(c for c, _ in step.controls))}
         axis = {q: k for k, q in enumerate(sorted(used | set(self.measured.values())))}
         state = np.zeros((2,) * len(axis), dtype=complex)

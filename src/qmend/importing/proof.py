@@ -59,7 +59,7 @@ def marginal(chain: FloatArray, measured: Sequence[int]) -> FloatArray:
 
     Args:
         chain: (2^n,) in chain order.
-        measured: chain position behind each bit, bit 0 first.
+        measured: chain position behind each measured bit, bit 0 (least significant) first.
     """
     bits = _bits(len(chain), measured)
     probabilities: FloatArray = np.bincount(bits, chain, 1 << len(measured)).astype(np.float64)
@@ -67,7 +67,7 @@ def marginal(chain: FloatArray, measured: Sequence[int]) -> FloatArray:
 
 
 def parities(chain: FloatArray, masks: Sequence[int]) -> FloatArray:
-    """Expectation values of products of Z on the chain positions that each mask has bits at."""
+    """Expectation values of products of Z on the positions where a mask's bit is 1."""
     index = np.arange(len(chain))
     signs = np.array([1 - 2 * (np.bitwise_count(index & mask) & 1).astype(float) for mask in masks])
     values: FloatArray = (signs.reshape(len(masks), len(chain)) * chain).sum(axis=1)

@@ -49,7 +49,8 @@ class ImportedRow:
         ideal: (2^bits,) noiseless distribution of the measured bits.
         calibration_kind: ``snapshot`` or ``medians``.
         counts: outcome of the measured bits -> shots; of records with counts.
-        masks: measured bits of each observable, as a binary number; of records with values.
+        masks: bit ``k`` is 1 where an observable has Z on the k-th measured bit; of records with
+            values.
         ideal_values: of the observables.
         unknown: qubits and gates of an executed circuit that the device's snapshot lacks.
         circuit_id: set when the instructions are proven.

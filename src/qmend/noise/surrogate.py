@@ -36,11 +36,11 @@ class Constants:
 
     Attributes:
         zz, zx: (R2,) for each directed two-qubit gate, in the order of ``DeviceNoise.two``.
-        stark: (R2, n) for each of these and each qubit.
-        rx: (2, n) after SX and X on each qubit.
+        stark: (R2, n) for each of these and each chain position.
+        rx: (2, n) after SX and X at each chain position.
         idle_zz: (n, n) per us, symmetric.
         terms: further errors exp(-i theta P / 2) after each directed two-qubit gate, (R2,) by
-            their Pauli string, the gate's first qubit first; applied in this order.
+            Pauli string P on control and target; applied in this order.
         rz: (n,) RZ after SX and X on each qubit, before the RX.
 
     ``zz``, ``zx`` and ``terms`` may have one more axis in front, a group of circuits each (see
@@ -63,8 +63,8 @@ class ChannelPlan:
     Attributes:
         sequence: the circuits as rows of tables that ``SurrogateNoise.channels`` fills.
         angle: (A,) of the distinct RZs.
-        idle_qubit, idle_time: (W,) the distinct waits, us.
-        pair, pair_time: (P, 2) and (P,) the distinct waits of idle neighbours, us.
+        idle_qubit, idle_time: (W,) chain position and time (us) of the distinct waits.
+        pair, pair_time: (P, 2) and (P,) the same of neighbours that are both idle.
     """
 
     sequence: Program
@@ -112,7 +112,7 @@ class SurrogateNoise(Noise):
 
     @cached_property
     def edges(self) -> IntArray:
-        """(R2, 2) first and second qubit of each directed two-qubit gate."""
+        """(R2, 2) chain positions of control and target of each directed two-qubit gate."""
         rows = np.argwhere(self.device.two_row >= 0)
         order = np.argsort(self.device.two_row[tuple(rows.T)])
         return rows[order][:, 1:]
