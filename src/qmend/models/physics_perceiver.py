@@ -47,7 +47,7 @@ class PhysicsPerceiverConfig(PerceiverSizes):
     name: Literal["physics_perceiver"]
     encoding: Literal["token"]
     basis: Literal["probability", "parity"]
-    without: tuple[Part, ...] = ()
+    without: tuple[Part, ...]
 
 
 _READS = CIRCUIT_AND_COUNTS | {"readout", "shots"}

@@ -62,7 +62,7 @@ class WalshOperatorConfig(ModelConfig):
     encoding: Literal["paths", "device_paths"]
     channels: int = Field(ge=1)
     blocks: int = Field(ge=1)
-    without: tuple[Part, ...] = ()
+    without: tuple[Part, ...]
 
 
 @ARCHITECTURES.register("walsh_operator")
