@@ -161,11 +161,6 @@ class BitOrderCheck:
     doubtful: dict[str, str]
     better: dict[Bits, tuple[str, float]]
 
-    @property
-    def right_pct(self) -> float:
-        """Share of the telling records that no other order fits clearly better, in per cent."""
-        return 100.0 * (1 - len(self.doubtful) / self.telling) if self.telling else 100.0
-
 
 def check_bit_order(records: Sequence[Measured]) -> BitOrderCheck:
     """Compare measured with ideal values as they are and under other bit orders.
