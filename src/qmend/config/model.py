@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, model_validator
 
@@ -12,22 +12,20 @@ class ConfigModel(BaseModel):
     """Typed fields that are checked when made: none unknown, all finite, none changed later.
 
     Default values stand in ``conf`` alone. A config that is made in code without some of its
-    fields gets them from there, if its type says where, in :meth:`preset`.
+    fields gets them from there, if its type has such a place.
+
+    Attributes:
+        preset_at: a command's config with overrides, and a key of it, such as
+            ``("train trainer=tiny", "trainer")``; None: there are no default values.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    preset_at: ClassVar[tuple[str, str] | None] = None
 
     @classmethod
     def preset(cls, values: Mapping[str, Any]) -> tuple[str, str] | None:
-        """Say where default values stand: a command's config with overrides, and a key of it.
-
-        Args:
-            values: the fields that are given.
-
-        Returns:
-            Such as ``("train trainer=tiny", "trainer")``; None: there are no default values.
-        """
-        return None
+        """Return where the default values of a config with these fields stand."""
+        return cls.preset_at
 
     @model_validator(mode="before")
     @classmethod

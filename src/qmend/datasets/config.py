@@ -28,12 +28,9 @@ class CompilerConfig(ConfigModel):
     """``qiskit``: its preset passes at ``optimization_level``; ``direct``: our own compiler
     for Pauli gadgets, which has no levels."""
 
+    preset_at = ("generate", "dataset.compiler")
     name: Literal["qiskit", "direct"]
     optimization_level: int = Field(ge=0, le=3)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate", "dataset.compiler")
 
 
 class TwirlingConfig(ConfigModel):
@@ -44,24 +41,18 @@ class TwirlingConfig(ConfigModel):
             as compiled.
     """
 
+    preset_at = ("generate", "dataset.twirling")
     randomizations: int = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate", "dataset.twirling")
 
 
 class SplitConfig(ConfigModel):
     """Shares of the jobs, drawn at random or by time (the earliest jobs train)."""
 
+    preset_at = ("generate", "dataset.split")
     by: Literal["job", "time"]
     train: float = Field(gt=0, lt=1)
     val: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate", "dataset.split")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -87,6 +78,7 @@ class DatasetConfig(ConfigModel):
         calibrations: the snapshots that jobs cycle through.
     """
 
+    preset_at = ("generate", "dataset")
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     family: Family
     circuits: int = Field(ge=1)
@@ -102,10 +94,6 @@ class DatasetConfig(ConfigModel):
     noise: AnyNoise
     calibrations: CalibrationsConfig
     split: SplitConfig
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate", "dataset")
 
     @field_validator("family", mode="before")
     @classmethod
@@ -245,6 +233,7 @@ class CollectionConfig(ConfigModel):
         references: further circuits of each job, of known ideal, which are in no split.
     """
 
+    preset_at = ("collect", "collect")
     execution: Literal["runtime", "local"]
     mode: Literal["job", "session", "batch"]
     max_retries: int = Field(ge=0)
@@ -253,10 +242,6 @@ class CollectionConfig(ConfigModel):
     dry_run: bool
     finish: bool
     references: int = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("collect", "collect")
 
 
 def dataset_recipe(dataset: DatasetConfig, device: DeviceConfig) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import Field
@@ -52,6 +51,7 @@ class DriftConfig(DrawnCalibrations):
         frequency_std_khz: of the qubit frequency, kHz.
     """
 
+    preset_at = ("generate dataset/calibrations=drift", "dataset.calibrations")
     name: Literal["drift"]
     snapshots: int = Field(ge=1, le=100000)
     interval_hours: float = Field(gt=0)
@@ -62,10 +62,6 @@ class DriftConfig(DrawnCalibrations):
     two_qubit_sigma: float = Field(ge=0, le=100)
     readout_sigma: float = Field(ge=0, le=100)
     frequency_std_khz: float = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate dataset/calibrations=drift", "dataset.calibrations")
 
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of one device over time, the base first."""

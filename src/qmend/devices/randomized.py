@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -44,16 +44,13 @@ class ReportedConfig(ConfigModel):
         perturbed_sigma, stale_sigma: of the two.
     """
 
+    preset_at = ("generate dataset/calibrations=randomized", "dataset.calibrations.reported")
     exact: float = Field(ge=0, le=1)
     perturbed: float = Field(ge=0, le=1)
     stale: float = Field(ge=0, le=1)
     missing: float = Field(ge=0, le=1)
     perturbed_sigma: float = Field(ge=0)
     stale_sigma: float = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate dataset/calibrations=randomized", "dataset.calibrations.reported")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -127,6 +124,7 @@ class RandomizedConfig(DrawnCalibrations):
         reported: how far the calibrations of a dataset show these values.
     """
 
+    preset_at = ("generate dataset/calibrations=randomized", "dataset.calibrations")
     name: Literal["randomized"]
     devices: int = Field(ge=1, le=100000)
     t1_us: Range
@@ -140,10 +138,6 @@ class RandomizedConfig(DrawnCalibrations):
     two_qubit_length_ns: Range
     readout_length_ns: Range
     reported: ReportedConfig
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate dataset/calibrations=randomized", "dataset.calibrations")
 
     def draw(self, base: Calibration, seed: int) -> tuple[Calibration, ...]:
         """Draw the calibrations of other devices, named after the base and an hour apart."""

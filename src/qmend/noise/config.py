@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -219,6 +219,7 @@ class WorldsConfig(NoiseConfig):
         seed: of all jobs.
     """
 
+    preset_at = ("generate dataset/noise=worlds", "dataset.noise")
     constants = "draw"
     name: Literal["worlds"]
     strength: tuple[float, float]
@@ -229,10 +230,6 @@ class WorldsConfig(NoiseConfig):
     hidden_share: float = Field(ge=0, le=1)
     hidden_gates: float = Field(ge=0, le=1)
     seed: int = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate dataset/noise=worlds", "dataset.noise")
 
     def build(self, calibration: Calibration, layout: Sequence[int]) -> Noise:
         return self.of_device(0).build(calibration, layout)

@@ -5,7 +5,6 @@ Importable without torch; only the config of a model imports its architecture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -43,14 +42,11 @@ class OptimizerConfig(ConfigModel):
             ``trainer.monitor`` is; ``constant`` stays.
     """
 
+    preset_at = ("train", "optimizer")
     name: Literal["adamw"] = "adamw"
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
     schedule: Literal["one_cycle", "plateau", "constant"]
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("train", "optimizer")
 
 
 class TrainerConfig(ConfigModel):
@@ -74,6 +70,7 @@ class TrainerConfig(ConfigModel):
             if this long has passed since it was last written, and at an interrupt.
     """
 
+    preset_at = ("train", "trainer")
     max_epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
     gradient_clip: float = Field(gt=0)
@@ -85,10 +82,6 @@ class TrainerConfig(ConfigModel):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"]
     deterministic: bool
     save_every_seconds: float = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("train", "trainer")
 
 
 class OnlineConfig(ConfigModel):
@@ -108,6 +101,7 @@ class OnlineConfig(ConfigModel):
             needed. The circuits are the same.
     """
 
+    preset_at = ("train online=dataset", "online")
     circuits: int = Field(ge=1)
     epochs_per_draw: int = Field(ge=1)
     noise: Literal["dataset", "randomized"] | Path
@@ -115,10 +109,6 @@ class OnlineConfig(ConfigModel):
     strength: tuple[float, float]
     with_stored: bool
     workers: int = Field(ge=0, le=256)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("train online=dataset", "online")
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:

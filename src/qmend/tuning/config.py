@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,12 +19,9 @@ class ResourcesConfig(ConfigModel):
         cpu, gpu: parts of processors; fractions share one.
     """
 
+    preset_at = ("tune", "tune.resources")
     cpu: float = Field(gt=0)
     gpu: float = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("tune", "tune.resources")
 
     @property
     def threads(self) -> int:
@@ -39,13 +35,10 @@ class AshaConfig(ConfigModel):
     so far is among the best 1 / ``reduction_factor`` of all trials that came so far.
     """
 
+    preset_at = ("tune", "tune.asha")
     enabled: bool
     grace_period: int = Field(ge=1)
     reduction_factor: float = Field(gt=1)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("tune", "tune.asha")
 
 
 class WarmStartConfig(ConfigModel):
@@ -58,12 +51,9 @@ class WarmStartConfig(ConfigModel):
             as far as it lies in the space.
     """
 
+    preset_at = ("tune", "tune.warm_start")
     default: bool
     best_run: bool
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("tune", "tune.warm_start")
 
 
 class TuneConfig(ConfigModel):
@@ -78,6 +68,7 @@ class TuneConfig(ConfigModel):
         space: see :class:`qmend.tuning.space.SearchSpace`.
     """
 
+    preset_at = ("tune", "tune")
     trials: int = Field(ge=1)
     seed: int = Field(ge=0)
     metric: Metric
@@ -87,7 +78,3 @@ class TuneConfig(ConfigModel):
     warm_start: WarmStartConfig
     output: Path | None
     space: dict[str, Any]
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("tune", "tune")

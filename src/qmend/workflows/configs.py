@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -193,12 +192,9 @@ class FineTuneConfig(ConfigModel):
         replay: simulated circuits for each measured one of an imported dataset, in every epoch.
     """
 
+    preset_at = ("train", "fine_tune")
     lr_factor: float = Field(gt=0)
     replay: int = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("train", "fine_tune")
 
 
 class TrainConfig(CommonConfig, TrainingConfig):
@@ -212,6 +208,7 @@ class TrainConfig(CommonConfig, TrainingConfig):
         resume: skip a training that a finished run has, by its config's and its data's hash.
     """
 
+    preset_at = ("train", "")
     seed: int = Field(ge=0)
     train_circuits: int | None = Field(ge=1)
     val_circuits: int | None = Field(ge=1)
@@ -219,10 +216,6 @@ class TrainConfig(CommonConfig, TrainingConfig):
     fine_tune: FineTuneConfig
     force: bool
     resume: bool
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return "train", ""
 
     @model_validator(mode="after")
     def _can_be_trained_on(self) -> Self:
@@ -305,12 +298,9 @@ class ReferencesConfig(ConfigModel):
         seed: of their draws.
     """
 
+    preset_at = ("references", "references")
     count: int = Field(ge=1, le=1000)
     seed: int = Field(ge=0)
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("references", "references")
 
 
 class ReferencesCommandConfig(CommandConfig):

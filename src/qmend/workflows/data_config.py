@@ -22,14 +22,11 @@ class DataConfig(ConfigModel):
         executor: ``local``: ``workers`` processes here; ``ray``: the cluster at ``ray.address``.
     """
 
+    preset_at = ("generate", "data")
     root: Path
     workers: int = Field(ge=1, le=256)
     replace: bool
     executor: Literal["local", "ray"]
-
-    @classmethod
-    def preset(cls, values: Mapping[str, Any]) -> tuple[str, str]:
-        return ("generate", "data")
 
 
 class RayConfig(ConfigModel):
