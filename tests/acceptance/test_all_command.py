@@ -8,6 +8,7 @@ from pathlib import Path
 
 from commandline import Command
 
+from qmend.studies import compose_study
 from qmend.studies.findings import Finding, TrackedStudies, write_findings
 from qmend.tracking.store import open_store
 
@@ -44,7 +45,7 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
     assert row == {"published": 0.33, "ours": own["random_noise"]["perceiver"]["l1rc_median"]}
     lines = (folder / "paper_tables/page.md").read_text().splitlines()
     (line,) = [line for line in lines if "random noise" in line]
-    assert "published is better" in line
+    assert "| worse |" in line
     assert studies["study ablation"].info.run_id[:8] in line
     assert any("Study architectures has not finished" in line for line in lines)
 
@@ -55,7 +56,7 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
         {"question": "Why?", "answer": "{own} {own_range}", "figures": figures, "plot": plot}
     )
     other = finding.model_copy(update={"plot": ("labels", "figure.svg")})
-    tracked = TrackedStudies(store, "small", ["ablation", "labels"])
+    tracked = TrackedStudies(store, compose_study("paper_tables").scale, ["ablation", "labels"])
     text = write_findings([other, finding], tracked, tmp_path)
     value, lo, hi = row["ours"]
     assert text.startswith(f"1. **Why?** {value:.3f} [{lo:.3f}, {hi:.3f}]")

@@ -50,6 +50,23 @@ def test_a_part_comes_from_another_circuit_and_nothing_else_does(
         assert len(np.unique(values, axis=0)) == count
 
 
+@pytest.mark.parametrize("sizes", [[7, 5, 4, 4], [10, 10], [1, 1], [12, 4, 4]])
+def test_no_circuit_keeps_its_calibration(tiny: Dataset, sizes: list[int]) -> None:
+    """Of a job all circuits have the same: another circuit of the job would change nothing."""
+    index = np.repeat(np.arange(len(sizes)), sizes)
+    batch = tiny.part("test").circuits.select(np.arange(len(index)))
+    batch = replace(
+        batch,
+        calibrations=batch.calibrations[:1] * len(sizes),
+        layouts=batch.layouts[:1] * len(sizes),
+        calibration_index=index,
+    )
+    ablated = ablate(batch, "random_backend")
+    kept = ablated.calibration_index == index
+    assert kept.sum() == max(0, 2 * max(sizes) - len(index))
+    assert_array_equal(np.bincount(ablated.calibration_index), sizes)
+
+
 def test_the_circuit_and_its_calibration_stay_together_where_both_are_another_s(
     tiny: Dataset,
 ) -> None:

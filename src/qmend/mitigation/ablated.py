@@ -17,8 +17,8 @@ _SEED = 0
 class AblatedMitigator(Mitigator):
     """A mitigator that gets parts of its input from other circuits of the same batch.
 
-    A random cycle over the batch gives each circuit another one. That tells what is used: a
-    mitigator that never looks at the calibration is as good with ``random_backend``.
+    Each circuit gets another one of another calibration, drawn at random. That tells what is
+    used: a mitigator that never looks at the calibration is as good with ``random_backend``.
 
     Args:
         ablation: which part comes from the other circuit: its calibration with the layout
@@ -52,9 +52,7 @@ def ablate(circuits: CircuitBatch, ablation: Ablation) -> CircuitBatch:
             f"ablation={ablation} needs circuits of several calibrations, and all have the same; "
             "choose other data, such as those of dataset/calibrations=drift."
         )
-    order = np.random.default_rng(_SEED).permutation(len(circuits))
-    others = np.empty_like(order)
-    others[order] = np.roll(order, 1)
+    others = _exchange(circuits.calibration_index)
     if ablation == "random_noise":
         return replace(circuits, noisy=circuits.noisy[others], shots=circuits.shots[others])
     if ablation in ("random_circuit", "random_circuit_and_backend"):
@@ -71,3 +69,22 @@ def ablate(circuits: CircuitBatch, ablation: Ablation) -> CircuitBatch:
             filled=None if circuits.filled is None else circuits.filled[others],
         )
     return circuits
+
+
+def _exchange(calibration_index: IntArray) -> IntArray:
+    """Draw another circuit for each, with another calibration unless most have the same.
+
+    Circuits stand in a circle, at random, those of one calibration beside each other. Each gets the
+    one that stands as many places further as the largest group counts, at most half a circle.
+
+    Returns:
+        (N,) each circuit once.
+    """
+    count = len(calibration_index)
+    generator = np.random.default_rng(_SEED)
+    values, group, sizes = np.unique(calibration_index, return_inverse=True, return_counts=True)
+    place = generator.permutation(len(values))[group]  # of the group in the circle
+    order = np.lexsort([generator.permutation(count), place])
+    others = np.empty_like(order)
+    others[order] = np.roll(order, max(1, min(int(sizes.max()), count // 2)))
+    return others

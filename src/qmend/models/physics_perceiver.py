@@ -40,8 +40,9 @@ class PhysicsPerceiverConfig(PerceiverSizes):
         basis: ``probability``: one survival for the whole distribution; ``parity``: one for
             each parity <Z_s> (Walsh-Hadamard basis).
         without: parts that are taken out, to see what each is worth. ``readout``: its error is not
-            undone. ``loss``: nor is the loss of signal, lambda = 1. ``mixing``: m is uniform.
-            ``encoder``: latents are 0, so that no circuit is read. ``correction``: delta = 0.
+            undone. ``loss``: nor is the loss of signal, lambda = 1, which leaves no share for m.
+            ``mixing``: m is uniform. ``encoder``: latents are 0, so that of a circuit only the sum
+            of its gates' errors counts. ``correction``: delta = 0.
     """
 
     name: Literal["physics_perceiver"]

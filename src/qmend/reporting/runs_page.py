@@ -144,7 +144,7 @@ def _board(board: Leaderboard, number: int, plots: _Plots) -> dict[str, Any]:
 
 
 def _study(part: StudyPart, number: int) -> dict[str, str]:
-    html = page_html(part.page, part.figures.__getitem__, f"study_{number}")
+    html = page_html(part.page, part.figures.get, f"study_{number}")
     return {"name": name_of(part.run), "html": html}
 
 

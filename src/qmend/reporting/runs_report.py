@@ -15,6 +15,7 @@ from qmend.reporting.leaderboard import board_title, uneven_seeds
 from qmend.reporting.numbers import seconds_text
 from qmend.reporting.search_table import outcomes_text
 from qmend.reporting.study_page import PAGE
+from qmend.runs.cells import STUDY_FILES
 from qmend.runs.configurations import compared_params, differing
 from qmend.runs.leaderboard import Leaderboard, leaderboards
 from qmend.runs.reading import history, read_scored
@@ -124,10 +125,9 @@ class StudyPart:
             return None
         text = page.read_text()
         paths = re.findall(r"^!\[.*\]\((.+)\)$", text, flags=re.MULTILINE)
-        folder = PAGE.rpartition("/")[0]
-        return StudyPart(
-            run, text, {path: store.artifact(run, f"{folder}/{path}").read_text() for path in paths}
-        )
+        files = {path: store.artifact(run, f"{STUDY_FILES}/{path}") for path in paths}
+        figures = {path: file.read_text() for path, file in files.items() if file.exists()}
+        return StudyPart(run, text, figures)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from typing import Literal
 
 from qmend.types import QmendError
 
+#: Directory of the tables and figures of a study among the files of its run.
+STUDY_FILES = "tables"
+
 
 @dataclass(frozen=True)
 class Cell:

@@ -45,16 +45,20 @@ def run_study(name: str, config: CommonConfig, observer: Observer) -> StudyResul
     from qmend.config.groups import config_summary
     from qmend.files import write_text
     from qmend.reporting.study_page import PAGE, study_page
+    from qmend.runs.cells import STUDY_FILES
     from qmend.tracking.run import Run
-    from qmend.tracking.store import open_store
+    from qmend.tracking.store import explain_errors, open_store
 
     result: StudyResult = _module(name).run(config, observer)
     output = getattr(config, "output", None)
     if output is not None:
-        summary = config_summary(f"study/{name}")
-        page = study_page(name, summary, result, output)
+        store = open_store(config.tracking.root)
+        with explain_errors(store.root):
+            files = store.artifacts(store.client.get_run(result.run_id))
+        paths = [path.removeprefix(f"{STUDY_FILES}/") for path, _ in files if path.endswith(".svg")]
+        page = study_page(name, config_summary(f"study/{name}"), result, paths)
         write_text(output / "page.md", page)
-        Run(open_store(config.tracking.root), result.run_id).text(page, PAGE)
+        Run(store, result.run_id).text(page, PAGE)
     return result
 
 

@@ -39,10 +39,12 @@ class Config(GridConfig):
 
     Attributes:
         ablations: columns of the first table of each data.
+        baselines: names; each is fitted to the training split of each data.
         parts: model -> its parts, of which each is taken out in a training of its own.
     """
 
     ablations: tuple[Ablation, ...] = Field(min_length=1)
+    baselines: tuple[str, ...]
     parts: dict[str, tuple[str, ...]]
 
     @model_validator(mode="after")
@@ -72,9 +74,10 @@ def run(config: Config, observer: Observer) -> StudyResult:
         f"{source} {name}": compose_network(config, f"{source} {name}", source, overrides)
         for source, (name, overrides) in product(config.source, models.items())
     }
+    names = ",".join(config.baselines)
     tests = {
         (source, ablation): compose_test(
-            config, f"{source} {ablation}", source, [f"ablation={ablation}", "baselines=[]"]
+            config, f"{source} {ablation}", source, [f"ablation={ablation}", f"baselines=[{names}]"]
         )
         for source, ablation in product(config.source, config.ablations)
     }
@@ -91,14 +94,13 @@ def run(config: Config, observer: Observer) -> StudyResult:
             figures = figures_of(score_networks(study, columns, own, notes))
             caption = f"Parts of the input from other circuits, on {source}."
             tables.append(grid_table(figures, f"study ablation, {source}", "model", caption))
-            write_grid(tables[-1], figures, config.output / source)
+            write_grid(tables[-1], figures, study.files / source)
             if len(rows) > len(own):
                 whole = {name: row for name, row in rows.items() if name in config.parts}
                 parts = whole | {name: row for name, row in rows.items() if name not in own}
                 taken = {source: {name: dict(row.figures) for name, row in parts.items()}}
                 tables.append(_parts_table(parts, source))
-                write_grid(tables[-1], taken, config.output / f"{source}_parts")
-        study.run.files(config.output, "tables")
+                write_grid(tables[-1], taken, study.files / f"{source}_parts")
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tuple(tables), sentences, study.failure)
 

@@ -76,9 +76,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             if result is not None:
                 results[name] = result
         table = _table(config, seconds, results)
-        write_table(
-            table, {name: round(value, 1) for name, value in seconds.items()}, config.output
-        )
+        write_table(table, {name: round(value, 1) for name, value in seconds.items()}, study.files)
     notes = (f"Pages of the studies: {config.output}",)
     return StudyResult(study.run.run_id, (table,), notes, study.failure)
 

@@ -98,8 +98,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             )
             title = f"study architectures, {family}"
             tables.append(grid_table(figures, title, "model", caption))
-            write_grid(tables[-1], figures, config.output / family)
-        study.run.files(config.output, "tables")
+            write_grid(tables[-1], figures, study.files / family)
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tuple(tables), sentences, study.failure)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from qmend.runs.cells import Cell, CellRecord, FailedCellsError, Outcome, failure
+from qmend.runs.cells import STUDY_FILES, Cell, CellRecord, FailedCellsError, Outcome, failure
 from qmend.types import QmendError
 from qmend.workflows.compose import COMMAND_CONFIGS, compose_as
 from qmend.workflows.configs import EvaluateConfig, TrainConfig
@@ -62,6 +64,8 @@ class Study:
     """The open parent run of a study.
 
     Attributes:
+        files: an empty directory for tables and figures; in the end the run logs them, and the
+            study's ``output`` gets them.
         records: of the cells, in the order in which they ended.
         failure: tells the cells that failed, once the run has ended.
     """
@@ -69,6 +73,7 @@ class Study:
     store: Store
     run: Run
     observer: Observer
+    files: Path
     records: list[CellRecord] = field(default_factory=list)
     failure: FailedCellsError | None = None
 
@@ -211,10 +216,14 @@ def open_study(
     store = open_store(config.tracking.root)
     tags = {"kind": "study", **tags}
     parent = open_parent(store, title, tags, config.plain(), resume=True)
-    with suppress(FailedCellsError), parent as run:
-        study = Study(store, run, observer)
+    output: Path | None = getattr(config, "output", None)
+    with suppress(FailedCellsError), parent as run, TemporaryDirectory() as files:
+        study = Study(store, run, observer, Path(files))
         try:
             yield study
+            if output is not None and any(study.files.iterdir()):
+                run.files(study.files, STUDY_FILES)
+                shutil.copytree(study.files, output, dirs_exist_ok=True)
         finally:
             if study.records:
                 with suppress(QmendError):  # the store's error must not hide the study's

@@ -118,11 +118,10 @@ def run(config: Config, observer: Observer) -> StudyResult:
         pairs = compare_experts(scored, routes)
         table = grid_table(figures, "study cross_family", "model, trained on", "Test circuits.")
         experts = experts_table(pairs, _weights_sentence(rows, config.families))
-        write_table(table, plain_figures(figures, KEPT), config.output)
-        write_table(experts, pair_records(pairs), config.output / "experts")
+        write_table(table, plain_figures(figures, KEPT), study.files)
+        write_table(experts, pair_records(pairs), study.files / "experts")
         if figures:
-            save_heat_map(figures, config, config.output / "heat_map")
-        study.run.files(config.output, "tables")
+            save_heat_map(figures, config, study.files / "heat_map")
     sentences = (
         *notes,
         *(transfer_sentence(figures, config, model) for model in config.models if figures),

@@ -171,6 +171,6 @@ def verdicts(pairs: Sequence[Pair]) -> list[str]:
             sentences.append(
                 "A small learned gate in place of the oracle is the next step."
                 if beats
-                else "No learned gate is built: one that tells the family gains at most as much."
+                else "A learned gate could do no better than the oracle: it is not built."
             )
     return sentences

@@ -18,6 +18,7 @@ from qmend.types import QmendError
 if TYPE_CHECKING:  # MLflow
     from mlflow.entities import Run as MlflowRun
 
+    from qmend.studies.grid import ScaleConfig
     from qmend.tracking.store import Store
 
 
@@ -59,10 +60,10 @@ class Finding(ConfigModel):
         """Fill the answer with figures; None where one is missing."""
         values: dict[str, str] = {}
         for name, place in self.figures.items():
-            found = tracked.figure(place)
-            if found is None:
+            interval = tracked.figure(place)
+            if interval is None:
                 return None
-            value, lo, hi = (figure_text(number, place.figure[2]) for number in found)
+            value, lo, hi = (figure_text(number, place.figure[2]) for number in interval)
             values |= {name: value, f"{name}_range": f"[{lo}, {hi}]"}
         return self.answer.format(**values)
 
@@ -70,17 +71,27 @@ class Finding(ConfigModel):
 class TrackedStudies:
     """The newest finished studies of a scale in a store.
 
+    Those with the settings of the study's config go before others.
+
     Attributes:
         runs: name -> run of the study; None: none has finished.
+        changed: names of those that have other settings.
     """
 
-    def __init__(self, store: Store, scale: str, names: Collection[str]) -> None:
+    def __init__(self, store: Store, scale: ScaleConfig, names: Collection[str]) -> None:
         self._store = store
-        query = f"tags.kind = 'study' and tags.scale = '{scale}' and attributes.status = 'FINISHED'"
-        found = {str(run.info.run_name): run for run in reversed(store.runs(query))}
-        self.runs: dict[str, MlflowRun | None] = {
-            name: found.get(f"study {name}") for name in sorted(names)
-        }
+        query = f"tags.kind = 'study' and tags.scale = '{scale.name}'"
+        finished = store.runs(f"{query} and attributes.status = 'FINISHED'")
+        finished.sort(key=lambda run: -run.info.end_time)
+        self.runs: dict[str, MlflowRun | None] = {}
+        self.changed: list[str] = []
+        for name in sorted(names):
+            named = [run for run in finished if run.info.run_name == f"study {name}"]
+            sha = _default_sha(name, scale)
+            own = [run for run in named if run.data.tags.get("config_sha") == sha]
+            self.runs[name] = next(iter([*own, *named]), None)
+            if named and not own:
+                self.changed.append(name)
         self.figures_of = cache(self._load)
 
     def file(self, study: str, path: str) -> str | None:
@@ -98,8 +109,20 @@ class TrackedStudies:
         """Find a figure, [value, lo, hi]; None if it is not there."""
         column, row, name = place.figure
         rows = self.figures_of(place.study, place.figures).get(column, {})
-        found: list[float] | None = rows.get(row, {}).get(name)
-        return found
+        interval: list[float] | None = rows.get(row, {}).get(name)
+        return interval
+
+
+def _default_sha(name: str, scale: ScaleConfig) -> str | None:
+    """Hash the config of a study as it stands; None where the scale has not all its models."""
+    from qmend.studies import compose_study
+    from qmend.tracking.run import config_sha
+
+    try:
+        config = compose_study(name, [], {"scale": scale.model_dump(mode="json")})
+    except QmendError:
+        return None
+    return config_sha(config.plain())
 
 
 def figure_text(number: float, name: str) -> str:

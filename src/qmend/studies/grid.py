@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -37,6 +38,11 @@ if TYPE_CHECKING:  # torch, MLflow, matplotlib
 
 #: Figures that are written for programs.
 KEPT = ("l1rc_median", "improved_pct", "harmed_pct", "tv", "tv_change_pct", "applied_pct")
+#: Unit of resampling -> what it means for the intervals.
+_NARROW = {
+    "circuits": " They may be too narrow: circuits of a job share its hidden errors, but test jobs "
+    "are too few to be resampled."
+}
 #: Test -> row -> figure.
 Figures = dict[str, dict[str, dict[str, "Interval"]]]
 
@@ -187,7 +193,7 @@ def train_networks(
         ready = {name: n for name, n in waiting.items() if n.parent not in waiting}
         waiting = {name: n for name, n in waiting.items() if name not in ready}
         trainings = {name: _trainings(n, rows, config.seeds) for name, n in ready.items()}
-        together = [each for several in trainings.values() for each in several]
+        together = [(name, each) for name, several in trainings.items() for each in several]
         _train_at_once(study, together, config.workers)
         for name, several in trainings.items():
             row = study.train(name, several) if several else None
@@ -209,41 +215,53 @@ def _trainings(
     ]
 
 
-def _train_at_once(study: Study, trainings: Sequence[TrainConfig], workers: int) -> None:
+def _train_at_once(
+    study: Study, trainings: Sequence[tuple[str, TrainConfig]], workers: int
+) -> None:
     """Train in several processes; what fails there is tried again, and told, by the caller."""
     if workers == 1 or len(trainings) < 2:
         return
+    from concurrent.futures.process import BrokenProcessPool
+
     from joblib import Parallel, cpu_count, delayed
 
     from qmend.workflows.generate import generate
     from qmend.workflows.train import with_threads
 
-    for data in {training.dataset_folder: training for training in trainings}.values():
-        generate(data, study.observer)
+    for data in {training.dataset_folder: training for _, training in trainings}.values():
+        with suppress(QmendError):
+            generate(data, study.observer, wait=True)
     threads = max(1, cpu_count() // workers)
-    shared = [
-        each if "trainer.threads" in each.overridden else with_threads(each, threads)
-        for each in trainings
-    ]
-    tasks = [delayed(_train_alone)(each, study.run.run_id, process_identity()) for each in shared]
+    tasks = []
+    for name, training in trainings:
+        cell = Cell(study.run.run_id, f"{name} seed {training.seed}")
+        own = "trainer.threads" in training.overridden
+        shared = training if own else with_threads(training, threads)
+        tasks.append(delayed(_train_alone)(shared, cell, process_identity()))
     parallel = Parallel(n_jobs=workers, return_as="generator_unordered")
     with warnings.catch_warnings():  # a worker that has grown large is replaced
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        for done, sentence in enumerate(parallel(tasks), start=1):
-            study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
+        try:
+            for done, sentence in enumerate(parallel(tasks), start=1):
+                study.observer.message(f"{done} of {len(tasks)} trainings: {sentence}")
+        except BrokenProcessPool:
+            study.observer.message(
+                f"A training was killed, as for lack of memory with {workers} at once; "
+                "the others follow one by one."
+            )
 
 
-def _train_alone(training: TrainConfig, parent: str, driver: str) -> str:
+def _train_alone(training: TrainConfig, cell: Cell, driver: str) -> str:
     """Train in a process of its own; return a sentence on what came of it."""
     from qmend.workflows.train import train
 
     end_with(driver)
     try:
-        trained = train(training, Observer(), cell=Cell(parent))
+        trained = train(training, Observer(), cell=cell)
     except Exception as error:  # no failed training keeps the others from their end
-        return str(error)
-    found = "" if trained.scored is None else f", median L1RC {trained.scored.median:.3f}"
-    return f"{trained.name}{', finished before' if trained.reused else ''}{found}"
+        return f"{cell.name}: {error}"
+    median = "" if trained.scored is None else f", median L1RC {trained.scored.median:.3f}"
+    return f"{cell.name}{', finished before' if trained.reused else ''}{median}"
 
 
 def score_networks(
@@ -263,6 +281,7 @@ def score_networks(
         Test -> row -> its scored runs; a test that failed is not there.
     """
     from qmend.runs.configurations import Configuration
+    from qmend.runs.evaluation import GUARD_TAG
 
     scored: dict[str, dict[str, Configuration]] = {}
     for name, test in tests.items():
@@ -275,7 +294,14 @@ def score_networks(
             continue
         notes.update(dict.fromkeys(n for n in evaluation.notes if "was trained on other" not in n))
         board = evaluation.leaderboard
-        by_id = {run.tags.get("checkpoint_run"): run for run in board.runs}
+        for unit in sorted({run.tags.get("bootstrap_unit", "circuits") for run in board.runs}):
+            notes[f"95 % intervals resample {unit}.{_NARROW.get(unit, '')}"] = None
+        if board.reference is not None:
+            left = f"Shots alone would leave a median L1RC of {board.reference.value:.3f}"
+            notes[f"{left} on {test.simulated.name}."] = None
+        by_id = {
+            run.tags.get("checkpoint_run"): run for run in board.runs if GUARD_TAG not in run.tags
+        }
         scored[name] = {row.name: row for row in board.baselines}
         scored[name] |= {
             row: Configuration(row, tuple(by_id[run_id] for run_id in rows[row].run_ids))

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qmend.config.model import ConfigModel
 from qmend.files import check_writable
@@ -66,6 +66,12 @@ class Config(GridConfig):
     baselines: tuple[str, ...]
     published: dict[str, Published] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _baselines_are_named(self) -> Self:
+        if "all" in self.baselines:
+            raise QmendError("baselines: name each one; [all] is none here.")
+        return self
+
 
 def run(config: Config, observer: Observer) -> StudyResult:
     """Train and score each model on each data, with proven labels and mislabelled.
@@ -113,9 +119,8 @@ def run(config: Config, observer: Observer) -> StudyResult:
             figures[source] = figures_of(rows)
             tables.append(labels_table(config, source, figures[source]))
             shown = {**figures[source], "published": _published(config)}
-            write_grid(tables[-1], shown, config.output / source)
+            write_grid(tables[-1], shown, study.files / source)
             notes += [_share(source, proven), *_verdicts(config, source, figures[source])]
-        study.run.files(config.output, "tables")
     notes += [
         "The size of networks and data and the length of training move figures too: only the "
         "authors' data can tell whether their labels belong to their counts.",
@@ -157,7 +162,8 @@ def train_mislabelled(
 
     def work(seed: int, cell: Cell) -> tuple[ScoredRun, Outcome]:
         training = config.model_copy(update={"seed": seed})
-        data = load_dataset(config.dataset_folder).shortened(config.train_circuits)
+        data = load_dataset(config.dataset_folder)
+        data = data.shortened(config.train_circuits, config.val_circuits)
         plain = {**training.plain(), "labels": "mislabelled"}
         return study.train_on(mislabelled(data), training, plain, cell)
 

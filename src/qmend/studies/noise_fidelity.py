@@ -87,7 +87,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         noise = report.fit.config.plain()
         (config.output / "noise.yaml").write_text(yaml.safe_dump(noise, sort_keys=False))
         save_fidelity_figure(report, config.output / "fidelity")
-        tracked.files(config.output, "report")
+        tracked.files(config.output, "tables")
     table: Table = agreement_table(report)
     notes = (f"Tables, figure and noise config: {config.output}",)
     return StudyResult(tracked.run_id, (table,), notes)

@@ -71,7 +71,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
     store = open_store(config.tracking.root)
     names = {row.study for row in config.rows} | {"architectures"}
     names |= {finding.plot[0] for finding in config.findings}
-    tracked = TrackedStudies(store, config.scale.name, names)
+    tracked = TrackedStudies(store, config.scale, names)
     missing = [name for name, study in tracked.runs.items() if study is None]
     if len(missing) == len(tracked.runs):
         raise QmendError(
@@ -83,10 +83,12 @@ def run(config: Config, observer: Observer) -> StudyResult:
         ids = {n: "" if run is None else run.info.run_id[:8] for n, run in tracked.runs.items()}
         tables = (published_table(rows, ids), _shares_table(config, tracked))
         record = {row.what: {"published": row.published, "ours": ours} for row, ours in rows}
-        write_table(tables[0], record, config.output)
-        opening = write_findings(config.findings, tracked, config.output)
-        study.run.files(config.output, "tables")
+        write_table(tables[0], record, study.files)
+        opening = write_findings(config.findings, tracked, study.files)
     notes = [f"Study {name} has not finished at this scale." for name in missing]
+    notes += [
+        f"Study {name} was run with other settings than its config." for name in tracked.changed
+    ]
     notes.append(f"Tables: {config.output}")
     return StudyResult(study.run.run_id, tables, tuple(notes), study.failure, opening=opening)
 
@@ -103,32 +105,32 @@ def published_table(
         if ours is not None:
             value, lo, hi = (figure_text(number, row.figure[2]) for number in ours)
             text, verdict = f"{value} [{lo}, {hi}]", _verdict(row, ours)
-        reason = "" if verdict in ("", "agrees") else row.reason
+        reason = "" if verdict in ("", "close") else row.reason
         study = f"{row.study} {ids[row.study]}".strip()
         lines.append(Row.of([row.what, f"{row.published:g}", text, verdict, study, reason]))
     columns = (
         Column.text("what"),
         Column.number("published"),
         Column.number("ours [95 %]"),
-        Column.text("verdict"),
+        Column.text("ours is"),
         Column.text("study, run"),
         Column.text("likely reason", long="fold"),
     )
     caption = (
-        "Median L1RC where no other figure is named. Published values of real devices stand beside "
-        "surrogate hardware, which is none."
+        "Median L1RC where no other figure is named. The circuits differ, and published values of "
+        "real devices stand beside surrogate hardware, which is none: no row is a contest."
     )
     return Table(columns, (tuple(lines),), "study paper_tables", caption)
 
 
 def _verdict(row: PublishedRow, ours: list[float]) -> str:
-    """Tell whether ours agrees with the published value, within the interval or closely."""
+    """Tell whether ours is close to the published value, within the interval or closely."""
     value, lo, hi = ours
     share = row.figure[2].endswith("_pct")
     if lo <= row.published <= hi or abs(value - row.published) <= (_CLOSE_PCT if share else _CLOSE):
-        return "agrees"
+        return "close"
     better = value > row.published if row.figure[2] == "improved_pct" else value < row.published
-    return "ours is better" if better else "published is better"
+    return "better" if better else "worse"
 
 
 def _shares_table(config: Config, tracked: TrackedStudies) -> Table:
@@ -156,5 +158,5 @@ def _shares_table(config: Config, tracked: TrackedStudies) -> Table:
             lines.append(Row.of(texts))
     heads = (Column.text("noise world"), Column.text("best network"), Column.number("median L1RC"))
     simple = tuple(Column.number(name) for name in config.simple)
-    caption = "Median L1RC, and its share of the best network's."
+    caption = "Median L1RC, and its share of that of the network with the best test median."
     return Table((*heads, *simple), (tuple(lines),), "What simple methods already give", caption)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -67,8 +68,11 @@ def run(config: Config, observer: Observer) -> StudyResult:
             if tuning is not None:
                 tunings[name] = tuning
         table = search_table(tunings)
-        write_text(config.output / "table.md", table.markdown())
-        study.run.files(config.output, "tables")
+        write_text(study.files / "table.md", table.markdown())
+        for name in tunings:
+            best = Path(name) / "experiment" / "best.yaml"
+            (study.files / best).parent.mkdir(parents=True)
+            shutil.copy(config.output / best, study.files / best)
     notes = (f"Table and best configs: {config.output}",)
     return StudyResult(study.run.run_id, (table,), notes, study.failure)
 

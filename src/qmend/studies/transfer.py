@@ -88,6 +88,12 @@ def run(config: Config, observer: Observer) -> StudyResult:
     names = ",".join(config.baselines)
     tests = {"target": compose_test(config, "target", target, [f"baselines=[none,{names}]"])}
     data = tests["target"].simulated
+    start = compose_test(config, config.chain[0], config.chain[0], [])
+    if start.device == tests["target"].device:
+        raise QmendError(
+            f"device={start.device.name}: transfer needs another device than that of "
+            f"source.{target}; choose one of the two anew."
+        )
     counts = sorted(n for n in config.circuits if n < data.split.train * data.circuits)
     for count in counts:
         texts = [f"train_circuits={count}", f"baselines=[{names}]"]
@@ -103,17 +109,17 @@ def run(config: Config, observer: Observer) -> StudyResult:
         direct = [name for name in rows if name.endswith(DIRECT)]
         scored_by = {name: direct if name == "target" else [] for name in tests}
         scored = score_networks(study, tests, rows, notes, scored_by)
-        ways = _by_way(config, {**rows, **scored.get("target", {})})
+        own = {name: row for name, row in rows.items() if name not in direct}  # their data's test
+        ways = _by_way(config, {**own, **scored.get("target", {})})
         ways[ZERO_SHOT] = _zero_shot(study, config, tests["target"])
         figures = _with_tv_change(ways)
         curve = _needing_none(config, figures)
         curve |= figures_of(_by_count(config, counts, rows, scored, tests["target"]))
         tables = _tables(figures, curve, tests["target"].device.name)
-        write_grid(tables[0], figures, config.output / "target")
-        folder = config.output / "circuits"
+        write_grid(tables[0], figures, study.files / "target")
+        folder = study.files / "circuits"
         write_table(tables[1], plain_figures(curve, ("l1rc_median", "harmed_pct")), folder)
         save_curve(curve, folder / "figure")
-        study.run.files(config.output, "tables")
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tables, sentences, study.failure)
 

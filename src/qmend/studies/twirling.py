@@ -94,10 +94,9 @@ def run(config: Config, observer: Observer) -> StudyResult:
                 notes += [note for note in evaluation.notes if note not in notes]
         figures = _figures(boards)
         table = randomizations_table(figures, title)
-        write_table(table, figures, config.output)
+        write_table(table, figures, study.files)
         if figures:
-            save_figure(figures, config.output / "randomizations")
-        study.run.files(config.output, "tables")
+            save_figure(figures, study.files / "randomizations")
     notes.append(f"Table and figure: {config.output}")
     return StudyResult(study.run.run_id, (table,), tuple(notes), study.failure, figures)
 

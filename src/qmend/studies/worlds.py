@@ -107,10 +107,9 @@ def run(config: Config, observer: Observer) -> StudyResult:
         places = [WORLDS, *(_told_by(k) for k in config.references if config.hardware)]
         table = worlds_table(figures, places)
         record = plain_figures(figures, ("l1rc_median", *TABULATED))
-        write_table(table, record, config.output)
+        write_table(table, record, study.files)
         if any(figures.values()):
-            save_figure(figures, config.output / "worlds")
-        study.run.files(config.output, "tables")
+            save_figure(figures, study.files / "worlds")
     sentences = (*notes, f"Table and figure: {config.output}")
     return StudyResult(study.run.run_id, (table,), sentences, study.failure, record)
 

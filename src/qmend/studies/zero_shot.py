@@ -99,10 +99,9 @@ def run(config: Config, observer: Observer) -> StudyResult:
                 figures[name] = rows
         table = zero_shot_table(figures)
         record = plain_figures(figures, ("l1rc_median", "harmed_pct", "applied_pct"))
-        write_table(table, record, config.output)
+        write_table(table, record, study.files)
         if figures:
-            save_figure(figures, config.output / "zero_shot")
-        study.run.files(config.output, "tables")
+            save_figure(figures, study.files / "zero_shot")
     sentences = (*notes, f"Table and figure: {config.output}")
     return StudyResult(study.run.run_id, (table,), sentences, study.failure, record)
 
