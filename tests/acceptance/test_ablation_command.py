@@ -77,6 +77,17 @@ def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path)
     assert len(store.runs("tags.kind = 'study'")) == 1
 
 
+def test_a_run_has_no_file_of_another(here: Command, tmp_path: Path) -> None:
+    (tmp_path / "reports/ablation/of_before").mkdir(parents=True)
+    (tmp_path / "reports/ablation/of_before/figure.svg").write_text("<svg></svg>")
+    here(*STUDY, "ablations=[standard]", "models=[blind_mlp]").succeeded()
+    store = open_store(tmp_path / "mlruns")
+    (run,) = store.runs("tags.kind = 'study'")
+    names = [name for name, _ in store.artifacts(run) if name.endswith(".svg")]
+    assert names == ["tables/drifting_pauli/figure.svg"]
+    assert "of_before" not in (tmp_path / "reports/ablation/page.md").read_text()
+
+
 def test_wrong_values_are_refused_before_any_work(here: Command, tmp_path: Path) -> None:
     here(*STUDY, "models=[blind]").refused("'blind' is none of scale=small", "blind_mlp")
     here(*STUDY, "ablations=[random_bakend]").refused("ablations", "random_backend")

@@ -67,6 +67,13 @@ def test_studies_follow_each_other_and_end_in_the_published_numbers(
     page = (tmp_path / "reports" / "report.html").read_text()
     assert sorted(re.findall(r'<h2 id="study\d">(.*)</h2>', page)) == sorted(studies)
 
+    # A later study with other settings does not take the place of one that has the config's.
+    assert tracked.changed == ["ablation"]
+    assert (
+        "Study ablation was run with other settings"
+        in (folder / "paper_tables/page.md").read_text()
+    )
+
     trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     here(*ALL).succeeded()
     assert {run.info.run_id for run in store.runs("tags.kind = 'train'")} == trained
@@ -80,6 +87,9 @@ def test_one_study_that_fails_does_not_stop_the_others(here: Command, tmp_path: 
     assert failed.code == 3
     ends = [line.split()[-1] for line in failed.out.splitlines() if "paper_tables  " in line]
     assert ends == ["failed"]  # it has run, and has nothing to show
+    page = (tmp_path / "reports/studies/ablation/page.md").read_text()
+    assert "\n**" in page
+    assert "failed" in page  # a table with holes does not look whole
     (sentence,) = failed.err.splitlines()
     assert sentence.count("same command") == 1
     here("study", "all", "+studies.ablation=['models=[nobody]']").refused("nobody")
