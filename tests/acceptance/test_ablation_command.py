@@ -67,6 +67,9 @@ def test_each_model_is_scored_under_each_ablation(here: Command, tmp_path: Path)
     assert 'id="study_1-1-' in report
 
     store = open_store(tmp_path / "mlruns")
+    (parent,) = store.runs("tags.kind = 'study'")
+    place = "drifting_pauli/random_noise/blind_mlp/l1rc_median"
+    assert abs(parent.data.metrics[place] - blind["random_noise"]) < 1e-3
     trained = {run.info.run_id for run in store.runs("tags.kind = 'train'")}
     scored = {run.info.run_id for run in store.runs("tags.kind = 'evaluation'")}
     assert (len(trained), len(scored)) == (4, 10)

@@ -94,13 +94,13 @@ def run(config: Config, observer: Observer) -> StudyResult:
             figures = figures_of(score_networks(study, columns, own, notes))
             caption = f"Parts of the input from other circuits, on {source}."
             tables.append(grid_table(figures, f"study ablation, {source}", "model", caption))
-            write_grid(tables[-1], figures, study.files / source)
+            write_grid(study, tables[-1], figures, source)
             if len(rows) > len(own):
                 whole = {name: row for name, row in rows.items() if name in config.parts}
                 parts = whole | {name: row for name, row in rows.items() if name not in own}
                 taken = {source: {name: dict(row.figures) for name, row in parts.items()}}
                 tables.append(_parts_table(parts, source))
-                write_grid(tables[-1], taken, study.files / f"{source}_parts")
+                write_grid(study, tables[-1], taken, f"{source}_parts")
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tuple(tables), sentences, study.failure)
 

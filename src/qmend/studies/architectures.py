@@ -98,7 +98,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             )
             title = f"study architectures, {family}"
             tables.append(grid_table(figures, title, "model", caption))
-            write_grid(tables[-1], figures, study.files / family)
+            write_grid(study, tables[-1], figures, family)
     sentences = (*notes, f"Tables and figures: {config.output}")
     return StudyResult(study.run.run_id, tuple(tables), sentences, study.failure)
 

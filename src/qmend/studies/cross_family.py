@@ -41,6 +41,7 @@ from qmend.studies.grid import (
     compose_test,
     figures_of,
     grid_table,
+    log_medians,
     score_networks,
     train_networks,
 )
@@ -119,6 +120,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         table = grid_table(figures, "study cross_family", "model, trained on", "Test circuits.")
         experts = experts_table(pairs, _weights_sentence(rows, config.families))
         write_table(table, plain_figures(figures, KEPT), study.files)
+        log_medians(study, figures)
         write_table(experts, pair_records(pairs), study.files / "experts")
         if figures:
             save_heat_map(figures, config, study.files / "heat_map")

@@ -6,6 +6,8 @@ ones are taken from the store.
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -339,8 +341,28 @@ def median_and_harm(row: Mapping[str, Interval]) -> str:
     return f"{row['l1rc_median'].value:.3f} / {row['harmed_pct'].value:.1f}"
 
 
-def write_grid(table: Table, figures: Figures, folder: Path) -> None:
-    """Write a table as Markdown, its figures as JSON and as a plot, rows from the top."""
+def log_medians(study: Study, figures: Figures, name: str = "") -> None:
+    """Log median L1RC and harmed share to the study's run, where MLflow compares them.
+
+    Args:
+        name: of the table, the first part of the metrics' names.
+    """
+    metrics = {}
+    for test, rows in figures.items():
+        for row, each in rows.items():
+            for key in ("l1rc_median", "harmed_pct"):
+                if key in each and not math.isnan(each[key].value):
+                    place = "/".join(part for part in (name, test, row, key) if part)
+                    metrics[re.sub(r"[^\w\-. /]", "", place)] = each[key].value
+    study.run.metrics(metrics)
+
+
+def write_grid(study: Study, table: Table, figures: Figures, name: str) -> None:
+    """Write a table as Markdown, its figures as JSON and as a plot, rows from the top.
+
+    Args:
+        name: of the directory among the study's files, and of the metrics of its run.
+    """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -348,7 +370,9 @@ def write_grid(table: Table, figures: Figures, folder: Path) -> None:
     from qmend.plots.style import STYLE
     from qmend.reporting.figures import save
 
+    folder = study.files / name
     write_table(table, plain_figures(figures, KEPT), folder)
+    log_medians(study, figures, name)
     if not figures:
         return
     names = list(dict.fromkeys(name for rows in figures.values() for name in rows))

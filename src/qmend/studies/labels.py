@@ -119,7 +119,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
             figures[source] = figures_of(rows)
             tables.append(labels_table(config, source, figures[source]))
             shown = {**figures[source], "published": _published(config)}
-            write_grid(tables[-1], shown, study.files / source)
+            write_grid(study, tables[-1], shown, source)
             notes += [_share(source, proven), *_verdicts(config, source, figures[source])]
     notes += [
         "The size of networks and data and the length of training move figures too: only the "

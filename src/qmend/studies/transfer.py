@@ -116,7 +116,7 @@ def run(config: Config, observer: Observer) -> StudyResult:
         curve = _needing_none(config, figures)
         curve |= figures_of(_by_count(config, counts, rows, scored, tests["target"]))
         tables = _tables(figures, curve, tests["target"].device.name)
-        write_grid(tables[0], figures, study.files / "target")
+        write_grid(study, tables[0], figures, "target")
         folder = study.files / "circuits"
         write_table(tables[1], plain_figures(curve, ("l1rc_median", "harmed_pct")), folder)
         save_curve(curve, folder / "figure")
