@@ -18,10 +18,12 @@ from qmend.studies.grid import (
     GridConfig,
     compose_network,
     compose_test,
-    figures_of,
-    grid_table,
     score_networks,
     train_networks,
+)
+from qmend.studies.grid_tables import (
+    figures_of,
+    grid_table,
     write_grid,
 )
 from qmend.types import Ablation

@@ -14,16 +14,18 @@ from pydantic import Field, model_validator
 from qmend.files import check_writable
 from qmend.studies.base import StudyResult, open_study
 from qmend.studies.grid import (
-    Figures,
     GridConfig,
     Network,
     compose_fine_tuned,
     compose_network,
     compose_test,
-    figures_of,
-    grid_table,
     score_networks,
     train_networks,
+)
+from qmend.studies.grid_tables import (
+    Figures,
+    figures_of,
+    grid_table,
     write_grid,
 )
 from qmend.types import QmendError

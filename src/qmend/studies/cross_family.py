@@ -33,17 +33,19 @@ from qmend.studies.family_experts import (
     verdicts,
 )
 from qmend.studies.grid import (
-    KEPT,
-    Figures,
     GridConfig,
     Network,
     compose_network,
     compose_test,
+    score_networks,
+    train_networks,
+)
+from qmend.studies.grid_tables import (
+    KEPT,
+    Figures,
     figures_of,
     grid_table,
     log_medians,
-    score_networks,
-    train_networks,
 )
 from qmend.types import QmendError, nearest
 from qmend.workflows.configs import EvaluateConfig

@@ -20,12 +20,14 @@ from qmend.files import check_writable
 from qmend.runs.cells import Cell, Outcome
 from qmend.studies.base import Study, StudyResult, open_study
 from qmend.studies.grid import (
-    Figures,
     GridConfig,
     compose_network,
     compose_test,
-    figures_of,
     train_networks,
+)
+from qmend.studies.grid_tables import (
+    Figures,
+    figures_of,
     write_grid,
 )
 from qmend.types import QmendError

@@ -16,16 +16,18 @@ from pydantic import model_validator
 from qmend.files import check_writable
 from qmend.studies.base import Study, StudyResult, open_study, plain_figures, write_table
 from qmend.studies.grid import (
-    Figures,
     GridConfig,
     Network,
     compose_fine_tuned,
     compose_network,
     compose_test,
-    figures_of,
-    grid_table,
     score_networks,
     train_networks,
+)
+from qmend.studies.grid_tables import (
+    Figures,
+    figures_of,
+    grid_table,
     write_grid,
 )
 from qmend.types import QmendError, nearest
