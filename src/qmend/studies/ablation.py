@@ -98,8 +98,12 @@ def run(config: Config, observer: Observer) -> StudyResult:
             tables.append(grid_table(figures, f"study ablation, {source}", "model", caption))
             write_grid(study, tables[-1], figures, source)
             if len(rows) > len(own):
-                whole = {name: row for name, row in rows.items() if name in config.parts}
-                parts = whole | {name: row for name, row in rows.items() if name not in own}
+                parts = {
+                    name: row
+                    for model in config.parts
+                    for name, row in rows.items()
+                    if name == model or name.startswith(f"{model} without ")
+                }
                 taken = {source: {name: dict(row.figures) for name, row in parts.items()}}
                 tables.append(_parts_table(parts, source))
                 write_grid(study, tables[-1], taken, f"{source}_parts")
