@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 from commandline import Command
 
+from qmend.runs.cells import Cell
 from qmend.tracking.store import open_store
+from qmend.types import QmendError
+from qmend.workflows.configs import EvaluateConfig
+from qmend.workflows.evaluate import Evaluation, evaluate
+from qmend.workflows.observer import Observer
 
 MODEL = '["model=walsh_operator","model.channels=4","model.blocks=1","trainer=tiny"]'
 STUDY = (
@@ -66,9 +71,31 @@ def test_each_way_to_the_target_is_scored_there(here: Command, tmp_path: Path) -
     assert [run["val_circuits"] for run in few_runs] == ["5", "5"]
 
 
+def test_no_figures_of_other_data_stand_in_for_those_of_the_target(
+    here: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(config: EvaluateConfig, observer: Observer, *, cell: Cell) -> Evaluation:
+        if cell.name == "target":
+            raise QmendError("one network has no finite output.")
+        return evaluate(config, observer, cell=cell)
+
+    monkeypatch.setattr("qmend.workflows.evaluate.evaluate", failing)
+    assert here(*STUDY).code == 3
+    folder = tmp_path / "reports" / "transfer"
+    ways = json.loads((folder / "target" / "figures.json").read_text())
+    # Their trainings are scored, on the test splits of what they were trained on.
+    assert [ways[f"{way}, direct"] for way in ("simulated", "surrogate", "both")] == [{}, {}, {}]
+    assert set(ways["target only"]) == {"m"}
+    assert (
+        "(cell=target seed=-): one network has no finite output. The"
+        in (folder / "page.md").read_text()
+    )
+
+
 def test_wrong_values_are_refused_before_any_work(here: Command, tmp_path: Path) -> None:
     here(*STUDY, "chain=[simulated_pauli,surogate_pauli,target_pauli]").refused(
         "'surogate_pauli' is none of source", "surrogate_pauli"
     )
+    here(*STUDY, "device=hanoi").refused("transfer needs another device", "target_pauli")
     here(*STUDY, "baselines=[path_inverson]").refused("target", "path_inversion")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ PAGE = f"{STUDY_FILES}/page.md"
 
 
 class Contents(Protocol):
-    """What a page shows of the result of a study."""
+    """The parts of a study's result that its page shows."""
 
     @property
     def run_id(self) -> str: ...

@@ -266,7 +266,7 @@ def score_networks(
     """Score networks and baselines by each test.
 
     Args:
-        notes: a sentence on each limit; further ones are added.
+        notes: sentences on limits, units of intervals and shot noise are added.
         scored_by: test -> names of the networks that it scores; None: all.
 
     Returns:

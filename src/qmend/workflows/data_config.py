@@ -49,7 +49,7 @@ def dataset_folder(plain: Mapping[str, Any]) -> Path:
 
 
 class CommonConfig(CommandConfig):
-    """What every command with data has."""
+    """Fields of the config of every command with data."""
 
     data: DataConfig
     device: DeviceConfig
